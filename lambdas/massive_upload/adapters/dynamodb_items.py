@@ -1,0 +1,112 @@
+"""Runs, partitions, batches and leases as items of the table, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+
+from massive_upload.domain.progress import (
+    Batch,
+    BatchState,
+    Lease,
+    Partition,
+    PartitionStatus,
+    Run,
+    RunStatus,
+)
+
+Item = dict[str, Any]
+T = TypeVar("T")
+
+OPEN_RUNS_KEY = "OPEN"
+_serialize = TypeSerializer().serialize
+_deserialize = TypeDeserializer().deserialize
+
+
+def run_key(run_id: str) -> Item:
+    """Key of a run's item."""
+    return to_item({"pk": f"RUN#{run_id}", "sk": "META"})
+
+
+def open_run_key(run_id: str) -> Item:
+    """Key of the item that says that a run has not finished."""
+    return to_item({"pk": OPEN_RUNS_KEY, "sk": f"RUN#{run_id}"})
+
+
+def lease_key(key: str) -> Item:
+    """Key of a lease's item."""
+    return to_item({"pk": f"LEASE#{key}", "sk": "LEASE"})
+
+
+def partition_key(run_id: str, partition: str) -> Item:
+    """Key of a partition's item."""
+    return to_item({"pk": f"RUN#{run_id}", "sk": f"PART#{partition}"})
+
+
+def batch_key(run_id: str, partition: str, number: int) -> Item:
+    """Key of a batch's item."""
+    return to_item({"pk": f"RUN#{run_id}#PART#{partition}", "sk": f"BATCH#{number:06d}"})
+
+
+def to_value(value: object) -> dict[str, Any]:
+    """A value in DynamoDB's wire form."""
+    if isinstance(value, StrEnum):
+        value = value.value
+    elif isinstance(value, datetime):
+        value = value.astimezone(UTC).isoformat(timespec="milliseconds")
+    elif isinstance(value, tuple):
+        value = list(value)
+    return dict(_serialize(value))
+
+
+def to_item(values: Mapping[str, object]) -> Item:
+    """An item in DynamoDB's wire form; what is None is left out."""
+    return {name: to_value(value) for name, value in values.items() if value is not None}
+
+
+def fields_of(entity: Run | Partition | Batch | Lease) -> dict[str, object]:
+    """The attributes of an entity's item, but for its key."""
+    return {field.name: getattr(entity, field.name) for field in dataclasses.fields(entity)}
+
+
+def run_from(item: Item) -> Run:
+    """The run of an item."""
+    return _entity(Run, item, {"status": RunStatus, "started_at": _moment, "ended_at": _moment})
+
+
+def partition_from(item: Item) -> Partition:
+    """The partition of an item."""
+    return _entity(Partition, item, {"status": PartitionStatus, "last_progress_at": _moment, "next_wake_at": _moment})
+
+
+def batch_from(item: Item) -> Batch:
+    """The batch of an item."""
+    return _entity(Batch, item, {"state": BatchState, "rejected_files": tuple})
+
+
+def lease_from(item: Item) -> Lease:
+    """The lease of an item."""
+    return _entity(Lease, item, {})
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _entity(cls: type[T], item: Item, converters: Mapping[str, Any]) -> T:
+    names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]  # T is one of four dataclasses
+    values: dict[str, Any] = {}
+    for name, wire in item.items():
+        if name not in names:
+            continue
+        value = _deserialize(wire)
+        if isinstance(value, Decimal):
+            value = int(value)
+        values[name] = converters[name](value) if name in converters else value
+    return cls(**values)

@@ -1,0 +1,409 @@
+"""The progress table: every change of state is one conditional write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import islice
+
+from massive_upload.adapters import dynamodb_items as items
+from massive_upload.adapters.dynamodb_items import Item
+from massive_upload.adapters.dynamodb_table import ConditionFailed, Table
+from massive_upload.adapters.dynamodb_writes import (
+    Change,
+    Condition,
+    delete,
+    equals,
+    exists,
+    is_absent,
+    is_new,
+    is_one_of,
+    put,
+    update,
+)
+from massive_upload.constants import SWEEP_PARTITION
+from massive_upload.domain.progress import (
+    BATCH_TRANSITIONS,
+    PARTITION_TRANSITIONS,
+    RUN_TRANSITIONS,
+    Batch,
+    BatchState,
+    Lease,
+    Partition,
+    PartitionStatus,
+    Run,
+    RunStatus,
+    sources_of,
+)
+from massive_upload.errors import FencedOut, InternalError, InvalidInput, RunNotResumable
+from massive_upload.ports import Clock, Heartbeat, PlannedLane
+
+STATE_KEPT = timedelta(days=90)
+"""Step Functions keeps the history of an execution as long (quotas page), so both ends of a story expire together."""
+
+_TRANSACTION_ITEMS = 100
+"""TransactWriteItems takes no more (DynamoDB API reference)."""
+
+
+class DynamoDbProgress:
+    """`massive_upload.ports.ProgressStore` on one DynamoDB table."""
+
+    def __init__(self, table: Table, clock: Clock) -> None:
+        self._table = table
+        self._clock = clock
+
+    # -- leases
+
+    def lease(self, key: str) -> Lease | None:
+        item = self._table.get(items.lease_key(key))
+        return items.lease_from(item) if item else None
+
+    def acquire_lease(self, lease: Lease, *, instead_of: Lease | None = None) -> Lease | None:
+        holders = [lease.execution_arn, *([instead_of.execution_arn] if instead_of else [])]
+        is_held_by_one_of_us = is_one_of("execution_arn", holders)
+        free_or_ours = Condition(
+            clauses=[f"{is_new().expression} OR {is_held_by_one_of_us.expression}"],
+            names=is_held_by_one_of_us.names,
+            values=is_held_by_one_of_us.values,
+        )
+        item = items.lease_key(lease.key) | items.to_item(items.fields_of(lease))
+        try:
+            self._table.transact(put(self._table.name, item, free_or_ours))
+        except ConditionFailed as failure:
+            found = failure.items_found[0]
+            return items.lease_from(found) if found else self.lease(lease.key)
+        return None
+
+    def release_lease(self, lease: Lease) -> None:
+        is_ours = equals("execution_arn", lease.execution_arn)
+        try:
+            self._table.transact(delete(self._table.name, items.lease_key(lease.key), is_ours))
+        except ConditionFailed:
+            return  # released before or taken over: in either case it is no longer ours to give back
+
+    # -- runs
+
+    def run(self, run_id: str) -> Run | None:
+        item = self._table.get(items.run_key(run_id))
+        return items.run_from(item) if item else None
+
+    def open_runs(self) -> Sequence[str]:
+        found = self._table.query(items.OPEN_RUNS_KEY, "RUN#")
+        return [str(item["sk"]["S"]).removeprefix("RUN#") for item in found]
+
+    def begin_run(self, run: Run) -> Run:
+        item = items.run_key(run.run_id) | self._expiring(items.fields_of(run))
+        try:
+            self._table.transact(put(self._table.name, item, is_new()), self._mark_open(run.run_id))
+        except ConditionFailed as failure:
+            recorded = self._run_found(failure, run.run_id)
+            if recorded.execution_arn != run.execution_arn:
+                raise InvalidInput(
+                    f"There is already a run {run.run_id!r}.",
+                    next_step="Resume it with mode resume, or leave run_id out to start a new run.",
+                ) from failure
+            return recorded
+        return run
+
+    def note_plan_query(self, run: Run, query_id: str) -> None:
+        self._change_run(run, Change(put={"plan_query_id": query_id}), only_from=[RunStatus.PLANNING])
+
+    def commit_plan(self, run: Run) -> Run:
+        planned = replace(run, status=RunStatus.RUNNING)
+        names = ("status", "plan_name", "source_rows", "skipped_null_key", "duplicates_dropped")
+        change = Change(put={name: getattr(planned, name) for name in names})
+        try:
+            self._change_run(run, change, only_from=[RunStatus.PLANNING])
+        except ConditionFailed as failure:
+            recorded = self._run_found(failure, run.run_id)
+            if recorded.status is RunStatus.RUNNING and recorded.execution_arn == run.execution_arn:
+                return recorded
+            raise _fenced(f"Run {run.run_id}") from failure
+        return planned
+
+    def reopen_run(self, run: Run, *, execution_arn: str) -> Run:
+        reopened = replace(
+            run,
+            status=RunStatus.RUNNING,
+            execution_arn=execution_arn,
+            stop_requested=False,
+            pause_requested=False,
+            stop_reason=None,
+            ended_at=None,
+            error=None,
+            cause=None,
+        )
+        names = ("status", "execution_arn", "stop_requested", "pause_requested")
+        change = Change(
+            put={name: getattr(reopened, name) for name in names},
+            remove=("stop_reason", "ended_at", "error", "cause"),
+        )
+        resumable = sources_of(RUN_TRANSITIONS, RunStatus.RUNNING)
+        resumable.remove(RunStatus.PLANNING)
+        try:
+            self._change_run(run, change, only_from=resumable, also=[self._mark_open(run.run_id)])
+        except ConditionFailed as failure:
+            raise RunNotResumable(
+                f"Run {run.run_id} is {run.status}, or somebody else has just resumed it.",
+                next_step="A completed run cannot be resumed; start a new one.",
+            ) from failure
+        return reopened
+
+    def request_stop(self, run_id: str, reason: str) -> None:
+        change = Change(put={"stop_requested": True}, put_once={"stop_reason": reason})
+        self._table.transact(update(self._table.name, items.run_key(run_id), change, exists()))
+
+    def count_run_requests(self, run_id: str, api_requests: int) -> None:
+        change = Change(add={"api_requests": api_requests})
+        self._table.transact(update(self._table.name, items.run_key(run_id), change, exists()))
+
+    def finish_run(
+        self, run: Run, *, status: RunStatus, ended_at: datetime, error: str | None, cause: str | None
+    ) -> bool:
+        values = {"status": status, "ended_at": ended_at, "error": error, "cause": cause}
+        change = Change(put={name: value for name, value in values.items() if value is not None})
+        is_no_longer_open = delete(self._table.name, items.open_run_key(run.run_id))
+        allowed = [source for source in sources_of(RUN_TRANSITIONS, status) if source in _UNFINISHED]
+        try:
+            self._change_run(run, change, only_from=allowed, also=[is_no_longer_open])
+        except ConditionFailed:
+            return False
+        return True
+
+    # -- partitions
+
+    def create_partitions(self, run: Run, lanes: Iterable[PlannedLane]) -> None:
+        remaining = iter(lanes)
+        while group := list(islice(remaining, _TRANSACTION_ITEMS)):
+            self._table.transact(*[self._creation(run, lane) for lane in group])
+
+    def partitions(self, run_id: str) -> list[Partition]:
+        return [items.partition_from(item) for item in self._table.query(f"RUN#{run_id}", "PART#")]
+
+    def partition(self, run_id: str, partition: str) -> Partition:
+        item = self._table.get(items.partition_key(run_id, partition))
+        if item is None:
+            raise _missing(f"Partition {partition} of run {run_id}")
+        return items.partition_from(item)
+
+    def save_sweep(self, run_id: str, *, rows: int) -> Partition:
+        change = Change(
+            put={
+                "run_id": run_id,
+                "partition": SWEEP_PARTITION,
+                "status": PartitionStatus.PENDING,
+                "planned_rows": rows,
+                "source_rows": rows,
+            },
+            put_once={"epoch": 0, "expires_at": self._expires_at()},
+            remove=("error", "cause"),
+        )
+        self._table.transact(update(self._table.name, items.partition_key(run_id, SWEEP_PARTITION), change))
+        return self.partition(run_id, SWEEP_PARTITION)
+
+    def take_over_partition(self, partition: Partition) -> Partition:
+        self._change_partition(partition, Change(add={"epoch": 1}))
+        return replace(partition, epoch=partition.epoch + 1)
+
+    def reopen_partition(self, partition: Partition) -> None:
+        change = Change(
+            put={"status": PartitionStatus.PENDING},
+            add={"epoch": 1},
+            remove=("query_id", "query_rows", "next_wake_at", "error", "cause"),
+        )
+        allowed = sources_of(PARTITION_TRANSITIONS, PartitionStatus.PENDING)
+        self._change_partition(partition, change, is_one_of("status", allowed))
+
+    def record_heartbeat(self, partition: Partition, beat: Heartbeat) -> None:
+        self._change_partition(partition, self._beat(beat))
+
+    def note_query(self, partition: Partition, query_id: str, beat: Heartbeat) -> None:
+        change = Change(put={"query_id": query_id, "query_offset": 0}, remove=("query_rows",))
+        self._change_partition(partition, change | self._beat(beat))
+
+    def note_query_rows(self, partition: Partition, *, query_id: str, rows: int, beat: Heartbeat) -> Partition:
+        read = replace(
+            partition,
+            query_id=query_id,
+            query_rows=rows,
+            query_offset=0,
+            source_rows=partition.settled_rows + rows,
+        )
+        names = ("query_id", "query_rows", "query_offset", "source_rows")
+        change = Change(put={name: getattr(read, name) for name in names})
+        self._change_partition(partition, change | self._beat(beat))
+        return read
+
+    def forget_query(self, partition: Partition) -> Partition:
+        self._change_partition(partition, Change(remove=("query_id", "query_rows")))
+        return replace(partition, query_id=None, query_rows=None)
+
+    def complete_partition(self, partition: Partition, beat: Heartbeat) -> None:
+        change = Change(put={"status": PartitionStatus.COMPLETED}, remove=("next_wake_at",))
+        allowed = sources_of(PARTITION_TRANSITIONS, PartitionStatus.COMPLETED)
+        has_settled_all = is_one_of("status", allowed) & is_absent("open_batch")
+        self._change_partition(partition, change | self._beat(beat), has_settled_all)
+
+    def stop_partition(self, partition: Partition) -> None:
+        change = Change(put={"status": PartitionStatus.STOPPED}, remove=("next_wake_at",))
+        allowed = sources_of(PARTITION_TRANSITIONS, PartitionStatus.STOPPED)
+        self._change_partition(partition, change, is_one_of("status", allowed))
+
+    # -- batches
+
+    def batch(self, partition: Partition, number: int) -> Batch:
+        item = self._table.get(items.batch_key(partition.run_id, partition.partition, number))
+        if item is None:
+            raise _missing(f"Batch {number} of partition {partition.partition}")
+        return items.batch_from(item)
+
+    def batches(self, run_id: str, partition: str) -> list[Batch]:
+        return [items.batch_from(item) for item in self._table.query(f"RUN#{run_id}#PART#{partition}", "BATCH#")]
+
+    def plan_batch(self, partition: Partition, batch: Batch, beat: Heartbeat) -> None:
+        key = items.batch_key(batch.run_id, batch.partition, batch.number)
+        change = Change(put={"open_batch": batch.number, "next_batch": batch.number + 1}, add={"batches": 1})
+        self._change_partition(
+            partition,
+            change | self._beat(beat),
+            is_absent("open_batch"),
+            also=[put(self._table.name, key | self._expiring(items.fields_of(batch)), is_new())],
+        )
+
+    def record_job(self, partition: Partition, batch: Batch, job_id: str, beat: Heartbeat) -> Batch:
+        created = replace(batch, state=BatchState.CREATED, job_id=job_id)
+        change = Change(add={"jobs": 1}) | self._beat(beat)
+        self._change_partition(partition, change, also=[self._batch_change(batch, created)])
+        return created
+
+    def record_submitted(self, partition: Partition, batch: Batch, beat: Heartbeat) -> Batch:
+        submitted = replace(batch, state=BatchState.SUBMITTED)
+        self._change_partition(partition, self._beat(beat), also=[self._batch_change(batch, submitted)])
+        return submitted
+
+    def plan_next_attempt(self, partition: Partition, batch: Batch, following: Batch, beat: Heartbeat) -> None:
+        lock_errors = following.lock_errors - batch.lock_errors
+        change = Change(add={"resent_rows": following.rows, "lock_errors": lock_errors}) | self._beat(beat)
+        self._change_partition(partition, change, also=[self._batch_change(batch, following)])
+
+    def settle_batch(
+        self, partition: Partition, batch: Batch, settled: Batch, *, job_seconds: int | None, beat: Heartbeat
+    ) -> None:
+        timing = {"job_seconds": job_seconds} if job_seconds is not None else {}
+        change = Change(
+            put={"cursor": settled.next_cursor, "query_offset": settled.next_offset, **timing},
+            add={
+                "settled_rows": settled.first_rows,
+                "succeeded": settled.succeeded,
+                "rejected": settled.rejected,
+                "deferred": settled.deferred,
+                "lock_errors": settled.lock_errors - batch.lock_errors,
+            },
+            remove=("open_batch",),
+        )
+        self._change_partition(
+            partition,
+            change | self._beat(beat),
+            equals("open_batch", batch.number),
+            also=[self._batch_change(batch, settled)],
+        )
+
+    # -- writes
+
+    def _creation(self, run: Run, lane: PlannedLane) -> Item:
+        """An update and not a put, as a repeated PlanRun must leave alone what has begun."""
+        fresh = Partition(
+            run_id=run.run_id,
+            partition=lane.partition,
+            status=PartitionStatus.PENDING,
+            epoch=0,
+            planned_rows=lane.keys.rows,
+            source_rows=lane.keys.rows,
+            after=lane.keys.after,
+            upto=lane.keys.upto,
+            start_delay_seconds=lane.start_delay_seconds,
+        )
+        values = {name: value for name, value in items.fields_of(fresh).items() if value is not None}
+        change = Change(put_once=values | {"expires_at": self._expires_at()})
+        return update(self._table.name, items.partition_key(run.run_id, lane.partition), change)
+
+    def _mark_open(self, run_id: str) -> Item:
+        return put(self._table.name, items.open_run_key(run_id))
+
+    def _change_run(
+        self, run: Run, change: Change, *, only_from: Sequence[RunStatus], also: Sequence[Item] = ()
+    ) -> None:
+        """Change a run, if the execution that it was read with still carries it out."""
+        is_this_execution = equals("execution_arn", run.execution_arn)
+        condition = is_this_execution & is_one_of("status", only_from)
+        self._table.transact(update(self._table.name, items.run_key(run.run_id), change, condition), *also)
+
+    def _change_partition(
+        self,
+        partition: Partition,
+        change: Change,
+        condition: Condition | None = None,
+        *,
+        also: Sequence[Item] = (),
+    ) -> None:
+        """Change a partition, and other items with it, under the epoch that it was read with."""
+        is_this_claim = equals("epoch", partition.epoch)
+        all_of_it = is_this_claim & condition if condition else is_this_claim
+        key = items.partition_key(partition.run_id, partition.partition)
+        try:
+            self._table.transact(update(self._table.name, key, change, all_of_it), *also)
+        except ConditionFailed as failure:
+            raise _fenced(f"Partition {partition.partition} of run {partition.run_id}") from failure
+
+    def _beat(self, beat: Heartbeat) -> Change:
+        now = self._clock.now()
+        return Change(
+            put={"last_progress_at": now, "next_wake_at": now + timedelta(seconds=beat.wake_after_seconds)},
+            add={"api_requests": beat.api_requests},
+        )
+
+    def _batch_change(self, batch: Batch, changed: Batch) -> Item:
+        """Write a batch's next state, if it is still in the state, attempt and job that it was read with."""
+        if changed.state not in BATCH_TRANSITIONS[batch.state]:
+            raise InternalError(f"A batch cannot go from {batch.state} to {changed.state}.")
+        before, after = items.fields_of(batch), items.fields_of(changed)
+        different = {name: value for name, value in after.items() if value != before[name]}
+        change = Change(
+            put={name: value for name, value in different.items() if value is not None},
+            remove=[name for name, value in different.items() if value is None],
+        )
+        is_same_job = equals("job_id", batch.job_id) if batch.job_id else is_absent("job_id")
+        condition = equals("state", batch.state) & equals("attempt", batch.attempt) & is_same_job
+        key = items.batch_key(batch.run_id, batch.partition, batch.number)
+        return update(self._table.name, key, change, condition)
+
+    def _expiring(self, values: Mapping[str, object]) -> Item:
+        return items.to_item({**values, "expires_at": self._expires_at()})
+
+    def _expires_at(self) -> int:
+        return int((self._clock.now() + STATE_KEPT).timestamp())
+
+    def _run_found(self, failure: ConditionFailed, run_id: str) -> Run:
+        item = failure.items_found[0]
+        run = items.run_from(item) if item else self.run(run_id)
+        if run is None:
+            raise _missing(f"Run {run_id}")
+        return run
+
+
+_UNFINISHED = (RunStatus.PLANNING, RunStatus.RUNNING)
+
+
+def _fenced(what: str) -> FencedOut:
+    return FencedOut(
+        f"{what} has been taken over or has moved on.",
+        next_step="Nothing to do: whoever has taken over goes on from what is recorded.",
+    )
+
+
+def _missing(what: str) -> InternalError:
+    return InternalError(
+        f"{what} is not in the progress table.",
+        next_step="See whether the run has been cleaned up meanwhile.",
+    )

@@ -1,0 +1,92 @@
+"""Calls to the table, with botocore's errors translated to ours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from massive_upload.adapters.aws_errors import error_code, is_passing
+from massive_upload.adapters.dynamodb_items import Item, to_item
+from massive_upload.errors import InternalError, LoadError, StorageUnavailable
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+
+class ConditionFailed(Exception):
+    """A conditional write found the table otherwise than it was read.
+
+    Attributes:
+        items_found: for each write of the transaction, the item that did not meet its condition.
+    """
+
+    def __init__(self, items_found: Sequence[Item | None]) -> None:
+        super().__init__("a condition was not met")
+        self.items_found = items_found
+
+
+class Table:
+    """One DynamoDB table; every read is consistent."""
+
+    def __init__(self, client: BaseClient, name: str) -> None:
+        self._client: Any = client
+        self.name = name
+
+    def transact(self, *writes: Item) -> None:
+        """Carry out all of some writes, or none.
+
+        Raises:
+            ConditionFailed: a condition was not met.
+            StorageUnavailable: the same transaction may succeed later.
+        """
+        try:
+            self._client.transact_write_items(TransactItems=list(writes))
+        except ClientError as error:
+            if error_code(error) != "TransactionCanceledException":
+                raise _translated(error) from error
+            reasons = error.response.get("CancellationReasons", [])
+            codes = sorted({str(reason.get("Code")) for reason in reasons} - {"None"})
+            if "ConditionalCheckFailed" in codes:
+                found: list[Item | None] = [dict(reason.get("Item") or {}) or None for reason in reasons]
+                raise ConditionFailed(found) from error
+            raise StorageUnavailable(f"A transaction was cancelled: {', '.join(codes)}.") from error
+        except BotoCoreError as error:
+            raise _translated(error) from error
+
+    def get(self, key: Item) -> Item | None:
+        """The item with a key."""
+        try:
+            answer = self._client.get_item(TableName=self.name, Key=key, ConsistentRead=True)
+        except (ClientError, BotoCoreError) as error:
+            raise _translated(error) from error
+        found: Item | None = answer.get("Item")
+        return found
+
+    def query(self, pk: str, sk_prefix: str) -> list[Item]:
+        """All items of one partition key whose sort key begins in a way, in order."""
+        found: list[Item] = []
+        try:
+            pages = self._client.get_paginator("query").paginate(
+                TableName=self.name,
+                KeyConditionExpression="pk = :pk AND begins_with(sk, :prefix)",
+                ExpressionAttributeValues=to_item({":pk": pk, ":prefix": sk_prefix}),
+                ConsistentRead=True,
+            )
+            for page in pages:
+                found.extend(page["Items"])
+        except (ClientError, BotoCoreError) as error:
+            raise _translated(error) from error
+        return found
+
+
+def _translated(error: ClientError | BotoCoreError) -> LoadError:
+    code = error_code(error)
+    if is_passing(error):
+        return StorageUnavailable(f"The progress table did not answer: {code}.", code=code)
+    return InternalError(
+        f"The progress table refused a call: {code}.",
+        next_step="Compare the function's permissions and the table with the deployed stack.",
+        code=code,
+    )

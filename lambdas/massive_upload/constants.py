@@ -1,0 +1,24 @@
+"""Limits and settings that the state machines and the code must agree on."""
+
+LONG_WAIT_SECONDS = 600
+"""No Wait state is longer: a run's stop or pause flag is looked at at least this often."""
+
+ORG_WAITS_SECONDS = (60, 300, 600)
+"""Waits for an org that does not answer, after the 17 s of Retry are used up; the last one repeats."""
+
+MAX_LANES = 1000
+"""The lanes travel in one payload: 1,000 of them are about 75 KB of the 256 KiB (Step Functions quotas)."""
+
+SLICE_EVENTS = 10_000
+"""A slice yields when it has used as many history events: Step Functions ends an execution at 25,000 (quotas page),
+and Retry can multiply the events of a task by up to four."""
+
+SWEEP_PARTITION = "sweep"
+
+JOB_ROWS_PER_BATCH = 10_000
+"""Salesforce processes, and charges, a job in batches of 10,000 rows (Bulk API 2.0 guide, limits)."""
+
+MAX_JOB_BYTES = 100_000_000
+"""A job's data may be 150 MB after base64 encoding; Salesforce advises at most 100 MB raw (Bulk API 2.0 guide)."""
+
+SUCCESS_CRITERION_PERCENT = 95.0

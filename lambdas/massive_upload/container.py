@@ -1,0 +1,125 @@
+"""Builds what the handlers work with, once for each execution environment of a function."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from aws_lambda_powertools.utilities import parameters
+from botocore.config import Config
+
+from massive_upload.adapters.aws import S3Files, StepFunctionsExecutions, SystemClock
+from massive_upload.adapters.dynamodb_progress import DynamoDbProgress
+from massive_upload.adapters.dynamodb_table import Table
+from massive_upload.domain.load import Load
+from massive_upload.errors import CredentialsRejected, InvalidLoad
+from massive_upload.ports import Clock, Executions, Files, ProgressStore
+from massive_upload.salesforce.connection import Connection
+from massive_upload.salesforce.credentials import parse_credentials
+from massive_upload.settings import OrgSettings, Settings
+from massive_upload.usecases.org import Org
+from massive_upload.usecases.plan_run import PlanServices
+from massive_upload.usecases.run_config import RunConfigs
+from massive_upload.usecases.slice_tasks import SliceServices
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+SECRET_MAX_AGE_SECONDS = 300
+"""A secret that was changed is used after five minutes at most."""
+
+_LOADS = Path(__file__).resolve().parent.parent / "loads"
+"""The compiled loads are packed beside the code."""
+
+_CALLS = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 5})
+
+
+@cache
+def store() -> ProgressStore:
+    """The progress table."""
+    settings = Settings.from_environment()
+    return DynamoDbProgress(Table(_client("dynamodb"), settings.table_name), clock())
+
+
+@cache
+def files() -> Files:
+    """The bucket."""
+    return S3Files(_client("s3"), Settings.from_environment().bucket_name)
+
+
+@cache
+def configs() -> RunConfigs:
+    """The frozen configurations of runs."""
+    return RunConfigs(files())
+
+
+@cache
+def executions() -> Executions:
+    """Executions of the state machines."""
+    return StepFunctionsExecutions(_client("stepfunctions"))
+
+
+@cache
+def clock() -> Clock:
+    """The machine's clock."""
+    return SystemClock()
+
+
+def slice_services() -> SliceServices:
+    """What the tasks of a slice work with."""
+    return SliceServices(store=store(), files=files(), configs=configs(), org=org())
+
+
+def plan_services() -> PlanServices:
+    """What PlanRun works with."""
+    return PlanServices(tasks=slice_services(), executions=executions(), clock=clock(), load_named=load_named)
+
+
+def org() -> Org:
+    """The org of the secret; its connection, and so its token, is kept while the secret stays the same."""
+    secret_id = OrgSettings.from_environment().secret_id
+    return _org(parameters.get_secret(secret_id, max_age=SECRET_MAX_AGE_SECONDS))
+
+
+def invoke_later(function_name: str, payload: bytes) -> None:
+    """Let another function do something, without waiting for it."""
+    _lambda().invoke(FunctionName=function_name, InvocationType="Event", Payload=payload)
+
+
+def load_named(name: str) -> Load:
+    """A load of the deployed stack.
+
+    Raises:
+        InvalidLoad: there is none of this name.
+    """
+    known = {path.stem: path for path in sorted(_LOADS.glob("*.json"))}
+    if name not in known:
+        raise InvalidLoad(
+            f"There is no load {name!r}.", next_step=f"Deployed are: {', '.join(known) or 'none'}; see loads/*.yaml."
+        )
+    return Load.model_validate_json(known[name].read_bytes())
+
+
+@cache
+def _lambda() -> Any:  # noqa: ANN401 - botocore makes its clients' classes at run time
+    return _client("lambda")
+
+
+@cache
+def _org(secret: str) -> Org:
+    try:
+        values = json.loads(secret)
+    except ValueError as error:
+        raise CredentialsRejected(
+            "The org's secret is not JSON.",
+            next_step='Give it the value {"login_url": ..., "client_id": ..., "client_secret": ...}.',
+        ) from error
+    return Org(Connection(parse_credentials(values)))
+
+
+def _client(service: str) -> BaseClient:
+    client: BaseClient = boto3.client(service, config=_CALLS)  # type: ignore[call-overload]  # chosen at run time
+    return client

@@ -1,0 +1,205 @@
+"""What travels between states: ids and small numbers only, one model for each shape.
+
+Step Functions refuses a payload over 256 KiB, and shows every payload in its console; so neither records nor texts
+of Salesforce are ever part of one.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum, unique
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from massive_upload.domain.load import PaceOverrides, PartitioningOverrides, SampleOverrides
+
+PartitionId = Annotated[str, StringConstraints(pattern=r"^(\d{4}|sweep)$")]
+RunId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,80}$")]
+"""An execution's name can be a run's id, so it obeys the same rule: 80 characters (StartExecution, API reference)."""
+
+
+class Contract(BaseModel):
+    """Frozen, and strict about names: an unknown key is a mistake of the sender."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@unique
+class Mode(StrEnum):
+    """What an execution of ``load`` is asked to do."""
+
+    FULL = "full"
+    SAMPLE = "sample"
+    PLAN = "plan"
+    RESUME = "resume"
+
+
+class StartInput(Contract):
+    """The input of an execution of ``load``, as a person or a schedule writes it."""
+
+    load: str | None = None
+    mode: Mode = Mode.FULL
+    run_id: RunId | None = None
+    partitions: tuple[Annotated[int, Field(ge=0, le=9999)], ...] | None = None
+    scheduled: bool = False
+    pace: PaceOverrides | None = None
+    partitioning: PartitioningOverrides | None = None
+    sample: SampleOverrides | None = None
+
+
+class ExecutionContext(Contract):
+    """Which execution of ``load`` asks, from Step Functions' context object."""
+
+    arn: str
+    name: str
+    started_at: datetime
+
+
+class PlanRunInput(Contract):
+    """Task input of PlanRun. ``input`` is validated by the use case, so that its errors read well."""
+
+    execution: ExecutionContext
+    input: dict[str, Any]
+
+
+class Lane(Contract):
+    """One item of the Distributed Map.
+
+    ``first_wait_seconds`` and then ``long_waits`` times LONG_WAIT_SECONDS make up the lane's stagger.
+    """
+
+    partition: PartitionId
+    first_wait_seconds: int = Field(ge=0)
+    long_waits: int = Field(ge=0)
+
+
+class Plan(Contract):
+    """Result of PlanRun."""
+
+    next: Literal["Wait", "Load", "Finish", "Skip"]
+    run_id: str
+    wait_seconds: int = 0
+    max_concurrency: int = 1
+    lanes: tuple[Lane, ...] = ()
+
+
+class JobCounters(Contract):
+    """What a job in a final state reported (Bulk API 2.0 guide, "Get Job Info"), and how long it took."""
+
+    state: str
+    processed: int
+    failed: int
+    seconds: int
+
+
+@unique
+class Next(StrEnum):
+    """Where a slice goes after a task; the Choice states compare with these words."""
+
+    UPLOAD = "Upload"
+    WAIT_FOR_QUERY = "WaitForQuery"
+    WAIT_FOR_JOB = "WaitForJob"
+    WAIT_FOR_ORG = "WaitForOrg"
+    SETTLE = "Settle"
+    FETCH = "Fetch"
+    BACK_OFF = "BackOff"
+    MORE = "More"
+    DONE = "Done"
+
+
+class Step(Contract):
+    """The one thing that a slice's tasks hand on, at ``$.step``.
+
+    Attributes:
+        epoch: the claim under which this slice writes; a newer claim fences it out.
+        next: where the slice goes.
+        wait_seconds: how long the Wait state before it waits.
+        events: an estimate of the history events that this slice has used.
+        org_waits: how many times in a row the slice has waited for an org that does not answer.
+        org_waited_seconds: the sum of those waits.
+        job_waited_seconds: how long this slice has waited for the job in flight.
+        job: the counters of a job that has ended, for SettleBatch.
+    """
+
+    epoch: int
+    next: Next = Next.FETCH
+    wait_seconds: int = Field(default=0, ge=0)
+    events: int = Field(default=0, ge=0)
+    org_waits: int = Field(default=0, ge=0)
+    org_waited_seconds: int = Field(default=0, ge=0)
+    job_waited_seconds: int = Field(default=0, ge=0)
+    job: JobCounters | None = None
+
+
+class SliceInput(Contract):
+    """Task input of FetchPage, UploadBatch, CheckJob, SettleBatch and CheckPatience: the slice's whole payload."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    run_id: RunId
+    partition: PartitionId
+    step: Step
+
+
+class PlanSweepInput(Contract):
+    """Task input of PlanSweep."""
+
+    run_id: RunId
+
+
+class Sweep(Contract):
+    """Result of PlanSweep: whether rows wait for one more try."""
+
+    needed: bool
+    rows: int = 0
+
+
+class FinishRunInput(Contract):
+    """Task input of FinishRun: from the machine, or from whoever found an execution that ended without it.
+
+    ``state`` is the machine's state as far as it came: it may hold ``plan`` and ``error``. ``ended`` is the status of
+    an execution that ended by itself (ABORTED, TIMED_OUT, FAILED).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    execution: ExecutionContext
+    state: dict[str, Any]
+    ended: str | None = None
+
+
+class Verdict(Contract):
+    """Result of FinishRun; ``error`` and ``cause`` are what the Fail state shows.
+
+    ``drains`` counts how often FinishRun has waited for jobs in flight.
+    """
+
+    next: Literal["Drain", "Succeed", "Fail"]
+    run_id: str
+    status: str
+    wait_seconds: int = 0
+    drains: int = 0
+    error: str = ""
+    cause: str = ""
+    source_rows: int = 0
+    succeeded: int = 0
+    rejected: int = 0
+    not_sent: int = 0
+    skipped_null_key: int = 0
+    duplicates_dropped: int = 0
+    unsettled: int = 0
+
+
+class WatchdogInput(Contract):
+    """The schedule's event; nothing of it matters."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class WatchdogReport(Contract):
+    """Result of the watchdog: what it found."""
+
+    open_runs: int
+    finished_runs: int
+    stuck_partitions: int

@@ -1,0 +1,43 @@
+"""Where a run's files are in the bucket. Staged files expire within days, what a run leaves behind within months."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+STAGED_PREFIX = "staged/"
+RUNS_PREFIX = "runs/"
+
+
+def config_key(run_id: str) -> str:
+    """The load as it was when the run was planned: what every task of the run reads."""
+    return f"{RUNS_PREFIX}{run_id}/config.json"
+
+
+def plan_key(run_id: str, plan_name: str) -> str:
+    """One plan; the run's item says which plan counts."""
+    return f"{RUNS_PREFIX}{run_id}/plan-{plan_name}.json"
+
+
+def receipt_key(run_id: str) -> str:
+    """The account of a finished run."""
+    return f"{RUNS_PREFIX}{run_id}/receipt.json"
+
+
+def sweep_key(run_id: str) -> str:
+    """The list of files with rows for the sweep."""
+    return f"{RUNS_PREFIX}{run_id}/sweep.json"
+
+
+def staged_key(run_id: str, partition: str, batch: int, attempt: int) -> str:
+    """A new staged file. No two have the same key: a slice that was fenced out cannot change what another sends."""
+    return f"{STAGED_PREFIX}{run_id}/{partition}/{batch:06d}-{attempt}-{uuid4().hex}.csv"
+
+
+def rejected_key(run_id: str, partition: str, batch: int, attempt: int) -> str:
+    """The rows that an attempt rejected. Written again with the same rows, if the attempt is settled again."""
+    return f"{RUNS_PREFIX}{run_id}/rejected/{partition}/{batch:06d}-{attempt}.csv"
+
+
+def deferred_key(run_id: str, partition: str, batch: int) -> str:
+    """The rows of a batch that were given up for a passing reason and wait for the sweep."""
+    return f"{RUNS_PREFIX}{run_id}/deferred/{partition}/{batch:06d}.csv"

@@ -1,0 +1,60 @@
+"""Cutting the source into lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from massive_upload.domain.progress import KeyRange
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Some neighbouring keys, in the server's order: the last of them, and how many rows they have."""
+
+    last_key: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class SourceCount:
+    """What the plan's one statement tells of the source."""
+
+    buckets: tuple[Bucket, ...]
+    all_rows: int
+    keyed_rows: int
+    distinct_keys: int
+
+    @property
+    def null_keys(self) -> int:
+        """Rows that no run can load, as they have no key."""
+        return self.all_rows - self.keyed_rows
+
+    @property
+    def duplicates(self) -> int:
+        """Rows beyond the first of their key."""
+        return self.keyed_rows - self.distinct_keys
+
+    @property
+    def loadable_rows(self) -> int:
+        """Rows in the buckets: one of each key."""
+        return sum(bucket.rows for bucket in self.buckets)
+
+
+def cut_lanes(buckets: Sequence[Bucket], count: int) -> list[KeyRange]:
+    """Put neighbouring buckets together to at most ``count`` ranges of even weight.
+
+    The ranges cover every bucket once and in order. There are fewer than ``count`` where there are fewer buckets.
+    """
+    total = sum(bucket.rows for bucket in buckets)
+    ranges: list[KeyRange] = []
+    after: str | None = None
+    rows = done = 0
+    for index, bucket in enumerate(buckets):
+        rows += bucket.rows
+        done += bucket.rows
+        is_last = index == len(buckets) - 1
+        if is_last or done * count >= total * (len(ranges) + 1):
+            ranges.append(KeyRange(after=after, upto=bucket.last_key, rows=rows))
+            after, rows = bucket.last_key, 0
+    return ranges

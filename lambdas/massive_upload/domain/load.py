@@ -1,0 +1,190 @@
+"""A load: what its file says, validated and complete."""
+
+from __future__ import annotations
+
+from enum import StrEnum, unique
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from massive_upload.constants import JOB_ROWS_PER_BATCH, MAX_LANES, SUCCESS_CRITERION_PERCENT
+from massive_upload.domain import presets
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\"]+$")]
+"""An object or column of the source: any text without quotes and control characters, so that quoting is safe."""
+
+_FIELD = r"[A-Za-z][A-Za-z0-9_]*"
+FieldName = Annotated[
+    str,
+    StringConstraints(pattern=rf"^{_FIELD}(:{_FIELD})?(\.{_FIELD})?$"),
+]
+"""A target field, or ``Parent.Field``, ``Parent__r.Field`` or ``Type:Parent.Field`` (Bulk API 2.0 guide)."""
+
+LoadName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
+
+Seconds = Annotated[int, Field(ge=0, le=86_400)]
+
+
+class Model(BaseModel):
+    """Frozen, and an unknown key is a mistake."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+@unique
+class FieldType(StrEnum):
+    """How a value is written for the Bulk API."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    DATE = "date"
+    DATETIME = "datetime"
+
+
+class Source(Model):
+    """Where rows come from: a Data Cloud object."""
+
+    object: Name
+    key: Name
+    dataspace: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]+$")] = "default"
+    parent: Name | None = None
+    modified: Name | None = None
+    where: Annotated[str, StringConstraints(min_length=1)] | None = None
+
+
+class Target(Model):
+    """Where rows go: a Salesforce object and the external id that rows are matched by."""
+
+    object: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+    external_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+
+
+class FieldMapping(Model):
+    """Where a source column goes. ``null`` says what a NULL does: clear the field (``#N/A``) or keep its value."""
+
+    to: FieldName
+    type: FieldType = FieldType.TEXT
+    null: Literal["clear", "keep"] = "clear"
+
+
+class Partitioning(Model):
+    """How the source is cut into lanes. ``count`` is chosen from the volume where it is not given."""
+
+    by: Literal["key"] = "key"
+    count: Annotated[int, Field(ge=1, le=MAX_LANES)] | None = None
+    lane_rows: Annotated[int, Field(ge=1)] = presets.LANE_ROWS
+    max_concurrency: Annotated[int, Field(ge=1, le=MAX_LANES)] = MAX_LANES
+
+
+class Pace(Model):
+    """How fast a lane goes. Every value has a preset for the load's lock risk (`presets`)."""
+
+    batch_rows: Annotated[int, Field(ge=1, le=15 * JOB_ROWS_PER_BATCH)]
+    delay_seconds: Seconds
+    stagger_seconds: Annotated[int, Field(ge=0, le=7 * 86_400)]
+    retry_delays_seconds: tuple[Annotated[int, Field(ge=0, le=600)], ...]
+    patience_seconds: Annotated[int, Field(ge=0, le=7 * 86_400)] = presets.PATIENCE_SECONDS
+
+
+class Sample(Model):
+    """How many rows a run of mode ``sample`` loads."""
+
+    rows: Annotated[int, Field(ge=1)] = presets.SAMPLE_ROWS
+
+
+class Schedule(Model):
+    """When the load starts by itself."""
+
+    cron: str
+    timezone: str = "UTC"
+    window: str | None = None
+    mode: Literal["full", "incremental"] = "full"
+
+
+class PartitioningOverrides(Model):
+    """What an execution's input may change of `Partitioning`."""
+
+    by: Literal["key"] | None = None
+    count: Annotated[int, Field(ge=1, le=MAX_LANES)] | None = None
+    lane_rows: Annotated[int, Field(ge=1)] | None = None
+    max_concurrency: Annotated[int, Field(ge=1, le=MAX_LANES)] | None = None
+
+
+class PaceOverrides(Model):
+    """What an execution's input, or the load's file, may change of the preset `Pace`."""
+
+    batch_rows: Annotated[int, Field(ge=1, le=15 * JOB_ROWS_PER_BATCH)] | None = None
+    delay_seconds: Seconds | None = None
+    stagger_seconds: Annotated[int, Field(ge=0, le=7 * 86_400)] | None = None
+    retry_delays_seconds: tuple[Annotated[int, Field(ge=0, le=600)], ...] | None = None
+    patience_seconds: Annotated[int, Field(ge=0, le=7 * 86_400)] | None = None
+
+
+class SampleOverrides(Model):
+    """What an execution's input may change of `Sample`."""
+
+    rows: Annotated[int, Field(ge=1)] | None = None
+
+
+class Load(Model):
+    """One load, complete: the compiled form of ``loads/<name>.yaml``."""
+
+    name: LoadName
+    source: Source
+    target: Target
+    fields: Annotated[dict[Name, FieldMapping], Field(min_length=1)]
+    lock_risk: presets.LockRisk = presets.LockRisk.MEDIUM
+    duplicates: Literal["stop", "keep_newest"] = "stop"
+    partitioning: Partitioning = Partitioning()
+    pace: PaceOverrides = PaceOverrides()
+    sample: Sample = Sample()
+    success_criterion_percent: Annotated[float, Field(ge=0, le=100)] = SUCCESS_CRITERION_PERCENT
+    schedule: Schedule | None = None
+
+    @model_validator(mode="after")
+    def _check_mapping(self) -> Self:
+        key = self.fields.get(self.source.key)
+        if key is None:
+            raise ValueError(
+                f"fields: the source's key {self.source.key!r} is not mapped; "
+                f"add '{self.source.key}: {self.target.external_id}'"
+            )
+        if key.to.casefold() != self.target.external_id.casefold():
+            raise ValueError(
+                f"fields: the source's key {self.source.key!r} goes to {key.to!r}; "
+                f"it must go to the external id {self.target.external_id!r}"
+            )
+        targets: dict[str, str] = {}
+        for column, mapping in self.fields.items():
+            taken_by = targets.setdefault(mapping.to.casefold(), column)
+            if taken_by != column:
+                raise ValueError(
+                    f"fields: {column!r} and {taken_by!r} both go to {mapping.to!r}; map one of them elsewhere"
+                )
+        if self.duplicates == "keep_newest" and self.source.modified is None:
+            raise ValueError(
+                "duplicates: keep_newest needs to know which row is newest; "
+                "give source.modified, or say duplicates: stop"
+            )
+        return self
+
+    @property
+    def effective_pace(self) -> Pace:
+        """The preset of the load's lock risk, with what the load or the run's input changes."""
+        changes = self.pace.model_dump(exclude_none=True)
+        return Pace.model_validate(presets.PACE[self.lock_risk] | changes)
+
+    def with_overrides(
+        self,
+        *,
+        pace: PaceOverrides | None,
+        partitioning: PartitioningOverrides | None,
+        sample: SampleOverrides | None,
+    ) -> Load:
+        """The load as an execution's input changes it."""
+        document = self.model_dump(mode="json")
+        for name, changes in (("pace", pace), ("partitioning", partitioning), ("sample", sample)):
+            if changes is not None:
+                document[name] |= changes.model_dump(mode="json", exclude_none=True)
+        return Load.model_validate(document)

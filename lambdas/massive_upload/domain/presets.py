@@ -1,0 +1,73 @@
+"""The guide's tables: how many lanes for how many rows, and how fast, by the risk of row locks.
+
+Source: the implementation guide "Massive Data Loading from Salesforce Data Cloud to Core" (2026), "Partition Sizing
+Guidelines" and "Parameter Tuning". Where its table gives a range, a load of low risk takes the first number and a load
+of high risk the last; a bound belongs to the row that it ends.
+"""
+
+from enum import StrEnum, unique
+
+LANE_ROWS = 500_000
+"""Above the table's end lanes are cut by size; the guide's lanes hold 400,000 to 500,000 rows."""
+
+PATIENCE_SECONDS = 2 * 3600
+SAMPLE_ROWS = 1_000
+
+
+@unique
+class LockRisk(StrEnum):
+    """How likely rows of the target object are to wait for one another's parents."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+PACE: dict[LockRisk, dict[str, object]] = {
+    LockRisk.LOW: {
+        "batch_rows": 1_000,
+        "delay_seconds": 15,
+        "stagger_seconds": 3_600,
+        "retry_delays_seconds": (2, 5, 10),
+    },
+    LockRisk.MEDIUM: {
+        "batch_rows": 750,
+        "delay_seconds": 20,
+        "stagger_seconds": 5_400,
+        "retry_delays_seconds": (2, 5, 10),
+    },
+    LockRisk.HIGH: {
+        "batch_rows": 500,
+        "delay_seconds": 30,
+        "stagger_seconds": 7_200,
+        "retry_delays_seconds": (2, 5, 10),
+    },
+}
+
+_LANES_BY_ROWS: tuple[tuple[int, int, int], ...] = (
+    (500_000, 1, 2),
+    (1_000_000, 2, 3),
+    (2_000_000, 3, 5),
+    (5_000_000, 5, 10),
+    (10_000_000, 10, 20),
+)
+"""Rows up to and including, lanes at low risk, lanes at high risk."""
+
+_ONE_LANE_BELOW_ROWS = 100_000
+
+
+def lanes_for(rows: int, risk: LockRisk, *, lane_rows: int = LANE_ROWS) -> int:
+    """The number of lanes for a volume.
+
+    Args:
+        rows: rows to load.
+        risk: the load's lock risk; medium takes the middle of a range, rounded up.
+        lane_rows: rows of one lane above the table's end, 10 million rows.
+    """
+    if rows < _ONE_LANE_BELOW_ROWS:
+        return 1
+    for limit_rows, fewest, most in _LANES_BY_ROWS:
+        if rows <= limit_rows:
+            middle = (fewest + most + 1) // 2
+            return {LockRisk.LOW: fewest, LockRisk.MEDIUM: middle, LockRisk.HIGH: most}[risk]
+    return -(-rows // lane_rows)

@@ -1,0 +1,218 @@
+"""Run, partition and batch: what is known of them, and which changes of state are allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum, unique
+from typing import TypeVar
+
+from massive_upload.constants import SWEEP_PARTITION
+
+S = TypeVar("S", bound=StrEnum)
+
+
+@unique
+class RunStatus(StrEnum):
+    """Where a run stands."""
+
+    PLANNING = "Planning"
+    RUNNING = "Running"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    STOPPED = "Stopped"
+    PAUSED = "Paused"
+
+
+@unique
+class PartitionStatus(StrEnum):
+    """Where a partition stands."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    STOPPED = "Stopped"
+
+
+@unique
+class BatchState(StrEnum):
+    """Where a batch stands: rows staged, job recorded, job closed, every outcome recorded."""
+
+    PLANNED = "Planned"
+    CREATED = "Created"
+    SUBMITTED = "Submitted"
+    SETTLED = "Settled"
+
+
+RUN_TRANSITIONS: Mapping[RunStatus, frozenset[RunStatus]] = {
+    RunStatus.PLANNING: frozenset({RunStatus.RUNNING, RunStatus.COMPLETED, RunStatus.FAILED}),
+    RunStatus.RUNNING: frozenset(
+        {RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.STOPPED, RunStatus.PAUSED, RunStatus.RUNNING}
+    ),
+    RunStatus.FAILED: frozenset({RunStatus.RUNNING}),
+    RunStatus.STOPPED: frozenset({RunStatus.RUNNING}),
+    RunStatus.PAUSED: frozenset({RunStatus.RUNNING}),
+    RunStatus.COMPLETED: frozenset(),
+}
+"""Only resume leads back to Running; a completed run is locked."""
+
+PARTITION_TRANSITIONS: Mapping[PartitionStatus, frozenset[PartitionStatus]] = {
+    PartitionStatus.PENDING: frozenset({PartitionStatus.RUNNING, PartitionStatus.FAILED, PartitionStatus.PENDING}),
+    PartitionStatus.RUNNING: frozenset(PartitionStatus),
+    PartitionStatus.FAILED: frozenset({PartitionStatus.PENDING}),
+    PartitionStatus.STOPPED: frozenset({PartitionStatus.PENDING}),
+    PartitionStatus.COMPLETED: frozenset({PartitionStatus.PENDING}),
+}
+"""Only resume leads back to Pending; a completed partition goes back only where the sweep finds new rows for it."""
+
+BATCH_TRANSITIONS: Mapping[BatchState, frozenset[BatchState]] = {
+    BatchState.PLANNED: frozenset({BatchState.CREATED}),
+    BatchState.CREATED: frozenset({BatchState.CREATED, BatchState.SUBMITTED}),
+    BatchState.SUBMITTED: frozenset({BatchState.PLANNED, BatchState.SETTLED}),
+    BatchState.SETTLED: frozenset(),
+}
+"""Created to Created: an Open job of unknown content was given up for another; Submitted to Planned: one more attempt."""
+
+
+def sources_of(transitions: Mapping[S, frozenset[S]], target: S) -> list[S]:
+    """The states from which ``target`` may be reached: what a conditional write puts into its condition."""
+    return [state for state, targets in transitions.items() if target in targets]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One execution of a load, and what was planned for it."""
+
+    run_id: str
+    load: str
+    mode: str
+    status: RunStatus
+    execution_arn: str
+    started_at: datetime
+    ended_at: datetime | None = None
+    lease_key: str | None = None
+    plan_name: str | None = None
+    plan_query_id: str | None = None
+    source_rows: int = 0
+    skipped_null_key: int = 0
+    duplicates_dropped: int = 0
+    api_requests: int = 0
+    stop_requested: bool = False
+    pause_requested: bool = False
+    stop_reason: str | None = None
+    error: str | None = None
+    cause: str | None = None
+
+    @property
+    def is_halting(self) -> bool:
+        """Whether the run's lanes are to end at their next batch edge."""
+        return self.stop_requested or self.pause_requested
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyRange:
+    """The keys above ``after`` up to and including ``upto``; no lower bound for the first range."""
+
+    after: str | None
+    upto: str
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Partition:
+    """A range of keys and how far its lane has come.
+
+    Attributes:
+        cursor: the last settled key; the sweep's is the number of files that it has settled.
+        source_rows: rows of the query that the lane reads; until it has read one, the planned rows.
+        query_rows: rows of the frozen query alone; query_offset is the first of them that is not staged.
+        open_batch: the number of the batch that is not settled.
+        job_seconds: how long the last job took, for predicting the next.
+        settled_rows, succeeded, rejected, deferred: of settled batches only.
+    """
+
+    run_id: str
+    partition: str
+    status: PartitionStatus
+    epoch: int
+    planned_rows: int
+    source_rows: int
+    after: str | None = None
+    upto: str | None = None
+    start_delay_seconds: int = 0
+    cursor: str | None = None
+    query_id: str | None = None
+    query_rows: int | None = None
+    query_offset: int = 0
+    next_batch: int = 0
+    open_batch: int | None = None
+    job_seconds: int | None = None
+    settled_rows: int = 0
+    succeeded: int = 0
+    rejected: int = 0
+    deferred: int = 0
+    batches: int = 0
+    jobs: int = 0
+    resent_rows: int = 0
+    lock_errors: int = 0
+    api_requests: int = 0
+    last_progress_at: datetime | None = None
+    next_wake_at: datetime | None = None
+    error: str | None = None
+    cause: str | None = None
+
+    @property
+    def is_sweep(self) -> bool:
+        """Whether this partition sends given-up rows once more instead of reading the source."""
+        return self.partition == SWEEP_PARTITION
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """The rows that one job carries, over all of its attempts.
+
+    Attributes:
+        rows, size_bytes, file_key: of the current attempt's staged file.
+        first_rows: rows of attempt 0.
+        next_cursor, next_offset: the partition's once the batch is settled.
+        succeeded, rejected: rows whose outcome earlier attempts have settled.
+        rejected_files: keys of the files that hold the rejected rows.
+        deferred_file: key of the file that holds the rows given up for a passing reason.
+        tries: how often the current rows have been sent, before this attempt.
+    """
+
+    run_id: str
+    partition: str
+    number: int
+    state: BatchState
+    attempt: int
+    rows: int
+    first_rows: int
+    size_bytes: int
+    file_key: str
+    next_cursor: str
+    next_offset: int
+    job_id: str | None = None
+    succeeded: int = 0
+    rejected: int = 0
+    deferred: int = 0
+    lock_errors: int = 0
+    lost_jobs: int = 0
+    rejected_files: tuple[str, ...] = ()
+    deferred_file: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """Who may write to a target: one run, and the execution that carries it out."""
+
+    key: str
+    run_id: str
+    execution_arn: str
+
+
+def partition_id(index: int) -> str:
+    """The id of the n-th lane: four digits, so that the table sorts them as people do."""
+    return f"{index:04d}"

@@ -1,0 +1,147 @@
+"""Staged files: the CSV of one job, and what is taken from it when rows fail."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from massive_upload.constants import MAX_JOB_BYTES
+from massive_upload.domain.load import Load
+from massive_upload.domain.values import format_column
+
+csv.field_size_limit(400_000)  # a record may have 400,000 characters (Bulk API 2.0 guide, limits)
+
+_CHUNK_ROWS = 500
+REJECT_COLUMNS = ("error_code", "error_message", "error_fields", "tries")
+
+
+@dataclass(frozen=True)
+class RowError:
+    """Why a row failed: Salesforce's code, its text, and the fields it names."""
+
+    code: str
+    message: str
+    fields: str
+
+
+class StagedFileWriter:
+    """Writes pages of a load as the CSV of one job, up to a number of rows and bytes.
+
+    UTF-8 without BOM, comma, LF (what the job is created with). Every text is as it came; only cells that need it are
+    quoted, and a carriage return is such a need.
+    """
+
+    def __init__(self, load: Load, *, max_rows: int, max_bytes: int = MAX_JOB_BYTES) -> None:
+        self._mappings = list(load.fields.values())
+        self._key_index = list(load.fields).index(load.source.key)
+        self._max_rows = max_rows
+        self._max_bytes = max_bytes
+        self._chunks = [_encode([[mapping.to for mapping in self._mappings]])]
+        self.size_bytes = len(self._chunks[0])
+        self.rows = 0
+        self.last_key: str | None = None
+        self.is_full = False
+
+    def append(self, page: Sequence[Sequence[object]]) -> int:
+        """Write as many rows of a page as fit.
+
+        Args:
+            page: rows of JSON values, in the mapping's column order.
+
+        Returns:
+            How many rows, from the page's start, were written.
+        """
+        if not page:
+            return 0
+        columns = [
+            format_column(values, mapping.type, mapping.null)
+            for values, mapping in zip(zip(*page, strict=True), self._mappings, strict=True)
+        ]
+        lines = list(zip(*columns, strict=True))
+        taken = 0
+        while taken < len(lines) and not self.is_full:
+            chunk_rows = min(_CHUNK_ROWS, len(lines) - taken, self._max_rows - self.rows)
+            taken += self._write(lines[taken : taken + chunk_rows])
+        if taken:
+            self.last_key = str(page[taken - 1][self._key_index])
+        return taken
+
+    def content(self) -> bytes:
+        """The file so far."""
+        return b"".join(self._chunks)
+
+    def _write(self, lines: Sequence[Sequence[str]]) -> int:
+        """Write a chunk, or the part of it that stays within the bytes. At least one row is always written."""
+        while True:
+            chunk = _encode(lines)
+            is_first_row = self.rows == 0 and len(lines) == 1
+            if is_first_row or self.size_bytes + len(chunk) <= self._max_bytes:
+                self._chunks.append(chunk)
+                self.size_bytes += len(chunk)
+                self.rows += len(lines)
+                self.is_full = self.rows >= self._max_rows
+                return len(lines)
+            if len(lines) == 1:
+                self.is_full = True
+                return 0
+            lines = lines[: len(lines) // 2]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A file made of some rows of another."""
+
+    content: bytes
+    rows: int
+
+
+class StagedFile:
+    """A staged file that is read again, as some of its rows failed."""
+
+    def __init__(self, content: bytes, key_column: str) -> None:
+        reader = csv.reader(io.StringIO(content.decode("utf-8"), newline=""))
+        self._header = next(reader)
+        self._lines = list(reader)
+        self._key_index = self._header.index(key_column)
+        self.key_column = key_column
+
+    def keys(self) -> Iterator[str]:
+        """The key of every row, in order, as Salesforce stores it: trimmed."""
+        return (line[self._key_index].strip() for line in self._lines)
+
+    def select(self, keys: set[str]) -> Selection:
+        """The rows with one of ``keys``, as a file to send again."""
+        lines = [line for line in self._lines if line[self._key_index].strip() in keys]
+        return Selection(_encode([self._header, *lines]), len(lines))
+
+    def with_errors(self, errors: Mapping[str, RowError], *, tries: int) -> Selection:
+        """The rows that failed, each with its error and how often it was sent: a file to keep."""
+        lines = [
+            [*line, error.code, error.message, error.fields, str(tries)]
+            for line in self._lines
+            if (error := errors.get(line[self._key_index].strip())) is not None
+        ]
+        return Selection(_encode([[*self._header, *REJECT_COLUMNS], *lines]), len(lines))
+
+
+def without_errors(files: Sequence[bytes]) -> Selection:
+    """Files made by `StagedFile.with_errors` put together, without the errors: a file to send again."""
+    header: list[str] = []
+    lines: list[list[str]] = []
+    for content in files:
+        reader = csv.reader(io.StringIO(content.decode("utf-8"), newline=""))
+        header = next(reader)[: -len(REJECT_COLUMNS)]
+        lines.extend(line[: -len(REJECT_COLUMNS)] for line in reader)
+    return Selection(_encode([header, *lines]), len(lines))
+
+
+def _encode(lines: Sequence[Sequence[str]]) -> bytes:
+    """Lines of CSV. Python quotes a cell with a carriage return only from 3.13 on, so there all cells are quoted."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    if "\r" in text.getvalue():
+        text = io.StringIO(newline="")
+        csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows(lines)
+    return text.getvalue().encode("utf-8")

@@ -1,0 +1,93 @@
+"""Values of Data Cloud as the Bulk API wants them, a column at a time.
+
+Formats: Bulk API 2.0 guide, "Valid Date Format in Records" and "Prepare CSV Files". A value of unknown form is passed
+on as it is: the org then rejects that row, with a reason, which is better than a guess.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Literal
+
+from massive_upload.domain.load import FieldType
+
+CLEAR = "#N/A"
+"""Sets a field to null (Bulk API 2.0 guide); an empty cell leaves it as it is."""
+
+_DATETIME = re.compile(
+    r"^(?P<date>\d{4}-\d\d-\d\d)(?:[T ](?P<time>\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d+))?)?"
+    r"\s*(?P<zone>Z|UTC|[+-]\d\d(?::?\d\d)?)?$"
+)
+_DATE = re.compile(r"^(\d{4}-\d\d-\d\d)([T ].*)?$")
+_BOOLEANS = {"true": "true", "t": "true", "1": "true", "false": "false", "f": "false", "0": "false"}
+
+
+def format_column(values: Sequence[object], kind: FieldType, null: Literal["clear", "keep"]) -> list[str]:
+    """One column of cells.
+
+    Args:
+        values: JSON values of one column.
+        kind: how to write them.
+        null: whether a NULL clears the target field or leaves it. Text without a visible character is a NULL too, as
+            Salesforce stores neither blank nor empty text.
+    """
+    empty = CLEAR if null == "clear" else ""
+    convert = _CONVERTERS[kind]
+    return [empty if value is None or (text := convert(value)) == "" or text.isspace() else text for value in values]
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else str(value)
+
+
+def _number(value: object) -> str:
+    """Digits without an exponent, none of them lost or added."""
+    text = _text(value)
+    if "e" not in text and "E" not in text:
+        return text
+    try:
+        return format(Decimal(text), "f")
+    except InvalidOperation:
+        return text
+
+
+def _boolean(value: object) -> str:
+    text = _text(value)
+    return _BOOLEANS.get(text.lower(), text)
+
+
+def _date(value: object) -> str:
+    match = _DATE.match(_text(value))
+    return match[1] if match else _text(value)
+
+
+def _datetime(value: object) -> str:
+    if isinstance(value, (int, float)):
+        moment = datetime.fromtimestamp(value / 1000, tz=UTC)
+        return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    text = _text(value)
+    match = _DATETIME.match(text)
+    if match is None:
+        return text
+    milliseconds = (match["fraction"] or "")[:3].ljust(3, "0")
+    return f"{match['date']}T{match['time'] or '00:00:00'}.{milliseconds}{_zone(match['zone'])}"
+
+
+def _zone(zone: str | None) -> str:
+    """Data Cloud's times without a zone are UTC."""
+    if zone is None or zone in ("Z", "UTC"):
+        return "Z"
+    digits = zone[1:].replace(":", "").ljust(4, "0")
+    return "Z" if digits == "0000" else f"{zone[0]}{digits[:2]}:{digits[2:]}"
+
+
+_CONVERTERS: dict[FieldType, Callable[[object], str]] = {
+    FieldType.TEXT: _text,
+    FieldType.NUMBER: _number,
+    FieldType.BOOLEAN: _boolean,
+    FieldType.DATE: _date,
+    FieldType.DATETIME: _datetime,
+}

@@ -1,0 +1,170 @@
+"""Every error of the product, in one tree.
+
+    LoadError
+    ├── PassingError               retried: by Step Functions by class name, then by waiting for the org
+    │   ├── SalesforceUnavailable  5xx, maintenance, connection or read time-out, a truncated answer
+    │   ├── SalesforceBusy         429, or too many concurrent requests
+    │   ├── SessionExpired         a token refused again just after it was renewed
+    │   └── StorageUnavailable     DynamoDB or S3 throttled or failed beyond the SDK's own retries
+    └── FinalError                 a person must act; never retried
+        ├── ConfigurationError     something about the load or its surroundings is wrong; nothing was written
+        │   ├── InvalidInput       the execution input
+        │   ├── InvalidLoad        the load's file
+        │   ├── CredentialsRejected
+        │   ├── SourceRejected     the source's query
+        │   ├── TargetRejected     the target's object, field or external id
+        │   ├── DuplicateKeys
+        │   └── RunNotResumable    a run that does not exist, or has ended for good
+        ├── AnotherRunActive       the target is being loaded by another run
+        ├── FencedOut              a newer slice, or another run, has taken over
+        ├── RequestRefused         an answer that no rule expects (any other 4xx)
+        ├── OrgUnreachable         the org did not answer for as long as the load's patience lasts
+        ├── QuotaExhausted         the org's daily requests, batches or storage are used up
+        ├── JobRejected            the org refused a whole job for a reason of configuration
+        ├── RunHalted              an error that would repeat for every row
+        └── InternalError          a defect of this product
+
+A class's name is the error name that Step Functions sees, so the Retry and Catch of the state machines are built
+from these classes. Messages never hold record content, secrets or Salesforce's message texts, which quote values.
+"""
+
+
+class LoadError(Exception):
+    """Any error of the product.
+
+    Attributes:
+        code: the error's code at its origin (Salesforce's errorCode, an HTTP status), if there is one.
+        next_step: what the operator does about it.
+    """
+
+    def __init__(self, message: str, *, next_step: str = "", code: str | None = None) -> None:
+        self.code = code
+        self.next_step = next_step
+        super().__init__(f"{message} {next_step}".strip())
+
+
+class PassingError(LoadError):
+    """The same call may succeed later."""
+
+
+class SalesforceUnavailable(PassingError):
+    """The org did not answer, or answered with a server error."""
+
+
+class SalesforceBusy(PassingError):
+    """The org asks for fewer requests at a time.
+
+    Attributes:
+        retry_after_seconds: what the answer's Retry-After header asked for, if it did.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        next_step: str = "",
+        code: str | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(message, next_step=next_step, code=code)
+
+
+class SessionExpired(PassingError):
+    """A token was refused although it had just been renewed."""
+
+
+class StorageUnavailable(PassingError):
+    """DynamoDB or S3 failed for a passing reason, beyond the SDK's own retries."""
+
+
+class FinalError(LoadError):
+    """The same call will fail again."""
+
+
+class ConfigurationError(FinalError):
+    """The load or its surroundings are wrong."""
+
+
+class InvalidInput(ConfigurationError):
+    """The execution input is wrong."""
+
+
+class InvalidLoad(ConfigurationError):
+    """The load's configuration is wrong, or there is no such load."""
+
+
+class CredentialsRejected(ConfigurationError):
+    """The org refused the login, or the secret lacks what the login needs."""
+
+
+class SourceRejected(ConfigurationError):
+    """Data Cloud refused a query, or the source lacks what the load names."""
+
+
+class TargetRejected(ConfigurationError):
+    """The target object, one of its fields or its external id cannot be used as the load says."""
+
+
+class DuplicateKeys(ConfigurationError):
+    """The source holds a key more than once and the load says to stop."""
+
+
+class RunNotResumable(ConfigurationError):
+    """The run does not exist, or has ended for good."""
+
+
+class AnotherRunActive(FinalError):
+    """Another run holds the target."""
+
+
+class FencedOut(FinalError):
+    """A newer slice or another run has taken over; whoever gets this must not write any more."""
+
+
+class RequestRefused(FinalError):
+    """The org refused a request that should have been right.
+
+    Attributes:
+        status: the HTTP status.
+    """
+
+    def __init__(self, message: str, *, status: int, next_step: str = "", code: str | None = None) -> None:
+        self.status = status
+        super().__init__(message, next_step=next_step, code=code)
+
+
+class OrgUnreachable(FinalError):
+    """The org did not answer for as long as the load's patience lasts."""
+
+
+class QuotaExhausted(FinalError):
+    """A daily allowance of the org is used up."""
+
+
+class JobRejected(FinalError):
+    """The org refused a whole job because of what it holds, not because of its load."""
+
+
+class RunHalted(FinalError):
+    """Rows fail for a reason that would repeat for every row."""
+
+
+class InternalError(FinalError):
+    """A defect of this product."""
+
+
+def passing_error_names() -> list[str]:
+    """The names of the errors that Step Functions retries, in the tree's order."""
+    return [cls.__name__ for cls in PassingError.__subclasses__()]
+
+
+def final_error_names() -> list[str]:
+    """The names of every final error, in the tree's order."""
+    names: list[str] = []
+    pending: list[type[FinalError]] = list(FinalError.__subclasses__())
+    while pending:
+        cls = pending.pop(0)
+        names.append(cls.__name__)
+        pending = list(cls.__subclasses__()) + pending
+    return names

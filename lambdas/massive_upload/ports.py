@@ -1,0 +1,188 @@
+"""What the use cases need of the world; the adapters provide it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from massive_upload.domain.progress import Batch, KeyRange, Lease, Partition, Run, RunStatus
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedLane:
+    """A lane as the plan has it."""
+
+    partition: str
+    keys: KeyRange
+    start_delay_seconds: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heartbeat:
+    """What every write of a slice says besides its change.
+
+    Attributes:
+        api_requests: requests to the org since the last heartbeat.
+        wake_after_seconds: how long the slice is going to wait on purpose.
+    """
+
+    api_requests: int = 0
+    wake_after_seconds: int = 0
+
+
+class ProgressStore(Protocol):
+    """Runs, leases, partitions and batches: one method for each change of state, each on a condition.
+
+    Every method that changes a partition or one of its batches takes the partition as it was read, and raises
+    FencedOut where another slice has claimed it since. Any method may raise StorageUnavailable.
+    """
+
+    # -- leases
+
+    def lease(self, key: str) -> Lease | None:
+        """The holder of a target."""
+
+    def acquire_lease(self, lease: Lease, *, instead_of: Lease | None = None) -> Lease | None:
+        """Take a target that is free, or held by ``instead_of`` or by the same execution.
+
+        Returns:
+            Who holds the target, where somebody else does.
+        """
+
+    def release_lease(self, lease: Lease) -> None:
+        """Give a target back, if this very lease still holds it."""
+
+    # -- runs
+
+    def run(self, run_id: str) -> Run | None:
+        """The run, if there is one."""
+
+    def open_runs(self) -> Sequence[str]:
+        """The ids of the runs that have begun and not finished."""
+
+    def begin_run(self, run: Run) -> Run:
+        """Record a run that begins; the same execution may do so again.
+
+        Returns:
+            The run as it is recorded.
+
+        Raises:
+            InvalidInput: another execution has begun a run of this id.
+        """
+
+    def note_plan_query(self, run: Run, query_id: str) -> None:
+        """Remember the query that counts the source."""
+
+    def commit_plan(self, run: Run) -> Run:
+        """Turn a planned run to Running; its plan's name and counts are the given run's.
+
+        Returns:
+            The run as it is recorded: where a repeated PlanRun was faster, with the plan of that one.
+        """
+
+    def reopen_run(self, run: Run, *, execution_arn: str) -> Run:
+        """Let another execution go on with a run that has ended, its flags lowered."""
+
+    def request_stop(self, run_id: str, reason: str) -> None:
+        """Ask all lanes of a run to stop at their next batch edge."""
+
+    def count_run_requests(self, run_id: str, api_requests: int) -> None:
+        """Count requests to the org that belong to no partition."""
+
+    def finish_run(
+        self, run: Run, *, status: RunStatus, ended_at: datetime, error: str | None, cause: str | None
+    ) -> bool:
+        """End a run.
+
+        Returns:
+            False where it had ended before.
+        """
+
+    # -- partitions
+
+    def create_partitions(self, run: Run, lanes: Iterable[PlannedLane]) -> None:
+        """Record the plan's partitions; those that are there stay as they are."""
+
+    def partitions(self, run_id: str) -> list[Partition]:
+        """All partitions of a run, in order, the sweep last."""
+
+    def partition(self, run_id: str, partition: str) -> Partition:
+        """One partition, read consistently."""
+
+    def save_sweep(self, run_id: str, *, rows: int) -> Partition:
+        """Make the sweep's partition ready to claim, with the number of rows that wait for it in all."""
+
+    def take_over_partition(self, partition: Partition) -> Partition:
+        """Fence out whoever works on a partition, and leave it as it is."""
+
+    def reopen_partition(self, partition: Partition) -> None:
+        """Make a partition that has not completed ready to claim, its frozen query forgotten."""
+
+    def record_heartbeat(self, partition: Partition, beat: Heartbeat) -> None:
+        """Tell that a slice is alive."""
+
+    def note_query(self, partition: Partition, query_id: str, beat: Heartbeat) -> None:
+        """Remember the frozen query that a lane reads, before its result is known."""
+
+    def note_query_rows(self, partition: Partition, *, query_id: str, rows: int, beat: Heartbeat) -> Partition:
+        """Remember how many rows the frozen query has."""
+
+    def forget_query(self, partition: Partition) -> Partition:
+        """Drop a query whose result has expired; the next one starts from the cursor."""
+
+    def complete_partition(self, partition: Partition, beat: Heartbeat) -> None:
+        """All rows of the partition are settled."""
+
+    def stop_partition(self, partition: Partition) -> None:
+        """The lane ended at a batch edge, as its run was asked to."""
+
+    # -- batches
+
+    def batch(self, partition: Partition, number: int) -> Batch:
+        """One batch, read consistently."""
+
+    def batches(self, run_id: str, partition: str) -> list[Batch]:
+        """All batches of a partition, in order."""
+
+    def plan_batch(self, partition: Partition, batch: Batch, beat: Heartbeat) -> None:
+        """Record a batch whose rows are staged: the partition's open batch."""
+
+    def record_job(self, partition: Partition, batch: Batch, job_id: str, beat: Heartbeat) -> Batch:
+        """Record the job that is to carry the batch, before anything is sent to it."""
+
+    def record_submitted(self, partition: Partition, batch: Batch, beat: Heartbeat) -> Batch:
+        """The batch's job is uploaded and closed."""
+
+    def plan_next_attempt(self, partition: Partition, batch: Batch, following: Batch, beat: Heartbeat) -> None:
+        """An attempt has ended and some rows are to be sent again: ``following`` is the batch from then on."""
+
+    def settle_batch(
+        self, partition: Partition, batch: Batch, settled: Batch, *, job_seconds: int | None, beat: Heartbeat
+    ) -> None:
+        """Every row's outcome is known: settle the batch, advance the cursor and count, all at once."""
+
+
+class Files(Protocol):
+    """Whole objects by key. Any method may raise StorageUnavailable."""
+
+    def read(self, key: str) -> bytes:
+        """The object's content."""
+
+    def write(self, key: str, content: bytes, *, content_type: str = "text/csv") -> None:
+        """Write the object, replacing what was there."""
+
+
+class Executions(Protocol):
+    """What is known of executions of the state machines."""
+
+    def has_ended(self, execution_arn: str) -> bool:
+        """Whether an execution no longer runs, or is no longer known."""
+
+
+class Clock(Protocol):
+    """The time."""
+
+    def now(self) -> datetime:
+        """The time, in UTC."""

@@ -1,0 +1,205 @@
+"""Upsert jobs of Bulk API 2.0 (Bulk API 2.0 and Bulk API Developer Guide: Ingest)."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Self
+from urllib.parse import quote
+
+from massive_upload.errors import LoadError, RequestRefused, TargetRejected
+from massive_upload.salesforce.answers import (
+    Answer,
+    as_integer,
+    as_text,
+    normalised_word,
+    read_object,
+    unexpected,
+)
+from massive_upload.salesforce.connection import Connection
+from massive_upload.salesforce.error_codes import error_for
+from massive_upload.salesforce.transport import TRANSFER_TIMEOUT, Response
+
+INGEST_PATH = "/jobs/ingest"
+
+_TARGET_REFUSED = (400, 404)
+"""How a new job is refused: there is no job yet, so the object or the external id is at fault."""
+
+
+class JobState(StrEnum):
+    """The states of an ingest job."""
+
+    OPEN = "Open"
+    UPLOAD_COMPLETE = "UploadComplete"
+    IN_PROGRESS = "InProgress"
+    JOB_COMPLETE = "JobComplete"
+    FAILED = "Failed"
+    ABORTED = "Aborted"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the job has ended. JobComplete does not mean that every row was saved."""
+        return self in (JobState.JOB_COMPLETE, JobState.FAILED, JobState.ABORTED)
+
+    @classmethod
+    def parse(cls, asked: str, word: object) -> Self:
+        """Read a state word in any letter case.
+
+        Raises:
+            RequestRefused: the word is none of the documented states.
+        """
+        for state in cls:
+            if normalised_word(state) == normalised_word(word):
+                return state
+        raise unexpected(asked, "the job's state is not a documented one")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the org says about an ingest job.
+
+    Attributes:
+        id: the job's id, as the org spells it.
+        state: where it is.
+        processed: rows that were tried so far, the failed ones included.
+        failed: rows that were tried and failed.
+        retries: how often the org itself has tried again to save the job's batches.
+        total_processing_ms: time to process the job.
+        api_active_processing_ms: of that, time spent on the rows themselves.
+        apex_processing_ms: of that, time spent in triggers and other automation.
+        error_message: why the whole job failed; may quote values, so it goes to reject files only.
+    """
+
+    id: str
+    state: JobState
+    processed: int = 0
+    failed: int = 0
+    retries: int = 0
+    total_processing_ms: int = 0
+    api_active_processing_ms: int = 0
+    apex_processing_ms: int = 0
+    error_message: str | None = field(default=None, repr=False)
+
+
+class BulkIngest:
+    """Calls of Bulk API 2.0 ingest. None waits, and none is repeated by itself after a doubtful end."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def create(self, *, object_name: str, external_id: str, line_ending: str = "LF") -> Job:
+        """Open an upsert job for comma-separated values.
+
+        Raises:
+            TargetRejected: the object or the external id cannot be used.
+            QuotaExhausted: the org's daily batches or requests are used up.
+        """
+        asked = f"POST {INGEST_PATH}"
+        response = self._connection.request(
+            "POST",
+            INGEST_PATH,
+            json={
+                "object": object_name,
+                "operation": "upsert",
+                "externalIdFieldName": external_id,
+                "contentType": "CSV",
+                "columnDelimiter": "COMMA",
+                "lineEnding": line_ending,
+            },
+            expect=_TARGET_REFUSED,
+        )
+        if not response.is_success:
+            raise _refusal(asked, response, f"{object_name} by {external_id}")
+        answer = read_object(asked, response)
+        job_id = as_text(answer.get("id"))
+        if not job_id:
+            raise unexpected(asked, "the job has no id")
+        return _job(asked, answer, job_id=job_id)
+
+    def upload(self, job_id: str, data: bytes) -> None:
+        """Upload the rows of an open job, once: a job takes one upload, and a doubtful one is never repeated.
+
+        Args:
+            job_id: an open job.
+            data: UTF-8 CSV of at most 100 MB, as the limit of 150 MB holds for its base64 form.
+        """
+        self._connection.request(
+            "PUT",
+            f"{_path(job_id)}/batches",
+            body=data,
+            headers={"Content-Type": "text/csv; charset=UTF-8"},
+            timeout=TRANSFER_TIMEOUT,
+        )
+
+    def close(self, job_id: str) -> Job:
+        """Tell the org that the upload is complete, so that it starts."""
+        return self._change_state(job_id, JobState.UPLOAD_COMPLETE)
+
+    def abort(self, job_id: str) -> Job:
+        """Stop a job; rows that it has saved stay saved."""
+        return self._change_state(job_id, JobState.ABORTED)
+
+    def get(self, job_id: str) -> Job | None:
+        """What the org says about the job; None where it knows no such job (any more)."""
+        response = self._connection.request("GET", _path(job_id), expect=(404,))
+        if response.status == 404:
+            return None
+        asked = f"GET {_path(job_id)}"
+        return _job(asked, read_object(asked, response), job_id=job_id)
+
+    def failed_rows(self, job_id: str) -> bytes:
+        """The rows that were tried and failed, as CSV with their errors."""
+        return self._result(job_id, "failedResults")
+
+    def unprocessed_rows(self, job_id: str) -> bytes:
+        """The rows of a failed or aborted job that were not tried, as CSV."""
+        return self._result(job_id, "unprocessedrecords")
+
+    def successful_rows(self, job_id: str) -> bytes:
+        """The rows that were saved, as CSV with their record ids."""
+        return self._result(job_id, "successfulResults")
+
+    def _change_state(self, job_id: str, state: JobState) -> Job:
+        path = _path(job_id)
+        response = self._connection.request("PATCH", path, json={"state": state.value})
+        asked = f"PATCH {path}"
+        return _job(asked, read_object(asked, response), job_id=job_id)
+
+    def _result(self, job_id: str, name: str) -> bytes:
+        response = self._connection.request(
+            "GET", f"{_path(job_id)}/{name}", headers={"Accept": "text/csv"}, timeout=TRANSFER_TIMEOUT
+        )
+        return response.body
+
+
+def _path(job_id: str) -> str:
+    return f"{INGEST_PATH}/{quote(job_id, safe='')}"
+
+
+def _refusal(asked: str, response: Response, target: str) -> LoadError:
+    error = error_for(asked, response)
+    if not isinstance(error, (RequestRefused, TargetRejected)):
+        return error
+    return TargetRejected(
+        f"The org refused a job to upsert {target} with {response.status} {error.code}.",
+        next_step="Check the target's object and external id in the load's file, and that the integration user "
+        "may use them.",
+        code=error.code,
+    )
+
+
+def _job(asked: str, answer: Answer, *, job_id: str) -> Job:
+    """Read a job; the counters are missing while it is open, and `errorMessage` unless there is one."""
+
+    def number(key: str) -> int:
+        return as_integer(asked, key, answer.get(key)) or 0
+
+    return Job(
+        id=job_id,
+        state=JobState.parse(asked, answer.get("state")),
+        processed=number("numberRecordsProcessed"),
+        failed=number("numberRecordsFailed"),
+        retries=number("retries"),
+        total_processing_ms=number("totalProcessingTime"),
+        api_active_processing_ms=number("apiActiveProcessingTime"),
+        apex_processing_ms=number("apexProcessingTime"),
+        error_message=as_text(answer.get("errorMessage")) or None,
+    )

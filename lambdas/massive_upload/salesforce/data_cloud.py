@@ -1,0 +1,264 @@
+"""Data Cloud by the Connect API's `query-sql`: a query is submitted once, its frozen result read by pages."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from urllib.parse import quote
+
+from massive_upload.errors import LoadError, RequestRefused, SourceRejected, TargetRejected
+from massive_upload.salesforce.answers import (
+    Answer,
+    as_integer,
+    as_text,
+    normalised_word,
+    read_object,
+    unexpected,
+)
+from massive_upload.salesforce.connection import Connection
+from massive_upload.salesforce.error_bodies import parse_error_body
+from massive_upload.salesforce.error_codes import error_for
+from massive_upload.salesforce.transport import TRANSFER_TIMEOUT, Response
+
+QUERY_PATH = "/ssot/query-sql"
+WORKLOAD_NAME = "massive-upload"
+
+MAX_WAIT_SECONDS = 10.0
+"""How long the org holds a status call back at most (Connect API: waitTimeMs)."""
+
+_CLIENT_ERRORS = range(400, 500)
+_GONE = (404, 410)
+
+
+class QueryExpired(LoadError):
+    """The org no longer has a query's result (it keeps one for 24 hours): query again from the cursor.
+
+    A signal to the caller and no end of anything, hence neither passing nor final.
+    """
+
+
+class QueryState(StrEnum):
+    """Whether a query's result can be read."""
+
+    RUNNING = "Running"
+    FINISHED = "Finished"
+
+
+_STATES = {
+    "running": QueryState.RUNNING,
+    "unspecified": QueryState.RUNNING,
+    "runningorunspecified": QueryState.RUNNING,
+    "resultsproduced": QueryState.FINISHED,
+    "finished": QueryState.FINISHED,
+}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A value bound to `:name` in the SQL."""
+
+    name: str
+    type: str
+    value: object = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a result, with Data Cloud's name of its type."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True)
+class QueryStatus:
+    """Where a query is; `row_count` is None while it runs, or where the answer lacks it."""
+
+    query_id: str
+    state: QueryState
+    row_count: int | None
+
+
+@dataclass(frozen=True)
+class QueryPage:
+    """Rows of a result.
+
+    Attributes:
+        status: the query's, where the answer tells it; it always does after `submit`.
+        columns: empty where the answer has no schema; the rows are then in the order of the SELECT list.
+        rows: JSON values in the order of the columns; fewer than asked is normal.
+    """
+
+    status: QueryStatus | None
+    columns: tuple[Column, ...]
+    rows: list[list[object]] = field(repr=False)
+
+
+class DataCloud:
+    """Calls of `query-sql` in one data space, on the core host with the core token."""
+
+    def __init__(self, connection: Connection, *, dataspace: str = "default") -> None:
+        self._connection = connection
+        self._dataspace = dataspace
+
+    def submit(self, sql: str, parameters: Sequence[Parameter] = (), *, row_limit: int) -> QueryPage:
+        """Start a query and return what is ready: its status, and its first rows if it has finished.
+
+        Args:
+            sql: the statement, with identifiers in double quotes and values as `:name`.
+            parameters: the values.
+            row_limit: how many rows to return at once at most; the result itself is not cut.
+
+        Raises:
+            SourceRejected: the statement was refused; the message names the identifier at fault, if any.
+        """
+        asked = f"POST {QUERY_PATH}"
+        response = self._connection.request(
+            "POST",
+            QUERY_PATH,
+            params={"dataspace": self._dataspace, "workloadName": WORKLOAD_NAME},
+            json={
+                "sql": sql,
+                "rowLimit": row_limit,
+                "sqlParameters": [
+                    {"name": parameter.name, "type": parameter.type, "value": parameter.value}
+                    for parameter in parameters
+                ],
+            },
+            expect=_CLIENT_ERRORS,
+            timeout=TRANSFER_TIMEOUT,
+        )
+        if not response.is_success:
+            raise _refusal(asked, response, sql)
+        page = _page(asked, read_object(asked, response))
+        if page.status is None:
+            raise unexpected(asked, "the query has no id")
+        return page
+
+    def status(self, query_id: str, *, wait_seconds: float = 0) -> QueryStatus:
+        """Where the query is; the org may answer up to `wait_seconds` later, at once when it has finished.
+
+        Raises:
+            QueryExpired: the org does not know the query (any more).
+        """
+        wait_ms = int(min(wait_seconds, MAX_WAIT_SECONDS) * 1000)
+        asked, answer = self._get(query_id, "", {"waitTimeMs": str(wait_ms)} if wait_ms > 0 else {})
+        status = _status(asked, answer, query_id=query_id)
+        if status is None:
+            raise unexpected(asked, "the query has no status")
+        return status
+
+    def rows(self, query_id: str, *, offset: int, limit: int) -> QueryPage:
+        """Up to `limit` rows of a finished query from `offset` on, below the query's row count.
+
+        Raises:
+            QueryExpired: the org does not know the query (any more).
+        """
+        asked, answer = self._get(query_id, "/rows", {"offset": str(offset), "rowLimit": str(limit)})
+        return _page(asked, answer, query_id=query_id)
+
+    def cancel(self, query_id: str) -> None:
+        """Stop a query and drop its result; one that is gone already is no error."""
+        path = _path(query_id)
+        response = self._connection.request(
+            "DELETE", path, params={"dataspace": self._dataspace}, expect=_CLIENT_ERRORS
+        )
+        if not (response.is_success or response.status in _GONE):
+            raise _refusal(f"DELETE {path}", response)
+
+    def _get(self, query_id: str, suffix: str, params: dict[str, str]) -> tuple[str, Answer]:
+        path = _path(query_id) + suffix
+        asked = f"GET {path}"
+        response = self._connection.request(
+            "GET",
+            path,
+            params={"dataspace": self._dataspace, **params},
+            expect=_CLIENT_ERRORS,
+            timeout=TRANSFER_TIMEOUT,
+        )
+        if response.status in _GONE:
+            raise QueryExpired(
+                f"{asked} was answered with {response.status}: the query's result is gone.",
+                next_step="The rows that are left are queried again from the cursor.",
+                code=str(response.status),
+            )
+        if not response.is_success:
+            raise _refusal(asked, response)
+        return asked, read_object(asked, response)
+
+
+def _path(query_id: str) -> str:
+    return f"{QUERY_PATH}/{quote(query_id, safe='')}"
+
+
+def _refusal(asked: str, response: Response, sql: str = "") -> LoadError:
+    """What the table says, with SourceRejected for whatever is the request's fault."""
+    error = error_for(asked, response)
+    if not isinstance(error, (RequestRefused, TargetRejected)):
+        return error
+    named = identifier_at_fault(sql, parse_error_body(response).message)
+    about = f", about {named!r}" if named else ""
+    return SourceRejected(
+        f"Data Cloud answered {asked} with {response.status} {error.code}{about}.",
+        next_step="Check the source's object, columns and filter in the load's file, the data space, "
+        "and that the app has the scope cdp_query_api.",
+        code=error.code,
+    )
+
+
+def identifier_at_fault(sql: str, message: str) -> str | None:
+    """The quoted identifier of the statement that the server's message names first.
+
+    Only what stands in the statement as an identifier is returned, so no record's value can get out by it.
+    """
+    without_texts = re.sub(r"'(?:[^']|'')*'", "''", sql)
+    identifiers = {name.replace('""', '"') for name in re.findall(r'"((?:[^"]|"")+)"', without_texts)}
+    found = [
+        (match.start(), -len(name), name)
+        for name in identifiers
+        if (match := re.search(rf"(?<!\w){re.escape(name)}(?!\w)", message, re.IGNORECASE))
+    ]
+    return min(found)[2] if found else None
+
+
+def _page(asked: str, answer: Answer, *, query_id: str = "") -> QueryPage:
+    columns = _columns(asked, answer.get("metadata"))
+    return QueryPage(
+        status=_status(asked, answer, query_id=query_id),
+        columns=columns,
+        rows=_rows(asked, answer.get("data"), columns),
+    )
+
+
+def _status(asked: str, answer: Answer, *, query_id: str) -> QueryStatus | None:
+    """Read a status that is nested under `status` or spread over the answer; both forms are in use."""
+    nested = answer.get("status")
+    source: Answer = nested if isinstance(nested, dict) else answer
+    word = source.get("completionStatus")
+    found_id = as_text(source.get("queryId")) or query_id
+    if word is None or not found_id:
+        return None
+    state = _STATES.get(normalised_word(word))
+    if state is None:
+        raise unexpected(asked, "the query's state is not a documented one")
+    row_count = as_integer(asked, "rowCount", source.get("rowCount"))
+    return QueryStatus(query_id=found_id, state=state, row_count=row_count if state is QueryState.FINISHED else None)
+
+
+def _columns(asked: str, metadata: object) -> tuple[Column, ...]:
+    entries = metadata.get("columns") if isinstance(metadata, dict) else metadata
+    if entries is None:
+        return ()
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise unexpected(asked, "metadata is no list of columns")
+    return tuple(Column(name=as_text(entry.get("name")), type=as_text(entry.get("type"))) for entry in entries)
+
+
+def _rows(asked: str, data: object, columns: tuple[Column, ...]) -> list[list[object]]:
+    if data is None:
+        return []
+    if not isinstance(data, list) or not all(isinstance(row, list) for row in data):
+        raise unexpected(asked, "data is no list of rows")
+    if columns and any(len(row) != len(columns) for row in data):
+        raise unexpected(asked, "a row has another number of values than there are columns")
+    return data

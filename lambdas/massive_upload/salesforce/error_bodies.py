@@ -1,0 +1,39 @@
+"""What an error answer says, in any of the forms in which Salesforce says it."""
+
+import re
+from dataclasses import dataclass, field
+
+import orjson
+
+from massive_upload.salesforce.transport import Response
+
+_CODE_KEYS = ("errorCode", "exceptionCode", "error", "code")
+_MESSAGE_KEYS = ("message", "error_description", "exceptionMessage", "details")
+# Whatever stands in a code's place but does not look like one might be a text that quotes values.
+_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,79}")
+
+
+@dataclass(frozen=True)
+class ErrorBody:
+    """An error's code, if it has one, and the server's text, which may quote values and goes nowhere."""
+
+    code: str | None = None
+    message: str = field(default="", repr=False)
+
+
+def parse_error_body(response: Response) -> ErrorBody:
+    """Read an error answer.
+
+    REST and Bulk API answer `[{"errorCode", "message"}]`, OAuth `{"error", "error_description"}`, Data Cloud
+    `{"error", "errorCode", "details"}`, and a maintenance page is HTML, which has no code.
+    """
+    try:
+        body = orjson.loads(response.body)
+    except orjson.JSONDecodeError:
+        return ErrorBody()
+    first = body[0] if isinstance(body, list) and body else body
+    if not isinstance(first, dict):
+        return ErrorBody()
+    texts = [str(first[key]) for key in _MESSAGE_KEYS if first.get(key)]
+    codes = [first[key] for key in _CODE_KEYS if isinstance(first.get(key), str)]
+    return ErrorBody(code=next(filter(_CODE.fullmatch, codes), None), message="\n".join(texts))

@@ -1,0 +1,244 @@
+"""The one table of what Salesforce's refusals mean: of a request, of a login, of a job, of a row.
+
+Nothing else in the product looks at Salesforce's codes. Codes are compared without case and underscores, as
+the APIs differ (`INVALID_SESSION_ID`, `InvalidSessionId`). For a request the message text decides in one case
+only: REQUEST_LIMIT_EXCEEDED stands for a daily limit (final) and for concurrent requests (passing) alike.
+"""
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+
+from massive_upload.errors import (
+    CredentialsRejected,
+    LoadError,
+    QuotaExhausted,
+    RequestRefused,
+    SalesforceBusy,
+    SalesforceUnavailable,
+    SessionExpired,
+    TargetRejected,
+)
+from massive_upload.salesforce.answers import normalised_word
+from massive_upload.salesforce.error_bodies import parse_error_body
+from massive_upload.salesforce.transport import Response
+
+_SERVER_ERRORS = range(500, 600)
+
+_WAITS = "It is tried again by itself."
+_CHECK_STATUS = "It is tried again by itself; if it stays so, see the org's instance on status.salesforce.com."
+_CHECK_TARGET = (
+    "Check the target's object, fields and external id in the load's file, and that the integration user may use them."
+)
+_CHECK_LOGIN = (
+    "Check the org's secret: login_url must be the org's My Domain, and the user active and allowed to use the app."
+)
+_CHECK_APP = "Check client_id and client_secret (or the key) of the org's secret against the app in the org."
+_CHECK_FLOW = "Enable the client credentials or JWT bearer flow of the app, with a run-as user and the scope 'api'."
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When it applies, and the error that then is raised. Empty conditions always hold."""
+
+    error: type[LoadError]
+    next_step: str
+    statuses: Collection[int] = ()
+    codes: Collection[str] = ()
+    message_contains: str = ""
+
+    def applies(self, status: int, code: str | None, message: str) -> bool:
+        """Whether an answer with this status, code and message text is meant."""
+        return (
+            (not self.statuses or status in self.statuses)
+            and (not self.codes or normalised_word(code) in map(normalised_word, self.codes))
+            and self.message_contains in message.casefold()
+        )
+
+
+_SESSION_REFUSED = (
+    Rule(SessionExpired, _CHECK_LOGIN, codes=("INVALID_SESSION_ID",)),
+    Rule(SessionExpired, _CHECK_LOGIN, statuses=(401,)),
+)
+_OF_ANY_CALL = (
+    Rule(SalesforceBusy, _WAITS, codes=("REQUEST_LIMIT_EXCEEDED",), message_contains="concurrent"),
+    Rule(
+        QuotaExhausted,
+        "The org's API requests of the last 24 hours are used up: resume when they are free again.",
+        codes=("REQUEST_LIMIT_EXCEEDED",),
+    ),
+    Rule(SalesforceBusy, _WAITS, statuses=(429,)),
+    Rule(
+        QuotaExhausted,
+        "The org's Bulk API batches of the last 24 hours are used up: resume when they are free again.",
+        codes=("ExceededQuota",),
+    ),
+    Rule(
+        QuotaExhausted,
+        "The org's storage is full: free or buy storage, then resume the run.",
+        codes=("STORAGE_LIMIT_EXCEEDED",),
+    ),
+    Rule(SalesforceUnavailable, _CHECK_STATUS, statuses=(408, *_SERVER_ERRORS)),
+    Rule(
+        SalesforceUnavailable,
+        _CHECK_STATUS,
+        codes=("SERVER_UNAVAILABLE", "UNABLE_TO_LOCK_ROW", "REQUEST_RUNNING_TOO_LONG", "QUERY_TIMEOUT"),
+    ),
+)
+REQUEST_RULES: tuple[Rule, ...] = (
+    *_SESSION_REFUSED,
+    *_OF_ANY_CALL,
+    Rule(
+        TargetRejected,
+        _CHECK_TARGET,
+        codes=(
+            "INVALID_TYPE",
+            "INVALIDENTITY",
+            "INVALID_FIELD",
+            "INVALID_FIELD_FOR_INSERT_UPDATE",
+            "INSUFFICIENT_ACCESS",
+            "INSUFFICIENT_ACCESS_OR_READONLY",
+            "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY",
+        ),
+    ),
+    Rule(
+        RequestRefused,
+        "The job is not in the state that this call needs: read its state first.",
+        codes=("INVALIDJOB", "INVALIDJOBSTATE"),
+    ),
+    Rule(
+        RequestRefused,
+        "Enable the API for the org's edition and the integration user's profile.",
+        codes=("API_DISABLED_FOR_ORG", "API_CURRENTLY_DISABLED", "FEATURENOTENABLED"),
+    ),
+    Rule(RequestRefused, "Check that login_url is the org's My Domain.", statuses=range(300, 400)),
+    Rule(RequestRefused, "Look the code up in Salesforce's list of API status codes."),
+)
+"""For answers of the REST, Bulk and Data Cloud APIs; the first rule that applies decides."""
+
+LOGIN_RULES: tuple[Rule, ...] = (
+    # Salesforce's own text for unknown_error asks to retry; the other two are of RFC 6749, 4.1.2.1.
+    Rule(
+        SalesforceUnavailable,
+        _CHECK_STATUS,
+        codes=("unknown_error", "server_error", "temporarily_unavailable"),
+    ),
+    *_OF_ANY_CALL,
+    Rule(CredentialsRejected, _CHECK_APP, codes=("invalid_client", "invalid_client_id")),
+    Rule(CredentialsRejected, _CHECK_FLOW, codes=("unsupported_grant_type", "invalid_scope")),
+    Rule(CredentialsRejected, _CHECK_LOGIN),
+)
+"""For answers of the token endpoint."""
+
+
+def error_for(asked: str, response: Response, rules: tuple[Rule, ...] = REQUEST_RULES) -> LoadError:
+    """The error that an answer other than 2xx stands for.
+
+    Args:
+        asked: what was asked, as "METHOD /path".
+        response: the answer; its text decides and is then dropped, since it may quote values.
+        rules: REQUEST_RULES or LOGIN_RULES.
+    """
+    body = parse_error_body(response)
+    rule = next(rule for rule in rules if rule.applies(response.status, body.code, body.message))
+    message = f"{asked} was answered with {response.status}{' ' + body.code if body.code else ''}."
+    code = body.code or str(response.status)
+    if rule.error is SalesforceBusy:
+        return SalesforceBusy(
+            message,
+            next_step=rule.next_step,
+            code=code,
+            retry_after_seconds=retry_after_seconds(response.headers),
+        )
+    if rule.error is RequestRefused:
+        return RequestRefused(message, status=response.status, next_step=rule.next_step, code=code)
+    return rule.error(message, next_step=rule.next_step, code=code)
+
+
+def is_session_refused(response: Response) -> bool:
+    """Whether the token of the request is no longer valid."""
+    if response.is_success:
+        return False
+    body = parse_error_body(response)
+    return any(rule.applies(response.status, body.code, body.message) for rule in _SESSION_REFUSED)
+
+
+def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
+    """Read Retry-After in both forms (RFC 9110, 10.2.3); a date counts from the answer's own Date."""
+    value = headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"\d+(\.\d+)?", value):
+        return float(value)
+    try:
+        wait = parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("Date", ""))
+    except (TypeError, ValueError):
+        return None  # no such header, no Date to count from, or an unreadable one: the usual back-off serves
+    return max(0.0, wait.total_seconds())
+
+
+class RowVerdict(StrEnum):
+    """What is done about a row that failed."""
+
+    PASSING = "passing"
+    """Sent again."""
+    FINAL = "final"
+    """Rejected, and kept with its reason."""
+    RUN_STOPPING = "run_stopping"
+    """Rejected; every other row would fail in the same way."""
+
+
+_LOCK_WORDS = ("UNABLE_TO_LOCK_ROW", "TooManyLockFailure")
+_PASSING_ROW_WORDS = (
+    *_LOCK_WORDS,
+    "REQUEST_RUNNING_TOO_LONG",
+    "SERVER_UNAVAILABLE",
+    "QUERY_TIMEOUT",
+    # Salesforce's code for an internal error of its own; the number of tries is bounded.
+    "UNKNOWN_EXCEPTION",
+)
+_RUN_STOPPING_ROW_CODES = frozenset(map(normalised_word, ("STORAGE_LIMIT_EXCEEDED", "INVALID_FIELD_FOR_INSERT_UPDATE")))
+
+
+def row_verdict(code: str, message: str) -> RowVerdict:
+    """Judge a row's error.
+
+    A passing code counts wherever it stands: an error inside a trigger arrives in the text of another code.
+    """
+    if normalised_word(code) in _RUN_STOPPING_ROW_CODES:
+        return RowVerdict.RUN_STOPPING
+    if normalised_word(code) == "invalidfield" and "no such column" in message.casefold():
+        return RowVerdict.RUN_STOPPING
+    if _holds_any(_PASSING_ROW_WORDS, code, message):
+        return RowVerdict.PASSING
+    return RowVerdict.FINAL
+
+
+def is_lock_error(code: str, message: str) -> bool:
+    """Whether a row failed because another transaction held a record that it needed."""
+    return _holds_any(_LOCK_WORDS, code, message)
+
+
+def _holds_any(words: tuple[str, ...], code: str, message: str) -> bool:
+    text = f"{code}:{message}".casefold()
+    return any(word.casefold() in text for word in words)
+
+
+class JobVerdict(StrEnum):
+    """Why a job failed as a whole."""
+
+    PASSING = "passing"
+    """Locks, time-outs or the org itself: its rows go into smaller jobs."""
+    CONFIGURATION = "configuration"
+    """The file, its header or the user: every job of the load would fail in the same way."""
+
+
+_CONFIGURATION_JOB_CODES = frozenset(map(normalised_word, ("InvalidBatch", "ClientInputError", "InvalidUser")))
+
+
+def job_verdict(error_message: str | None) -> JobVerdict:
+    """Judge the `errorMessage` of a failed job, such as "InvalidBatch : Field name not found : X"."""
+    code = (error_message or "").partition(":")[0]
+    if normalised_word(code) in _CONFIGURATION_JOB_CODES:
+        return JobVerdict.CONFIGURATION
+    return JobVerdict.PASSING

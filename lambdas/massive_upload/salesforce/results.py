@@ -1,0 +1,154 @@
+"""Reads the result files of Bulk API 2.0 jobs: CSV in any column order, with line breaks inside fields."""
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from massive_upload.errors import SalesforceUnavailable
+from massive_upload.salesforce.answers import unexpected
+
+RECORD_ID_COLUMN = "sf__Id"
+ERROR_COLUMN = "sf__Error"
+
+UNCODED = "UNCODED"
+"""Stands for the code of a row error that does not begin with one."""
+
+MAX_FIELD_CHARS = 400_000
+"""So many a record may have (Bulk API 2.0 guide: limits); Python's csv stops at 131,072 by default."""
+
+_CODE = re.compile(r"\s*([A-Za-z][A-Za-z0-9_]*)\s*")
+_FIELDS = re.compile(r"(?P<message>.*):\s*(?P<fields>[\w.]+(?:\s*,\s*[\w.]+)*)?\s*--\s*", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class RowError:
+    """A row's error in its parts: code and field names may be logged, the message quotes values."""
+
+    code: str
+    message: str = field(repr=False)
+    fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FailedRow:
+    """A row that was tried and failed.
+
+    Attributes:
+        key: the row's external id, as echoed by the org.
+        code: the error's code.
+        message: the error's text; it quotes values, so it goes to reject files only.
+        fields: the fields that the error names.
+        record_id: the record, where the org names one; else empty.
+    """
+
+    key: str = field(repr=False)
+    code: str
+    message: str = field(repr=False)
+    fields: tuple[str, ...]
+    record_id: str
+
+
+def split_row_error(text: str) -> RowError:
+    """Split `CODE:message:field,field --`; the fields may be missing, and so may the code."""
+    code, colon, rest = text.partition(":")
+    match = _CODE.fullmatch(code)
+    if not match:
+        return RowError(code=UNCODED, message=text)
+    if not colon:
+        return RowError(code=match[1], message="")
+    parts = _FIELDS.fullmatch(rest)
+    if not parts:
+        return RowError(code=match[1], message=rest.strip())
+    names = parts["fields"] or ""
+    return RowError(
+        code=match[1],
+        message=parts["message"].strip(),
+        fields=tuple(name.strip() for name in names.split(",") if name.strip()),
+    )
+
+
+def parse_failed(data: bytes, *, key_column: str) -> list[FailedRow]:
+    """Read a job's failedResults.
+
+    Args:
+        data: the answer's body.
+        key_column: the target's external id field.
+
+    Raises:
+        SalesforceUnavailable: the file is damaged: not UTF-8, or rows of another width than the header.
+        RequestRefused: the file lacks the error's column or the key's.
+    """
+    file = _ResultFile(data)
+    if file.is_empty:
+        return []
+    key_at = file.position(key_column)
+    error_at = file.position(ERROR_COLUMN)
+    record_id_at = file.position_or_none(RECORD_ID_COLUMN)
+    return [
+        _failed_row(
+            key=row[key_at],
+            error=split_row_error(row[error_at]),
+            record_id="" if record_id_at is None else row[record_id_at],
+        )
+        for row in file.rows()
+    ]
+
+
+def parse_keys(data: bytes, *, key_column: str) -> list[str]:
+    """Read the keys of any result file, such as unprocessedrecords; raises as `parse_failed` does."""
+    file = _ResultFile(data)
+    if file.is_empty:
+        return []
+    key_at = file.position(key_column)
+    return [row[key_at] for row in file.rows()]
+
+
+def _failed_row(*, key: str, error: RowError, record_id: str) -> FailedRow:
+    return FailedRow(key=key, code=error.code, message=error.message, fields=error.fields, record_id=record_id)
+
+
+class _ResultFile:
+    def __init__(self, data: bytes) -> None:
+        csv.field_size_limit(MAX_FIELD_CHARS)
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise _damaged("it is not UTF-8") from error
+        self._reader = csv.reader(io.StringIO(text, newline=""))
+        self._header: Sequence[str] = next(self._records(), [])
+        self._positions = {name.strip().casefold(): at for at, name in enumerate(self._header)}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is not even a header, which is how no rows may be told."""
+        return not self._header
+
+    def position_or_none(self, column: str) -> int | None:
+        return self._positions.get(column.casefold())
+
+    def position(self, column: str) -> int:
+        at = self.position_or_none(column)
+        if at is None:
+            raise unexpected("Result file", f"the column {column} is missing")
+        return at
+
+    def rows(self) -> Iterator[list[str]]:
+        for row in self._records():
+            if len(row) != len(self._header):
+                raise _damaged("a row has another number of fields than the header")
+            yield row
+
+    def _records(self) -> Iterator[list[str]]:
+        try:
+            yield from filter(None, self._reader)  # the reader gives an empty list for a blank line
+        except csv.Error as error:
+            raise _damaged("it is no readable CSV") from error
+
+
+def _damaged(problem: str) -> SalesforceUnavailable:
+    return SalesforceUnavailable(
+        f"A job's result file is damaged: {problem}.",
+        next_step="It is fetched again; if it stays so, open the job's results in the org's setup.",
+    )

@@ -1,0 +1,82 @@
+"""Whether the org can take what a load is about to write: asked before anything is written."""
+
+from __future__ import annotations
+
+from massive_upload.domain.load import Load
+from massive_upload.errors import TargetRejected
+from massive_upload.salesforce.metadata import Field, Metadata, ObjectDescription
+
+
+def check_target(load: Load, metadata: Metadata) -> bool:
+    """Compare the load's mapping with the org's description of the target.
+
+    Returns:
+        Whether the target tells external ids apart by case.
+
+    Raises:
+        TargetRejected: an object or field is missing, cannot be written, or is no external id.
+    """
+    target = metadata.describe(load.target.object)
+    _check_external_id(target, load.target.external_id)
+    for mapping in load.fields.values():
+        parent, dot, name = mapping.to.partition(".")
+        if dot:
+            _check_relationship(target, parent, name, metadata)
+        else:
+            _check_writable(target, mapping.to)
+    return bool(_field(target, load.target.external_id).case_sensitive)
+
+
+def _check_external_id(target: ObjectDescription, name: str) -> None:
+    field = _field(target, name)
+    if field.external_id is False and not field.id_lookup:
+        raise TargetRejected(
+            f"{target.name}.{name} is not an external id.",
+            next_step=f"Mark it as External ID in Setup, or give one that is as target.external_id"
+            f"{_names('; there are', [f.name for f in target.fields if f.external_id])}.",
+        )
+
+
+def _check_writable(target: ObjectDescription, name: str) -> None:
+    field = _field(target, name)
+    if field.createable is False and field.updateable is False:
+        raise TargetRejected(
+            f"{target.name}.{name} cannot be written.",
+            next_step="Give the integration user edit access to the field, or take it out of the load's fields.",
+        )
+
+
+def _check_relationship(target: ObjectDescription, relationship: str, name: str, metadata: Metadata) -> None:
+    """``Parent.Field``, or ``Type:Parent.Field`` where the parent may be of several types."""
+    type_name, _, last = relationship.rpartition(":")
+    lookup = next((f for f in target.fields if (f.relationship_name or "").casefold() == last.casefold()), None)
+    if lookup is None:
+        known = [f.relationship_name for f in target.fields if f.relationship_name]
+        raise TargetRejected(
+            f"{target.name} has no relationship {last!r}.",
+            next_step=f"Correct the field {relationship}.{name} of the load{_names('; there are', known)}.",
+        )
+    parents = [type_name] if type_name else list(lookup.reference_to)
+    if not parents:
+        return
+    parent = metadata.describe(parents[0])
+    field = _field(parent, name)
+    if field.external_id is False and not field.id_lookup:
+        raise TargetRejected(
+            f"{parent.name}.{name} is not an external id, so {relationship}.{name} cannot find a parent.",
+            next_step="Mark it as External ID in Setup, or use another field of the parent.",
+        )
+
+
+def _field(target: ObjectDescription, name: str) -> Field:
+    field = target.field(name)
+    if field is None:
+        raise TargetRejected(
+            f"{target.name} has no field {name!r}, or the integration user cannot see it.",
+            next_step="Correct the load's fields, or give the user access to the field.",
+        )
+    return field
+
+
+def _names(prefix: str, names: list[str]) -> str:
+    return f"{prefix} {', '.join(sorted(names))}" if names else ""

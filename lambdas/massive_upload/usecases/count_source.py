@@ -1,0 +1,82 @@
+"""The plan's one statement: count the source and cut its keys into buckets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from massive_upload.domain.lanes import Bucket, SourceCount
+from massive_upload.domain.load import Load
+from massive_upload.domain.source_sql import plan_statement
+from massive_upload.errors import SalesforceUnavailable
+from massive_upload.salesforce.data_cloud import DataCloud, QueryPage, QueryState, QueryStatus
+
+_PAGE_ROWS = 2_000
+
+
+@dataclass(frozen=True)
+class CountedSource:
+    """What the statement found, and the key column's type."""
+
+    count: SourceCount
+    key_type: str
+
+
+@dataclass(frozen=True)
+class StillRunning:
+    """The statement has not ended."""
+
+    query_id: str
+
+
+def count_source(
+    source: DataCloud, load: Load, *, case_sensitive_key: bool, sample_rows: int | None, query_id: str | None
+) -> CountedSource | StillRunning:
+    """Ask for the count, or look after a query that asked for it before.
+
+    Raises:
+        QueryExpired: that query is gone.
+        SourceRejected: the source has no such object or column, or the load's filter is not SQL.
+    """
+    first: QueryPage | None = None
+    if query_id is None:
+        statement = plan_statement(load, case_sensitive_key=case_sensitive_key, sample_rows=sample_rows)
+        first = source.submit(statement, row_limit=_PAGE_ROWS)
+        status = first.status
+        if status is None:
+            raise SalesforceUnavailable("The source's count was answered without a status.")
+    else:
+        status = source.status(query_id)
+    if status.state is not QueryState.FINISHED or status.row_count is None:
+        return StillRunning(status.query_id)
+    return _read(source, status, status.row_count, first)
+
+
+def _read(source: DataCloud, status: QueryStatus, row_count: int, first: QueryPage | None) -> CountedSource:
+    rows = list(first.rows) if first is not None else []
+    columns = first.columns if first is not None else ()
+    while len(rows) < row_count or not columns:
+        page = source.rows(status.query_id, offset=len(rows), limit=_PAGE_ROWS)
+        if not page.rows:
+            raise SalesforceUnavailable("The source's count has fewer rows than it promised.")
+        columns = columns or page.columns
+        rows.extend(page.rows)
+    names = [column.name for column in columns]
+    records = [dict(zip(names, row, strict=True)) for row in rows]
+    buckets = tuple(
+        Bucket(last_key=str(record["last_key"]), rows=_number(record["bucket_rows"]))
+        for record in records
+        if record["last_key"] is not None
+    )
+    totals = records[0]
+    count = SourceCount(
+        buckets=buckets,
+        all_rows=_number(totals["all_rows"]),
+        keyed_rows=_number(totals["keyed_rows"]),
+        distinct_keys=_number(totals["distinct_keys"]),
+    )
+    return CountedSource(count, key_type=next(column.type for column in columns if column.name == "last_key"))
+
+
+def _number(value: object) -> int:
+    """Counts may come as numbers or, as wide numbers do, as text."""
+    return int(str(value))

@@ -1,0 +1,212 @@
+"""FetchPage: read the next rows of a partition and stage them as a batch."""
+
+from __future__ import annotations
+
+from massive_upload.constants import SLICE_EVENTS
+from massive_upload.contracts import Next, SliceInput, Step
+from massive_upload.domain.file_keys import staged_key
+from massive_upload.domain.progress import Batch, BatchState, Partition
+from massive_upload.domain.source_sql import AFTER, UPTO, page_statement
+from massive_upload.domain.staged_file import Selection, StagedFileWriter
+from massive_upload.domain.waits import FETCH_EVENTS, WAIT_FOR_QUERY_EVENTS
+from massive_upload.errors import InternalError, SalesforceUnavailable
+from massive_upload.salesforce.data_cloud import DataCloud, Parameter, QueryExpired, QueryPage, QueryState, QueryStatus
+from massive_upload.usecases.run_config import RunConfig
+from massive_upload.usecases.slice_tasks import SliceServices, claimed_partition, open_batch
+from massive_upload.usecases.sweep_files import next_sweep_rows
+
+_BOUND_TYPE = "Varchar"
+_FIRST_QUERY_WAIT_SECONDS = 2
+_LONGEST_QUERY_WAIT_SECONDS = 60
+
+
+def fetch_page(task: SliceInput, services: SliceServices) -> Step:
+    """Give the slice its next batch: the one that is not settled, or one of rows read now.
+
+    Nothing is read while a batch is open, so a crash anywhere leads back to that very batch.
+
+    Raises:
+        FencedOut: another slice has claimed the partition.
+        PassingError: the org or AWS did not answer.
+    """
+    store = services.store
+    partition = claimed_partition(store, task)
+    run = store.run(task.run_id)
+    if run is None:
+        raise InternalError(f"Run {task.run_id} is not in the progress table.")
+    if task.step.events >= SLICE_EVENTS:
+        return _step(task, Next.MORE)
+    batch = open_batch(store, partition)
+    if batch is not None and batch.state is BatchState.SUBMITTED:
+        return _step(task, Next.WAIT_FOR_JOB, wait_seconds=1)
+    if batch is not None and batch.state is BatchState.CREATED:
+        return _step(task, Next.UPLOAD)
+    if run.is_halting:
+        store.stop_partition(partition)
+        return _step(task, Next.DONE)
+    if batch is not None:
+        return _step(task, Next.UPLOAD)
+    config = services.configs.of(task.run_id)
+    if partition.is_sweep:
+        return _stage_sweep(task, services, partition)
+    return _RangeReader(task, services, partition, config).read()
+
+
+class _RangeReader:
+    """Reads the lane's frozen query, or a new one from the cursor where that has expired."""
+
+    def __init__(self, task: SliceInput, services: SliceServices, partition: Partition, config: RunConfig) -> None:
+        self._task = task
+        self._services = services
+        self._partition = partition
+        self._config = config
+        self._source: DataCloud = services.org.data_cloud(config.load.source.dataspace)
+        self._batch_rows = config.load.effective_pace.batch_rows
+
+    def read(self) -> Step:
+        """Stage the next rows, or wait for the query, or find that all rows are settled."""
+        try:
+            first_page = self._open_query()
+        except QueryExpired:
+            self._partition = self._services.store.forget_query(self._partition)
+            first_page = self._open_query()
+        rows_left = self._rows_left()
+        if rows_left is None:
+            wait_seconds = min(
+                max(_FIRST_QUERY_WAIT_SECONDS, 2 * self._task.step.wait_seconds), _LONGEST_QUERY_WAIT_SECONDS
+            )
+            beat = self._services.org.heartbeat(wake_after_seconds=wait_seconds)
+            self._services.store.record_heartbeat(self._partition, beat)
+            return _step(
+                self._task, Next.WAIT_FOR_QUERY, wait_seconds=wait_seconds, events=FETCH_EVENTS + WAIT_FOR_QUERY_EVENTS
+            )
+        if rows_left == 0:
+            self._services.store.complete_partition(self._partition, self._services.org.heartbeat())
+            return _step(self._task, Next.DONE)
+        try:
+            writer = self._write_rows(first_page, rows_left)
+        except QueryExpired:
+            self._partition = self._services.store.forget_query(self._partition)
+            return self.read()
+        offset = self._partition.query_offset + writer.rows
+        selection = Selection(writer.content(), writer.rows)
+        return _stage(
+            self._task,
+            self._services,
+            self._partition,
+            selection,
+            next_cursor=writer.last_key or "",
+            next_offset=offset,
+        )
+
+    def _rows_left(self) -> int | None:
+        """Rows of the query that are not staged; None while it runs."""
+        if self._partition.query_rows is None:
+            return None
+        return self._partition.query_rows - self._partition.query_offset
+
+    def _open_query(self) -> QueryPage | None:
+        """Make sure that there is a query, and learn how many rows it has if it has ended."""
+        if self._partition.query_id is None:
+            page = self._submit()
+            if page.status is None:
+                raise InternalError("The source's query was answered without a status.")
+            self._note(page.status)
+            return page if self._partition.query_rows is not None else None
+        if self._partition.query_rows is None:
+            self._note(self._source.status(self._partition.query_id))
+        return None
+
+    def _note(self, status: QueryStatus) -> None:
+        store, beat = self._services.store, self._services.org.heartbeat()
+        if status.state is QueryState.FINISHED and status.row_count is not None:
+            self._partition = store.note_query_rows(
+                self._partition, query_id=status.query_id, rows=status.row_count, beat=beat
+            )
+        elif self._partition.query_id is None:
+            store.note_query(self._partition, status.query_id, beat)
+
+    def _submit(self) -> QueryPage:
+        partition, config = self._partition, self._config
+        after = partition.cursor if partition.cursor is not None else partition.after
+        parameters = [Parameter(name=UPTO, type=_BOUND_TYPE, value=partition.upto)]
+        if after is not None:
+            parameters.append(Parameter(name=AFTER, type=_BOUND_TYPE, value=after))
+        statement = page_statement(
+            config.load,
+            case_sensitive_key=config.case_sensitive_key,
+            sample_rows=config.sample_rows,
+            key_type=config.key_type,
+            has_lower_bound=after is not None,
+        )
+        return self._source.submit(statement, parameters, row_limit=self._batch_rows)
+
+    def _write_rows(self, first_page: QueryPage | None, rows_left: int) -> StagedFileWriter:
+        """Write rows until the batch is full or the query has no more.
+
+        A page may have fewer rows than were asked for. What an expired query has given so far is kept: it makes a
+        smaller batch, and the next query starts behind it.
+        """
+        writer = StagedFileWriter(self._config.load, max_rows=self._batch_rows)
+        rows = first_page.rows if first_page is not None else []
+        offset = self._partition.query_offset
+        writer.append(rows[:rows_left])
+        while writer.rows < rows_left and not writer.is_full:
+            query_id = self._partition.query_id or ""
+            limit = min(self._batch_rows, rows_left) - writer.rows
+            try:
+                page = self._source.rows(query_id, offset=offset + writer.rows, limit=limit)
+            except QueryExpired:
+                if writer.rows == 0:
+                    raise
+                break
+            if not page.rows:
+                raise SalesforceUnavailable(
+                    f"The source's query has {rows_left - writer.rows} more rows, but a page of it came empty.",
+                    next_step="It is read again by itself.",
+                )
+            writer.append(page.rows[:limit])
+        return writer
+
+
+def _stage_sweep(task: SliceInput, services: SliceServices, partition: Partition) -> Step:
+    sweep = next_sweep_rows(services.files, partition)
+    if sweep is None:
+        services.store.complete_partition(partition, services.org.heartbeat())
+        return _step(task, Next.DONE)
+    return _stage(task, services, partition, sweep.rows, next_cursor=sweep.next_cursor, next_offset=0)
+
+
+def _stage(
+    task: SliceInput,
+    services: SliceServices,
+    partition: Partition,
+    staged: Selection,
+    *,
+    next_cursor: str,
+    next_offset: int,
+) -> Step:
+    """Write the rows, then record them as a batch. A file whose batch was never recorded expires unread."""
+    number = partition.next_batch
+    key = staged_key(task.run_id, task.partition, number, 0)
+    services.files.write(key, staged.content)
+    batch = Batch(
+        run_id=task.run_id,
+        partition=task.partition,
+        number=number,
+        state=BatchState.PLANNED,
+        attempt=0,
+        rows=staged.rows,
+        first_rows=staged.rows,
+        size_bytes=len(staged.content),
+        file_key=key,
+        next_cursor=next_cursor,
+        next_offset=next_offset,
+    )
+    services.store.plan_batch(partition, batch, services.org.heartbeat())
+    return Step(epoch=task.step.epoch, next=Next.UPLOAD, events=task.step.events + FETCH_EVENTS)
+
+
+def _step(task: SliceInput, following: Next, *, wait_seconds: int = 0, events: int = FETCH_EVENTS) -> Step:
+    changes = {"next": following, "wait_seconds": wait_seconds, "events": task.step.events + events, "job": None}
+    return task.step.model_copy(update=changes)

@@ -1,0 +1,258 @@
+"""FinishRun: end a run, whatever it came to, with an exact account."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from massive_upload.contracts import FinishRunInput, Mode, Verdict
+from massive_upload.domain.account import Account, account_of
+from massive_upload.domain.file_keys import receipt_key
+from massive_upload.domain.progress import Partition, PartitionStatus, Run, RunStatus
+from massive_upload.errors import FencedOut
+from massive_upload.ports import Clock
+from massive_upload.usecases.drain import drain_partition
+from massive_upload.usecases.run_config import RunConfig
+from massive_upload.usecases.run_ids import run_id_of
+from massive_upload.usecases.slice_tasks import SliceServices, open_batch
+from massive_upload.usecases.sweep_files import SweepFile, read_sweep
+
+_MOST_DRAINS = 10
+_DRAIN_WAIT_SECONDS = 30
+
+_ENDED_STATUS = {"ABORTED": RunStatus.STOPPED, "TIMED_OUT": RunStatus.FAILED, "FAILED": RunStatus.FAILED}
+"""What an execution that ended by itself makes of its run."""
+
+
+@dataclass(frozen=True)
+class _Ending:
+    """What a run came to; an error means that the execution is to fail."""
+
+    status: RunStatus
+    error: str | None = None
+    cause: str | None = None
+
+
+def finish_run(task: FinishRunInput, services: SliceServices, clock: Clock) -> Verdict:
+    """Settle or abort the jobs in flight, add up the account, write the receipt and give the target back.
+
+    Harmless when it is called again, and for an execution that does not carry out the run (any more).
+
+    Returns:
+        A verdict: Drain where jobs in flight have yet to end; else Succeed or Fail.
+    """
+    given = task.state.get("input")
+    run_id = run_id_of(given if isinstance(given, dict) else task.state, task.execution)
+    failure = _failure(task.state)
+    run = services.store.run(run_id)
+    if run is None or run.execution_arn != task.execution.arn:
+        return _verdict_without_run(run_id, failure)
+    partitions = services.store.partitions(run_id)
+    drains = _drains_so_far(task.state)
+    if run.status is RunStatus.RUNNING:
+        config = services.configs.of(run_id)
+        drained = [_end_lane(partition, services, config) for partition in partitions]
+        if not all(drained) and drains < _MOST_DRAINS:
+            return Verdict(
+                next="Drain", run_id=run_id, status=run.status, wait_seconds=_DRAIN_WAIT_SECONDS, drains=drains + 1
+            )
+        partitions = services.store.partitions(run_id)
+    requests = services.org.take_requests()
+    if requests:
+        services.store.count_run_requests(run_id, requests)
+    return _close(run, partitions, task, failure, services, clock)
+
+
+def _close(
+    run: Run,
+    partitions: list[Partition],
+    task: FinishRunInput,
+    failure: _Ending | None,
+    services: SliceServices,
+    clock: Clock,
+) -> Verdict:
+    open_batches = {p.partition: batch for p in partitions if (batch := open_batch(services.store, p)) is not None}
+    account = account_of(run, partitions, open_batches)
+    criterion = 0.0
+    if run.plan_name is not None and run.mode != Mode.PLAN:
+        criterion = services.configs.of(run.run_id).load.success_criterion_percent
+    ending = failure or _ending_of(run, partitions, account, criterion, task.ended)
+    if run.status in (RunStatus.PLANNING, RunStatus.RUNNING):
+        ended_at = clock.now()
+        services.files.write(
+            receipt_key(run.run_id),
+            _receipt(run, ending, account, partitions, services, ended_at.isoformat()),
+            content_type="application/json",
+        )
+        services.store.finish_run(run, status=ending.status, ended_at=ended_at, error=ending.error, cause=ending.cause)
+    else:
+        ending = _Ending(run.status, run.error, run.cause)
+    if run.lease_key is not None:
+        lease = services.store.lease(run.lease_key)
+        if lease is not None and lease.execution_arn == run.execution_arn:
+            services.store.release_lease(lease)
+    return Verdict(
+        next="Fail" if ending.error else "Succeed",
+        run_id=run.run_id,
+        status=ending.status,
+        error=ending.error or "",
+        cause=ending.cause or "",
+        **asdict(account),
+    )
+
+
+def _end_lane(partition: Partition, services: SliceServices, config: RunConfig) -> bool:
+    """Drain a lane, and say of one that was at work that it has stopped."""
+    if partition.status is PartitionStatus.COMPLETED:
+        return True
+    is_drained = drain_partition(partition, services, config.load)
+    if is_drained and partition.status is PartitionStatus.RUNNING:
+        try:
+            services.store.stop_partition(services.store.partition(partition.run_id, partition.partition))
+        except FencedOut:
+            return False
+    return is_drained
+
+
+def _ending_of(
+    run: Run, partitions: list[Partition], account: Account, criterion_percent: float, ended: str | None
+) -> _Ending:
+    if run.mode == Mode.PLAN:
+        return _Ending(RunStatus.COMPLETED)
+    if not account.balances:
+        return _Ending(
+            RunStatus.FAILED,
+            "AccountDoesNotBalance",
+            "The classes of rows do not add up to the source's rows. This is a defect: keep the run's state.",
+        )
+    incomplete = [partition for partition in partitions if partition.status is not PartitionStatus.COMPLETED]
+    failed = [partition for partition in incomplete if partition.status is PartitionStatus.FAILED]
+    if incomplete and ended in _ENDED_STATUS and not run.is_halting:
+        return _Ending(_ENDED_STATUS[ended], f"Execution{ended.title().replace('_', '')}", _resume_hint(run, ended))
+    if failed:
+        first = failed[0]
+        return _Ending(
+            RunStatus.FAILED,
+            first.error if run.stop_reason and first.error else "PartitionsFailed",
+            f"{len(failed)} of {len(partitions)} partitions failed; partition {first.partition}: {first.error}. "
+            f"{_resume_hint(run)}",
+        )
+    if incomplete:
+        status = RunStatus.PAUSED if run.pause_requested else RunStatus.STOPPED
+        return _Ending(status) if run.is_halting else _Ending(RunStatus.FAILED, "LanesUnfinished", _resume_hint(run))
+    if account.unsettled:
+        return _Ending(RunStatus.FAILED, "RowsUnsettled", _resume_hint(run))
+    if account.success_rate_percent < criterion_percent:
+        return _Ending(
+            RunStatus.COMPLETED,
+            "SuccessRateBelowCriterion",
+            f"{account.success_rate_percent:.2f} % of the rows succeeded; the load asks for {criterion_percent:g} %. "
+            f"The rejected rows are kept with their reasons.",
+        )
+    return _Ending(RunStatus.COMPLETED)
+
+
+def _resume_hint(run: Run, ended: str | None = None) -> str:
+    how = f"The execution ended as {ended}. " if ended else ""
+    return f'{how}Go on with {{"mode": "resume", "run_id": "{run.run_id}"}}.'
+
+
+def _failure(state: Mapping[str, object]) -> _Ending | None:
+    """The error that a state of the machine has caught, if there is one."""
+    error = state.get("error")
+    if not isinstance(error, dict):
+        return None
+    cause = str(error.get("Cause", ""))
+    return _Ending(RunStatus.FAILED, str(error.get("Error", "Unknown")), _message(cause))
+
+
+def _message(cause: str) -> str:
+    """A Lambda's error message, without the stack trace that Step Functions puts beside it."""
+    try:
+        document = json.loads(cause)
+    except ValueError:
+        return cause
+    return str(document.get("errorMessage", cause)) if isinstance(document, dict) else cause
+
+
+def _drains_so_far(state: Mapping[str, object]) -> int:
+    verdict = state.get("verdict")
+    return int(verdict.get("drains", 0)) if isinstance(verdict, dict) else 0
+
+
+def _verdict_without_run(run_id: str, failure: _Ending | None) -> Verdict:
+    """The execution never came to own a run: there is nothing to finish."""
+    if failure is None:
+        return Verdict(next="Succeed", run_id=run_id, status=RunStatus.STOPPED)
+    return Verdict(
+        next="Fail", run_id=run_id, status=failure.status, error=failure.error or "", cause=failure.cause or ""
+    )
+
+
+def _receipt(
+    run: Run,
+    ending: _Ending,
+    account: Account,
+    partitions: list[Partition],
+    services: SliceServices,
+    ended_at: str,
+) -> bytes:
+    rejected_files = [
+        key
+        for partition in partitions
+        if partition.rejected or partition.open_batch is not None
+        for batch in services.store.batches(run.run_id, partition.partition)
+        for key in batch.rejected_files
+    ]
+    document = {
+        "run_id": run.run_id,
+        "load": run.load,
+        "mode": run.mode,
+        "status": ending.status,
+        "error": ending.error,
+        "started_at": run.started_at.isoformat(),
+        "ended_at": ended_at,
+        "account": asdict(account),
+        "success_rate_percent": round(account.success_rate_percent, 3),
+        "rejected_files": rejected_files + _unswept_files(partitions, services),
+        "partitions": [_partition_lines(partition) for partition in partitions],
+    }
+    return json.dumps(document, indent=2).encode()
+
+
+def _unswept_files(partitions: list[Partition], services: SliceServices) -> list[str]:
+    """Files of rows that were given up and that no sweep has settled: they count as rejected."""
+    sweep = next((partition for partition in partitions if partition.is_sweep), None)
+    settled = {file.key for file in _settled_sweep_files(sweep, services)} if sweep is not None else set()
+    return [
+        batch.deferred_file
+        for partition in partitions
+        if partition.deferred
+        for batch in services.store.batches(partition.run_id, partition.partition)
+        if batch.deferred_file is not None and batch.deferred_file not in settled
+    ]
+
+
+def _settled_sweep_files(sweep: Partition, services: SliceServices) -> list[SweepFile]:
+    return read_sweep(services.files, sweep.run_id)[: int(sweep.cursor or "0")]
+
+
+def _partition_lines(partition: Partition) -> dict[str, object]:
+    names = (
+        "partition",
+        "status",
+        "planned_rows",
+        "source_rows",
+        "settled_rows",
+        "succeeded",
+        "rejected",
+        "deferred",
+        "batches",
+        "jobs",
+        "resent_rows",
+        "lock_errors",
+        "api_requests",
+        "error",
+    )
+    return {name: getattr(partition, name) for name in names}

@@ -1,0 +1,122 @@
+"""What became of every row of a job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from massive_upload.contracts import JobCounters
+from massive_upload.domain.progress import Batch
+from massive_upload.domain.staged_file import RowError, StagedFile
+from massive_upload.errors import InternalError, SalesforceUnavailable
+from massive_upload.salesforce.bulk import BulkIngest, JobState
+from massive_upload.salesforce.error_codes import JobVerdict, RowVerdict, is_lock_error, job_verdict, row_verdict
+from massive_upload.salesforce.results import FailedRow, parse_failed, parse_keys
+
+UNPROCESSED = "UNPROCESSED"
+"""Our code for rows that their job never tried."""
+
+
+@dataclass(frozen=True)
+class JobOutcome:
+    """The rows of a job that did not succeed, by key; the others did.
+
+    Attributes:
+        passing: failed for a reason that may pass.
+        rejected: failed for good.
+        lock_errors: rows that failed on a lock.
+        halting_code: the code of an error that would repeat for every row of the run.
+        refused_code: why the org refused the job as a whole, where that is a matter of configuration.
+    """
+
+    passing: Mapping[str, RowError] = field(default_factory=dict)
+    rejected: Mapping[str, RowError] = field(default_factory=dict)
+    lock_errors: int = 0
+    halting_code: str | None = None
+    refused_code: str | None = None
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether every row succeeded."""
+        return not self.passing and not self.rejected
+
+
+def read_outcome(bulk: BulkIngest, batch: Batch, counters: JobCounters, content: StagedFile | None) -> JobOutcome:
+    """Read what became of a job's rows, by the cheapest proof there is.
+
+    Args:
+        bulk: the org.
+        batch: whose job has ended.
+        counters: what the job reported in its final state.
+        content: the batch's staged file; needed, and given, unless `is_proven_clean`.
+
+    Raises:
+        SalesforceUnavailable: a result file has other rows than the job reported; it is not believed.
+    """
+    if is_proven_clean(batch, counters):
+        return JobOutcome()
+    if content is None or batch.job_id is None:
+        raise InternalError("The outcome of a job with failed rows cannot be told without its staged file.")
+    failed = _failed_rows(bulk, batch, counters, content.key_column) if counters.failed else []
+    unprocessed = _unprocessed_keys(bulk, batch, counters, content, {row.key.strip() for row in failed})
+    return _judge(bulk, batch, failed, unprocessed)
+
+
+def is_proven_clean(batch: Batch, counters: JobCounters) -> bool:
+    """Whether the job's counters alone prove that every row succeeded."""
+    return counters.state == JobState.JOB_COMPLETE and counters.processed == batch.rows and counters.failed == 0
+
+
+def _failed_rows(bulk: BulkIngest, batch: Batch, counters: JobCounters, key_column: str) -> list[FailedRow]:
+    failed = parse_failed(bulk.failed_rows(batch.job_id or ""), key_column=key_column)
+    if len(failed) != counters.failed:
+        raise SalesforceUnavailable(
+            f"Job {batch.job_id} reported {counters.failed} failed rows, its result file has {len(failed)}.",
+            next_step="It is read again by itself.",
+        )
+    return failed
+
+
+def _unprocessed_keys(
+    bulk: BulkIngest, batch: Batch, counters: JobCounters, content: StagedFile, failed: set[str]
+) -> set[str]:
+    """The keys that the job never tried.
+
+    Where its counters and the list of unprocessed records do not add up to what was sent, only rows that the job
+    lists as succeeded have succeeded.
+    """
+    if counters.processed == batch.rows:
+        return set()
+    unprocessed = parse_keys(bulk.unprocessed_rows(batch.job_id or ""), key_column=content.key_column)
+    if counters.processed + len(unprocessed) == batch.rows:
+        return {key.strip() for key in unprocessed}
+    succeeded = parse_keys(bulk.successful_rows(batch.job_id or ""), key_column=content.key_column)
+    return set(content.keys()) - {key.strip() for key in succeeded} - failed
+
+
+def _judge(bulk: BulkIngest, batch: Batch, failed: list[FailedRow], unprocessed: set[str]) -> JobOutcome:
+    passing: dict[str, RowError] = {}
+    rejected: dict[str, RowError] = {}
+    lock_errors = 0
+    halting_code: str | None = None
+    for row in failed:
+        error = RowError(code=row.code, message=row.message, fields=" ".join(row.fields))
+        verdict = row_verdict(row.code, row.message)
+        lock_errors += is_lock_error(row.code, row.message)
+        if verdict is RowVerdict.RUN_STOPPING:
+            halting_code = row.code
+        (passing if verdict is RowVerdict.PASSING else rejected)[row.key.strip()] = error
+    refused_code = _refused_code(bulk, batch) if unprocessed else None
+    for key in unprocessed:
+        if refused_code is not None:
+            rejected[key] = RowError(code=refused_code, message="The job was refused as a whole.", fields="")
+        else:
+            passing[key] = RowError(code=UNPROCESSED, message="The job ended without trying this row.", fields="")
+    return JobOutcome(passing, rejected, lock_errors, halting_code, refused_code)
+
+
+def _refused_code(bulk: BulkIngest, batch: Batch) -> str | None:
+    job = bulk.get(batch.job_id or "")
+    if job is None or job.error_message is None or job_verdict(job.error_message) is JobVerdict.PASSING:
+        return None
+    return job.error_message.partition(":")[0].strip()

@@ -1,0 +1,353 @@
+"""PlanRun: find out what there is to load, and cut it into lanes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from uuid import uuid4
+
+from pydantic import ValidationError
+
+from massive_upload.constants import MAX_LANES
+from massive_upload.contracts import ExecutionContext, Lane, Mode, Plan, PlanRunInput, StartInput
+from massive_upload.domain import presets
+from massive_upload.domain.file_keys import plan_key
+from massive_upload.domain.lanes import SourceCount, cut_lanes
+from massive_upload.domain.load import Load
+from massive_upload.domain.progress import (
+    KeyRange,
+    Lease,
+    Partition,
+    PartitionStatus,
+    Run,
+    RunStatus,
+    partition_id,
+)
+from massive_upload.domain.waits import split_stagger
+from massive_upload.errors import AnotherRunActive, DuplicateKeys, InvalidInput, RunNotResumable
+from massive_upload.ports import Clock, Executions, PlannedLane
+from massive_upload.salesforce.data_cloud import QueryExpired
+from massive_upload.usecases.check_target import check_target
+from massive_upload.usecases.count_source import CountedSource, StillRunning, count_source
+from massive_upload.usecases.finish_run import finish_run
+from massive_upload.usecases.run_config import RunConfig
+from massive_upload.usecases.run_ids import run_id_of
+from massive_upload.usecases.slice_tasks import SliceServices
+from massive_upload.usecases.watch_runs import finish_request
+
+_QUERY_WAIT_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class PlanServices:
+    """What PlanRun works with, besides what every task has."""
+
+    tasks: SliceServices
+    executions: Executions
+    clock: Clock
+    load_named: Callable[[str], Load]
+
+
+def plan_run(task: PlanRunInput, services: PlanServices) -> Plan:
+    """Begin, or resume, the run that an execution carries out, and say which lanes it has.
+
+    A repeated PlanRun goes on where the first one was: the run's item names the plan that counts, and the partitions
+    are made from that plan alone.
+
+    Raises:
+        ConfigurationError: something is wrong with the input, the load, the source or the target; nothing was written
+            to the target.
+        AnotherRunActive: another execution is loading the target.
+        PassingError: the org or AWS did not answer.
+    """
+    start = _parse(task.input)
+    run_id = run_id_of(task.input, task.execution)
+    if start.mode is Mode.RESUME:
+        return _Resume(start, run_id, task.execution, services).plan()
+    return _Begin(start, run_id, task.execution, services).plan()
+
+
+def _parse(given: dict[str, object]) -> StartInput:
+    known = {name: value for name, value in given.items() if not name.startswith("AWS_STEP_FUNCTIONS_")}
+    try:
+        return StartInput.model_validate(known)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "input"
+        raise InvalidInput(
+            f"The execution's input is wrong at {where}: {first['msg']}.",
+            next_step='Start with, for example, {"load": "opportunity"}; see the files in events/.',
+        ) from error
+
+
+class _Begin:
+    """A run that begins with a plan: full, sample, or the plan alone."""
+
+    def __init__(self, start: StartInput, run_id: str, execution: ExecutionContext, services: PlanServices) -> None:
+        self._start = start
+        self._run_id = run_id
+        self._execution = execution
+        self._services = services
+        self._store = services.tasks.store
+        self._org = services.tasks.org
+
+    def plan(self) -> Plan:
+        if self._start.partitions is not None:
+            raise InvalidInput(
+                "partitions can be given with mode resume only.", next_step='Add "mode": "resume" and the run_id.'
+            )
+        load = self._load()
+        lease = self._lease(load)
+        if lease is not None and not self._take_lease(lease):
+            return Plan(next="Skip", run_id=self._run_id)
+        run = self._begin(load, lease)
+        if run.status is RunStatus.PLANNING:
+            counted = self._count(run, load)
+            if isinstance(counted, StillRunning):
+                return Plan(next="Wait", run_id=self._run_id, wait_seconds=_QUERY_WAIT_SECONDS)
+            run = self._commit(run, load, *counted)
+        self._count_requests()
+        lanes = _read_plan(self._services, run)
+        self._store.create_partitions(run, lanes)
+        if run.mode == Mode.PLAN:
+            return Plan(next="Finish", run_id=self._run_id)
+        return _plan_of(run, lanes, load.partitioning.max_concurrency)
+
+    def _load(self) -> Load:
+        if self._start.load is None:
+            raise InvalidInput("The input does not name a load.", next_step='Start with {"load": "opportunity"}.')
+        load = self._services.load_named(self._start.load)
+        try:
+            return load.with_overrides(
+                pace=self._start.pace, partitioning=self._start.partitioning, sample=self._start.sample
+            )
+        except ValidationError as error:
+            raise InvalidInput(f"The input's overrides do not fit the load {load.name}: {error}.") from error
+
+    def _lease(self, load: Load) -> Lease | None:
+        """A run that only plans writes nothing, so it needs no lease."""
+        if self._start.mode is Mode.PLAN:
+            return None
+        key = f"{self._org.org_id}#{load.target.object}"
+        return Lease(key=key, run_id=self._run_id, execution_arn=self._execution.arn)
+
+    def _take_lease(self, lease: Lease) -> bool:
+        """Take the target; False where a scheduled start has to leave it to the run that goes on."""
+        holder = self._store.acquire_lease(lease)
+        if holder is None:
+            return True
+        if not self._services.executions.has_ended(holder.execution_arn):
+            if self._start.scheduled:
+                return False
+            raise _another_run(holder)
+        _finish_for(holder, self._services)
+        holder_now = self._store.acquire_lease(lease, instead_of=holder)
+        if holder_now is not None:
+            raise _another_run(holder_now)
+        return True
+
+    def _begin(self, load: Load, lease: Lease | None) -> Run:
+        return self._store.begin_run(
+            Run(
+                run_id=self._run_id,
+                load=load.name,
+                mode=self._start.mode,
+                status=RunStatus.PLANNING,
+                execution_arn=self._execution.arn,
+                started_at=self._execution.started_at,
+                lease_key=lease.key if lease else None,
+            )
+        )
+
+    def _count(self, run: Run, load: Load) -> tuple[CountedSource, bool] | StillRunning:
+        sample_rows = load.sample.rows if self._start.mode is Mode.SAMPLE else None
+        case_sensitive = check_target(load, self._org.metadata)
+        source = self._org.data_cloud(load.source.dataspace)
+        query_id = run.plan_query_id
+        try:
+            counted = count_source(
+                source, load, case_sensitive_key=case_sensitive, sample_rows=sample_rows, query_id=query_id
+            )
+        except QueryExpired:
+            query_id = None
+            counted = count_source(
+                source, load, case_sensitive_key=case_sensitive, sample_rows=sample_rows, query_id=None
+            )
+        if isinstance(counted, StillRunning):
+            if counted.query_id != query_id:
+                self._store.note_plan_query(run, counted.query_id)
+            self._count_requests()
+            return counted
+        return counted, case_sensitive
+
+    def _commit(self, run: Run, load: Load, counted: CountedSource, case_sensitive: bool) -> Run:
+        count = counted.count
+        if count.duplicates and load.duplicates == "stop":
+            raise DuplicateKeys(
+                f"{load.source.object} has {count.duplicates} rows whose {load.source.key} is not the only one"
+                f"{'' if case_sensitive else ' (case is ignored, as the target does)'}.",
+                next_step="Mend the source, narrow source.where, or say duplicates: keep_newest.",
+            )
+        lanes = _cut(load, count, sample=self._start.mode is Mode.SAMPLE)
+        plan_name = uuid4().hex
+        config = RunConfig(
+            load=load,
+            key_type=counted.key_type,
+            case_sensitive_key=case_sensitive,
+            sample_rows=load.sample.rows if self._start.mode is Mode.SAMPLE else None,
+            lease_key=run.lease_key or "",
+        )
+        self._services.tasks.configs.freeze(self._run_id, config)
+        _write_plan(self._services, self._run_id, plan_name, lanes, count)
+        return self._store.commit_plan(
+            replace(
+                run,
+                plan_name=plan_name,
+                source_rows=count.all_rows,
+                skipped_null_key=count.null_keys,
+                duplicates_dropped=count.duplicates,
+            )
+        )
+
+    def _count_requests(self) -> None:
+        self._store.count_run_requests(self._run_id, self._org.take_requests())
+
+
+class _Resume:
+    """A run that goes on: with all partitions that have not completed, or with those that a person names."""
+
+    def __init__(self, start: StartInput, run_id: str, execution: ExecutionContext, services: PlanServices) -> None:
+        self._start = start
+        self._run_id = run_id
+        self._execution = execution
+        self._services = services
+        self._store = services.tasks.store
+
+    def plan(self) -> Plan:
+        run = self._resumable_run()
+        if run.execution_arn != self._execution.arn:
+            self._take_lease(run)
+            run = self._store.reopen_run(run, execution_arn=self._execution.arn)
+        config = self._services.tasks.configs.of(self._run_id)
+        lanes = _read_plan(self._services, run)
+        self._store.create_partitions(run, lanes)
+        delays = {lane.partition: lane.start_delay_seconds for lane in lanes}
+        chosen = [partition for partition in self._store.partitions(self._run_id) if self._is_chosen(partition)]
+        for partition in chosen:
+            if partition.status is not PartitionStatus.PENDING:
+                self._store.reopen_partition(partition)
+        self._store.count_run_requests(self._run_id, self._services.tasks.org.take_requests())
+        first_delay = min((delays[partition.partition] for partition in chosen), default=0)
+        items = [_lane_item(partition.partition, delays[partition.partition] - first_delay) for partition in chosen]
+        concurrency = config.load.partitioning.max_concurrency
+        return Plan(next="Load", run_id=self._run_id, max_concurrency=concurrency, lanes=tuple(items))
+
+    def _resumable_run(self) -> Run:
+        if self._start.run_id is None:
+            raise InvalidInput(
+                "mode resume needs the run_id of the run to go on with.",
+                next_step="It is the name of the run's first execution.",
+            )
+        run = self._store.run(self._run_id)
+        if run is None:
+            raise RunNotResumable(
+                f"There is no run {self._run_id!r}.",
+                next_step="Look the run_id up; state is kept for 90 days. Start a new run with mode full.",
+            )
+        if run.status is RunStatus.COMPLETED or run.plan_name is None:
+            raise RunNotResumable(
+                f"Run {self._run_id} is {run.status} and has nothing to go on with.",
+                next_step="Start a new run with mode full.",
+            )
+        return run
+
+    def _take_lease(self, run: Run) -> None:
+        if run.status is RunStatus.RUNNING and not self._services.executions.has_ended(run.execution_arn):
+            raise AnotherRunActive(
+                f"Run {run.run_id} is still being carried out.", next_step="Stop its execution first, or let it end."
+            )
+        lease = Lease(key=run.lease_key or "", run_id=self._run_id, execution_arn=self._execution.arn)
+        holder = self._store.acquire_lease(lease)
+        if holder is None:
+            return
+        if not self._services.executions.has_ended(holder.execution_arn):
+            raise _another_run(holder)
+        if holder.run_id != self._run_id:
+            _finish_for(holder, self._services)
+        holder_now = self._store.acquire_lease(lease, instead_of=holder)
+        if holder_now is not None:
+            raise _another_run(holder_now)
+
+    def _is_chosen(self, partition: Partition) -> bool:
+        if partition.is_sweep or partition.status is PartitionStatus.COMPLETED:
+            return False
+        return self._start.partitions is None or int(partition.partition) in self._start.partitions
+
+
+def _cut(load: Load, count: SourceCount, *, sample: bool) -> list[PlannedLane]:
+    rows = count.loadable_rows
+    if rows == 0:
+        return []
+    wanted = load.partitioning.count or presets.lanes_for(rows, load.lock_risk, lane_rows=load.partitioning.lane_rows)
+    if wanted > MAX_LANES:
+        raise InvalidInput(
+            f"{rows} rows make {wanted} lanes; at most {MAX_LANES} are possible.",
+            next_step="Raise partitioning.lane_rows.",
+        )
+    stagger_seconds = load.effective_pace.stagger_seconds
+    return [
+        PlannedLane(partition=partition_id(index), keys=keys, start_delay_seconds=index * stagger_seconds)
+        for index, keys in enumerate(cut_lanes(count.buckets, 1 if sample else wanted))
+    ]
+
+
+def _plan_of(run: Run, lanes: Sequence[PlannedLane], max_concurrency: int) -> Plan:
+    items = tuple(_lane_item(lane.partition, lane.start_delay_seconds) for lane in lanes)
+    following = "Load" if items else "Finish"
+    return Plan(next=following, run_id=run.run_id, max_concurrency=max_concurrency, lanes=items)
+
+
+def _lane_item(partition: str, delay_seconds: int) -> Lane:
+    first_wait_seconds, long_waits = split_stagger(delay_seconds)
+    return Lane(partition=partition, first_wait_seconds=first_wait_seconds, long_waits=long_waits)
+
+
+def _write_plan(
+    services: PlanServices, run_id: str, plan_name: str, lanes: Sequence[PlannedLane], count: SourceCount
+) -> None:
+    document = {
+        "source_rows": count.all_rows,
+        "skipped_null_key": count.null_keys,
+        "duplicates_dropped": count.duplicates,
+        "lanes": [asdict(lane) for lane in lanes],
+    }
+    content = json.dumps(document).encode()
+    services.tasks.files.write(plan_key(run_id, plan_name), content, content_type="application/json")
+
+
+def _read_plan(services: PlanServices, run: Run) -> list[PlannedLane]:
+    """The lanes of the plan that the run's item names, which may be that of a PlanRun that was faster."""
+    document = json.loads(services.tasks.files.read(plan_key(run.run_id, run.plan_name or "")))
+    return [
+        PlannedLane(
+            partition=lane["partition"],
+            keys=KeyRange(**lane["keys"]),
+            start_delay_seconds=lane["start_delay_seconds"],
+        )
+        for lane in document["lanes"]
+    ]
+
+
+def _finish_for(holder: Lease, services: PlanServices) -> None:
+    """Finish the run of an execution that ended without doing so: its jobs in flight are settled or aborted."""
+    run = services.tasks.store.run(holder.run_id)
+    if run is not None:
+        finish_run(finish_request(run), services.tasks, services.clock)
+
+
+def _another_run(holder: Lease) -> AnotherRunActive:
+    return AnotherRunActive(
+        f"Run {holder.run_id} is loading {holder.key.rpartition('#')[2]}.",
+        next_step="Wait for it to end, or stop its execution.",
+    )

@@ -1,0 +1,46 @@
+"""PlanSweep: gather the rows that lanes gave up for a passing reason."""
+
+from __future__ import annotations
+
+from massive_upload.contracts import Sweep
+from massive_upload.domain.progress import Batch, Partition
+from massive_upload.errors import InternalError
+from massive_upload.ports import Files, ProgressStore
+from massive_upload.usecases.sweep_files import SweepFile, read_sweep, write_sweep
+
+
+def plan_sweep(run_id: str, store: ProgressStore, files: Files) -> Sweep:
+    """List the files of given-up rows for the sweep, which sends them once more in one lane.
+
+    The list only ever grows at its end, as the sweep's cursor counts its files: a resumed run adds what its lanes have
+    given up since.
+    """
+    run = store.run(run_id)
+    if run is None:
+        raise InternalError(f"Run {run_id} is not in the progress table.")
+    partitions = store.partitions(run_id)
+    lanes = [partition for partition in partitions if not partition.is_sweep]
+    found = [file for lane in lanes if lane.deferred for file in _deferred_files(store.batches(run_id, lane.partition))]
+    sweep = next((partition for partition in partitions if partition.is_sweep), None)
+    listed = read_sweep(files, run_id) if sweep is not None else []
+    known = {file.key for file in listed}
+    listed += [file for file in found if file.key not in known]
+    if run.is_halting or not _rows_left(listed, sweep):
+        return Sweep(needed=False)
+    write_sweep(files, run_id, listed)
+    rows = sum(file.rows for file in listed)
+    store.save_sweep(run_id, rows=rows)
+    return Sweep(needed=True, rows=rows)
+
+
+def _deferred_files(batches: list[Batch]) -> list[SweepFile]:
+    return [
+        SweepFile(key=batch.deferred_file, rows=batch.deferred, size_bytes=batch.size_bytes)
+        for batch in batches
+        if batch.deferred_file is not None
+    ]
+
+
+def _rows_left(listed: list[SweepFile], sweep: Partition | None) -> int:
+    settled = sweep.settled_rows if sweep is not None else 0
+    return sum(file.rows for file in listed) - settled

@@ -1,0 +1,50 @@
+"""The configuration of a run, frozen when it is planned: every task of the run, and resume, reads only that."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from massive_upload.domain.file_keys import config_key
+from massive_upload.domain.load import Load
+from massive_upload.ports import Files
+
+_KEPT = 8
+
+
+class RunConfig(BaseModel):
+    """A run's load, and what its plan found out.
+
+    Attributes:
+        key_type: Data Cloud's type of the key column.
+        case_sensitive_key: whether the target tells keys apart by case.
+        sample_rows: how many rows a sample takes, of a run that is one.
+        lease_key: names the org and the object that the run writes to.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    load: Load
+    key_type: str
+    case_sensitive_key: bool
+    sample_rows: int | None
+    lease_key: str
+
+
+class RunConfigs:
+    """Reads frozen configurations, and remembers the last few: they never change."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._known: dict[str, RunConfig] = {}
+
+    def of(self, run_id: str) -> RunConfig:
+        """The configuration of a planned run."""
+        if run_id not in self._known:
+            while len(self._known) >= _KEPT:
+                self._known.pop(next(iter(self._known)))
+            self._known[run_id] = RunConfig.model_validate_json(self._files.read(config_key(run_id)))
+        return self._known[run_id]
+
+    def freeze(self, run_id: str, config: RunConfig) -> None:
+        """Write the configuration of a run that is being planned."""
+        self._files.write(config_key(run_id), config.model_dump_json().encode(), content_type="application/json")

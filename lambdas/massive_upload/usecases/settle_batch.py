@@ -1,0 +1,202 @@
+"""SettleBatch: record the outcome of every row of a batch's job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from massive_upload.constants import SLICE_EVENTS
+from massive_upload.contracts import JobCounters, Next, SliceInput, Step
+from massive_upload.domain.file_keys import deferred_key, rejected_key, staged_key
+from massive_upload.domain.load import Load
+from massive_upload.domain.progress import Batch, BatchState, Partition
+from massive_upload.domain.staged_file import RowError, StagedFile
+from massive_upload.domain.waits import SETTLE_EVENTS
+from massive_upload.errors import InternalError, JobRejected, RunHalted
+from massive_upload.ports import Files
+from massive_upload.usecases.job_outcome import JobOutcome, is_proven_clean, read_outcome
+from massive_upload.usecases.slice_tasks import SliceServices, claimed_partition, open_batch
+
+
+def settle_batch(task: SliceInput, services: SliceServices) -> Step:
+    """Read the outcome, keep what was rejected, and either settle the batch or plan its next attempt.
+
+    Raises:
+        FencedOut: another slice has claimed the partition.
+        JobRejected: the org refused the whole job for a reason of configuration; its rows are kept as rejected.
+        RunHalted: rows fail for a reason that would repeat for every row; the whole run is asked to stop.
+        PassingError: the org or AWS did not answer.
+    """
+    partition = claimed_partition(services.store, task)
+    batch = open_batch(services.store, partition)
+    if batch is None:
+        return _step(task, Next.FETCH)
+    if batch.state is not BatchState.SUBMITTED:
+        return _step(task, Next.BACK_OFF)
+    load = services.configs.of(task.run_id).load
+    counters = task.step.job or _counters(services, batch)
+    delays = () if partition.is_sweep else load.effective_pace.retry_delays_seconds
+    following = settle_attempt(partition, batch, counters, services, load, retry_delays_seconds=delays)
+    if following is not None:
+        return _step(task, Next.BACK_OFF, wait_seconds=delays[batch.attempt - batch.lost_jobs])
+    if _is_last(partition, batch):
+        settled = services.store.partition(task.run_id, task.partition)
+        services.store.complete_partition(settled, services.org.heartbeat())
+        return _step(task, Next.DONE)
+    if task.step.events >= SLICE_EVENTS:
+        return _step(task, Next.MORE)
+    return _step(task, Next.FETCH, wait_seconds=0 if partition.is_sweep else load.effective_pace.delay_seconds)
+
+
+def settle_attempt(
+    partition: Partition,
+    batch: Batch,
+    counters: JobCounters,
+    services: SliceServices,
+    load: Load,
+    *,
+    retry_delays_seconds: Sequence[int],
+) -> Batch | None:
+    """Settle one attempt of a batch whose job has ended.
+
+    Everything is written to S3 under keys that depend on the attempt alone, then recorded in one transaction: before
+    it nothing has happened, after it the attempt is never looked at again.
+
+    Returns:
+        The batch with its next attempt, where rows are to be sent again; None where the batch is settled.
+
+    Raises:
+        JobRejected, RunHalted: after the batch was settled.
+    """
+    content: StagedFile | None = None
+    if not is_proven_clean(batch, counters):
+        content = StagedFile(services.files.read(batch.file_key), load.target.external_id)
+    outcome = read_outcome(services.org.bulk, batch, counters, content)
+    has_attempts_left = batch.attempt - batch.lost_jobs < len(retry_delays_seconds)
+    attempt = _Attempt(partition, batch, outcome, content, services.files, tries=_tries(partition, batch, load))
+    if outcome.passing and has_attempts_left:
+        following = attempt.plan_next()
+        services.store.plan_next_attempt(partition, batch, following, services.org.heartbeat())
+        return following
+    settled = attempt.settle()
+    if outcome.halting_code is not None:
+        services.store.request_stop(partition.run_id, outcome.halting_code)
+    services.store.settle_batch(
+        partition, batch, settled, job_seconds=counters.seconds or None, beat=services.org.heartbeat()
+    )
+    _raise_if_hopeless(batch, outcome)
+    return None
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """An attempt whose outcome is known, and what follows from it."""
+
+    partition: Partition
+    batch: Batch
+    outcome: JobOutcome
+    content: StagedFile | None
+    files: Files
+    tries: int
+
+    def plan_next(self) -> Batch:
+        """The batch with only the rows that failed for a passing reason."""
+        batch = self._with_rejected(self.outcome.rejected)
+        if self.content is None:
+            raise InternalError("Rows are to be sent again, but their staged file was not read.")
+        again = self.content.select(set(self.outcome.passing))
+        self._check_match(batch.rejected - self.batch.rejected, again.rows)
+        key = staged_key(batch.run_id, batch.partition, batch.number, batch.attempt + 1)
+        self.files.write(key, again.content)
+        return replace(
+            batch,
+            state=BatchState.PLANNED,
+            attempt=batch.attempt + 1,
+            job_id=None,
+            rows=again.rows,
+            size_bytes=len(again.content),
+            file_key=key,
+            succeeded=batch.succeeded + self.batch.rows - again.rows - (batch.rejected - self.batch.rejected),
+        )
+
+    def settle(self) -> Batch:
+        """The settled batch. What a lane gives up for a passing reason waits for the sweep; the sweep rejects it."""
+        if self.outcome.is_clean:
+            batch = self.batch
+        elif self.partition.is_sweep:
+            batch = self._with_rejected({**self.outcome.rejected, **self.outcome.passing})
+        else:
+            batch = self._with_deferred(self._with_rejected(self.outcome.rejected))
+        rejected = batch.rejected - self.batch.rejected
+        self._check_match(rejected, batch.deferred)
+        succeeded = batch.succeeded + self.batch.rows - rejected - batch.deferred
+        return replace(batch, state=BatchState.SETTLED, succeeded=succeeded)
+
+    def _with_rejected(self, errors: Mapping[str, RowError]) -> Batch:
+        batch = replace(self.batch, lock_errors=self.batch.lock_errors + self.outcome.lock_errors)
+        if not errors or self.content is None:
+            return batch
+        kept = self.content.with_errors(errors, tries=self.tries)
+        key = rejected_key(batch.run_id, batch.partition, batch.number, batch.attempt)
+        self.files.write(key, kept.content)
+        return replace(batch, rejected=batch.rejected + kept.rows, rejected_files=(*batch.rejected_files, key))
+
+    def _with_deferred(self, batch: Batch) -> Batch:
+        if not self.outcome.passing or self.content is None:
+            return batch
+        kept = self.content.with_errors(self.outcome.passing, tries=self.tries)
+        key = deferred_key(batch.run_id, batch.partition, batch.number)
+        self.files.write(key, kept.content)
+        return replace(batch, deferred=kept.rows, deferred_file=key)
+
+    def _check_match(self, rejected: int, passing: int) -> None:
+        """Every key that the org named must be a row that was sent."""
+        named = len(self.outcome.rejected) + len(self.outcome.passing)
+        if rejected + passing < named:
+            raise InternalError(
+                f"Job {self.batch.job_id} names {named} rows that did not succeed; "
+                f"only {rejected + passing} of them were sent with it.",
+                next_step="Compare the external id in the job's result files with what was uploaded.",
+            )
+
+
+def _tries(partition: Partition, batch: Batch, load: Load) -> int:
+    """How often a row of this attempt has been sent; a row of the sweep was sent by its lane before."""
+    in_lane = 1 + len(load.effective_pace.retry_delays_seconds) if partition.is_sweep else 0
+    return in_lane + batch.attempt + 1
+
+
+def _raise_if_hopeless(batch: Batch, outcome: JobOutcome) -> None:
+    if outcome.refused_code is not None:
+        raise JobRejected(
+            f"The org refused job {batch.job_id} as a whole: {outcome.refused_code}.",
+            next_step="Read the job's error in Setup, Bulk Data Load Jobs; mend the load or the user's permissions.",
+            code=outcome.refused_code,
+        )
+    if outcome.halting_code is not None:
+        raise RunHalted(
+            f"Rows fail with {outcome.halting_code}, which would repeat for every row.",
+            next_step="Mend the cause, then resume the run; the rows that failed are kept as rejected.",
+            code=outcome.halting_code,
+        )
+
+
+def _is_last(partition: Partition, batch: Batch) -> bool:
+    """Whether nothing is left to read once this batch is settled. A query that has expired is asked once more."""
+    if partition.is_sweep:
+        return partition.settled_rows + batch.first_rows >= partition.source_rows
+    return partition.query_rows is not None and batch.next_offset >= partition.query_rows
+
+
+def _counters(services: SliceServices, batch: Batch) -> JobCounters:
+    """The job's counters, where the slice did not hand them on."""
+    job = services.org.bulk.get(batch.job_id or "")
+    if job is None or not job.state.is_terminal:
+        raise InternalError(f"Job {batch.job_id} was to be settled, but it has not ended.")
+    return JobCounters(state=job.state, processed=job.processed, failed=job.failed, seconds=0)
+
+
+def _step(task: SliceInput, following: Next, *, wait_seconds: int = 0) -> Step:
+    return Step(
+        epoch=task.step.epoch, next=following, wait_seconds=wait_seconds, events=task.step.events + SETTLE_EVENTS
+    )

@@ -1,0 +1,43 @@
+"""What every task of a slice begins with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from massive_upload.contracts import SliceInput
+from massive_upload.domain.progress import Batch, Partition, PartitionStatus
+from massive_upload.errors import FencedOut
+from massive_upload.ports import Files, ProgressStore
+from massive_upload.usecases.org import Org
+from massive_upload.usecases.run_config import RunConfigs
+
+
+@dataclass(frozen=True)
+class SliceServices:
+    """What the tasks of a slice work with."""
+
+    store: ProgressStore
+    files: Files
+    configs: RunConfigs
+    org: Org
+
+
+def claimed_partition(store: ProgressStore, task: SliceInput) -> Partition:
+    """The partition that this slice has claimed.
+
+    Raises:
+        FencedOut: a newer slice has claimed it, or it is no longer to be worked on.
+    """
+    partition = store.partition(task.run_id, task.partition)
+    if partition.epoch != task.step.epoch or partition.status is not PartitionStatus.RUNNING:
+        raise FencedOut(
+            f"Partition {task.partition} of run {task.run_id} is {partition.status} under claim {partition.epoch}; "
+            f"this slice has claim {task.step.epoch}.",
+            next_step="Nothing to do: this slice ends, and whoever has taken over goes on.",
+        )
+    return partition
+
+
+def open_batch(store: ProgressStore, partition: Partition) -> Batch | None:
+    """The partition's batch that is not settled."""
+    return None if partition.open_batch is None else store.batch(partition, partition.open_batch)

@@ -1,0 +1,92 @@
+"""UploadBatch: carry a staged batch to the org in a job of its own."""
+
+from __future__ import annotations
+
+from massive_upload.contracts import Next, SliceInput, Step
+from massive_upload.domain.progress import Batch, BatchState, Partition
+from massive_upload.domain.waits import UPLOAD_EVENTS, first_poll_seconds
+from massive_upload.errors import FencedOut, InternalError
+from massive_upload.ports import ProgressStore
+from massive_upload.salesforce.bulk import BulkIngest, JobState
+from massive_upload.usecases.run_config import RunConfig
+from massive_upload.usecases.slice_tasks import SliceServices, claimed_partition, open_batch
+
+_NOT_STARTED = (JobState.OPEN, JobState.ABORTED)
+
+
+def upload_batch(task: SliceInput, services: SliceServices) -> Step:
+    """Create a job, record it, upload the batch's file and close the job.
+
+    The job is recorded before anything is sent to it. Whoever comes back to a batch whose job is recorded reads the
+    job's state: one that is still Open may or may not have the data, and a second upload must never be tried, so that
+    job is aborted and another is created. One that was created and never recorded stays Open and empty.
+
+    Raises:
+        FencedOut: another slice or another run has taken over.
+        PassingError: the org or AWS did not answer; calling again goes on from what is recorded.
+    """
+    store = services.store
+    partition = claimed_partition(store, task)
+    batch = open_batch(store, partition)
+    if batch is None:
+        return _step(task, Next.MORE)
+    if batch.state is BatchState.CREATED and _has_started(services.org.bulk, batch):
+        batch = store.record_submitted(partition, batch, services.org.heartbeat())
+    if batch.state is not BatchState.SUBMITTED:
+        _send(partition, batch, services, services.configs.of(task.run_id))
+    return _step(task, Next.WAIT_FOR_JOB, wait_seconds=first_poll_seconds(batch.rows, partition.job_seconds))
+
+
+def _has_started(bulk: BulkIngest, batch: Batch) -> bool:
+    """Whether the recorded job got its data and was closed; a job that was not is given up."""
+    job = bulk.get(_job_id(batch))
+    if job is None or job.state is JobState.ABORTED:
+        return False
+    if job.state is JobState.OPEN and job.processed == 0:
+        bulk.abort(job.id)
+        return False
+    return True
+
+
+def _send(partition: Partition, batch: Batch, services: SliceServices, config: RunConfig) -> None:
+    store, bulk, load = services.store, services.org.bulk, config.load
+    content = services.files.read(batch.file_key)
+    if len(content) != batch.size_bytes:
+        raise InternalError(
+            f"The staged file {batch.file_key} has {len(content)} bytes; {batch.size_bytes} were recorded.",
+            next_step="Resume the run from its cursor; find out who changes files of the bucket.",
+        )
+    check_lease(store, partition.run_id, config.lease_key)
+    job = bulk.create(object_name=load.target.object, external_id=load.target.external_id)
+    created = store.record_job(partition, batch, job.id, services.org.heartbeat())
+    bulk.upload(job.id, content)
+    check_lease(store, partition.run_id, config.lease_key)
+    bulk.close(job.id)
+    wait_seconds = first_poll_seconds(batch.rows, partition.job_seconds)
+    store.record_submitted(partition, created, services.org.heartbeat(wake_after_seconds=wait_seconds))
+
+
+def check_lease(store: ProgressStore, run_id: str, lease_key: str) -> None:
+    """Make sure that the target is still this run's.
+
+    Raises:
+        FencedOut: another run has taken the target over.
+    """
+    lease = store.lease(lease_key)
+    if lease is None or lease.run_id != run_id:
+        raise FencedOut(
+            f"Run {run_id} no longer holds the target {lease_key}.",
+            next_step="Nothing to do: this slice ends, and the run that holds the target goes on.",
+        )
+
+
+def _job_id(batch: Batch) -> str:
+    if batch.job_id is None:
+        raise InternalError(f"Batch {batch.number} of partition {batch.partition} is {batch.state} without a job.")
+    return batch.job_id
+
+
+def _step(task: SliceInput, following: Next, *, wait_seconds: int = 0) -> Step:
+    return Step(
+        epoch=task.step.epoch, next=following, wait_seconds=wait_seconds, events=task.step.events + UPLOAD_EVENTS
+    )

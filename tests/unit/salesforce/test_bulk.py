@@ -1,0 +1,163 @@
+import pytest
+
+from massive_upload.errors import QuotaExhausted, RequestRefused, SalesforceUnavailable, TargetRejected
+from massive_upload.salesforce.bulk import BulkIngest, Job, JobState
+from massive_upload.salesforce.transport import TRANSFER_TIMEOUT, Response
+from tests.unit.salesforce.scripted_org import (
+    INSTANCE_URL,
+    ScriptedOrg,
+    connect,
+    error_response,
+    json_response,
+)
+
+INGEST_URL = f"{INSTANCE_URL}/services/data/v66.0/jobs/ingest"
+
+
+@pytest.mark.parametrize("status", [200, 201])
+def test_create_opens_an_upsert_job(status):
+    org = ScriptedOrg(answers=[json_response({"id": "750A", "state": "Open"}, status=status)])
+    job = BulkIngest(connect(org)).create(object_name="Order__c", external_id="Ext__c")
+    assert job == Job(id="750A", state=JobState.OPEN)
+    assert (org.last_call.method, org.last_call.url) == ("POST", INGEST_URL)
+    assert org.last_json == {
+        "object": "Order__c",
+        "operation": "upsert",
+        "externalIdFieldName": "Ext__c",
+        "contentType": "CSV",
+        "columnDelimiter": "COMMA",
+        "lineEnding": "LF",
+    }
+
+
+def test_a_job_without_an_id_is_an_error():
+    org = ScriptedOrg(answers=[json_response({"state": "Open"})])
+    with pytest.raises(RequestRefused, match="no id"):
+        BulkIngest(connect(org)).create(object_name="Order__c", external_id="Ext__c")
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(400, "INVALIDENTITY"), (400, "INVALIDJOB"), (400, "ANYTHING"), (404, "NOT_FOUND")],
+)
+def test_a_refused_job_is_the_targets_fault(status, code):
+    org = ScriptedOrg(answers=[error_response(status, code, "s3cr3t")])
+    with pytest.raises(TargetRejected, match=f"Order__c by Ext__c with {status} {code}") as caught:
+        BulkIngest(connect(org)).create(object_name="Order__c", external_id="Ext__c")
+    assert "s3cr3t" not in str(caught.value)
+
+
+def test_a_job_refused_for_want_of_batches_is_an_exhausted_quota():
+    org = ScriptedOrg(answers=[error_response(400, "ExceededQuota")])
+    with pytest.raises(QuotaExhausted):
+        BulkIngest(connect(org)).create(object_name="Order__c", external_id="Ext__c")
+
+
+def test_upload_puts_the_bytes_as_csv_with_the_long_time_out():
+    org = ScriptedOrg(answers=[Response(status=201)])
+    BulkIngest(connect(org)).upload("750A", b"Ext__c\nK1\n")
+    assert (org.last_call.method, org.last_call.url) == ("PUT", f"{INGEST_URL}/750A/batches")
+    assert org.last_call.headers["Content-Type"] == "text/csv; charset=UTF-8"
+    assert org.last_call.body == b"Ext__c\nK1\n"
+    assert org.last_call.timeout == TRANSFER_TIMEOUT
+
+
+@pytest.mark.parametrize(("method", "state"), [("close", "UploadComplete"), ("abort", "Aborted")])
+def test_close_and_abort_change_the_state(method, state):
+    org = ScriptedOrg(answers=[json_response({"id": "750A", "state": state})])
+    job = getattr(BulkIngest(connect(org)), method)("750A")
+    assert job.state == state
+    assert (org.last_call.method, org.last_call.url) == ("PATCH", f"{INGEST_URL}/750A")
+    assert org.last_json == {"state": state}
+
+
+def test_get_reads_state_counters_and_times():
+    org = ScriptedOrg(
+        answers=[
+            json_response(
+                {
+                    "id": "750AEAAV",
+                    "state": "Failed",
+                    "numberRecordsProcessed": "1200",
+                    "numberRecordsFailed": 7.0,
+                    "retries": 1,
+                    "totalProcessingTime": 900,
+                    "apiActiveProcessingTime": 800,
+                    "apexProcessingTime": 70,
+                    "errorMessage": "InvalidBatch : Field name not found : s3cr3t",
+                }
+            )
+        ]
+    )
+    job = BulkIngest(connect(org)).get("750A")
+    assert job == Job(
+        id="750A",
+        state=JobState.FAILED,
+        processed=1200,
+        failed=7,
+        retries=1,
+        total_processing_ms=900,
+        api_active_processing_ms=800,
+        apex_processing_ms=70,
+        error_message="InvalidBatch : Field name not found : s3cr3t",
+    )
+    assert "s3cr3t" not in repr(job)
+
+
+@pytest.mark.parametrize("word", [*JobState, "jobcomplete", "JOB_COMPLETE", "upload_complete", "IN PROGRESS"])
+def test_state_words_are_read_in_every_spelling(word):
+    org = ScriptedOrg(answers=[json_response({"state": word, "errorMessage": None, "retries": None})])
+    job = BulkIngest(connect(org)).get("750A")
+    assert job is not None
+    assert job.state.lower() == word.lower().replace("_", "").replace(" ", "")
+    assert job.error_message is None
+
+
+@pytest.mark.parametrize("word", ["Paused", "", None, 5])
+def test_an_unknown_state_word_is_an_error_and_no_default(word):
+    org = ScriptedOrg(answers=[json_response({"id": "750A", "state": word})])
+    with pytest.raises(RequestRefused, match="state"):
+        BulkIngest(connect(org)).get("750A")
+
+
+def test_three_states_are_terminal():
+    assert {state for state in JobState if state.is_terminal} == {"JobComplete", "Failed", "Aborted"}
+
+
+def test_a_job_that_the_org_does_not_know_is_none():
+    org = ScriptedOrg(answers=[error_response(404, "NOT_FOUND", "The requested resource does not exist")])
+    assert BulkIngest(connect(org)).get("750A") is None
+
+
+def test_a_truncated_job_is_passing():
+    org = ScriptedOrg(answers=[Response(status=200, body=b'{"id": "750A", "sta')])
+    with pytest.raises(SalesforceUnavailable):
+        BulkIngest(connect(org)).get("750A")
+
+
+def test_a_job_in_the_wrong_state_is_refused_with_the_code():
+    org = ScriptedOrg(answers=[error_response(400, "INVALIDJOBSTATE", "s3cr3t")])
+    with pytest.raises(RequestRefused, match="400 INVALIDJOBSTATE") as caught:
+        BulkIngest(connect(org)).close("750A")
+    assert "s3cr3t" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [
+        ("failed_rows", "failedResults"),
+        ("unprocessed_rows", "unprocessedrecords"),
+        ("successful_rows", "successfulResults"),
+    ],
+)
+def test_results_are_fetched_as_raw_csv(method, name):
+    org = ScriptedOrg(answers=[Response(status=200, body=b'"sf__Id"\n"a\r\nb"\n')])
+    assert getattr(BulkIngest(connect(org)), method)("750A") == b'"sf__Id"\n"a\r\nb"\n'
+    assert org.last_call.url == f"{INGEST_URL}/750A/{name}"
+    assert org.last_call.headers["Accept"] == "text/csv"
+
+
+def test_odd_job_ids_are_quoted_in_the_path():
+    org = ScriptedOrg(answers=[json_response({"state": "Open"})])
+    BulkIngest(connect(org)).get("job/1 ?")
+    assert org.last_call.url == f"{INGEST_URL}/job%2F1%20%3F"

@@ -1,0 +1,152 @@
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from massive_upload.errors import QuotaExhausted, RequestRefused, TargetRejected
+from massive_upload.salesforce.metadata import Allowance, Field, Limits, Metadata
+from tests.unit.salesforce.scripted_org import (
+    INSTANCE_URL,
+    ScriptedOrg,
+    connect,
+    error_response,
+    json_response,
+)
+
+
+def described(answer: object):
+    org = ScriptedOrg(answers=[json_response(answer)])
+    return Metadata(connect(org)).describe("Order__c")
+
+
+def test_describe_reads_fields_and_flags():
+    description = described(
+        {
+            "name": "Order__c",
+            "createable": True,
+            "updateable": False,
+            "fields": [
+                {
+                    "name": "Ext__c",
+                    "type": "string",
+                    "length": 80,
+                    "externalId": True,
+                    "idLookup": True,
+                    "caseSensitive": False,
+                    "createable": True,
+                    "updateable": True,
+                    "nillable": False,
+                    "relationshipName": None,
+                    "referenceTo": [],
+                },
+                {"name": "AccountId", "relationshipName": "Account", "referenceTo": ["Account"]},
+            ],
+        }
+    )
+    assert (description.name, description.createable, description.updateable) == ("Order__c", True, False)
+    assert description.field("EXT__C") == Field(
+        name="Ext__c",
+        type="string",
+        length=80,
+        external_id=True,
+        id_lookup=True,
+        case_sensitive=False,
+        createable=True,
+        updateable=True,
+        nillable=False,
+        relationship_name=None,
+        reference_to=(),
+    )
+    account = description.field("accountid")
+    assert account is not None
+    assert (account.relationship_name, account.reference_to) == ("Account", ("Account",))
+    assert description.field("Nowhere") is None
+
+
+def test_a_flag_that_the_answer_lacks_is_none_and_not_false():
+    description = described({"fields": [{"name": "Ext__c"}]})
+    assert description == described({"name": "Order__c", "fields": [{"name": "Ext__c", "referenceTo": None}]})
+    field = description.field("Ext__c")
+    assert field is not None
+    assert description.createable is None
+    assert (field.external_id, field.case_sensitive, field.createable, field.length) == (None,) * 4
+
+
+def test_flags_and_numbers_given_as_text_are_read():
+    field = described(
+        {"fields": [{"name": "A", "externalId": "True", "nillable": "false", "length": "80", "referenceTo": "B"}]}
+    ).field("A")
+    assert field is not None
+    assert (field.external_id, field.nillable, field.length, field.reference_to) == (True, False, 80, ("B",))
+
+
+@pytest.mark.parametrize("answer", [{}, {"fields": {}}, {"fields": ["Ext__c"]}])
+def test_a_description_without_fields_is_an_error(answer):
+    with pytest.raises(RequestRefused, match="fields"):
+        described(answer)
+
+
+@pytest.mark.parametrize(
+    "answer", [error_response(404, "NOT_FOUND"), error_response(400, "INVALID_TYPE"), json_response({}, status=404)]
+)
+def test_an_unknown_object_is_rejected_by_its_name(answer):
+    org = ScriptedOrg(answers=[answer])
+    with pytest.raises(TargetRejected, match="Order__c"):
+        Metadata(connect(org)).describe("Order__c")
+
+
+def test_limits_are_read():
+    org = ScriptedOrg(
+        answers=[
+            json_response(
+                {
+                    "DailyApiRequests": {"Max": 115000, "Remaining": 114000, "App": {"Max": 0, "Remaining": 0}},
+                    "DailyBulkApiBatches": {"Max": "15000", "Remaining": "14999"},
+                }
+            )
+        ]
+    )
+    assert Metadata(connect(org)).limits() == Limits(
+        daily_api_requests=Allowance(max=115000, remaining=114000),
+        daily_bulk_batches=Allowance(max=15000, remaining=14999),
+    )
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        json_response({}),
+        json_response({"DailyApiRequests": {"Max": 5}, "DailyBulkApiBatches": 7}),
+        error_response(403, "INSUFFICIENT_ACCESS"),
+        error_response(403, "FUNCTIONALITY_NOT_ENABLED"),
+    ],
+)
+def test_limits_that_the_org_does_not_tell_are_none(answer):
+    org = ScriptedOrg(answers=[answer])
+    assert Metadata(connect(org)).limits() == Limits(daily_api_requests=None, daily_bulk_batches=None)
+
+
+def test_limits_that_are_used_up_are_no_missing_permission():
+    org = ScriptedOrg(answers=[error_response(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")])
+    with pytest.raises(QuotaExhausted):
+        Metadata(connect(org)).limits()
+
+
+def test_count_asks_for_the_total_only():
+    org = ScriptedOrg(answers=[json_response({"totalSize": "17", "done": True, "records": []})])
+    assert Metadata(connect(org)).count("Order__c") == 17
+    assert org.last_call.url.startswith(f"{INSTANCE_URL}/services/data/v66.0/query?")
+    assert parse_qs(urlsplit(org.last_call.url).query) == {"q": ["SELECT COUNT() FROM Order__c"]}
+
+
+def test_count_without_a_total_is_an_error():
+    org = ScriptedOrg(answers=[json_response({"records": []})])
+    with pytest.raises(RequestRefused, match="totalSize"):
+        Metadata(connect(org)).count("Order__c")
+
+
+@pytest.mark.parametrize("name", ["", "Order__c WHERE x", "a;b"])
+def test_count_takes_names_only(name):
+    org = ScriptedOrg(answers=[json_response({"totalSize": 0})])
+    with pytest.raises(TargetRejected):
+        Metadata(connect(org)).count(name)
+    assert org.calls == []

@@ -1,0 +1,155 @@
+import csv
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from massive_upload.errors import RequestRefused, SalesforceUnavailable
+from massive_upload.salesforce.results import (
+    UNCODED,
+    FailedRow,
+    RowError,
+    parse_failed,
+    parse_keys,
+    split_row_error,
+)
+
+LOCKED = "UNABLE_TO_LOCK_ROW:unable to obtain exclusive access to this record or 200 records: 001a,001b:--"
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (
+            LOCKED,
+            RowError(
+                "UNABLE_TO_LOCK_ROW",
+                "unable to obtain exclusive access to this record or 200 records: 001a,001b",
+            ),
+        ),
+        (
+            "INVALID_FIELD:Foreign key external ID: p1 not found for field Ext__c in entity Parent__c:Ext__c --",
+            RowError(
+                "INVALID_FIELD",
+                "Foreign key external ID: p1 not found for field Ext__c in entity Parent__c",
+                ("Ext__c",),
+            ),
+        ),
+        (
+            "REQUIRED_FIELD_MISSING:Required fields are missing: [Name, StageName]:Name, StageName --",
+            RowError(
+                "REQUIRED_FIELD_MISSING",
+                "Required fields are missing: [Name, StageName]",
+                ("Name", "StageName"),
+            ),
+        ),
+        (
+            "STRING_TOO_LONG:a\nb: too long:Account.Name--\n",
+            RowError("STRING_TOO_LONG", "a\nb: too long", ("Account.Name",)),
+        ),
+        ("DUPLICATE_VALUE:no ending", RowError("DUPLICATE_VALUE", "no ending")),
+        ("CODE:a text: with a value --", RowError("CODE", "a text: with a value --")),
+        ("CODE", RowError("CODE", "")),
+        ("CODE:", RowError("CODE", "")),
+        (
+            "TooManyLockFailure...200 Trying again later",
+            RowError(UNCODED, "TooManyLockFailure...200 Trying again later"),
+        ),
+        ("some words: more", RowError(UNCODED, "some words: more")),
+        ("", RowError(UNCODED, "")),
+    ],
+)
+def test_row_errors_are_split_at_the_first_colon(text, error):
+    assert split_row_error(text) == error
+
+
+def test_failed_rows_are_read():
+    data = f'"sf__Id","sf__Error","Ext__c","Name"\n"006a","{LOCKED}","K1","n"\n"","CODE:m:--","K2",""\n'
+    assert parse_failed(data.encode(), key_column="Ext__c") == [
+        FailedRow(
+            key="K1",
+            code="UNABLE_TO_LOCK_ROW",
+            message="unable to obtain exclusive access to this record or 200 records: 001a,001b",
+            fields=(),
+            record_id="006a",
+        ),
+        FailedRow(key="K2", code="CODE", message="m", fields=(), record_id=""),
+    ]
+
+
+def test_order_case_and_byte_order_mark_of_the_header_do_not_matter():
+    data = b"\xef\xbb\xbfEXT__C, Name ,SF__ERROR,Sf__Id\r\nK1,n,CODE:m:--,006a\r\n"
+    assert [(row.key, row.code, row.record_id) for row in parse_failed(data, key_column="Ext__c")] == [
+        ("K1", "CODE", "006a")
+    ]
+
+
+def test_the_record_id_may_be_missing():
+    rows = parse_failed(b"sf__Error,Ext__c\nCODE:m:--,K1\n", key_column="Ext__c")
+    assert [row.record_id for row in rows] == [""]
+
+
+def test_line_breaks_quotes_and_commas_inside_fields_are_kept():
+    data = b'"sf__Id","sf__Error","Ext__c","Text"\n"","CODE:one\r\ntwo:Text --","K,""1""\nx","a\n\nb"\n'
+    rows = parse_failed(data, key_column="Ext__c")
+    assert [(row.key, row.message, row.fields) for row in rows] == [('K,"1"\nx', "one\r\ntwo", ("Text",))]
+
+
+@pytest.mark.parametrize("data", [b"", b"\n", b"sf__Id,sf__Error,Ext__c\n"])
+def test_no_rows_are_no_rows(data):
+    assert parse_failed(data, key_column="Ext__c") == []
+    assert parse_keys(data, key_column="Ext__c") == []
+
+
+def test_keys_of_unprocessed_rows_are_read_and_blank_lines_passed_over():
+    assert parse_keys(b"Name,ext__c\n\na,K1\nb,K2\n\n", key_column="Ext__c") == ["K1", "K2"]
+
+
+def test_a_long_text_field_is_read():
+    long_text = "x" * 300_000
+    assert parse_keys(f"Ext__c,Text\nK1,{long_text}\n".encode(), key_column="Ext__c") == ["K1"]
+
+
+@pytest.mark.parametrize("data", [b"Name\na\n", b"sf__Id,Name\n,a\n"])
+def test_a_missing_key_column_is_named(data):
+    with pytest.raises(RequestRefused, match="Ext__c"):
+        parse_keys(data, key_column="Ext__c")
+
+
+def test_a_missing_error_column_is_named():
+    with pytest.raises(RequestRefused, match="sf__Error"):
+        parse_failed(b"Ext__c\nK1\n", key_column="Ext__c")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"Ext__c,Name\nK1,a\nK2",
+        b"Ext__c,Name\nK1,a,b\n",
+        b"Ext__c,Name\nK\xff,a\n",
+        b"Ext__c,Name\nK1," + b"x" * 500_000,
+    ],
+)
+def test_a_damaged_file_is_passing_and_quotes_nothing(data):
+    with pytest.raises(SalesforceUnavailable, match="damaged") as caught:
+        parse_keys(data, key_column="Ext__c")
+    assert "K1" not in str(caught.value)
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+
+
+@given(rows=st.lists(st.tuples(TEXTS, TEXTS), max_size=20), line_ending=st.sampled_from(["\n", "\r\n"]))
+def test_whatever_is_written_as_csv_is_read_back(rows, line_ending):
+    file = io.StringIO(newline="")
+    writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator=line_ending)
+    writer.writerow(["Name", "Ext__c"])
+    writer.writerows(rows)
+    assert parse_keys(file.getvalue().encode(), key_column="Ext__c") == [key for _, key in rows]
+
+
+def test_keys_and_messages_stay_out_of_representations():
+    rows = parse_failed(b"sf__Error,Ext__c\nCODE:s3cr3t:--,k3y\n", key_column="Ext__c")
+    assert "s3cr3t" not in repr(rows)
+    assert "k3y" not in repr(rows)
