@@ -155,8 +155,13 @@ class ProgressStore(Protocol):
     def record_submitted(self, partition: Partition, batch: Batch, beat: Heartbeat) -> Batch:
         """The batch's job is uploaded and closed."""
 
-    def plan_next_attempt(self, partition: Partition, batch: Batch, following: Batch, beat: Heartbeat) -> None:
-        """An attempt has ended and some rows are to be sent again: ``following`` is the batch from then on."""
+    def plan_next_attempt(
+        self, partition: Partition, batch: Batch, following: Batch, *, job_seconds: int | None, beat: Heartbeat
+    ) -> None:
+        """An attempt has ended and some rows are to be sent again: ``following`` is the batch from then on.
+
+        ``job_seconds`` is how long the job took, where that helps to predict the next.
+        """
 
     def settle_batch(
         self, partition: Partition, batch: Batch, settled: Batch, *, job_seconds: int | None, beat: Heartbeat

@@ -161,8 +161,7 @@ class DynamoDbProgress:
     def finish_run(
         self, run: Run, *, status: RunStatus, ended_at: datetime, error: str | None, cause: str | None
     ) -> bool:
-        values = {"status": status, "ended_at": ended_at, "error": error, "cause": cause}
-        change = Change(put={name: value for name, value in values.items() if value is not None})
+        change = Change(put=_known(status=status, ended_at=ended_at, error=error, cause=cause))
         is_no_longer_open = delete(self._table.name, items.open_run_key(run.run_id))
         allowed = [source for source in sources_of(RUN_TRANSITIONS, status) if source in _UNFINISHED]
         try:
@@ -264,6 +263,8 @@ class DynamoDbProgress:
     def plan_batch(self, partition: Partition, batch: Batch, beat: Heartbeat) -> None:
         key = items.batch_key(batch.run_id, batch.partition, batch.number)
         change = Change(put={"open_batch": batch.number, "next_batch": batch.number + 1}, add={"batches": 1})
+        if partition.is_sweep:
+            change |= Change(add={"resent_rows": batch.rows})
         self._change_partition(
             partition,
             change | self._beat(beat),
@@ -282,17 +283,20 @@ class DynamoDbProgress:
         self._change_partition(partition, self._beat(beat), also=[self._batch_change(batch, submitted)])
         return submitted
 
-    def plan_next_attempt(self, partition: Partition, batch: Batch, following: Batch, beat: Heartbeat) -> None:
-        lock_errors = following.lock_errors - batch.lock_errors
-        change = Change(add={"resent_rows": following.rows, "lock_errors": lock_errors}) | self._beat(beat)
-        self._change_partition(partition, change, also=[self._batch_change(batch, following)])
+    def plan_next_attempt(
+        self, partition: Partition, batch: Batch, following: Batch, *, job_seconds: int | None, beat: Heartbeat
+    ) -> None:
+        change = Change(
+            put=_known(job_seconds=job_seconds),
+            add={"resent_rows": following.rows, "lock_errors": following.lock_errors - batch.lock_errors},
+        )
+        self._change_partition(partition, change | self._beat(beat), also=[self._batch_change(batch, following)])
 
     def settle_batch(
         self, partition: Partition, batch: Batch, settled: Batch, *, job_seconds: int | None, beat: Heartbeat
     ) -> None:
-        timing = {"job_seconds": job_seconds} if job_seconds is not None else {}
         change = Change(
-            put={"cursor": settled.next_cursor, "query_offset": settled.next_offset, **timing},
+            put={"cursor": settled.next_cursor, "query_offset": settled.next_offset} | _known(job_seconds=job_seconds),
             add={
                 "settled_rows": settled.first_rows,
                 "succeeded": settled.succeeded,
@@ -393,6 +397,11 @@ class DynamoDbProgress:
 
 
 _UNFINISHED = (RunStatus.PLANNING, RunStatus.RUNNING)
+
+
+def _known(**values: object) -> dict[str, object]:
+    """The values that are not None."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _fenced(what: str) -> FencedOut:

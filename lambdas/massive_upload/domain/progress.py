@@ -73,7 +73,7 @@ BATCH_TRANSITIONS: Mapping[BatchState, frozenset[BatchState]] = {
     BatchState.SUBMITTED: frozenset({BatchState.PLANNED, BatchState.SETTLED}),
     BatchState.SETTLED: frozenset(),
 }
-"""Created to Created: an Open job of unknown content was given up for another; Submitted to Planned: one more attempt."""
+"""Created to Created: an Open job was given up for another; Submitted to Planned: one more attempt."""
 
 
 def sources_of(transitions: Mapping[S, frozenset[S]], target: S) -> list[S]:

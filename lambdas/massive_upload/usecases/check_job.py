@@ -59,7 +59,7 @@ def _send_again(partition: Partition, batch: Batch, services: SliceServices) -> 
     following = replace(
         batch, state=BatchState.PLANNED, attempt=batch.attempt + 1, job_id=None, lost_jobs=batch.lost_jobs + 1
     )
-    services.store.plan_next_attempt(partition, batch, following, services.org.heartbeat())
+    services.store.plan_next_attempt(partition, batch, following, job_seconds=None, beat=services.org.heartbeat())
 
 
 def _counters(job: Job, waited_seconds: int) -> JobCounters:

@@ -44,7 +44,7 @@ def _drain_job(partition: Partition, batch: Batch, job: Job | None, services: Sl
         batch = store.record_submitted(partition, batch, services.org.heartbeat())
     if job is None:
         unsent = replace(batch, state=BatchState.PLANNED, attempt=batch.attempt + 1, job_id=None)
-        store.plan_next_attempt(partition, batch, unsent, services.org.heartbeat())
+        store.plan_next_attempt(partition, batch, unsent, job_seconds=None, beat=services.org.heartbeat())
         return True
     if not job.state.is_terminal:
         job = bulk.abort(job.id)

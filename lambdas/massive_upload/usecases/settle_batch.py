@@ -72,18 +72,20 @@ def settle_attempt(
     if not is_proven_clean(batch, counters):
         content = StagedFile(services.files.read(batch.file_key), load.target.external_id)
     outcome = read_outcome(services.org.bulk, batch, counters, content)
+    is_whole_batch = batch.attempt == 0
+    job_seconds = (counters.seconds or None) if is_whole_batch else None
     has_attempts_left = batch.attempt - batch.lost_jobs < len(retry_delays_seconds)
     attempt = _Attempt(partition, batch, outcome, content, services.files, tries=_tries(partition, batch, load))
     if outcome.passing and has_attempts_left:
         following = attempt.plan_next()
-        services.store.plan_next_attempt(partition, batch, following, services.org.heartbeat())
+        services.store.plan_next_attempt(
+            partition, batch, following, job_seconds=job_seconds, beat=services.org.heartbeat()
+        )
         return following
     settled = attempt.settle()
     if outcome.halting_code is not None:
         services.store.request_stop(partition.run_id, outcome.halting_code)
-    services.store.settle_batch(
-        partition, batch, settled, job_seconds=counters.seconds or None, beat=services.org.heartbeat()
-    )
+    services.store.settle_batch(partition, batch, settled, job_seconds=job_seconds, beat=services.org.heartbeat())
     _raise_if_hopeless(batch, outcome)
     return None
 
