@@ -1,0 +1,220 @@
+"""Compiles ``loads/<name>.yaml`` into `Load`, and says of every mistake where it is and what would be right."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from infra.documents import Document, KeyPath, apply_sets, read_document
+from massive_upload.domain.load import FieldMapping, Load, LoadName
+from massive_upload.errors import InvalidLoad
+
+SUFFIX = ".yaml"
+
+
+def load_file(path: Path, *, sets: Sequence[str] = ()) -> Load:
+    """Compile one load.
+
+    Args:
+        path: the file; its stem is the load's name.
+        sets: changes such as ``partitioning.count=5``, made before the load is validated.
+
+    Raises:
+        InvalidLoad: every mistake of the file, one a line, with file and line.
+    """
+    load, mistakes = _compile(path, sets)
+    if load is None:
+        raise InvalidLoad("\n".join(mistakes))
+    return load
+
+
+def load_directory(directory: Path, *, sets: Sequence[str] = ()) -> dict[str, Load]:
+    """Compile every load of a directory, by name.
+
+    Raises:
+        InvalidLoad: every mistake of every file, one a line; or there is no load.
+    """
+    paths = sorted(path for path in directory.glob("*") if path.suffix in {SUFFIX, ".yml"})
+    if not paths:
+        raise InvalidLoad(f"{directory}: holds no loads; write {directory}/<name>{SUFFIX}")
+    loads: dict[str, Load] = {}
+    mistakes: list[str] = []
+    for path in paths:
+        load, found = _compile(path, sets)
+        mistakes += found
+        if load is not None:
+            loads[load.name] = load
+    if mistakes:
+        raise InvalidLoad("\n".join(mistakes))
+    return loads
+
+
+def _compile(path: Path, sets: Sequence[str]) -> tuple[Load | None, list[str]]:
+    mistakes = _name_mistakes(path)
+    if mistakes:
+        return None, mistakes
+    if not path.is_file():
+        return None, [f"{path}: there is no such file"]
+    document = read_document(path)
+    if not document.mistakes:
+        _expand_short_fields(document)
+        apply_sets(document, sets)
+        _expand_short_fields(document)
+        if "name" in document.values:
+            place = document.place(("name",))
+            document.mistakes.append(f"{place}: name: unknown key; remove it (the file's name is the load's name)")
+    if document.mistakes:
+        return None, document.mistakes
+    try:
+        # Strict, and from JSON: in this mode "5" is no number and true is no 1, yet lists and enumerations are read.
+        text = json.dumps({"name": path.stem} | document.values)
+        return Load.model_validate_json(text, strict=True), []
+    except ValidationError as error:
+        return None, [_mistake(document, details) for details in error.errors()]
+
+
+def _name_mistakes(path: Path) -> list[str]:
+    if path.suffix != SUFFIX:
+        return [f"{path}: a load's file ends in {SUFFIX}; rename it to {path.stem}{SUFFIX}"]
+    try:
+        TypeAdapter(LoadName).validate_python(path.stem)
+    except ValidationError:
+        return [
+            f"{path}: {path.stem!r} is no name for a load; "
+            "use up to 40 small letters, digits, '-' and '_', beginning with a letter"
+        ]
+    return []
+
+
+def _expand_short_fields(document: Document) -> None:
+    """``Source: Target`` is short for ``Source: {to: Target}``."""
+    fields = document.values.get("fields")
+    if isinstance(fields, dict):
+        for column, mapping in fields.items():
+            if isinstance(mapping, str):
+                fields[column] = {"to": mapping}
+
+
+def _mistake(document: Document, details: ErrorDetails) -> str:
+    path: KeyPath = tuple(part for part in details["loc"] if part != "[key]")
+    if details["type"] == "value_error":  # a rule over several keys; its text begins with the key
+        text = str(details["ctx"]["error"])
+        return f"{document.place((text.partition(':')[0],))}: {text}"
+    say = _SAYINGS.get(details["type"], _say_otherwise)
+    name = ".".join(map(str, path))
+    return f"{document.place(path)}: {name}: {say(path, details)}"
+
+
+def _say_unknown_key(path: KeyPath, _details: ErrorDetails) -> str:
+    known = _known_keys(path[:-1])
+    nearest = _nearest(str(path[-1]), known)
+    return f"unknown key; {f'write {nearest}' if nearest else 'remove it'} (the keys here are {', '.join(known)})"
+
+
+def _say_missing(path: KeyPath, _details: ErrorDetails) -> str:
+    return f"is missing; write '{path[-1]}: ...' here"
+
+
+def _say_choice(_path: KeyPath, details: ErrorDetails) -> str:
+    choices = re.findall(r"'([^']*)'", details["ctx"]["expected"])
+    value = details["input"]
+    nearest = _nearest(str(value), choices)
+    advice = f"; write {nearest}" if nearest else ""
+    return f"{_show(value)} is not one of {', '.join(choices)}{advice}"
+
+
+def _say_text(_path: KeyPath, details: ErrorDetails) -> str:
+    value = details["input"]
+    if isinstance(value, dict | list) or value is None:
+        return f"{_show(value)} is not text; write a text"
+    return f"{_show(value)} is not text; write it in quotes: '{_show(value)}'"
+
+
+def _say_number(_path: KeyPath, details: ErrorDetails) -> str:
+    return f"{_show(details['input'])} is not a whole number; write digits without quotes"
+
+
+def _say_mapping(_path: KeyPath, details: ErrorDetails) -> str:
+    return f"{_show(details['input'])} is not a group of keys; write 'key: value' lines under it"
+
+
+def _say_list(_path: KeyPath, details: ErrorDetails) -> str:
+    return f"{_show(details['input'])} is not a list; write it as [1, 2, 3]"
+
+
+def _say_limit(_path: KeyPath, details: ErrorDetails) -> str:
+    context = details["ctx"]
+    if "ge" in context:
+        return f"{_show(details['input'])} is too small; write {context['ge']} or more"
+    return f"{_show(details['input'])} is too large; write {context['le']} or less"
+
+
+def _say_pattern(path: KeyPath, details: ErrorDetails) -> str:
+    return f"{_show(details['input'])} cannot be used here; write {_EXAMPLES.get(path[-1], _COLUMN_EXAMPLE)}"
+
+
+def _say_empty(_path: KeyPath, _details: ErrorDetails) -> str:
+    return "is empty; write a value or remove the key"
+
+
+def _say_otherwise(_path: KeyPath, details: ErrorDetails) -> str:
+    return f"{details['msg']} (it is {_show(details['input'])})"
+
+
+_SAYINGS: Mapping[str, Callable[[KeyPath, ErrorDetails], str]] = {
+    "extra_forbidden": _say_unknown_key,
+    "missing": _say_missing,
+    "enum": _say_choice,
+    "literal_error": _say_choice,
+    "string_type": _say_text,
+    "int_type": _say_number,
+    "int_from_float": _say_number,
+    "dict_type": _say_mapping,
+    "model_type": _say_mapping,
+    "model_attributes_type": _say_mapping,
+    "tuple_type": _say_list,
+    "greater_than_equal": _say_limit,
+    "less_than_equal": _say_limit,
+    "string_pattern_mismatch": _say_pattern,
+    "string_too_short": _say_empty,
+    "too_short": _say_empty,
+}
+
+_EXAMPLES: Mapping[str | int, str] = {
+    "to": "a field such as Name, Amount__c or Account.External_ID__c",
+    "object": "the API name of an object, such as Opportunity or Flight__c",
+    "external_id": "the API name of a field, such as External_ID__c",
+    "dataspace": "the name of a data space, such as default",
+}
+_COLUMN_EXAMPLE = "a name without double quotes and control characters"
+
+
+def _known_keys(path: KeyPath) -> list[str]:
+    """The keys that the model allows at ``path``; a load's name is its file's, never a key."""
+    model: type[BaseModel] = Load
+    for part in path:
+        if model is Load and part == "fields":
+            model = FieldMapping
+        elif isinstance(part, str) and part in model.model_fields:
+            model = _model_of(model.model_fields[part].annotation) or model
+    return [name for name in model.model_fields if (model, name) != (Load, "name")]
+
+
+def _model_of(annotation: object) -> type[BaseModel] | None:
+    candidates = [annotation, *getattr(annotation, "__args__", ())]
+    return next((each for each in candidates if isinstance(each, type) and issubclass(each, BaseModel)), None)
+
+
+def _nearest(value: str, choices: Sequence[str]) -> str | None:
+    matches = difflib.get_close_matches(value.casefold(), choices, n=1)
+    return matches[0] if matches else None
+
+
+def _show(value: object) -> str:
+    return repr(value) if isinstance(value, str) else json.dumps(value)

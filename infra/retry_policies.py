@@ -1,0 +1,130 @@
+"""When Step Functions tries a task again: native Retry, by error name, so that nothing is tried again by mistake.
+
+``States.ALL`` is never retried: a defect would be repeated as if it passed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import aws_cdk as cdk
+from aws_cdk import aws_stepfunctions as sfn
+
+from massive_upload.errors import passing_error_names
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetryPolicy:
+    """One retrier of a task; each retrier of a task counts its own attempts (Amazon States Language, "Retrier")."""
+
+    errors: tuple[str, ...]
+    interval_seconds: int
+    backoff_rate: float
+    max_attempts: int
+    max_delay_seconds: int
+    jitter: bool
+
+    def add_to(self, task: sfn.TaskStateBase | sfn.CustomState) -> None:
+        """Append this policy to the task's retriers; the first that names an error wins."""
+        task.add_retry(
+            errors=list(self.errors),
+            interval=cdk.Duration.seconds(self.interval_seconds),
+            backoff_rate=self.backoff_rate,
+            max_attempts=self.max_attempts,
+            max_delay=cdk.Duration.seconds(self.max_delay_seconds),
+            jitter_strategy=sfn.JitterType.FULL if self.jitter else sfn.JitterType.NONE,
+        )
+
+
+ORG_ERRORS = RetryPolicy(
+    errors=tuple(passing_error_names()),
+    interval_seconds=2,
+    backoff_rate=2.5,
+    max_attempts=3,
+    max_delay_seconds=10,
+    jitter=False,
+)
+"""Passing errors of the org and of storage: exactly 2, 5 and 10 s, 17 s in all."""
+
+LAMBDA_ERRORS = RetryPolicy(
+    errors=(
+        "Lambda.ClientExecutionTimeoutException",
+        "Lambda.ServiceException",
+        "Lambda.AWSLambdaException",
+        "Lambda.SdkClientException",
+        "Lambda.TooManyRequestsException",
+        "Lambda.Unknown",
+        "Sandbox.Timedout",
+        "Runtime.ExitError",
+        "States.Timeout",
+    ),
+    interval_seconds=2,
+    backoff_rate=2.0,
+    max_attempts=6,
+    max_delay_seconds=60,
+    jitter=True,
+)
+"""Errors of the Lambda service, and calls that were killed: at most 2, 4, 8, 16, 32 and 60 s, 122 s in all.
+
+The first four are the guide's set ("Handle transient Lambda service exceptions", Step Functions best practices);
+throttling, an out-of-memory kill and a time-out have names of their own.
+"""
+
+DYNAMODB_ERRORS = RetryPolicy(
+    errors=(
+        "DynamoDB.ProvisionedThroughputExceededException",
+        "DynamoDB.ThrottlingException",
+        "DynamoDB.RequestLimitExceeded",
+        "DynamoDB.RequestLimitExceededException",
+        "DynamoDB.InternalServerError",
+        "DynamoDB.InternalServerErrorException",
+        "DynamoDB.AmazonDynamoDBException",
+        "DynamoDB.SdkClientException",
+        "States.Timeout",
+    ),
+    interval_seconds=2,
+    backoff_rate=2.0,
+    max_attempts=6,
+    max_delay_seconds=60,
+    jitter=True,
+)
+"""Passing errors of DynamoDB in a native task: at most 122 s in all.
+
+The API's names (RequestLimitExceeded, InternalServerError) and the SDK's class names (with Exception) have both been
+seen in executions, so both are listed.
+"""
+
+STEP_FUNCTIONS_ERRORS = RetryPolicy(
+    errors=(
+        "StepFunctions.ExecutionLimitExceeded",
+        "StepFunctions.ExecutionLimitExceededException",
+        "StepFunctions.AWSStepFunctionsException",
+        "StepFunctions.SdkClientException",
+    ),
+    interval_seconds=2,
+    backoff_rate=2.0,
+    max_attempts=6,
+    max_delay_seconds=60,
+    jitter=True,
+)
+"""A slice could not be started, or not be watched: at most 122 s in all."""
+
+SLICE_ERRORS = RetryPolicy(
+    errors=("States.TaskFailed",),
+    interval_seconds=5,
+    backoff_rate=2.0,
+    max_attempts=2,
+    max_delay_seconds=60,
+    jitter=True,
+)
+"""A slice failed although it records its own errors: once more after at most 5 s, and after at most 10 s.
+
+The next slice claims the partition anew and goes on with what DynamoDB holds.
+"""
+
+LAMBDA_TASK = (ORG_ERRORS, LAMBDA_ERRORS)
+DYNAMODB_TASK = (DYNAMODB_ERRORS,)
+SLICE_TASK = (STEP_FUNCTIONS_ERRORS, SLICE_ERRORS)
+
+PASSING_ERROR_NAMES = ORG_ERRORS.errors + LAMBDA_ERRORS.errors
+"""What a Catch takes for passing once the retries of a Lambda task are used up."""

@@ -1,0 +1,1 @@
+"""The embedded AWS: the synthesized stack, its real definition and its real handlers, on this machine."""

@@ -1,0 +1,192 @@
+"""AWS in this process.
+
+moto's server on a free port of 127.0.0.1, mended by the hooks, with Lambda in processes of its own.
+"""
+
+import json
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from moto.core.config import default_user_config
+from moto.moto_api._internal.models import moto_api_backend
+from moto.moto_server.threaded_moto_server import ThreadedMotoServer
+from moto.stepfunctions.parser.models import stepfunctions_parser_backends
+from moto.stepfunctions.parser.utils import TMP_THREADS
+
+from local.aws import hooks
+from local.aws.active import Active, activate, deactivate
+from local.aws.deploy import deploy
+from local.aws.events import StatusChanges
+from local.aws.figures import Figures, Ledger
+from local.aws.functions import Functions
+from local.aws.identity import ACCOUNT_ID, REGION, client_for
+from local.aws.untyped import Untyped
+
+_MOTO_CONFIG: dict[str, Any] = {
+    "stepfunctions": {"execute_state_machine": True},
+    "lambda": {"use_docker": False},
+    "iam": {"load_aws_managed_policies": False},
+}
+_THREADS_END_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class ExecutionResult:
+    """How an execution ended: its status, its output or its error and cause."""
+
+    status: str
+    output: Any = None
+    error: str | None = None
+    cause: str | None = None
+
+
+class EmbeddedAws:
+    """The embedded AWS; one at a time in a process.
+
+    Args:
+        work_dir: Where the code of the functions is unpacked.
+        log_dir: Where each function's output goes, `<function name>.log`; `work_dir / "logs"` by default.
+        time_scale: Divides Wait states, Retry intervals and the pauses of asynchronous invocation. Time-outs stay real.
+    """
+
+    def __init__(self, *, work_dir: Path, log_dir: Path | None = None, time_scale: float = 1.0) -> None:
+        self.endpoint_url = ""
+        self._work_dir = work_dir.resolve()
+        self._log_dir = (log_dir or work_dir / "logs").resolve()
+        self._time_scale = time_scale
+        self._clients: dict[str, Any] = {}
+        self._config_before: dict[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Starts the server and the Lambda service.
+
+        Raises:
+            RuntimeError: Another embedded AWS is running in this process.
+        """
+        # werkzeug writes a line for every request unless its logger has a level; moto's interpreter logs every failing
+        # state as an error, which is what the history is for.
+        logging.getLogger("werkzeug").setLevel(logging.WARNING)
+        logging.getLogger("moto.stepfunctions").setLevel(logging.CRITICAL)
+        hooks.install()
+        self._server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+        self._server.start()
+        host, port = self._server.get_host_and_port()
+        self.endpoint_url = f"http://{host}:{port}"
+        self._ledger = Ledger()
+        self._functions = Functions(
+            endpoint_url=self.endpoint_url,
+            time_scale=self._time_scale,
+            work_dir=self._work_dir,
+            log_dir=self._log_dir,
+        )
+        active = Active(
+            endpoint_url=self.endpoint_url,
+            time_scale=self._time_scale,
+            ledger=self._ledger,
+            functions=self._functions,
+            on_status=StatusChanges(self._functions),
+        )
+        try:
+            activate(active)
+        except RuntimeError:
+            self._functions.close()
+            self._stop_server()
+            raise
+        self._config_before = dict(default_user_config)
+        default_user_config.update(_MOTO_CONFIG)
+        moto_api_backend.reset()
+
+    def stop(self) -> None:
+        """Stops running executions, ends every process and socket, and forgets all state."""
+        self._functions.accept_no_more()  # what follows is no end of a run: no rule shall act on it
+        for execution in _running_executions():
+            execution.stop(stop_date=None, error=None, cause="The embedded AWS is stopping")
+        self._functions.close()
+        _join_interpreter_threads()
+        deactivate()
+        for client in self._clients.values():
+            client.close()
+        self._clients.clear()
+        self._stop_server()
+        moto_api_backend.reset()
+        default_user_config.clear()
+        default_user_config.update(self._config_before)
+
+    def _stop_server(self) -> None:
+        self._server.stop()
+        self._server._server.server_close()  # moto leaves the listening socket open
+
+    def client(self, service: str) -> Untyped:
+        """Returns a boto3 client of the embedded AWS, whatever the host's AWS settings are."""
+        if service not in self._clients:
+            self._clients[service] = client_for(self.endpoint_url, service)
+        return self._clients[service]
+
+    def deploy(self, assembly_dir: Path, stack_name: str) -> dict[str, str]:
+        """Deploys a stack of a synthesized assembly (a `cdk.out` directory) and returns its outputs.
+
+        Raises:
+            DeploymentError: The stack cannot be deployed.
+        """
+        return deploy(self.endpoint_url, assembly_dir, stack_name)
+
+    def start_execution(self, machine_arn: str, payload: dict[str, Any], name: str | None = None) -> str:
+        """Starts an execution and returns its ARN."""
+        arguments = {"stateMachineArn": machine_arn, "input": json.dumps(payload)}
+        if name is not None:
+            arguments["name"] = name
+        return str(self.client("stepfunctions").start_execution(**arguments)["executionArn"])
+
+    def wait_for_execution(self, arn: str, timeout_seconds: float) -> ExecutionResult:
+        """Waits for the end of an execution.
+
+        Raises:
+            TimeoutError: It has not ended after `timeout_seconds`.
+        """
+        execution = _states().describe_execution(arn)
+        if not execution.ended.wait(timeout_seconds):
+            raise TimeoutError(f"{arn} has not ended after {timeout_seconds} s; look at its history.")
+        output = execution.output if execution.status == "SUCCEEDED" else None
+        return ExecutionResult(execution.status, output, execution.error, execution.cause)
+
+    def stop_execution(self, arn: str) -> None:
+        """Stops an execution: it is ABORTED at once, its nested executions too."""
+        self.client("stepfunctions").stop_execution(executionArn=arn)
+
+    @property
+    def figures(self) -> Figures:
+        """What was counted until now."""
+        return Figures(
+            executions=self._ledger.executions(),
+            lambda_invocations=self._functions.invocations(),
+            lambda_peak_memory_bytes=self._functions.peak_memory_bytes(),
+        )
+
+
+def _states() -> Untyped:
+    return stepfunctions_parser_backends[ACCOUNT_ID][REGION]
+
+
+def _running_executions() -> list[Any]:
+    return [
+        execution
+        for machine in _states().state_machines
+        for execution in machine.executions
+        if not execution.ended.is_set()
+    ]
+
+
+def _join_interpreter_threads() -> None:
+    deadline = time.monotonic() + _THREADS_END_SECONDS
+    for thread in list(TMP_THREADS):
+        thread.join(max(0.0, deadline - time.monotonic()))

@@ -1,0 +1,75 @@
+"""Forks execution environments from a process that has loaded the third-party libraries once.
+
+Runs in a process of its own with nothing of the host's environment. Every byte on the control socket comes with a
+connection and asks for one environment on it. The end of the control socket ends the server, once its environments
+have ended.
+"""
+
+import contextlib
+import gc
+import importlib
+import os
+import signal
+import socket
+import sys
+
+from local.aws.environment import runtime
+
+# Only third-party code: the handlers' own packages come from the asset of each function.
+_PRELOADED = (
+    "boto3",
+    "botocore.httpsession",
+    "botocore.signers",
+    "botocore.waiter",
+    "orjson",
+    "pydantic",
+    "requests",
+    "aws_lambda_powertools",
+    "aws_lambda_powertools.metrics",
+    "aws_lambda_powertools.utilities.parameters",
+    "aws_lambda_powertools.utilities.parser",
+    "boto3.dynamodb.conditions",
+    "boto3.s3.inject",
+    "boto3.dynamodb.types",
+    "jwt",
+)
+
+
+def main(control_descriptor: int, site_directories: list[str]) -> None:
+    """Serves until the control socket is closed."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the environments
+    _hide_project()
+    sys.path.extend(site_directories)
+    _preload()
+    gc.collect()
+    gc.freeze()  # keeps the collector from touching, and so copying, the shared pages
+    with socket.socket(fileno=control_descriptor) as control:
+        control.sendall(b"r")
+        _serve(control)
+    with contextlib.suppress(ChildProcessError):  # raised when none is left
+        os.waitpid(-1, 0)
+
+
+def _hide_project() -> None:
+    """Leaves no way to import the project from its source tree: a handler must find its code in its asset."""
+    sys.path.pop(0)
+    for name in [name for name in sys.modules if name.split(".")[0] == "local"]:
+        del sys.modules[name]
+
+
+def _preload() -> None:
+    for name in _PRELOADED:
+        with contextlib.suppress(ImportError):  # a function that needs it will say so itself
+            importlib.import_module(name)
+
+
+def _serve(control: socket.socket) -> None:
+    while True:
+        request, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+        if not request:
+            return
+        (descriptor,) = descriptors
+        if os.fork() == 0:
+            control.close()
+            runtime.run(socket.socket(fileno=descriptor))
+        os.close(descriptor)

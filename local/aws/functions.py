@@ -1,0 +1,243 @@
+"""The Lambda service: warm environments for each deployed function, time-outs, errors, asynchronous invocations.
+
+What it cannot show: the arm64 wheels of a layer (third-party packages come from this machine's virtual environment),
+permissions, the time of a cold start, and throttling: above `MAX_ENVIRONMENTS` an invocation waits instead.
+"""
+
+import io
+import json
+import os
+import threading
+import time
+import uuid
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from local.aws.active import InvocationResult
+from local.aws.identity import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
+from local.aws.untyped import Untyped
+from local.aws.workers import EnvironmentDied, EnvironmentTimedOut, ExecutionEnvironment, ForkServer
+
+MAX_ENVIRONMENTS = 32  # of one function at a time
+
+# Lambda developer guide, "Asynchronous invocation": two more attempts, after one and after two minutes.
+_ASYNC_RETRY_DELAYS_SECONDS = (60.0, 120.0)
+_ASYNC_THREADS = 4
+
+
+class FunctionPool:
+    """The environments of one function, as it was deployed."""
+
+    def __init__(
+        self, server: ForkServer, function: Untyped, *, code_dir: Path, log_file: Path, endpoint_url: str
+    ) -> None:
+        self._server = server
+        self._handler = str(function.handler)
+        self._log_file = log_file
+        self._variables = environment_variables(function, code_dir, endpoint_url)
+        self._changed = threading.Condition()
+        self._idle: list[ExecutionEnvironment] = []
+        self._busy: set[ExecutionEnvironment] = set()
+        self._starting = 0
+        self._closed = False
+        with zipfile.ZipFile(io.BytesIO(function.code_bytes)) as archive:
+            archive.extractall(code_dir)
+
+    @contextmanager
+    def environment(self) -> Iterator[ExecutionEnvironment]:
+        """Lends an environment for one invocation; one that fails to serve it is not used again."""
+        environment = self._take()
+        reusable = False
+        try:
+            yield environment
+            reusable = environment.initialisation_error is None
+        finally:
+            self._give_back(environment, reusable=reusable)
+
+    def _take(self) -> ExecutionEnvironment:
+        with self._changed:
+            while not self._idle and len(self._busy) + self._starting >= MAX_ENVIRONMENTS and not self._closed:
+                self._changed.wait()
+            if self._closed:
+                raise EnvironmentDied("the embedded AWS is stopping")
+            if self._idle:
+                environment = self._idle.pop()
+                self._busy.add(environment)
+                return environment
+            self._starting += 1
+        try:
+            environment = self._start()
+        finally:
+            with self._changed:
+                self._starting -= 1
+        with self._changed:
+            self._busy.add(environment)
+        return environment
+
+    def _start(self) -> ExecutionEnvironment:
+        stream = f"{time.strftime('%Y/%m/%d', time.gmtime())}/[$LATEST]{uuid.uuid4().hex}"
+        return ExecutionEnvironment(
+            self._server.fork(),
+            handler=self._handler,
+            variables={**self._variables, "AWS_LAMBDA_LOG_STREAM_NAME": stream},
+            log_file=self._log_file,
+        )
+
+    def _give_back(self, environment: ExecutionEnvironment, *, reusable: bool) -> None:
+        with self._changed:
+            self._busy.discard(environment)
+            keep = reusable and not self._closed
+            if keep:
+                self._idle.append(environment)
+            self._changed.notify()
+        if not keep:
+            environment.kill()
+
+    def close(self) -> None:
+        """Ends all environments, busy ones too."""
+        with self._changed:
+            self._closed = True
+            environments = [*self._idle, *self._busy]
+            self._idle.clear()
+            self._changed.notify_all()
+        for environment in environments:
+            environment.kill()
+
+
+def environment_variables(function: Untyped, code_dir: Path, endpoint_url: str) -> dict[str, str]:
+    """Returns what Lambda sets (developer guide, "Defined runtime environment variables") and the function's own.
+
+    Beside these: the endpoint of the embedded AWS, and empty AWS configuration files, so that the host's stay unread.
+    """
+    return {
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
+        "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_EXECUTION_ENV": f"AWS_Lambda_{function.run_time}",
+        "AWS_LAMBDA_FUNCTION_NAME": str(function.function_name),
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_size),
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{function.function_name}",
+        "LAMBDA_TASK_ROOT": str(code_dir),
+        "_HANDLER": str(function.handler),
+        "LANG": "en_US.UTF-8",
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "TZ": ":UTC",
+        "AWS_ENDPOINT_URL": endpoint_url,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        **{name: str(value) for name, value in (function.environment_vars or {}).items()},
+    }
+
+
+class Functions:
+    """Invokes deployed functions; counts the invocations and the memory."""
+
+    def __init__(self, *, endpoint_url: str, time_scale: float, work_dir: Path, log_dir: Path) -> None:
+        self._endpoint_url = endpoint_url
+        self._time_scale = time_scale
+        self._work_dir = work_dir / "functions"
+        self._log_dir = log_dir
+        log_dir.mkdir(parents=True, exist_ok=True)
+        self._server = ForkServer()
+        self._lock = threading.Lock()
+        self._pools: dict[str, tuple[str, FunctionPool]] = {}  # by ARN: fingerprint of the deployed version, pool
+        self._later = ThreadPoolExecutor(_ASYNC_THREADS, thread_name_prefix="lambda-async")
+        self._stopping = threading.Event()
+        self._invocations: Counter[str] = Counter()
+        self._peak_memory_bytes: dict[str, int] = {}
+
+    def invoke(self, function: Untyped, payload: bytes) -> InvocationResult:
+        """Runs the function and returns its answer, or its error as Lambda describes it."""
+        name = str(function.function_name)
+        request_id = str(uuid.uuid4())
+        timeout_seconds = float(function.timeout)
+        with self._lock:
+            self._invocations[name] += 1
+        try:
+            with self._pool(function).environment() as environment:
+                if environment.initialisation_error:
+                    return _failure({**environment.initialisation_error, "requestId": request_id})
+                status, body = environment.invoke(
+                    request_id, str(function.function_arn), payload, timeout_seconds=timeout_seconds
+                )
+        except EnvironmentTimedOut:
+            return _sandbox_failure(
+                request_id, "Sandbox.Timedout", f"Task timed out after {timeout_seconds:.2f} seconds"
+            )
+        except EnvironmentDied:
+            return _sandbox_failure(request_id, "Runtime.ExitError", "Runtime exited without providing a reason")
+        with self._lock:
+            self._peak_memory_bytes[name] = max(self._peak_memory_bytes.get(name, 0), status["peak_memory_bytes"])
+        return InvocationResult(body, status["function_error"])
+
+    def invoke_later(self, function: Untyped, payload: bytes) -> None:
+        """Invokes asynchronously: a failing invocation is tried twice more."""
+        if not self._stopping.is_set():
+            self._later.submit(self._invoke_until_it_succeeds, function, payload)
+
+    def _invoke_until_it_succeeds(self, function: Untyped, payload: bytes) -> None:
+        for delay_seconds in (*_ASYNC_RETRY_DELAYS_SECONDS, None):
+            result = self.invoke(function, payload)
+            if result.function_error is None or delay_seconds is None:
+                return
+            if self._stopping.wait(delay_seconds / self._time_scale):
+                return
+
+    def _pool(self, function: Untyped) -> FunctionPool:
+        version = json.dumps([function.code_sha_256, function.handler, function.environment_vars], sort_keys=True)
+        with self._lock:
+            known, pool = self._pools.get(function.function_arn, ("", None))
+            if pool is not None and known == version:
+                return pool
+            if pool is not None:
+                pool.close()  # the function was deployed anew
+            pool = FunctionPool(
+                self._server,
+                function,
+                code_dir=self._work_dir / f"{function.function_name}-{uuid.uuid4().hex[:8]}",
+                log_file=self._log_dir / f"{function.function_name}.log",
+                endpoint_url=self._endpoint_url,
+            )
+            self._pools[function.function_arn] = (version, pool)
+            return pool
+
+    def invocations(self) -> dict[str, int]:
+        """Returns how often each function was invoked."""
+        with self._lock:
+            return dict(self._invocations)
+
+    def peak_memory_bytes(self) -> dict[str, int]:
+        """Returns the most resident memory that one environment of each function has used."""
+        with self._lock:
+            return dict(self._peak_memory_bytes)
+
+    def accept_no_more(self) -> None:
+        """Drops asynchronous invocations from now on, waiting ones too."""
+        self._stopping.set()
+
+    def close(self) -> None:
+        """Ends every environment and the server that forks them."""
+        self.accept_no_more()
+        with self._lock:
+            pools = [pool for _, pool in self._pools.values()]
+        for pool in pools:
+            pool.close()
+        self._later.shutdown(cancel_futures=True)
+        self._server.close()
+
+
+def _failure(description: dict[str, Any]) -> InvocationResult:
+    return InvocationResult(json.dumps(description).encode(), "Unhandled")
+
+
+def _sandbox_failure(request_id: str, error_type: str, what: str) -> InvocationResult:
+    message = f"RequestId: {request_id} Error: {what}"
+    return _failure({"errorType": error_type, "errorMessage": message})

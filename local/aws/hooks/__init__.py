@@ -1,0 +1,44 @@
+"""Mends what moto 5.2.5 does otherwise than AWS.
+
+Each hook says which defect it mends; each has a test that tells when moto no longer needs it.
+"""
+
+from local.aws.hooks import (
+    clients,
+    cloudformation_template,
+    cloudformation_types,
+    data_limit,
+    distributed_map,
+    dynamodb,
+    executions,
+    history,
+    lambda_invoke,
+    language,
+    nested,
+    server,
+    service_integrations,
+    waiting,
+)
+
+_HOOKS = (
+    clients,
+    cloudformation_template,
+    cloudformation_types,
+    data_limit,
+    distributed_map,
+    dynamodb,
+    executions,
+    history,
+    lambda_invoke,
+    language,
+    nested,
+    server,
+    service_integrations,
+    waiting,
+)
+
+
+def install() -> None:
+    """Installs every hook; calling it again changes nothing. moto stays as it is for code that runs no embedded AWS."""
+    for hook in _HOOKS:
+        hook.install()

@@ -1,0 +1,31 @@
+"""TemplateURL of the embedded endpoint.
+
+Defect: moto reads `http://127.0.0.1:4566/bucket/key` as the bucket `127` (only "localhost" is understood), so
+CreateChangeSet of `cdk deploy`, and CreateStack with a template over 51,200 bytes, say that the bucket does not
+exist.
+"""
+
+from urllib.parse import urlparse
+
+import moto.cloudformation.models
+import moto.cloudformation.responses
+import moto.cloudformation.utils
+
+from local.aws.hooks.patching import replace
+from local.aws.untyped import Untyped
+
+
+def install() -> None:
+    """Makes path-style URLs of a numeric host readable."""
+    for module in (moto.cloudformation.utils, moto.cloudformation.responses, moto.cloudformation.models):
+        replace(module, "get_stack_from_s3_url", _build_get_stack)
+
+
+def _build_get_stack(original: Untyped) -> Untyped:
+    def get_stack(template_url: str, account_id: str, partition: str) -> Untyped:
+        url = urlparse(template_url)
+        if url.hostname == "127.0.0.1":
+            template_url = url._replace(netloc=f"localhost:{url.port}").geturl()
+        return original(template_url, account_id, partition)
+
+    return get_stack

@@ -1,0 +1,248 @@
+"""The rendered state machines."""
+
+import itertools
+from typing import Any
+
+import pytest
+
+from infra.functions import FUNCTIONS
+from massive_upload import errors
+from massive_upload.constants import LONG_WAIT_SECONDS, SLICE_EVENTS, SWEEP_PARTITION
+from massive_upload.contracts import Lane, Next, Plan, Step, Verdict
+from tests.infra.definitions import Definition, State, history_events, iterate_states
+
+ORG_RETRY = {
+    "ErrorEquals": ["SalesforceUnavailable", "SalesforceBusy", "SessionExpired", "StorageUnavailable"],
+    "IntervalSeconds": 2,
+    "BackoffRate": 2.5,
+    "MaxAttempts": 3,
+    "MaxDelaySeconds": 10,
+    "JitterStrategy": "NONE",
+}
+WORKING_TASKS = ["FetchPage", "UploadBatch", "CheckJob", "SettleBatch"]
+
+
+@pytest.fixture(scope="module")
+def states(load_machine: Definition, slice_machine: Definition) -> dict[str, State]:
+    return {state.name: state for machine in (load_machine, slice_machine) for state in iterate_states(machine)}
+
+
+def tasks(states: dict[str, State]) -> list[State]:
+    return [state for state in states.values() if state.body["Type"] == "Task"]
+
+
+def lambda_tasks(states: dict[str, State]) -> list[State]:
+    return [state for state in tasks(states) if "${Functions" in state.body["Resource"]]
+
+
+def delays_seconds(retrier: dict[str, Any]) -> list[float]:
+    """The waits before each retry, as the Amazon States Language defines them."""
+    growing = (
+        retrier["IntervalSeconds"] * retrier["BackoffRate"] ** attempt for attempt in range(retrier["MaxAttempts"])
+    )
+    return [min(delay, retrier["MaxDelaySeconds"]) for delay in growing]
+
+
+def test_every_way_leads_to_a_state_of_the_same_level(states: dict[str, State]) -> None:
+    for state in states.values():
+        assert state.targets <= state.siblings, state.name
+
+
+def test_every_state_can_be_reached(load_machine: Definition, slice_machine: Definition) -> None:
+    lane = load_machine["States"]["LoadPartitions"]["ItemProcessor"]
+    for machine in (load_machine, lane, slice_machine):
+        by_name = {state.name: state for state in iterate_states(machine) if state.name in machine["States"]}
+        reached, pending = set[str](), [machine["StartAt"]]
+        while pending:
+            name = pending.pop()
+            if name not in reached:
+                reached.add(name)
+                pending += by_name[name].targets
+        assert reached == set(machine["States"])
+
+
+def test_every_function_but_the_watchdog_is_called_by_the_state_of_its_name(states: dict[str, State]) -> None:
+    called = {state.name for state in lambda_tasks(states)}
+    assert called == {spec.name for spec in FUNCTIONS} - {"Watchdog"}
+    for state in lambda_tasks(states):
+        assert state.body["Resource"].startswith(f"${{Functions{state.name}")
+
+
+def test_a_task_outlives_the_function_that_it_calls(states: dict[str, State]) -> None:
+    timeouts = {spec.name: spec.timeout_seconds for spec in FUNCTIONS}
+    for state in lambda_tasks(states):
+        assert state.body["TimeoutSeconds"] > timeouts[state.name], state.name
+
+
+def test_every_task_and_machine_has_a_timeout(
+    states: dict[str, State], load_machine: Definition, slice_machine: Definition
+) -> None:
+    assert all("TimeoutSeconds" in state.body for state in tasks(states))
+    assert load_machine["TimeoutSeconds"] == 7 * 86_400
+    assert slice_machine["TimeoutSeconds"] == 86_400
+
+
+def test_a_slice_ends_before_the_tasks_that_wait_for_it(states: dict[str, State], slice_machine: Definition) -> None:
+    for name in ("RunSlice", "Sweep"):
+        assert states[name].body["TimeoutSeconds"] > slice_machine["TimeoutSeconds"]
+
+
+def test_every_function_is_retried_for_passing_errors_after_exactly_2_5_and_10_seconds(
+    states: dict[str, State],
+) -> None:
+    for state in lambda_tasks(states):
+        assert state.body["Retry"][0] == ORG_RETRY, state.name
+    assert delays_seconds(ORG_RETRY) == [2, 5, 10]
+
+
+def test_every_function_is_retried_for_errors_of_the_lambda_service_with_jitter(
+    states: dict[str, State],
+) -> None:
+    for state in lambda_tasks(states):
+        retrier = state.body["Retry"][1]
+        assert {"Lambda.TooManyRequestsException", "Lambda.Unknown", "States.Timeout"} <= set(retrier["ErrorEquals"])
+        assert retrier["JitterStrategy"] == "FULL"
+        assert delays_seconds(retrier) == [2, 4, 8, 16, 32, 60]
+
+
+def test_every_task_is_retried_and_never_for_any_error(states: dict[str, State]) -> None:
+    for state in tasks(states):
+        names = list(itertools.chain.from_iterable(retrier["ErrorEquals"] for retrier in state.body["Retry"]))
+        assert names
+        assert "States.ALL" not in names
+        assert not set(names) & set(errors.final_error_names()), state.name
+
+
+def test_a_failed_condition_is_never_retried(states: dict[str, State]) -> None:
+    native = [state for state in tasks(states) if ":dynamodb:" in state.body["Resource"]]
+    assert len(native) == 4
+    for state in native:
+        names = {name for retrier in state.body["Retry"] for name in retrier["ErrorEquals"]}
+        assert "DynamoDB.ConditionalCheckFailedException" not in names
+        assert "States.TaskFailed" not in names
+
+
+@pytest.mark.parametrize("name", WORKING_TASKS)
+def test_errors_of_a_slice_are_caught_in_order(states: dict[str, State], name: str) -> None:
+    fenced, passing, rest = states[name].body["Catch"]
+    assert (fenced["ErrorEquals"], fenced["Next"]) == (["FencedOut"], "SliceFenced")
+    assert passing["Next"] == "CheckPatience"
+    retried = [error for retrier in states[name].body["Retry"] for error in retrier["ErrorEquals"]]
+    assert passing["ErrorEquals"] == retried
+    assert (rest["ErrorEquals"], rest["Next"]) == (["States.ALL"], "RecordFailure")
+
+
+def test_whatever_fails_in_a_load_goes_through_finish_run(states: dict[str, State]) -> None:
+    for name in ("PlanRun", "LoadPartitions", "PlanSweep", "Sweep"):
+        (catcher,) = states[name].body["Catch"]
+        assert catcher == {"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "FinishRun"}
+
+
+@pytest.mark.parametrize(
+    ("choice", "model", "default"), [("PlanReady?", Plan, "Finish"), ("RunFinished?", Verdict, "Fail")]
+)
+def test_a_choice_knows_every_word_that_its_task_can_answer(
+    states: dict[str, State], choice: str, model: type[Plan] | type[Verdict], default: str
+) -> None:
+    handled = {rule["StringEquals"] for rule in states[choice].body["Choices"]}
+    assert handled | {default} == words(model)
+
+
+def test_choices_compare_only_with_words_of_the_contracts(states: dict[str, State]) -> None:
+    known = {"$.plan.next": words(Plan), "$.verdict.next": words(Verdict)}
+    for path in ("$.step.next", "$.slice.outcome", "$.swept.outcome"):
+        known[path] = {word.value for word in Next}
+    compared = 0
+    for state in states.values():
+        for rule in state.body.get("Choices", []):
+            if "StringEquals" in rule:
+                assert rule["StringEquals"] in known[rule["Variable"]], state.name
+                compared += 1
+    assert compared > 10
+
+
+def test_the_claim_makes_a_step(states: dict[str, State]) -> None:
+    selector = states["ClaimPartition"].body["ResultSelector"]
+    assert selector["epoch.$"] == "States.StringToJson($.Attributes.epoch.N)"
+    rest = {key: value for key, value in selector.items() if not key.endswith(".$")}
+    assert Step.model_validate({"epoch": 1, **rest}).next is Next.FETCH
+
+
+def test_a_lane_counts_its_stagger_down_and_stays_a_lane(states: dict[str, State]) -> None:
+    lane = states["CountStagger"].body["Parameters"]["lane"]
+    assert {key.removesuffix(".$") for key in lane} == set(Lane.model_fields)
+    assert lane["long_waits.$"] == "States.MathAdd($.lane.long_waits, -1)"
+
+
+def test_no_wait_is_longer_than_ten_minutes_unless_a_task_says_so(states: dict[str, State]) -> None:
+    waits = [state for state in states.values() if state.body["Type"] == "Wait"]
+    for state in waits:
+        assert state.body.get("Seconds", LONG_WAIT_SECONDS) == LONG_WAIT_SECONDS, state.name
+        assert ("Seconds" in state.body) != ("SecondsPath" in state.body)
+
+
+def test_one_lane_never_aborts_another(states: dict[str, State]) -> None:
+    lanes = states["LoadPartitions"].body
+    assert lanes["ToleratedFailurePercentage"] == 100
+    assert lanes["ItemProcessor"]["ProcessorConfig"] == {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
+    assert lanes["MaxConcurrencyPath"] == "$.plan.max_concurrency"
+    assert lanes["Label"] == "Lanes"
+    assert lanes["ResultPath"] is None
+
+
+def test_the_map_keeps_no_results(states: dict[str, State]) -> None:
+    assert "ResultWriter" not in states["LoadPartitions"].body
+    assert states["LaneDone"].body["Result"] == {}
+    assert "ResultPath" not in states["LaneDone"].body
+
+
+def test_the_sweep_is_a_slice_of_its_own_partition(states: dict[str, State]) -> None:
+    body = states["Sweep"].body
+    assert body["Resource"].endswith(":states:startExecution.sync:2")
+    assert body["Parameters"]["Input"]["partition"] == SWEEP_PARTITION
+    assert body["Parameters"]["Input"]["run_id.$"] == "$.plan.run_id"
+
+
+@pytest.mark.parametrize("name", [*WORKING_TASKS, "CheckPatience"])
+def test_the_tasks_of_a_slice_get_its_whole_payload_and_answer_with_a_step(states: dict[str, State], name: str) -> None:
+    body = states[name].body
+    assert "Parameters" not in body
+    assert "InputPath" not in body
+    assert body["ResultPath"] == "$.step"
+
+
+def test_reserved_words_of_dynamodb_are_never_used_bare(states: dict[str, State]) -> None:
+    for state in tasks(states):
+        parameters = state.body.get("Parameters", {})
+        for key in ("UpdateExpression", "ConditionExpression"):
+            words_used = parameters.get(key, "").replace(",", " ").replace("(", " ").split()
+            assert not {"status", "error"} & set(words_used), state.name
+
+
+def test_a_partition_is_claimed_and_failed_only_under_a_condition(states: dict[str, State]) -> None:
+    claim, record, mark = (
+        states[name].body["Parameters"] for name in ("ClaimPartition", "RecordFailure", "MarkPartitionFailed")
+    )
+    assert claim["ConditionExpression"] == "attribute_exists(pk) AND #status IN (:pending, :running)"
+    assert record["ConditionExpression"] == "epoch = :epoch AND #status = :running"
+    assert record["ExpressionAttributeValues"][":epoch"] == {"N.$": "States.Format('{}', $.step.epoch)"}
+    assert mark["ConditionExpression"] == "#status IN (:pending, :running)"
+    for parameters in (claim, record, mark):
+        assert parameters["Key"]["pk"] == {"S.$": "States.Format('RUN#{}', $.run_id)"}
+
+
+def test_a_batch_with_two_polls_takes_at_most_fifteen_transitions(slice_machine: Definition) -> None:
+    batch = ["FetchPage", "BatchReady?", "UploadBatch"]
+    batch += ["WaitForJob", "CheckJob", "JobEnded?"] * 2
+    batch += ["SettleBatch", "NextStep?", "Pace"]
+    assert len(batch) <= 15
+    once = ["ClaimPartition", *batch, "FetchPage", "BatchReady?", "SliceDone"]
+    assert history_events(slice_machine, once) < SLICE_EVENTS / 100
+
+
+def test_a_slice_of_slice_events_stays_far_below_the_limit_of_an_execution() -> None:
+    assert SLICE_EVENTS <= 15_000  # 60 % of 25,000 (Step Functions quotas), so that retries fit
+
+
+def words(model: type[Plan] | type[Verdict]) -> set[str]:
+    return set(model.model_json_schema()["properties"]["next"]["enum"])

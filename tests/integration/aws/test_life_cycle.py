@@ -1,0 +1,88 @@
+"""The embedded AWS leaves nothing behind, and shows what it can do."""
+
+import gc
+import os
+import socket
+from pathlib import Path
+from urllib.parse import urlparse
+
+import pytest
+
+from local.aws.embedded import EmbeddedAws
+from local.aws.hooks.clients import in_process_client
+from tests.integration.aws.assembly import STACK, Assembly, one_task
+
+
+def build(directory: Path) -> Path:
+    assembly = Assembly(directory / "cdk.out")
+    assembly.function("Pid", "import os\ndef handler(event, context):\n    return os.getpid()\n")
+    assembly.function(
+        "Stay",
+        """
+        import os, time
+        from pathlib import Path
+
+        def handler(event, context):
+            Path(event["file"]).write_text(str(os.getpid()))
+            time.sleep(60)
+        """,
+        timeout_seconds=60,
+    )
+    assembly.machine("Works", one_task("${Pid.Arn}"))
+    assembly.machine("Stays", one_task("${Stay.Arn}"))
+    return assembly.write()
+
+
+def is_alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for processes in /proc")
+def test_nothing_is_left_after_stop(tmp_path):
+    aws = EmbeddedAws(work_dir=tmp_path / "work")
+    aws.start()
+    outputs = aws.deploy(build(tmp_path), STACK)
+    idle = aws.wait_for_execution(aws.start_execution(outputs["WorksArn"], {}), 30).output
+    seen = tmp_path / "pid"
+    aws.start_execution(outputs["StaysArn"], {"file": str(seen)})
+    while not (seen.exists() and seen.read_text()):
+        pass
+    busy, server = int(seen.read_text()), aws._functions._server._process.pid
+    assert all(map(is_alive, (idle, busy, server)))
+    address = urlparse(aws.endpoint_url)
+
+    aws.stop()
+
+    assert not any(map(is_alive, (idle, busy, server)))
+    with socket.socket() as probe:
+        assert probe.connect_ex((address.hostname, address.port)) != 0
+    gc.collect()  # an open socket or file would warn here, and a warning is an error
+
+
+def test_it_starts_anew_with_nothing_of_before(tmp_path):
+    with EmbeddedAws(work_dir=tmp_path / "first") as aws:
+        aws.deploy(build(tmp_path), STACK)
+    with EmbeddedAws(work_dir=tmp_path / "second") as aws:
+        assert aws.client("stepfunctions").list_state_machines()["stateMachines"] == []
+        assert aws.figures.executions == []
+        assert aws.figures.state_transitions == 0
+
+
+def test_an_execution_that_does_not_end_in_time_is_named(tmp_path):
+    with EmbeddedAws(work_dir=tmp_path / "work") as aws:
+        outputs = aws.deploy(build(tmp_path), STACK)
+        arn = aws.start_execution(outputs["StaysArn"], {"file": os.devnull}, "late")
+        with pytest.raises(TimeoutError, match="late has not ended"):
+            aws.wait_for_execution(arn, 0.1)
+
+
+def test_a_client_ignores_the_hosts_settings(tmp_path, monkeypatch):
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    in_process_client.cache_clear()
+    with EmbeddedAws(work_dir=tmp_path / "work") as aws:
+        outputs = aws.deploy(build(tmp_path), STACK)
+        assert aws.client("sts").get_caller_identity()["Account"] == "123456789012"
+        assert ":us-east-1:" in outputs["WorksArn"]
