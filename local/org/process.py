@@ -1,0 +1,108 @@
+"""The simulated org in a process of its own, so that it shares no interpreter with the loader."""
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+from urllib.request import urlopen
+
+from local.org.settings import OrgSettings
+
+_ROOT = Path(__file__).parents[2]
+
+
+class OrgProcess:
+    """Serves one org from a child process, which ends with its parent.
+
+    Args:
+        settings: how the org behaves, and its port.
+    """
+
+    def __init__(self, settings: OrgSettings) -> None:
+        self._settings = settings
+        self._child: subprocess.Popen[bytes] | None = None
+        self._url = ""
+
+    @property
+    def url(self) -> str:
+        """`http://127.0.0.1:PORT`.
+
+        Raises:
+            RuntimeError: the org is not started.
+        """
+        if self._child is None:
+            raise RuntimeError("The simulated org is not running: start it first.")
+        return self._url
+
+    def start(self) -> None:
+        """Start the process and wait until the org answers.
+
+        Raises:
+            RuntimeError: it did not start; what was wrong is on the standard error output.
+        """
+        paths = [str(_ROOT), os.environ.get("PYTHONPATH", "")]
+        child = subprocess.Popen(
+            [sys.executable, "-m", "local.org"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        )
+        self._child = child
+        stdin, stdout = _pipes(child)
+        pickle.dump(self._settings, stdin)
+        stdin.flush()
+        self._url = stdout.readline().decode().strip()
+        if not self._url:
+            self.stop()
+            raise RuntimeError("The simulated org ended while it started: see its error above.")
+
+    def stop(self) -> None:
+        """End the process; all state is lost."""
+        if self._child is None:
+            return
+        stdin, stdout = _pipes(self._child)
+        stdin.close()
+        self._child.wait()
+        stdout.close()
+        self._child = None
+
+    def statistics(self) -> dict[str, Any]:
+        """What happened so far; see `OrgBackend.statistics`."""
+        found: dict[str, Any] = self._get("statistics")
+        return found
+
+    def rows(self, object_name: str) -> list[dict[str, Any]]:
+        """Every record of an object; see `OrgBackend.rows`."""
+        found: list[dict[str, Any]] = self._get(f"target/{object_name}")
+        return found
+
+    def count(self, object_name: str) -> int:
+        """How many records an object has."""
+        return int(self._get(f"target/{object_name}?as=count")["count"])
+
+    def digest(self, object_name: str) -> str:
+        """The records' content as one text; see `OrgBackend.digest`."""
+        return str(self._get(f"target/{object_name}?as=digest")["digest"])
+
+    def _get(self, what: str) -> Any:  # noqa: ANN401 - what JSON holds
+        with urlopen(f"{self.url}/__org__/{what}", timeout=60) as response:  # noqa: S310 - our own http address
+            return json.load(response)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _pipes(child: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
+    if child.stdin is None or child.stdout is None:
+        raise RuntimeError("The process of the simulated org has no pipes.")
+    return child.stdin, child.stdout

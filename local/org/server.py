@@ -1,0 +1,169 @@
+"""The simulated org as an HTTP/1.1 server on the loopback interface."""
+
+import socket
+import struct
+import sys
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Lock, Thread
+from types import TracebackType
+from typing import Self, cast
+from urllib.parse import parse_qsl, urlsplit
+
+from local.org.backend import OrgBackend
+from local.org.clock import OrgClock
+from local.org.messages import ConnectionCutError, Request, Response
+from local.org.routes import Routes
+from local.org.settings import OrgSettings
+
+
+class OrgServer:
+    """Serves one org from threads of this process.
+
+    Args:
+        settings: how the org behaves, and its port.
+        clock: its time; by default a clock at the settings' scale.
+    """
+
+    def __init__(self, settings: OrgSettings, clock: OrgClock | None = None) -> None:
+        self.backend = OrgBackend(settings, clock)
+        self._http = _Server(("127.0.0.1", settings.port), Routes(self.backend))
+        self._thread = Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, name="org", daemon=True)
+
+    @property
+    def url(self) -> str:
+        """`http://127.0.0.1:PORT`; it answers once the server is started."""
+        return self._http.url
+
+    def start(self) -> None:
+        """Serve until `stop`."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Close all connections and forget all state."""
+        if self._thread.is_alive():
+            self._http.shutdown()
+            self._thread.join()
+        self._http.server_close()
+        self._http.close_connections()
+        self.backend.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+_Socket = socket.socket | tuple[bytes, socket.socket]
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], routes: Routes) -> None:
+        self.routes = routes
+        self._open: set[_Socket] = set()
+        self._open_lock = Lock()
+        super().__init__(address, _Handler)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def process_request(self, request: _Socket, client_address: tuple[str, int]) -> None:
+        with self._open_lock:
+            self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: _Socket) -> None:
+        with self._open_lock:
+            self._open.discard(request)
+        super().shutdown_request(request)
+
+    def close_connections(self) -> None:
+        """End the connections that clients keep alive; their threads then end by themselves."""
+        with self._open_lock:
+            for connection in self._open:
+                with suppress(OSError):  # the client was faster
+                    cast("socket.socket", connection).shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: _Socket, client_address: tuple[str, int]) -> None:
+        """Report what went wrong, unless a client just went away, as those that are killed do."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
+    server: _Server
+
+    def _answer(self) -> None:
+        target = urlsplit(self.path)
+        request = Request(
+            method=self.command,
+            path=target.path,
+            query=dict(parse_qsl(target.query, keep_blank_values=True)),
+            headers=self.headers,
+            body=self._read_body(),
+            server_url=self.server.url,
+        )
+        try:
+            self._send(self.server.routes.answer(request))
+        except ConnectionCutError:
+            self._cut()
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815 - the base class looks for these
+
+    def _read_body(self) -> bytes:
+        if (self.headers["Transfer-Encoding"] or "").lower() == "chunked":
+            return self._read_chunks()
+        return self._read_exactly(int(self.headers["Content-Length"] or 0))
+
+    def _read_exactly(self, size_bytes: int) -> bytes:
+        """A body that is cut short is no body: the client went away while it sent it."""
+        content = self.rfile.read(size_bytes)
+        if len(content) < size_bytes:
+            raise ConnectionAbortedError(f"The client sent {len(content)} of {size_bytes} bytes and went away.")
+        return content
+
+    def _read_line(self) -> bytes:
+        line = self.rfile.readline()
+        if not line.endswith(b"\n"):
+            raise ConnectionAbortedError("The client went away within a chunked body.")
+        return line
+
+    def _read_chunks(self) -> bytes:
+        chunks: list[bytes] = []
+        while size_bytes := int(self._read_line().partition(b";")[0], 16):
+            chunks.append(self._read_exactly(size_bytes))
+            self._read_line()
+        while self._read_line().strip():
+            """Trailer fields are read and not used."""
+        return b"".join(chunks)
+
+    def _send(self, response: Response) -> None:
+        self.send_response(response.status)
+        if response.status != 204:
+            self.send_header("Content-Length", str(len(response.body)))
+        if response.body:
+            self.send_header("Content-Type", response.content_type)
+        for name, value in response.headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(response.body)
+
+    def _cut(self) -> None:
+        """Close at once with a reset, so that the client sees no orderly end."""
+        self.close_connection = True
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Print nothing; `/__org__/statistics` tells what happened."""

@@ -1,0 +1,164 @@
+from decimal import Decimal
+from typing import Any
+
+import duckdb
+import pytest
+
+from local.org import Source, SourceFileError, file_source, generated_opportunities
+from local.org.datacloud import open_database
+from local.org.opportunities import OPPORTUNITY, REJECTED_SQL
+from local.org.schema import FieldType
+from tests.unit.org.support import to_csv
+
+FIELDS = {
+    "ExternalId__c": "External_ID__c",
+    "Name__c": "Name",
+    "AccountKey__c": "Account.External_ID__c",
+    "StageName__c": "StageName",
+    "Description__c": "Description",
+}
+
+
+def one_row(source: Source, sql: str) -> tuple[Any, ...]:
+    with open_database(source) as connection:
+        (row,) = connection.execute(sql).fetchall()
+        return row
+
+
+def test_generated_opportunities_have_the_rows_that_were_asked_for():
+    source = generated_opportunities(1000, null_keys=3, duplicate_keys=4, case_collisions=5)
+    key = '"ExternalId__c"'
+    found = one_row(
+        source,
+        f"SELECT count(*), count(*) - count({key}), count({key}) - count(DISTINCT {key}), "
+        f'count(DISTINCT {key}) - count(DISTINCT lower({key})) FROM "Opportunity__dlm"',
+    )
+    assert found == (1012, 3, 4, 5)
+
+
+def test_the_same_seed_gives_the_same_rows_and_another_seed_others():
+    sql = 'SELECT bit_xor(hash("Opportunity__dlm")) FROM "Opportunity__dlm"'
+    first = one_row(generated_opportunities(500, seed=7), sql)
+    assert one_row(generated_opportunities(500, seed=7), sql) == first
+    assert one_row(generated_opportunities(500, seed=8), sql) != first
+
+
+def test_generated_values_are_of_the_kinds_that_are_easy_to_lose():
+    kinds = one_row(
+        generated_opportunities(10_000),
+        """
+        SELECT
+            max("Amount__c"), min("Probability__c") FILTER ("Probability__c" > 0),
+            count(*) FILTER ("Amount__c" IS NULL), count(*) FILTER ("AccountKey__c" IS NULL),
+            count(*) FILTER ("Description__c" <> trim("Description__c")),
+            count(*) FILTER (contains("Name__c", chr(10))), count(*) FILTER (contains("Name__c", '"')),
+            count(*) FILTER (contains("Description__c", chr(128640)) OR contains("Name__c", chr(128640)))
+        FROM "Opportunity__dlm"
+        """,
+    )
+    widest, smallest, *counts = kinds
+    assert Decimal(float(widest)) != widest
+    assert smallest == 0.00001
+    assert min(counts) > 0
+
+
+def test_a_few_parents_have_most_of_the_children():
+    sql = 'SELECT count(*) FROM "Opportunity__dlm" GROUP BY "AccountKey__c" ORDER BY 1 DESC LIMIT 1'
+    assert one_row(generated_opportunities(10_000, accounts=100), sql)[0] > 10 * 10_000 / 100
+
+
+def test_the_target_refuses_exactly_the_rows_that_the_source_says(make_org):
+    org = make_org(source=generated_opportunities(3000, rejected_share=0.05))
+    columns = ", ".join(f"coalesce(\"{column}\", '')" for column in FIELDS)
+    with open_database(generated_opportunities(3000, rejected_share=0.05)) as connection:
+        rows = connection.execute(f'SELECT {columns} FROM "Opportunity__dlm" ORDER BY 1').fetchall()
+        (expected,) = connection.execute(f'SELECT count(*) FROM "Opportunity__dlm" WHERE {REJECTED_SQL}').fetchall()[0]
+    cells = [{**dict(zip(FIELDS.values(), row, strict=True)), "CloseDate": "2026-01-01"} for row in rows]
+    outcomes = org.upsert(cells)
+    errors = [outcome.partition(":")[0] for outcome in outcomes.values() if ":" in outcome]
+    assert len(errors) == expected
+    assert set(errors) == {"INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", "STRING_TOO_LONG", "INVALID_FIELD"}
+
+
+def test_more_repeated_keys_than_rows_are_refused():
+    with pytest.raises(ValueError, match="ask for fewer"):
+        generated_opportunities(3, duplicate_keys=4)
+
+
+def test_describe_tells_what_a_client_needs_to_check_a_mapping():
+    fields = {field["name"]: field for field in OPPORTUNITY.describe()["fields"]}
+    assert fields["External_ID__c"]["externalId"]
+    assert fields["External_ID__c"]["idLookup"]
+    assert not fields["External_ID__c"]["caseSensitive"]
+    assert fields["AccountId"]["referenceTo"] == ["Account"]
+    assert fields["AccountId"]["relationshipName"] == "Account"
+    assert (fields["Amount"]["precision"], fields["Amount"]["scale"]) == (18, 2)
+    assert fields["Name"]["length"] == 120
+    assert not fields["Name"]["nillable"]
+    assert not fields["Id"]["createable"]
+    assert fields["StageName"]["picklistValues"][0]["value"] == "Prospecting"
+
+
+@pytest.fixture
+def people(tmp_path):
+    path = tmp_path / "people-2026.csv"
+    rows = [
+        {"code": "007", "team": "0042", "born": "1990-02-03", "pay": "12.50", "Full Name": "Ann, A."},
+        {"code": "008", "team": "", "born": "", "pay": "", "Full Name": "Bo"},
+    ]
+    path.write_bytes(to_csv(rows))
+    return path
+
+
+def test_a_csv_becomes_a_table_whose_keys_stay_text(people):
+    source = file_source(people, parent="team", parent_object="Team__c")
+    assert source.tables[0].name == "people_2026__dlm"
+    with open_database(source) as connection:
+        rows = connection.execute('SELECT * FROM "people_2026__dlm" ORDER BY 1').fetchall()
+        kinds = [kind for _, kind, *_ in connection.execute('DESCRIBE "people_2026__dlm"').fetchall()]
+    assert rows[0][:2] == ("007", "0042")
+    assert kinds == ["VARCHAR", "VARCHAR", "DATE", "DOUBLE", "VARCHAR"]
+
+
+def test_the_target_of_a_file_takes_every_column_by_its_own_name_and_with_c(people):
+    schema = file_source(people, key="code").objects[-1]
+    assert schema.name == "people_2026__c"
+    names = {field.name for field in schema.fields}
+    assert {"External_ID__c", "code", "code__c", "born", "born__c", "Full_Name", "Full_Name__c"} <= names
+    born = schema.find("BORN__c")
+    assert born is not None
+    assert born.type is FieldType.DATE
+
+
+def test_the_parents_in_a_file_are_there_from_the_start(people, make_org):
+    source = file_source(people, object_name="Person__c", parent="team", parent_object="Team__c")
+    org = make_org(source=source)
+    assert [row["External_ID__c"] for row in org.backend.rows("Team__c")] == ["0042"]
+    row = {"External_ID__c": "007", "Team__r.External_ID__c": "0042", "pay__c": "12.50", "born": "1990-02-03"}
+    assert org.upsert([row], object="Person__c")["007"].startswith("a01")
+
+
+def test_a_parquet_file_keeps_its_types(tmp_path):
+    path = tmp_path / "deals.parquet"
+    with duckdb.connect() as connection:
+        connection.execute(f"COPY (SELECT 'k1' AS id, 1.25::DECIMAL(18,2) AS amount, now() AS at) TO '{path}'")
+    source = file_source(path)
+    with open_database(source) as opened:
+        kinds = [kind for _, kind, *_ in opened.execute('DESCRIBE "deals__dlm"').fetchall()]
+    assert kinds == ["VARCHAR", "DECIMAL(18,2)", "TIMESTAMP WITH TIME ZONE"]
+    amount = source.objects[0].find("amount")
+    assert amount is not None
+    assert (amount.precision, amount.scale) == (18, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "named"),
+    [
+        ("people.txt", {}, "must end in"),
+        ("missing.csv", {}, "cannot be read"),
+        ("people-2026.csv", {"key": "nope"}, "no column 'nope': it has code, team"),
+    ],
+)
+def test_a_file_that_cannot_serve_says_why(people, name, options, named):
+    with pytest.raises(SourceFileError, match=named):
+        file_source(people.parent / name, **options)
