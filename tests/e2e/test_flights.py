@@ -1,0 +1,67 @@
+"""Real data: a third of a million flights make the whole journey, and every value is compared at the target."""
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from infra.config import load_file
+from infra.synth import ROOT
+from local.org import OrgProcess, OrgSettings
+from local.org.flights import FLIGHTS, FLIGHTS_WITHOUT_AIRCRAFT, flights_source, prepare_flights
+from massive_upload.domain.load import FieldType, Load
+from tests.e2e.world import deployed
+
+TIME_SCALE = 200.0
+PER_MILLION_TRANSITIONS = 1_500
+PER_MILLION_REQUESTS = 700
+
+
+@pytest.fixture(scope="module")
+def load() -> Load:
+    sets = ["pace.batch_rows=10000", "pace.delay_seconds=0", "pace.stagger_seconds=0", "partitioning.count=5"]
+    return load_file(ROOT / "loads" / "flights.yaml", sets=sets)
+
+
+def test_every_value_of_every_flight_arrives(load: Load, tmp_path: Path) -> None:
+    parquet = prepare_flights(ROOT / "build" / "flights")
+    with (
+        OrgProcess(OrgSettings(source=flights_source(parquet), time_scale=TIME_SCALE, row_ms=0.5)) as org,
+        deployed(tmp_path, loads={"flights": load}, org_url=org.url, time_scale=TIME_SCALE) as world,
+    ):
+        result = world.run({"load": "flights"}, "flights")
+        assert (result.status, result.error) == ("SUCCEEDED", None)
+        assert result.output["succeeded"] == result.output["source_rows"] == FLIGHTS
+        found = {str(row["Flight_Key__c"]): row for row in org.rows("Flight__c")}
+        tail_numbers = {row["Id"]: row["Tail_Number__c"] for row in org.rows("Aircraft__c")}
+        requests = sum(org.statistics()["requests"].values())
+        figures = world.figures
+
+    expected = _expected_rows(load, parquet)
+    assert len(found) == len(expected) == FLIGHTS
+    without_aircraft = 0
+    for key, values in expected.items():
+        row = {name.casefold(): value for name, value in found[key].items()}
+        row["aircraft__r.tail_number__c"] = tail_numbers.get(row["aircraft__c"])
+        without_aircraft += row["aircraft__c"] is None
+        assert {name: row[name] for name in values} == values
+    assert without_aircraft == FLIGHTS_WITHOUT_AIRCRAFT
+
+    millions = FLIGHTS / 1_000_000
+    assert figures.state_transitions <= PER_MILLION_TRANSITIONS * millions
+    assert requests <= PER_MILLION_REQUESTS * millions
+    assert figures.max_history_events <= 15_000
+
+
+def _expected_rows(load: Load, parquet: Path) -> dict[str, dict[str, object]]:
+    """The source as the target should have it, made by DuckDB and not by the product."""
+    selected = ", ".join(
+        f"strftime({column} AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%S.000Z')"
+        if mapping.type is FieldType.DATETIME
+        else f"CAST({column} AS VARCHAR)"
+        for column, mapping in load.fields.items()
+    )
+    names = [mapping.to.casefold() for mapping in load.fields.values()]
+    with duckdb.connect() as connection:
+        rows = connection.execute(f"SELECT {selected} FROM read_parquet('{parquet}')").fetchall()
+    return {row[0]: dict(zip(names, row, strict=True)) for row in rows}

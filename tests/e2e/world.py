@@ -1,0 +1,73 @@
+"""The whole product in one place: the synthesized stack on the embedded AWS, and an org to load into."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infra.synth import STACK_NAME, synthesize
+from local.aws.embedded import EmbeddedAws, ExecutionResult
+from local.aws.figures import Figures
+from local.org.credentials import CLIENT_ID, CLIENT_SECRET
+from massive_upload.adapters.aws import S3Files, SystemClock
+from massive_upload.adapters.dynamodb_progress import DynamoDbProgress
+from massive_upload.adapters.dynamodb_table import Table
+from massive_upload.domain.file_keys import receipt_key
+from massive_upload.domain.load import Load
+
+LONGEST_RUN_SECONDS = 240
+
+
+@dataclass(frozen=True)
+class World:
+    """A deployed stack whose secret points at an org."""
+
+    aws: EmbeddedAws
+    outputs: Mapping[str, str]
+    log_dir: Path
+
+    @property
+    def store(self) -> DynamoDbProgress:
+        return DynamoDbProgress(Table(self.aws.client("dynamodb"), self.outputs["TableName"]), SystemClock())
+
+    @property
+    def files(self) -> S3Files:
+        return S3Files(self.aws.client("s3"), self.outputs["BucketName"])
+
+    @property
+    def figures(self) -> Figures:
+        return self.aws.figures
+
+    def start(self, payload: Mapping[str, object], name: str) -> str:
+        return self.aws.start_execution(self.outputs["LoadMachineArn"], dict(payload), name=name)
+
+    def wait(self, execution_arn: str) -> ExecutionResult:
+        return self.aws.wait_for_execution(execution_arn, LONGEST_RUN_SECONDS)
+
+    def run(self, payload: Mapping[str, object], name: str) -> ExecutionResult:
+        return self.wait(self.start(payload, name))
+
+    def receipt(self, run_id: str) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.files.read(receipt_key(run_id)))
+        return document
+
+    def log_lines(self) -> Iterator[str]:
+        for path in sorted(self.log_dir.iterdir()):
+            yield from path.read_text(encoding="utf-8").splitlines()
+
+    def secret_is(self, value: str) -> None:
+        self.aws.client("secretsmanager").put_secret_value(SecretId=self.outputs["SecretArn"], SecretString=value)
+
+
+@contextmanager
+def deployed(work_dir: Path, *, loads: Mapping[str, Load], org_url: str, time_scale: float) -> Iterator[World]:
+    """Synthesize, deploy, and put the secret's value: what an operator does."""
+    assembly = synthesize(work_dir / "cdk.out", loads=loads)
+    log_dir = work_dir / "logs"
+    with EmbeddedAws(work_dir=work_dir / "aws", log_dir=log_dir, time_scale=time_scale) as aws:
+        world = World(aws, aws.deploy(assembly, STACK_NAME), log_dir)
+        credentials = {"login_url": org_url, "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
+        world.secret_is(json.dumps(credentials))
+        yield world
