@@ -20,7 +20,7 @@ from infra.workflow.slice import SliceDefinition
 from infra.workflow.tasks import SLICE_TIMEOUT
 from massive_upload.domain.load import Load
 
-LOAD_TIMEOUT = cdk.Duration.days(7)
+LOAD_TIMEOUT = cdk.Duration.days(30)
 """Long enough for a stagger of days; a run that ends so is settled by the watchdog and can be resumed."""
 
 WATCHDOG_INTERVAL = cdk.Duration.minutes(5)

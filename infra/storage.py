@@ -10,8 +10,8 @@ from constructs import Construct
 
 from massive_upload.domain.file_keys import RUNS_PREFIX, STAGED_PREFIX
 
-STAGED_DAYS = 7
-RUNS_DAYS = 90
+KEPT_DAYS = 90
+"""As long as the state in the table: a run that was paused needs its staged files when it goes on."""
 
 
 class Storage(Construct):
@@ -48,8 +48,8 @@ class Storage(Construct):
             minimum_tls_version=1.2,
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
             lifecycle_rules=[
-                s3.LifecycleRule(id="staged", prefix=STAGED_PREFIX, expiration=cdk.Duration.days(STAGED_DAYS)),
-                s3.LifecycleRule(id="runs", prefix=RUNS_PREFIX, expiration=cdk.Duration.days(RUNS_DAYS)),
+                s3.LifecycleRule(id="staged", prefix=STAGED_PREFIX, expiration=cdk.Duration.days(KEPT_DAYS)),
+                s3.LifecycleRule(id="runs", prefix=RUNS_PREFIX, expiration=cdk.Duration.days(KEPT_DAYS)),
                 s3.LifecycleRule(id="unfinished-uploads", abort_incomplete_multipart_upload_after=cdk.Duration.days(1)),
             ],
             removal_policy=cdk.RemovalPolicy.RETAIN,

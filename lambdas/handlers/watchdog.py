@@ -13,8 +13,8 @@ def handler(task: WatchdogInput) -> WatchdogReport:
     """Look after every open run; the event of its schedule says nothing that matters."""
     function_name = WatchdogSettings.from_environment().finish_run_function
 
-    def finish(run: Run) -> None:
-        request = finish_request(run).model_dump_json().encode()
+    def finish(run: Run, ended: str) -> None:
+        request = finish_request(run, ended).model_dump_json().encode()
         container.invoke_later(function_name, request)
 
     return watch_runs(container.store(), container.executions(), container.clock(), finish)

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from aws_lambda_powertools.utilities import parameters
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 from massive_upload.adapters.aws import S3Files, StepFunctionsExecutions, SystemClock
+from massive_upload.adapters.aws_errors import error_code, is_passing
 from massive_upload.adapters.dynamodb_progress import DynamoDbProgress
 from massive_upload.adapters.dynamodb_table import Table
 from massive_upload.domain.load import Load
-from massive_upload.errors import CredentialsRejected, InvalidLoad
+from massive_upload.errors import CredentialsRejected, InternalError, InvalidLoad, LoadError, StorageUnavailable
 from massive_upload.ports import Clock, Executions, Files, ProgressStore
 from massive_upload.salesforce.connection import Connection
 from massive_upload.salesforce.credentials import parse_credentials
@@ -34,7 +36,7 @@ SECRET_MAX_AGE_SECONDS = 300
 _LOADS = Path(__file__).resolve().parent.parent / "loads"
 """The compiled loads are packed beside the code."""
 
-_CALLS = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 5})
+_CALLS = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3})
 
 
 @cache
@@ -81,7 +83,10 @@ def plan_services() -> PlanServices:
 def org() -> Org:
     """The org of the secret; its connection, and so its token, is kept while the secret stays the same."""
     secret_id = OrgSettings.from_environment().secret_id
-    return _org(parameters.get_secret(secret_id, max_age=SECRET_MAX_AGE_SECONDS))
+    try:
+        return _org(parameters.get_secret(secret_id, max_age=SECRET_MAX_AGE_SECONDS))
+    except parameters.GetParameterError as error:
+        raise _secret_error(error) from error
 
 
 def invoke_later(function_name: str, payload: bytes) -> None:
@@ -118,6 +123,21 @@ def _org(secret: str) -> Org:
             next_step='Give it the value {"login_url": ..., "client_id": ..., "client_secret": ...}.',
         ) from error
     return Org(Connection(parse_credentials(values)))
+
+
+def _secret_error(error: parameters.GetParameterError) -> LoadError:
+    """Powertools wraps whatever went wrong; the cause is botocore's error."""
+    cause = error.__cause__ or error.__context__
+    if not isinstance(cause, (ClientError, BotoCoreError)):
+        return InternalError("The org's secret could not be read.", next_step="See the function's log.")
+    code = error_code(cause)
+    if is_passing(cause):
+        return StorageUnavailable(f"Secrets Manager did not answer: {code}.", code=code)
+    return CredentialsRejected(
+        f"The org's secret cannot be read: {code}.",
+        next_step='Give it the value {"login_url": ..., "client_id": ..., "client_secret": ...}.',
+        code=code,
+    )
 
 
 def _client(service: str) -> BaseClient:

@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from massive_upload.domain.load import PaceOverrides, PartitioningOverrides, SampleOverrides
 
 PartitionId = Annotated[str, StringConstraints(pattern=r"^(\d{4}|sweep)$")]
-RunId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,80}$")]
+RUN_ID_PATTERN = r"^[A-Za-z0-9._-]{1,80}$"
+RunId = Annotated[str, StringConstraints(pattern=RUN_ID_PATTERN)]
 """An execution's name can be a run's id, so it obeys the same rule: 80 characters (StartExecution, API reference)."""
 
 
@@ -131,6 +132,38 @@ class Step(Contract):
     job_waited_seconds: int = Field(default=0, ge=0)
     job: JobCounters | None = None
 
+    def then(
+        self,
+        following: Next,
+        *,
+        events: int,
+        wait_seconds: int = 0,
+        job_waited_seconds: int = 0,
+        job: JobCounters | None = None,
+        is_progress: bool = False,
+    ) -> Step:
+        """The step after this one.
+
+        Args:
+            following: where the slice goes.
+            events: history events that this task and what follows it use.
+            wait_seconds: how long the Wait state before ``following`` waits.
+            job_waited_seconds: how long the slice has waited for the job in flight.
+            job: the counters of a job that has ended.
+            is_progress: whether the lane has got on. Only then the waits for the org begin anew; a lane whose tasks
+                succeed in part must come to the end of its patience too.
+        """
+        return Step(
+            epoch=self.epoch,
+            next=following,
+            wait_seconds=wait_seconds,
+            events=self.events + events,
+            org_waits=0 if is_progress else self.org_waits,
+            org_waited_seconds=0 if is_progress else self.org_waited_seconds,
+            job_waited_seconds=job_waited_seconds,
+            job=job,
+        )
+
 
 class SliceInput(Contract):
     """Task input of FetchPage, UploadBatch, CheckJob, SettleBatch and CheckPatience: the slice's whole payload."""
@@ -170,16 +203,12 @@ class FinishRunInput(Contract):
 
 
 class Verdict(Contract):
-    """Result of FinishRun; ``error`` and ``cause`` are what the Fail state shows.
-
-    ``drains`` counts how often FinishRun has waited for jobs in flight.
-    """
+    """Result of FinishRun; ``error`` and ``cause`` are what the Fail state shows."""
 
     next: Literal["Drain", "Succeed", "Fail"]
     run_id: str
     status: str
     wait_seconds: int = 0
-    drains: int = 0
     error: str = ""
     cause: str = ""
     source_rows: int = 0

@@ -5,7 +5,8 @@
     │   ├── SalesforceUnavailable  5xx, maintenance, connection or read time-out, a truncated answer
     │   ├── SalesforceBusy         429, or too many concurrent requests
     │   ├── SessionExpired         a token refused again just after it was renewed
-    │   └── StorageUnavailable     DynamoDB or S3 throttled or failed beyond the SDK's own retries
+    │   ├── StorageUnavailable     DynamoDB or S3 throttled or failed beyond the SDK's own retries
+    │   └── StateChanged           a repetition of the same task was faster; the next try reads what it recorded
     └── FinalError                 a person must act; never retried
         ├── ConfigurationError     something about the load or its surroundings is wrong; nothing was written
         │   ├── InvalidInput       the execution input
@@ -76,6 +77,10 @@ class SessionExpired(PassingError):
 
 class StorageUnavailable(PassingError):
     """DynamoDB or S3 failed for a passing reason, beyond the SDK's own retries."""
+
+
+class StateChanged(PassingError):
+    """A repetition of the same task, under the same claim, changed the state in between."""
 
 
 class FinalError(LoadError):

@@ -72,8 +72,8 @@ class ProgressStore(Protocol):
             InvalidInput: another execution has begun a run of this id.
         """
 
-    def note_plan_query(self, run: Run, query_id: str) -> None:
-        """Remember the query that counts the source."""
+    def note_plan_query(self, run: Run, query_id: str, *, case_sensitive_key: bool) -> None:
+        """Remember the query that counts the source, and what it takes for the same key."""
 
     def commit_plan(self, run: Run) -> Run:
         """Turn a planned run to Running; its plan's name and counts are the given run's.
@@ -90,6 +90,9 @@ class ProgressStore(Protocol):
 
     def count_run_requests(self, run_id: str, api_requests: int) -> None:
         """Count requests to the org that belong to no partition."""
+
+    def count_drain(self, run: Run) -> None:
+        """Remember that FinishRun has found jobs in flight that did not end."""
 
     def finish_run(
         self, run: Run, *, status: RunStatus, ended_at: datetime, error: str | None, cause: str | None
@@ -182,8 +185,11 @@ class Files(Protocol):
 class Executions(Protocol):
     """What is known of executions of the state machines."""
 
-    def has_ended(self, execution_arn: str) -> bool:
-        """Whether an execution no longer runs, or is no longer known."""
+    def ended_as(self, execution_arn: str) -> str | None:
+        """The status of an execution that no longer runs (FAILED, ABORTED, ...); None while it runs.
+
+        One that is no longer known has been ABORTED, as far as anybody can tell.
+        """
 
 
 class Clock(Protocol):

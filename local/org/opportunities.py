@@ -124,7 +124,7 @@ def opportunities_sql(options: OpportunityOptions) -> str:
             CAST(CASE
                 WHEN i % 1000 = 5 THEN 9007199254740993.17 + CAST(i AS DECIMAL(18, 2))
                 WHEN i % 100 = 6 THEN NULL
-                ELSE CAST(draw AS DECIMAL(18, 2)) / 100
+                ELSE CAST(CAST(draw AS DECIMAL(18, 2)) / 100 AS DECIMAL(18, 2))
             END AS DECIMAL(18, 2)) AS "Amount__c",
             CASE WHEN i % 50 = 8 THEN 0.00001 ELSE CAST(draw % 101 AS DOUBLE) END AS "Probability__c",
             CASE

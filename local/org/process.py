@@ -50,6 +50,7 @@ class OrgProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+            start_new_session=True,  # Ctrl-C in the terminal is for the parent, which then ends the org in order
         )
         self._child = child
         stdin, stdout = _pipes(child)

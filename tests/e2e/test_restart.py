@@ -68,7 +68,7 @@ def test_a_completed_run_cannot_be_resumed(world: World) -> None:
 
 
 def test_a_second_start_during_a_run_fails_by_hand_and_is_skipped_by_schedule(world: World) -> None:
-    slow = world.start({"load": "opportunity", "pace": {"delay_seconds": 3_000}}, "slow")
+    slow = world.start({"load": "opportunity", "pace": {"delay_seconds": 600}}, "slow")
     while not world.store.partitions("slow"):
         assert not _has_ended(world, slow)
     by_hand = world.run({"load": "opportunity"}, "by-hand")

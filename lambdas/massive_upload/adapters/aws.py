@@ -41,14 +41,14 @@ class StepFunctionsExecutions:
     def __init__(self, client: BaseClient) -> None:
         self._client: Any = client
 
-    def has_ended(self, execution_arn: str) -> bool:
+    def ended_as(self, execution_arn: str) -> str | None:
         try:
             status = self._client.describe_execution(executionArn=execution_arn)["status"]
         except (ClientError, BotoCoreError) as error:
             if error_code(error) == "ExecutionDoesNotExist":
-                return True  # Step Functions forgets an execution 90 days after its end (quotas page)
+                return "ABORTED"  # Step Functions forgets an execution 90 days after its end (quotas page)
             raise _translated(error, execution_arn) from error
-        return bool(status != "RUNNING")
+        return None if status == "RUNNING" else str(status)
 
 
 class SystemClock:

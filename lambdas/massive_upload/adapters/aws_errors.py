@@ -1,6 +1,13 @@
 """What botocore's errors mean to us."""
 
-from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,
+    HTTPClientError,
+    IncompleteReadError,
+    ResponseStreamingError,
+)
 
 _PASSING_CODES = frozenset(
     {
@@ -32,4 +39,4 @@ def is_passing(error: ClientError | BotoCoreError) -> bool:
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return error_code(error) in _PASSING_CODES or int(status) >= 500
-    return isinstance(error, (ConnectionError, HTTPClientError))
+    return isinstance(error, (ConnectionError, HTTPClientError, IncompleteReadError, ResponseStreamingError))

@@ -36,7 +36,7 @@ from massive_upload.domain.progress import (
     RunStatus,
     sources_of,
 )
-from massive_upload.errors import FencedOut, InternalError, InvalidInput, RunNotResumable
+from massive_upload.errors import FencedOut, InternalError, InvalidInput, LoadError, RunNotResumable, StateChanged
 from massive_upload.ports import Clock, Heartbeat, PlannedLane
 
 STATE_KEPT = timedelta(days=90)
@@ -106,8 +106,12 @@ class DynamoDbProgress:
             return recorded
         return run
 
-    def note_plan_query(self, run: Run, query_id: str) -> None:
-        self._change_run(run, Change(put={"plan_query_id": query_id}), only_from=[RunStatus.PLANNING])
+    def note_plan_query(self, run: Run, query_id: str, *, case_sensitive_key: bool) -> None:
+        change = Change(put={"plan_query_id": query_id, "case_sensitive_key": case_sensitive_key})
+        try:
+            self._change_run(run, change, only_from=[RunStatus.PLANNING])
+        except ConditionFailed as failure:
+            raise _fenced(f"Run {run.run_id}") from failure
 
     def commit_plan(self, run: Run) -> Run:
         planned = replace(run, status=RunStatus.RUNNING)
@@ -130,6 +134,7 @@ class DynamoDbProgress:
             stop_requested=False,
             pause_requested=False,
             stop_reason=None,
+            drains=0,
             ended_at=None,
             error=None,
             cause=None,
@@ -137,7 +142,7 @@ class DynamoDbProgress:
         names = ("status", "execution_arn", "stop_requested", "pause_requested")
         change = Change(
             put={name: getattr(reopened, name) for name in names},
-            remove=("stop_reason", "ended_at", "error", "cause"),
+            remove=("stop_reason", "ended_at", "error", "cause", "drains"),
         )
         resumable = sources_of(RUN_TRANSITIONS, RunStatus.RUNNING)
         resumable.remove(RunStatus.PLANNING)
@@ -152,11 +157,13 @@ class DynamoDbProgress:
 
     def request_stop(self, run_id: str, reason: str) -> None:
         change = Change(put={"stop_requested": True}, put_once={"stop_reason": reason})
-        self._table.transact(update(self._table.name, items.run_key(run_id), change, exists()))
+        self._change_existing_run(run_id, change)
 
     def count_run_requests(self, run_id: str, api_requests: int) -> None:
-        change = Change(add={"api_requests": api_requests})
-        self._table.transact(update(self._table.name, items.run_key(run_id), change, exists()))
+        self._change_existing_run(run_id, Change(add={"api_requests": api_requests}))
+
+    def count_drain(self, run: Run) -> None:
+        self._change_existing_run(run.run_id, Change(add={"drains": 1}))
 
     def finish_run(
         self, run: Run, *, status: RunStatus, ended_at: datetime, error: str | None, cause: str | None
@@ -335,6 +342,13 @@ class DynamoDbProgress:
     def _mark_open(self, run_id: str) -> Item:
         return put(self._table.name, items.open_run_key(run_id))
 
+    def _change_existing_run(self, run_id: str, change: Change) -> None:
+        """Change a run whatever its status, and whichever execution carries it out."""
+        try:
+            self._table.transact(update(self._table.name, items.run_key(run_id), change, exists()))
+        except ConditionFailed as failure:
+            raise _missing(f"Run {run_id}") from failure
+
     def _change_run(
         self, run: Run, change: Change, *, only_from: Sequence[RunStatus], also: Sequence[Item] = ()
     ) -> None:
@@ -358,7 +372,18 @@ class DynamoDbProgress:
         try:
             self._table.transact(update(self._table.name, key, change, all_of_it), *also)
         except ConditionFailed as failure:
-            raise _fenced(f"Partition {partition.partition} of run {partition.run_id}") from failure
+            raise self._overtaken(partition, failure) from failure
+
+    def _overtaken(self, partition: Partition, failure: ConditionFailed) -> LoadError:
+        """Whether a newer claim has fenced the caller out, or a repetition of its own task was faster."""
+        item = failure.items_found[0]
+        found = items.partition_from(item) if item else partition
+        what = f"Partition {partition.partition} of run {partition.run_id}"
+        if found.epoch != partition.epoch or found.status is not partition.status:
+            return _fenced(what)
+        return StateChanged(
+            f"{what} was changed by a repetition of this task.", next_step="It is read again by itself."
+        )
 
     def _beat(self, beat: Heartbeat) -> Change:
         now = self._clock.now()

@@ -48,8 +48,8 @@ def account_of(run: Run, partitions: Sequence[Partition], open_batches: Mapping[
         partitions: all of the run's; the sweep's rows are rows of the others and are not counted twice.
         open_batches: by partition id, the batches that are not settled.
 
-    Rows given up for a passing reason count as rejected until the sweep has settled them: they are kept, with their
-    reason.
+    Rows whose job is recorded are unsettled, as they may have reached the org. Rows given up for a passing reason
+    count as rejected until the sweep has settled them: they are kept, with their reason.
     """
     lanes = [partition for partition in partitions if not partition.is_sweep]
     sweeps = [partition for partition in partitions if partition.is_sweep]
@@ -58,12 +58,12 @@ def account_of(run: Run, partitions: Sequence[Partition], open_batches: Mapping[
         batch = open_batches.get(partition.partition)
         succeeded += partition.succeeded + (batch.succeeded if batch else 0)
         rejected += partition.rejected + (batch.rejected if batch else 0)
-        unsettled += batch.rows if batch and batch.state is BatchState.SUBMITTED else 0
+        unsettled += batch.rows if batch and batch.state is not BatchState.PLANNED else 0
     for lane in lanes:
         batch = open_batches.get(lane.partition)
         not_sent += lane.source_rows - lane.settled_rows
         if batch:
-            not_sent -= batch.first_rows if batch.state is BatchState.SUBMITTED else batch.first_rows - batch.rows
+            not_sent -= batch.first_rows - (batch.rows if batch.state is BatchState.PLANNED else 0)
     rejected += sum(lane.deferred for lane in lanes) - sum(_swept(sweep, open_batches) for sweep in sweeps)
     return Account(
         source_rows=sum(lane.source_rows for lane in lanes) + run.skipped_null_key + run.duplicates_dropped,
@@ -81,5 +81,5 @@ def _swept(sweep: Partition, open_batches: Mapping[str, Batch]) -> int:
     batch = open_batches.get(sweep.partition)
     in_flight = 0
     if batch:
-        in_flight = batch.succeeded + batch.rejected + (batch.rows if batch.state is BatchState.SUBMITTED else 0)
+        in_flight = batch.succeeded + batch.rejected + (batch.rows if batch.state is not BatchState.PLANNED else 0)
     return sweep.settled_rows + in_flight

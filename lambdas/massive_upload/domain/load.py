@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from massive_upload.constants import JOB_ROWS_PER_BATCH, MAX_LANES, SUCCESS_CRITERION_PERCENT
+from massive_upload.constants import JOB_ROWS_PER_BATCH, LONG_WAIT_SECONDS, MAX_LANES, SUCCESS_CRITERION_PERCENT
 from massive_upload.domain import presets
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\"]+$")]
@@ -22,7 +22,8 @@ FieldName = Annotated[
 
 LoadName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 
-Seconds = Annotated[int, Field(ge=0, le=86_400)]
+DelaySeconds = Annotated[int, Field(ge=0, le=LONG_WAIT_SECONDS)]
+"""No wait is longer, so that a stop or pause is seen in time."""
 
 
 class Model(BaseModel):
@@ -81,9 +82,9 @@ class Pace(Model):
     """How fast a lane goes. Every value has a preset for the load's lock risk (`presets`)."""
 
     batch_rows: Annotated[int, Field(ge=1, le=15 * JOB_ROWS_PER_BATCH)]
-    delay_seconds: Seconds
+    delay_seconds: DelaySeconds
     stagger_seconds: Annotated[int, Field(ge=0, le=7 * 86_400)]
-    retry_delays_seconds: tuple[Annotated[int, Field(ge=0, le=600)], ...]
+    retry_delays_seconds: tuple[Annotated[int, Field(ge=0, le=LONG_WAIT_SECONDS)], ...]
     patience_seconds: Annotated[int, Field(ge=0, le=7 * 86_400)] = presets.PATIENCE_SECONDS
 
 
@@ -115,9 +116,9 @@ class PaceOverrides(Model):
     """What an execution's input, or the load's file, may change of the preset `Pace`."""
 
     batch_rows: Annotated[int, Field(ge=1, le=15 * JOB_ROWS_PER_BATCH)] | None = None
-    delay_seconds: Seconds | None = None
+    delay_seconds: DelaySeconds | None = None
     stagger_seconds: Annotated[int, Field(ge=0, le=7 * 86_400)] | None = None
-    retry_delays_seconds: tuple[Annotated[int, Field(ge=0, le=600)], ...] | None = None
+    retry_delays_seconds: tuple[Annotated[int, Field(ge=0, le=LONG_WAIT_SECONDS)], ...] | None = None
     patience_seconds: Annotated[int, Field(ge=0, le=7 * 86_400)] | None = None
 
 

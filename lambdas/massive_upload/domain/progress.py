@@ -69,11 +69,11 @@ PARTITION_TRANSITIONS: Mapping[PartitionStatus, frozenset[PartitionStatus]] = {
 
 BATCH_TRANSITIONS: Mapping[BatchState, frozenset[BatchState]] = {
     BatchState.PLANNED: frozenset({BatchState.CREATED}),
-    BatchState.CREATED: frozenset({BatchState.CREATED, BatchState.SUBMITTED}),
+    BatchState.CREATED: frozenset({BatchState.CREATED, BatchState.SUBMITTED, BatchState.PLANNED}),
     BatchState.SUBMITTED: frozenset({BatchState.PLANNED, BatchState.SETTLED}),
     BatchState.SETTLED: frozenset(),
 }
-"""Created to Created: an Open job was given up for another; Submitted to Planned: one more attempt."""
+"""Created to Created: an Open job was given up for another. To Planned: one more attempt, or a job that is gone."""
 
 
 def sources_of(transitions: Mapping[S, frozenset[S]], target: S) -> list[S]:
@@ -95,6 +95,7 @@ class Run:
     lease_key: str | None = None
     plan_name: str | None = None
     plan_query_id: str | None = None
+    case_sensitive_key: bool | None = None
     source_rows: int = 0
     skipped_null_key: int = 0
     duplicates_dropped: int = 0
@@ -102,6 +103,7 @@ class Run:
     stop_requested: bool = False
     pause_requested: bool = False
     stop_reason: str | None = None
+    drains: int = 0
     error: str | None = None
     cause: str | None = None
 
@@ -180,7 +182,6 @@ class Batch:
         succeeded, rejected: rows whose outcome earlier attempts have settled.
         rejected_files: keys of the files that hold the rejected rows.
         deferred_file: key of the file that holds the rows given up for a passing reason.
-        tries: how often the current rows have been sent, before this attempt.
     """
 
     run_id: str

@@ -13,7 +13,17 @@ of lanes, so edges, counts and totals come from the same moment."""
 AFTER = "after_key"
 UPTO = "upto_key"
 
-_INTEGER_TYPES = ("bigint", "integer", "smallint")
+_CASTS = {
+    "bigint": "BIGINT",
+    "integer": "BIGINT",
+    "smallint": "BIGINT",
+    "numeric": "NUMERIC(38, 18)",
+    "decimal": "NUMERIC(38, 18)",
+}
+"""What a bound key is cast to, by the key's type in Data Cloud: text and numbers are ordered differently."""
+
+UNFIT_KEY_TYPES = ("bool", "double", "float", "date", "time", "timestamp", "timestamptz")
+"""Types that are no keys: text and back does not give the same value, or the server's text of it is not settled."""
 
 _READ_AS_TEXT = (FieldType.TEXT, FieldType.NUMBER)
 """Read as text by the server: a JSON number loses digits beyond the 17th."""
@@ -27,12 +37,14 @@ def quoted(identifier: str) -> str:
 def plan_statement(load: Load, *, case_sensitive_key: bool, sample_rows: int | None = None) -> str:
     """The statement that counts the source and cuts its keys into even buckets, in order.
 
-    Columns of each row: last_key, bucket_rows (both NULL where nothing can be loaded), all_rows, keyed_rows,
-    distinct_keys. ``all_rows - keyed_rows`` have a NULL key; ``keyed_rows - distinct_keys`` are duplicates.
+    Columns of each row: first_key (for its type), last_key as text, bucket_rows (all NULL where nothing can be loaded),
+    all_rows, keyed_rows, distinct_keys. ``all_rows - keyed_rows`` rows have a NULL key, and
+    ``keyed_rows - distinct_keys`` are duplicates.
+    Every mapped column is named, so that one which does not exist is found before anything is written.
     """
     key = quoted(load.source.key)
     buckets = load.partitioning.count or BUCKETS
-    source = _rows(load, [load.source.key], sample_rows=sample_rows)
+    source = _rows(load, list(dict.fromkeys([load.source.key, *load.fields])), sample_rows=sample_rows)
     kept = _kept_rows(load, [load.source.key], case_sensitive_key=case_sensitive_key, sample_rows=sample_rows)
     return f"""
 WITH "source" AS ({source}),
@@ -46,9 +58,10 @@ WITH "source" AS ({source}),
   FROM ({kept}) AS "kept" WHERE {key} IS NOT NULL
 ),
 "buckets" AS (
-  SELECT "bucket", MAX({key}) AS "last_key", COUNT(*) AS "bucket_rows" FROM "numbered" GROUP BY "bucket"
+  SELECT "bucket", MIN({key}) AS "first_key", CAST(MAX({key}) AS VARCHAR) AS "last_key", COUNT(*) AS "bucket_rows"
+  FROM "numbered" GROUP BY "bucket"
 )
-SELECT "buckets"."last_key", "buckets"."bucket_rows",
+SELECT "buckets"."first_key", "buckets"."last_key", "buckets"."bucket_rows",
        "totals"."all_rows", "totals"."keyed_rows", "totals"."distinct_keys"
 FROM "totals" LEFT JOIN "buckets" ON 1 = 1
 ORDER BY "buckets"."bucket"
@@ -79,8 +92,9 @@ def page_statement(
 
 
 def _bound(parameter: str, key_type: str) -> str:
-    """A bound key in the key's own type: text and numbers are ordered differently."""
-    return f"CAST(:{parameter} AS BIGINT)" if key_type.casefold() in _INTEGER_TYPES else f":{parameter}"
+    """A bound key, which travels as text, in the key's own type."""
+    sql_type = _CASTS.get(key_type.casefold())
+    return f":{parameter}" if sql_type is None else f"CAST(:{parameter} AS {sql_type})"
 
 
 def _selected(column: str, kind: FieldType) -> str:

@@ -11,7 +11,7 @@ from massive_upload.constants import MAX_JOB_BYTES
 from massive_upload.domain.load import Load
 from massive_upload.domain.values import format_column
 
-csv.field_size_limit(400_000)  # a record may have 400,000 characters (Bulk API 2.0 guide, limits)
+csv.field_size_limit(MAX_JOB_BYTES)  # what Salesforce rejects as too long must be readable here all the same
 
 _CHUNK_ROWS = 500
 REJECT_COLUMNS = ("error_code", "error_message", "error_fields", "tries")
@@ -104,10 +104,10 @@ class StagedFile:
         reader = csv.reader(io.StringIO(content.decode("utf-8"), newline=""))
         self._header = next(reader)
         self._lines = list(reader)
-        self._key_index = self._header.index(key_column)
+        self._key_index = [name.casefold() for name in self._header].index(key_column.casefold())
         self.key_column = key_column
 
-    def keys(self) -> Iterator[str]:
+    def row_keys(self) -> Iterator[str]:
         """The key of every row, in order, as Salesforce stores it: trimmed."""
         return (line[self._key_index].strip() for line in self._lines)
 

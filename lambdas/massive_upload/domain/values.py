@@ -22,6 +22,8 @@ _DATETIME = re.compile(
     r"\s*(?P<zone>Z|UTC|[+-]\d\d(?::?\d\d)?)?$"
 )
 _DATE = re.compile(r"^(\d{4}-\d\d-\d\d)([T ].*)?$")
+_LARGEST_EXPONENT = 400
+"""Beyond what a JSON number of double precision can have; without a limit one short value could fill the memory."""
 _BOOLEANS = {"true": "true", "t": "true", "1": "true", "false": "false", "f": "false", "0": "false"}
 
 
@@ -49,9 +51,10 @@ def _number(value: object) -> str:
     if "e" not in text and "E" not in text:
         return text
     try:
-        return format(Decimal(text), "f")
+        number = Decimal(text)
     except InvalidOperation:
         return text
+    return format(number, "f") if abs(number.adjusted()) <= _LARGEST_EXPONENT else text
 
 
 def _boolean(value: object) -> str:
@@ -65,10 +68,13 @@ def _date(value: object) -> str:
 
 
 def _datetime(value: object) -> str:
-    if isinstance(value, (int, float)):
-        moment = datetime.fromtimestamp(value / 1000, tz=UTC)
-        return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
     text = _text(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        try:
+            moment = datetime.fromtimestamp(value / 1000, tz=UTC)
+        except (ValueError, OverflowError, OSError):
+            return text
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     match = _DATETIME.match(text)
     if match is None:
         return text

@@ -52,6 +52,13 @@ class JobState(StrEnum):
         raise unexpected(asked, "the job's state is not a documented one")
 
 
+class JobGone(LoadError):
+    """The org no longer knows the job: it was deleted, or is more than seven days old.
+
+    A signal to the caller, hence neither passing nor final.
+    """
+
+
 @dataclass(frozen=True)
 class Job:
     """What the org says about an ingest job.
@@ -165,8 +172,10 @@ class BulkIngest:
 
     def _result(self, job_id: str, name: str) -> bytes:
         response = self._connection.request(
-            "GET", f"{_path(job_id)}/{name}", headers={"Accept": "text/csv"}, timeout=TRANSFER_TIMEOUT
+            "GET", f"{_path(job_id)}/{name}", headers={"Accept": "text/csv"}, expect=(404,), timeout=TRANSFER_TIMEOUT
         )
+        if response.status == 404:
+            raise JobGone(f"The org no longer has results of job {job_id}.")
         return response.body
 
 

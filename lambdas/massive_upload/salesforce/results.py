@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from massive_upload.constants import MAX_JOB_BYTES
 from massive_upload.errors import SalesforceUnavailable
 from massive_upload.salesforce.answers import unexpected
 
@@ -15,8 +16,7 @@ ERROR_COLUMN = "sf__Error"
 UNCODED = "UNCODED"
 """Stands for the code of a row error that does not begin with one."""
 
-MAX_FIELD_CHARS = 400_000
-"""So many a record may have (Bulk API 2.0 guide: limits); Python's csv stops at 131,072 by default."""
+csv.field_size_limit(MAX_JOB_BYTES)  # by default Python's csv refuses a field of more than 131,072 characters
 
 _CODE = re.compile(r"\s*([A-Za-z][A-Za-z0-9_]*)\s*")
 _FIELDS = re.compile(r"(?P<message>.*):\s*(?P<fields>[\w.]+(?:\s*,\s*[\w.]+)*)?\s*--\s*", re.DOTALL)
@@ -111,7 +111,6 @@ def _failed_row(*, key: str, error: RowError, record_id: str) -> FailedRow:
 
 class _ResultFile:
     def __init__(self, data: bytes) -> None:
-        csv.field_size_limit(MAX_FIELD_CHARS)
         try:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError as error:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 from massive_upload.domain.lanes import Bucket, SourceCount
 from massive_upload.domain.load import Load
-from massive_upload.domain.source_sql import plan_statement
-from massive_upload.errors import SalesforceUnavailable
+from massive_upload.domain.source_sql import UNFIT_KEY_TYPES, plan_statement
+from massive_upload.errors import SalesforceUnavailable, SourceRejected
 from massive_upload.salesforce.data_cloud import DataCloud, QueryPage, QueryState, QueryStatus
 
 _PAGE_ROWS = 2_000
@@ -46,12 +47,14 @@ def count_source(
             raise SalesforceUnavailable("The source's count was answered without a status.")
     else:
         status = source.status(query_id)
+        if status.state is QueryState.FINISHED and status.row_count is None:
+            raise uncounted(query_id)
     if status.state is not QueryState.FINISHED or status.row_count is None:
         return StillRunning(status.query_id)
-    return _read(source, status, status.row_count, first)
+    return _read(source, load, status, status.row_count, first)
 
 
-def _read(source: DataCloud, status: QueryStatus, row_count: int, first: QueryPage | None) -> CountedSource:
+def _read(source: DataCloud, load: Load, status: QueryStatus, row_count: int, first: QueryPage | None) -> CountedSource:
     rows = list(first.rows) if first is not None else []
     columns = first.columns if first is not None else ()
     while len(rows) < row_count or not columns:
@@ -60,7 +63,7 @@ def _read(source: DataCloud, status: QueryStatus, row_count: int, first: QueryPa
             raise SalesforceUnavailable("The source's count has fewer rows than it promised.")
         columns = columns or page.columns
         rows.extend(page.rows)
-    names = [column.name for column in columns]
+    names = [column.name.casefold() for column in columns]
     records = [dict(zip(names, row, strict=True)) for row in rows]
     buckets = tuple(
         Bucket(last_key=str(record["last_key"]), rows=_number(record["bucket_rows"]))
@@ -74,9 +77,23 @@ def _read(source: DataCloud, status: QueryStatus, row_count: int, first: QueryPa
         keyed_rows=_number(totals["keyed_rows"]),
         distinct_keys=_number(totals["distinct_keys"]),
     )
-    return CountedSource(count, key_type=next(column.type for column in columns if column.name == "last_key"))
+    key_type = columns[names.index("first_key")].type
+    if key_type.casefold() in UNFIT_KEY_TYPES:
+        raise SourceRejected(
+            f"The key {load.source.key} of {load.source.object} is of type {key_type}.",
+            next_step="Give a key of text or of whole numbers.",
+        )
+    return CountedSource(count, key_type=key_type)
+
+
+def uncounted(query_id: str) -> SourceRejected:
+    """A query that has finished must tell its number of rows, or nobody could prove that all of them were read."""
+    return SourceRejected(
+        f"Query {query_id} has finished, but the org does not tell how many rows it has.",
+        next_step="Compare the org's API version with the one that massive-upload was made for.",
+    )
 
 
 def _number(value: object) -> int:
     """Counts may come as numbers or, as wide numbers do, as text."""
-    return int(str(value))
+    return int(Decimal(str(value)))

@@ -2,61 +2,93 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from massive_upload.contracts import JobCounters
 from massive_upload.domain.load import Load
-from massive_upload.domain.progress import Batch, BatchState, Partition
-from massive_upload.errors import FencedOut, JobRejected, PassingError, RunHalted
-from massive_upload.salesforce.bulk import Job, JobState
+from massive_upload.domain.progress import Batch, BatchState, Partition, PartitionStatus
+from massive_upload.errors import FencedOut, JobRejected, LoadError, RequestRefused, RunHalted
+from massive_upload.observability import Marker, logger
+from massive_upload.salesforce.bulk import BulkIngest, Job, JobState
+from massive_upload.usecases.lost_jobs import send_again
 from massive_upload.usecases.settle_batch import settle_attempt
 from massive_upload.usecases.slice_tasks import SliceServices, open_batch
 
 
-def drain_partition(partition: Partition, services: SliceServices, load: Load) -> bool:
-    """Bring a partition's job in flight to an end, if it has one. Nobody works on the partition any more.
+def end_lane(partition: Partition, services: SliceServices, load: Load) -> bool:
+    """Bring a lane to its end: fence out who may still work on it, and settle or abort its job in flight.
 
     Returns:
-        True where nothing is in flight now; False where the job has been aborted and has yet to end, or where the org
-        does not answer.
+        True where nothing is in flight now; False where a job has been aborted and has yet to end, or where its state
+        cannot be learned. The lane's partition is no longer Running in either case.
     """
-    batch = open_batch(services.store, partition)
-    if batch is None or batch.state is BatchState.PLANNED:
+    if partition.status is PartitionStatus.COMPLETED:
         return True
     try:
         mine = services.store.take_over_partition(partition)
-        job = services.org.bulk.get(batch.job_id or "")
-        return _drain_job(mine, batch, job, services, load)
+        if mine.status is PartitionStatus.RUNNING:
+            services.store.stop_partition(mine)
+        batch = open_batch(services.store, mine)
+        if batch is None or batch.state is BatchState.PLANNED:
+            return True
+        return _drain(mine, batch, services, load)
     except FencedOut:
-        return False  # somebody else changed it in this very moment; it is looked at again
-    except PassingError:
+        return False  # a slice claimed the partition in this very moment; it is looked at again
+
+
+def _drain(partition: Partition, batch: Batch, services: SliceServices, load: Load) -> bool:
+    """An org that refuses or does not answer must not keep the run from ending: its rows are then unsettled."""
+    try:
+        return _drain_job(partition, batch, services, load)
+    except FencedOut:
+        raise
+    except LoadError as error:
+        logger.warning(
+            "job in flight cannot be settled",
+            extra={
+                "marker": Marker.WARNING,
+                "partition": partition.partition,
+                "job_id": batch.job_id,
+                "error": type(error).__name__,
+                "reason": str(error),
+            },
+        )
         return False
 
 
-def _drain_job(partition: Partition, batch: Batch, job: Job | None, services: SliceServices, load: Load) -> bool:
+def _drain_job(partition: Partition, batch: Batch, services: SliceServices, load: Load) -> bool:
     store, bulk = services.store, services.org.bulk
+    job = bulk.get(batch.job_id or "")
     if batch.state is BatchState.CREATED:
-        if job is None or job.state is JobState.ABORTED:
-            return True
-        if job.state is JobState.OPEN:
+        if job is not None and job.state is JobState.OPEN:
             bulk.abort(job.id)
+        if job is None or job.state in (JobState.OPEN, JobState.ABORTED):
+            send_again(partition, batch, services)
             return True
         batch = store.record_submitted(partition, batch, services.org.heartbeat())
+    if job is not None and not job.state.is_terminal:
+        job = _abort(bulk, job)
     if job is None:
-        unsent = replace(batch, state=BatchState.PLANNED, attempt=batch.attempt + 1, job_id=None)
-        store.plan_next_attempt(partition, batch, unsent, job_seconds=None, beat=services.org.heartbeat())
+        send_again(partition, batch, services)
         return True
-    if not job.state.is_terminal:
-        job = bulk.abort(job.id)
-    if not job.state.is_terminal:
-        return False
-    _settle(partition, batch, job, services, load)
-    return True
+    if job.state.is_terminal:
+        _settle(partition, batch, job, services, load)
+    return job.state.is_terminal
+
+
+def _abort(bulk: BulkIngest, job: Job) -> Job | None:
+    try:
+        bulk.abort(job.id)
+    except RequestRefused as error:
+        # It may have ended meanwhile, which the next answer tells.
+        logger.info("abort refused", extra={"job_id": job.id, "code": error.code})
+    return bulk.get(job.id)
 
 
 def _settle(partition: Partition, batch: Batch, job: Job, services: SliceServices, load: Load) -> None:
+    """Settle what the job has done. What it left is planned as one more attempt, which resume would send."""
     counters = JobCounters(state=job.state, processed=job.processed, failed=job.failed, seconds=0)
+    one_more = (0,) * (batch.attempt + 1)
     try:
-        settle_attempt(partition, batch, counters, services, load, retry_delays_seconds=())
-    except (JobRejected, RunHalted):
-        return  # the batch is settled all the same, and the run is ending
+        settle_attempt(partition, batch, counters, services, load, retry_delays_seconds=one_more)
+    except (JobRejected, RunHalted) as error:
+        # The batch is settled before either is raised, and the run is ending anyway.
+        logger.warning("job in flight refused", extra={"marker": Marker.WARNING, "error": type(error).__name__})

@@ -9,10 +9,11 @@ from massive_upload.domain.progress import Batch, BatchState, Partition
 from massive_upload.domain.source_sql import AFTER, UPTO, page_statement
 from massive_upload.domain.staged_file import Selection, StagedFileWriter
 from massive_upload.domain.waits import FETCH_EVENTS, WAIT_FOR_QUERY_EVENTS
-from massive_upload.errors import InternalError, SalesforceUnavailable
+from massive_upload.errors import InternalError, SalesforceUnavailable, SourceRejected
 from massive_upload.salesforce.data_cloud import DataCloud, Parameter, QueryExpired, QueryPage, QueryState, QueryStatus
+from massive_upload.usecases.count_source import uncounted
 from massive_upload.usecases.run_config import RunConfig
-from massive_upload.usecases.slice_tasks import SliceServices, claimed_partition, open_batch
+from massive_upload.usecases.slice_tasks import SliceServices, claimed_partition, is_halting, open_batch
 from massive_upload.usecases.sweep_files import next_sweep_rows
 
 _BOUND_TYPE = "Varchar"
@@ -29,27 +30,23 @@ def fetch_page(task: SliceInput, services: SliceServices) -> Step:
         FencedOut: another slice has claimed the partition.
         PassingError: the org or AWS did not answer.
     """
-    store = services.store
+    store, step = services.store, task.step
     partition = claimed_partition(store, task)
-    run = store.run(task.run_id)
-    if run is None:
-        raise InternalError(f"Run {task.run_id} is not in the progress table.")
-    if task.step.events >= SLICE_EVENTS:
-        return _step(task, Next.MORE)
+    if step.events >= SLICE_EVENTS:
+        return step.then(Next.MORE, events=FETCH_EVENTS)
     batch = open_batch(store, partition)
     if batch is not None and batch.state is BatchState.SUBMITTED:
-        return _step(task, Next.WAIT_FOR_JOB, wait_seconds=1)
+        return step.then(Next.WAIT_FOR_JOB, events=FETCH_EVENTS, wait_seconds=1)
     if batch is not None and batch.state is BatchState.CREATED:
-        return _step(task, Next.UPLOAD)
-    if run.is_halting:
+        return step.then(Next.UPLOAD, events=FETCH_EVENTS)
+    if is_halting(store, task.run_id):
         store.stop_partition(partition)
-        return _step(task, Next.DONE)
+        return step.then(Next.DONE, events=FETCH_EVENTS)
     if batch is not None:
-        return _step(task, Next.UPLOAD)
-    config = services.configs.of(task.run_id)
+        return step.then(Next.UPLOAD, events=FETCH_EVENTS)
     if partition.is_sweep:
         return _stage_sweep(task, services, partition)
-    return _RangeReader(task, services, partition, config).read()
+    return _RangeReader(task, services, partition, services.configs.of(task.run_id)).read()
 
 
 class _RangeReader:
@@ -72,17 +69,16 @@ class _RangeReader:
             first_page = self._open_query()
         rows_left = self._rows_left()
         if rows_left is None:
-            wait_seconds = min(
-                max(_FIRST_QUERY_WAIT_SECONDS, 2 * self._task.step.wait_seconds), _LONGEST_QUERY_WAIT_SECONDS
-            )
+            has_waited = self._task.step.next is Next.WAIT_FOR_QUERY
+            longer_seconds = 2 * self._task.step.wait_seconds if has_waited else 0
+            wait_seconds = min(max(_FIRST_QUERY_WAIT_SECONDS, longer_seconds), _LONGEST_QUERY_WAIT_SECONDS)
             beat = self._services.org.heartbeat(wake_after_seconds=wait_seconds)
             self._services.store.record_heartbeat(self._partition, beat)
-            return _step(
-                self._task, Next.WAIT_FOR_QUERY, wait_seconds=wait_seconds, events=FETCH_EVENTS + WAIT_FOR_QUERY_EVENTS
-            )
+            events = FETCH_EVENTS + WAIT_FOR_QUERY_EVENTS
+            return self._task.step.then(Next.WAIT_FOR_QUERY, events=events, wait_seconds=wait_seconds)
         if rows_left == 0:
             self._services.store.complete_partition(self._partition, self._services.org.heartbeat())
-            return _step(self._task, Next.DONE)
+            return self._task.step.then(Next.DONE, events=FETCH_EVENTS)
         try:
             writer = self._write_rows(first_page, rows_left)
         except QueryExpired:
@@ -114,7 +110,10 @@ class _RangeReader:
             self._note(page.status)
             return page if self._partition.query_rows is not None else None
         if self._partition.query_rows is None:
-            self._note(self._source.status(self._partition.query_id))
+            status = self._source.status(self._partition.query_id)
+            if status.state is QueryState.FINISHED and status.row_count is None:
+                raise uncounted(status.query_id)
+            self._note(status)
         return None
 
     def _note(self, status: QueryStatus) -> None:
@@ -148,7 +147,8 @@ class _RangeReader:
         smaller batch, and the next query starts behind it.
         """
         writer = StagedFileWriter(self._config.load, max_rows=self._batch_rows)
-        rows = first_page.rows if first_page is not None else []
+        columns = list(self._config.load.fields)
+        rows = _in_order(first_page, columns) if first_page is not None else []
         offset = self._partition.query_offset
         writer.append(rows[:rows_left])
         while writer.rows < rows_left and not writer.is_full:
@@ -165,15 +165,30 @@ class _RangeReader:
                     f"The source's query has {rows_left - writer.rows} more rows, but a page of it came empty.",
                     next_step="It is read again by itself.",
                 )
-            writer.append(page.rows[:limit])
+            writer.append(_in_order(page, columns)[:limit])
         return writer
+
+
+def _in_order(page: QueryPage, columns: list[str]) -> list[list[object]]:
+    """A page's rows with the columns as they were selected, in whatever order the answer has them."""
+    found = [column.name.casefold() for column in page.columns]
+    wanted = [column.casefold() for column in columns]
+    if not found or found == wanted:
+        return page.rows
+    if sorted(found) != sorted(wanted):
+        raise SourceRejected(
+            f"The source's query was answered with the columns {', '.join(column.name for column in page.columns)}.",
+            next_step=f"Asked for were {', '.join(columns)}; compare the load's fields with the source object.",
+        )
+    positions = [found.index(name) for name in wanted]
+    return [[row[position] for position in positions] for row in page.rows]
 
 
 def _stage_sweep(task: SliceInput, services: SliceServices, partition: Partition) -> Step:
     sweep = next_sweep_rows(services.files, partition)
     if sweep is None:
         services.store.complete_partition(partition, services.org.heartbeat())
-        return _step(task, Next.DONE)
+        return task.step.then(Next.DONE, events=FETCH_EVENTS)
     return _stage(task, services, partition, sweep.rows, next_cursor=sweep.next_cursor, next_offset=0)
 
 
@@ -204,9 +219,4 @@ def _stage(
         next_offset=next_offset,
     )
     services.store.plan_batch(partition, batch, services.org.heartbeat())
-    return Step(epoch=task.step.epoch, next=Next.UPLOAD, events=task.step.events + FETCH_EVENTS)
-
-
-def _step(task: SliceInput, following: Next, *, wait_seconds: int = 0, events: int = FETCH_EVENTS) -> Step:
-    changes = {"next": following, "wait_seconds": wait_seconds, "events": task.step.events + events, "job": None}
-    return task.step.model_copy(update=changes)
+    return task.step.then(Next.UPLOAD, events=FETCH_EVENTS, is_progress=True)

@@ -10,15 +10,15 @@ from massive_upload.contracts import FinishRunInput, Mode, Verdict
 from massive_upload.domain.account import Account, account_of
 from massive_upload.domain.file_keys import receipt_key
 from massive_upload.domain.progress import Partition, PartitionStatus, Run, RunStatus
-from massive_upload.errors import FencedOut
 from massive_upload.ports import Clock
-from massive_upload.usecases.drain import drain_partition
-from massive_upload.usecases.run_config import RunConfig
+from massive_upload.usecases.drain import end_lane
+from massive_upload.usecases.plan_file import read_plan
 from massive_upload.usecases.run_ids import run_id_of
 from massive_upload.usecases.slice_tasks import SliceServices, open_batch
 from massive_upload.usecases.sweep_files import SweepFile, read_sweep
 
 _MOST_DRAINS = 10
+"""Jobs in flight that have not ended by then leave their rows unsettled: a run must come to an end."""
 _DRAIN_WAIT_SECONDS = 30
 
 _ENDED_STATUS = {"ABORTED": RunStatus.STOPPED, "TIMED_OUT": RunStatus.FAILED, "FAILED": RunStatus.FAILED}
@@ -48,15 +48,16 @@ def finish_run(task: FinishRunInput, services: SliceServices, clock: Clock) -> V
     run = services.store.run(run_id)
     if run is None or run.execution_arn != task.execution.arn:
         return _verdict_without_run(run_id, failure)
+    if run.status is RunStatus.RUNNING:
+        # A PlanRun that died just after its plan counted has left partitions out; their rows are not sent.
+        services.store.create_partitions(run, read_plan(services.files, run))
     partitions = services.store.partitions(run_id)
-    drains = _drains_so_far(task.state)
     if run.status is RunStatus.RUNNING:
         config = services.configs.of(run_id)
-        drained = [_end_lane(partition, services, config) for partition in partitions]
-        if not all(drained) and drains < _MOST_DRAINS:
-            return Verdict(
-                next="Drain", run_id=run_id, status=run.status, wait_seconds=_DRAIN_WAIT_SECONDS, drains=drains + 1
-            )
+        drained = [end_lane(partition, services, config.load) for partition in partitions]
+        if not all(drained) and run.drains < _MOST_DRAINS:
+            services.store.count_drain(run)
+            return Verdict(next="Drain", run_id=run_id, status=run.status, wait_seconds=_DRAIN_WAIT_SECONDS)
         partitions = services.store.partitions(run_id)
     requests = services.org.take_requests()
     if requests:
@@ -102,22 +103,15 @@ def _close(
     )
 
 
-def _end_lane(partition: Partition, services: SliceServices, config: RunConfig) -> bool:
-    """Drain a lane, and say of one that was at work that it has stopped."""
-    if partition.status is PartitionStatus.COMPLETED:
-        return True
-    is_drained = drain_partition(partition, services, config.load)
-    if is_drained and partition.status is PartitionStatus.RUNNING:
-        try:
-            services.store.stop_partition(services.store.partition(partition.run_id, partition.partition))
-        except FencedOut:
-            return False
-    return is_drained
-
-
 def _ending_of(
     run: Run, partitions: list[Partition], account: Account, criterion_percent: float, ended: str | None
 ) -> _Ending:
+    if run.plan_name is None:
+        return _Ending(
+            RunStatus.FAILED,
+            "RunNotPlanned",
+            "The execution ended before the run was planned; nothing was written. Start again.",
+        )
     if run.mode == Mode.PLAN:
         return _Ending(RunStatus.COMPLETED)
     if not account.balances:
@@ -128,7 +122,8 @@ def _ending_of(
         )
     incomplete = [partition for partition in partitions if partition.status is not PartitionStatus.COMPLETED]
     failed = [partition for partition in incomplete if partition.status is PartitionStatus.FAILED]
-    if incomplete and ended in _ENDED_STATUS and not run.is_halting:
+    is_unfinished = bool(incomplete) or _awaits_sweep(partitions)
+    if is_unfinished and ended in _ENDED_STATUS and not run.is_halting:
         return _Ending(_ENDED_STATUS[ended], f"Execution{ended.title().replace('_', '')}", _resume_hint(run, ended))
     if failed:
         first = failed[0]
@@ -138,7 +133,7 @@ def _ending_of(
             f"{len(failed)} of {len(partitions)} partitions failed; partition {first.partition}: {first.error}. "
             f"{_resume_hint(run)}",
         )
-    if incomplete:
+    if is_unfinished:
         status = RunStatus.PAUSED if run.pause_requested else RunStatus.STOPPED
         return _Ending(status) if run.is_halting else _Ending(RunStatus.FAILED, "LanesUnfinished", _resume_hint(run))
     if account.unsettled:
@@ -151,6 +146,12 @@ def _ending_of(
             f"The rejected rows are kept with their reasons.",
         )
     return _Ending(RunStatus.COMPLETED)
+
+
+def _awaits_sweep(partitions: list[Partition]) -> bool:
+    """Whether rows were given up for a passing reason and the sweep has not sent them once more."""
+    swept = sum(partition.settled_rows for partition in partitions if partition.is_sweep)
+    return sum(partition.deferred for partition in partitions) > swept
 
 
 def _resume_hint(run: Run, ended: str | None = None) -> str:
@@ -174,11 +175,6 @@ def _message(cause: str) -> str:
     except ValueError:
         return cause
     return str(document.get("errorMessage", cause)) if isinstance(document, dict) else cause
-
-
-def _drains_so_far(state: Mapping[str, object]) -> int:
-    verdict = state.get("verdict")
-    return int(verdict.get("drains", 0)) if isinstance(verdict, dict) else 0
 
 
 def _verdict_without_run(run_id: str, failure: _Ending | None) -> Verdict:

@@ -24,6 +24,7 @@ class JobOutcome:
     Attributes:
         passing: failed for a reason that may pass.
         rejected: failed for good.
+        named_rows: how many rows those are; more than keys where a key was sent more than once.
         lock_errors: rows that failed on a lock.
         halting_code: the code of an error that would repeat for every row of the run.
         refused_code: why the org refused the job as a whole, where that is a matter of configuration.
@@ -31,6 +32,7 @@ class JobOutcome:
 
     passing: Mapping[str, RowError] = field(default_factory=dict)
     rejected: Mapping[str, RowError] = field(default_factory=dict)
+    named_rows: int = 0
     lock_errors: int = 0
     halting_code: str | None = None
     refused_code: str | None = None
@@ -79,22 +81,23 @@ def _failed_rows(bulk: BulkIngest, batch: Batch, counters: JobCounters, key_colu
 
 def _unprocessed_keys(
     bulk: BulkIngest, batch: Batch, counters: JobCounters, content: StagedFile, failed: set[str]
-) -> set[str]:
-    """The keys that the job never tried.
+) -> list[str]:
+    """The key of every row that the job never tried.
 
     Where its counters and the list of unprocessed records do not add up to what was sent, only rows that the job
     lists as succeeded have succeeded.
     """
     if counters.processed == batch.rows:
-        return set()
+        return []
     unprocessed = parse_keys(bulk.unprocessed_rows(batch.job_id or ""), key_column=content.key_column)
     if counters.processed + len(unprocessed) == batch.rows:
-        return {key.strip() for key in unprocessed}
+        return [key.strip() for key in unprocessed]
     succeeded = parse_keys(bulk.successful_rows(batch.job_id or ""), key_column=content.key_column)
-    return set(content.keys()) - {key.strip() for key in succeeded} - failed
+    known = failed | {key.strip() for key in succeeded}
+    return [key for key in content.row_keys() if key not in known]
 
 
-def _judge(bulk: BulkIngest, batch: Batch, failed: list[FailedRow], unprocessed: set[str]) -> JobOutcome:
+def _judge(bulk: BulkIngest, batch: Batch, failed: list[FailedRow], unprocessed: list[str]) -> JobOutcome:
     passing: dict[str, RowError] = {}
     rejected: dict[str, RowError] = {}
     lock_errors = 0
@@ -112,7 +115,14 @@ def _judge(bulk: BulkIngest, batch: Batch, failed: list[FailedRow], unprocessed:
             rejected[key] = RowError(code=refused_code, message="The job was refused as a whole.", fields="")
         else:
             passing[key] = RowError(code=UNPROCESSED, message="The job ended without trying this row.", fields="")
-    return JobOutcome(passing, rejected, lock_errors, halting_code, refused_code)
+    return JobOutcome(
+        passing=passing,
+        rejected=rejected,
+        named_rows=len(failed) + len(unprocessed),
+        lock_errors=lock_errors,
+        halting_code=halting_code,
+        refused_code=refused_code,
+    )
 
 
 def _refused_code(bulk: BulkIngest, batch: Batch) -> str | None:

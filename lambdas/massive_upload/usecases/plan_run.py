@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from uuid import uuid4
 
 from pydantic import ValidationError
 
 from massive_upload.constants import MAX_LANES
-from massive_upload.contracts import ExecutionContext, Lane, Mode, Plan, PlanRunInput, StartInput
+from massive_upload.contracts import RUN_ID_PATTERN, ExecutionContext, Lane, Mode, Plan, PlanRunInput, StartInput
 from massive_upload.domain import presets
-from massive_upload.domain.file_keys import plan_key
 from massive_upload.domain.lanes import SourceCount, cut_lanes
 from massive_upload.domain.load import Load
 from massive_upload.domain.progress import (
-    KeyRange,
     Lease,
     Partition,
     PartitionStatus,
@@ -31,12 +30,18 @@ from massive_upload.salesforce.data_cloud import QueryExpired
 from massive_upload.usecases.check_target import check_target
 from massive_upload.usecases.count_source import CountedSource, StillRunning, count_source
 from massive_upload.usecases.finish_run import finish_run
+from massive_upload.usecases.plan_file import read_plan, write_plan
 from massive_upload.usecases.run_config import RunConfig
 from massive_upload.usecases.run_ids import run_id_of
 from massive_upload.usecases.slice_tasks import SliceServices
 from massive_upload.usecases.watch_runs import finish_request
 
-_QUERY_WAIT_SECONDS = 5
+_FIRST_QUERY_WAIT_SECONDS = 5
+_LONGEST_QUERY_WAIT_SECONDS = 60
+_DRAIN_WAIT_SECONDS = 30
+
+_LONGEST_STAGGER_SECONDS = 14 * 86_400
+"""So that the last lane starts well before the load machine's time-out, 30 days."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,11 @@ def plan_run(task: PlanRunInput, services: PlanServices) -> Plan:
     """
     start = _parse(task.input)
     run_id = run_id_of(task.input, task.execution)
+    if not re.fullmatch(RUN_ID_PATTERN, run_id):
+        raise InvalidInput(
+            f"{run_id!r} cannot be a run's id.",
+            next_step="Name the execution, or give a run_id, with letters, digits, '.', '_' and '-' alone.",
+        )
     if start.mode is Mode.RESUME:
         return _Resume(start, run_id, task.execution, services).plan()
     return _Begin(start, run_id, task.execution, services).plan()
@@ -99,16 +109,22 @@ class _Begin:
             )
         load = self._load()
         lease = self._lease(load)
-        if lease is not None and not self._take_lease(lease):
-            return Plan(next="Skip", run_id=self._run_id)
+        if lease is not None:
+            holder = self._holder_at_work(lease)
+            if holder is not None and self._start.scheduled:
+                return Plan(next="Skip", run_id=self._run_id)
+            if holder is not None:
+                raise _another_run(holder)
+            if not _take_over(lease, self._services):
+                return _wait(self._run_id, _DRAIN_WAIT_SECONDS)
         run = self._begin(load, lease)
         if run.status is RunStatus.PLANNING:
             counted = self._count(run, load)
             if isinstance(counted, StillRunning):
-                return Plan(next="Wait", run_id=self._run_id, wait_seconds=_QUERY_WAIT_SECONDS)
+                return _wait(self._run_id, self._query_wait_seconds(run))
             run = self._commit(run, load, *counted)
         self._count_requests()
-        lanes = _read_plan(self._services, run)
+        lanes = read_plan(self._services.tasks.files, run)
         self._store.create_partitions(run, lanes)
         if run.mode == Mode.PLAN:
             return Plan(next="Finish", run_id=self._run_id)
@@ -129,23 +145,20 @@ class _Begin:
         """A run that only plans writes nothing, so it needs no lease."""
         if self._start.mode is Mode.PLAN:
             return None
-        key = f"{self._org.org_id}#{load.target.object}"
+        key = f"{self._org.org_id}#{load.target.object.casefold()}"  # Salesforce ignores the case of names
         return Lease(key=key, run_id=self._run_id, execution_arn=self._execution.arn)
 
-    def _take_lease(self, lease: Lease) -> bool:
-        """Take the target; False where a scheduled start has to leave it to the run that goes on."""
-        holder = self._store.acquire_lease(lease)
-        if holder is None:
-            return True
-        if not self._services.executions.has_ended(holder.execution_arn):
-            if self._start.scheduled:
-                return False
-            raise _another_run(holder)
-        _finish_for(holder, self._services)
-        holder_now = self._store.acquire_lease(lease, instead_of=holder)
-        if holder_now is not None:
-            raise _another_run(holder_now)
-        return True
+    def _holder_at_work(self, lease: Lease) -> Lease | None:
+        """Who else is loading the target just now."""
+        holder = self._store.lease(lease.key)
+        if holder is None or holder.execution_arn == lease.execution_arn:
+            return None
+        return holder if self._services.executions.ended_as(holder.execution_arn) is None else None
+
+    def _query_wait_seconds(self, run: Run) -> int:
+        """Longer the longer the query has run: 25,000 events are enough for days."""
+        running = self._services.clock.now() - run.started_at
+        return max(_FIRST_QUERY_WAIT_SECONDS, min(int(running.total_seconds()) // 4, _LONGEST_QUERY_WAIT_SECONDS))
 
     def _begin(self, load: Load, lease: Lease | None) -> Run:
         return self._store.begin_run(
@@ -161,25 +174,28 @@ class _Begin:
         )
 
     def _count(self, run: Run, load: Load) -> tuple[CountedSource, bool] | StillRunning:
-        sample_rows = load.sample.rows if self._start.mode is Mode.SAMPLE else None
-        case_sensitive = check_target(load, self._org.metadata)
+        case_sensitive = run.case_sensitive_key
+        if case_sensitive is None:
+            case_sensitive = check_target(load, self._org.metadata)
         source = self._org.data_cloud(load.source.dataspace)
+        count = partial(
+            count_source, source, load, case_sensitive_key=case_sensitive, sample_rows=self._sample_rows(load)
+        )
         query_id = run.plan_query_id
         try:
-            counted = count_source(
-                source, load, case_sensitive_key=case_sensitive, sample_rows=sample_rows, query_id=query_id
-            )
+            counted = count(query_id=query_id)
         except QueryExpired:
             query_id = None
-            counted = count_source(
-                source, load, case_sensitive_key=case_sensitive, sample_rows=sample_rows, query_id=None
-            )
+            counted = count(query_id=None)
         if isinstance(counted, StillRunning):
             if counted.query_id != query_id:
-                self._store.note_plan_query(run, counted.query_id)
+                self._store.note_plan_query(run, counted.query_id, case_sensitive_key=case_sensitive)
             self._count_requests()
             return counted
         return counted, case_sensitive
+
+    def _sample_rows(self, load: Load) -> int | None:
+        return load.sample.rows if self._start.mode is Mode.SAMPLE else None
 
     def _commit(self, run: Run, load: Load, counted: CountedSource, case_sensitive: bool) -> Run:
         count = counted.count
@@ -195,11 +211,11 @@ class _Begin:
             load=load,
             key_type=counted.key_type,
             case_sensitive_key=case_sensitive,
-            sample_rows=load.sample.rows if self._start.mode is Mode.SAMPLE else None,
+            sample_rows=self._sample_rows(load),
             lease_key=run.lease_key or "",
         )
         self._services.tasks.configs.freeze(self._run_id, config)
-        _write_plan(self._services, self._run_id, plan_name, lanes, count)
+        write_plan(self._services.tasks.files, self._run_id, plan_name, lanes, count)
         return self._store.commit_plan(
             replace(
                 run,
@@ -225,15 +241,19 @@ class _Resume:
         self._store = services.tasks.store
 
     def plan(self) -> Plan:
+        self._check_input()
         run = self._resumable_run()
         if run.execution_arn != self._execution.arn:
-            self._take_lease(run)
+            self._check_ended(run)
+            lease = Lease(key=run.lease_key or "", run_id=self._run_id, execution_arn=self._execution.arn)
+            if not _take_over(lease, self._services):
+                return _wait(self._run_id, _DRAIN_WAIT_SECONDS)
             run = self._store.reopen_run(run, execution_arn=self._execution.arn)
         config = self._services.tasks.configs.of(self._run_id)
-        lanes = _read_plan(self._services, run)
+        lanes = read_plan(self._services.tasks.files, run)
         self._store.create_partitions(run, lanes)
         delays = {lane.partition: lane.start_delay_seconds for lane in lanes}
-        chosen = [partition for partition in self._store.partitions(self._run_id) if self._is_chosen(partition)]
+        chosen = self._chosen()
         for partition in chosen:
             if partition.status is not PartitionStatus.PENDING:
                 self._store.reopen_partition(partition)
@@ -255,34 +275,39 @@ class _Resume:
                 f"There is no run {self._run_id!r}.",
                 next_step="Look the run_id up; state is kept for 90 days. Start a new run with mode full.",
             )
-        if run.status is RunStatus.COMPLETED or run.plan_name is None:
+        if run.status is RunStatus.COMPLETED or run.plan_name is None or run.mode == Mode.PLAN:
             raise RunNotResumable(
                 f"Run {self._run_id} is {run.status} and has nothing to go on with.",
                 next_step="Start a new run with mode full.",
             )
         return run
 
-    def _take_lease(self, run: Run) -> None:
-        if run.status is RunStatus.RUNNING and not self._services.executions.has_ended(run.execution_arn):
+    def _check_input(self) -> None:
+        changes = [name for name in ("pace", "partitioning", "sample") if getattr(self._start, name) is not None]
+        if changes:
+            raise InvalidInput(
+                f"A run that is resumed keeps the configuration that it was planned with; {changes[0]} cannot change.",
+                next_step=f"Leave {', '.join(changes)} out, or start a new run.",
+            )
+
+    def _check_ended(self, run: Run) -> None:
+        if run.status is RunStatus.RUNNING and self._services.executions.ended_as(run.execution_arn) is None:
             raise AnotherRunActive(
                 f"Run {run.run_id} is still being carried out.", next_step="Stop its execution first, or let it end."
             )
-        lease = Lease(key=run.lease_key or "", run_id=self._run_id, execution_arn=self._execution.arn)
-        holder = self._store.acquire_lease(lease)
-        if holder is None:
-            return
-        if not self._services.executions.has_ended(holder.execution_arn):
-            raise _another_run(holder)
-        if holder.run_id != self._run_id:
-            _finish_for(holder, self._services)
-        holder_now = self._store.acquire_lease(lease, instead_of=holder)
-        if holder_now is not None:
-            raise _another_run(holder_now)
 
-    def _is_chosen(self, partition: Partition) -> bool:
-        if partition.is_sweep or partition.status is PartitionStatus.COMPLETED:
-            return False
-        return self._start.partitions is None or int(partition.partition) in self._start.partitions
+    def _chosen(self) -> list[Partition]:
+        """The partitions to go on with."""
+        lanes = [partition for partition in self._store.partitions(self._run_id) if not partition.is_sweep]
+        wanted = {partition_id(index) for index in self._start.partitions or ()}
+        unknown = wanted - {lane.partition for lane in lanes}
+        if unknown:
+            raise InvalidInput(
+                f"Run {self._run_id} has no partition {', '.join(sorted(unknown))}.",
+                next_step=f"Its partitions are 0 to {len(lanes) - 1}.",
+            )
+        unfinished = [lane for lane in lanes if lane.status is not PartitionStatus.COMPLETED]
+        return [lane for lane in unfinished if not wanted or lane.partition in wanted]
 
 
 def _cut(load: Load, count: SourceCount, *, sample: bool) -> list[PlannedLane]:
@@ -295,10 +320,16 @@ def _cut(load: Load, count: SourceCount, *, sample: bool) -> list[PlannedLane]:
             f"{rows} rows make {wanted} lanes; at most {MAX_LANES} are possible.",
             next_step="Raise partitioning.lane_rows.",
         )
+    ranges = cut_lanes(count.buckets, 1 if sample else wanted)
     stagger_seconds = load.effective_pace.stagger_seconds
+    if (len(ranges) - 1) * stagger_seconds > _LONGEST_STAGGER_SECONDS:
+        raise InvalidInput(
+            f"{len(ranges)} lanes that start {stagger_seconds} s apart would take more than 14 days to start.",
+            next_step="Lower pace.stagger_seconds, or raise partitioning.lane_rows.",
+        )
     return [
         PlannedLane(partition=partition_id(index), keys=keys, start_delay_seconds=index * stagger_seconds)
-        for index, keys in enumerate(cut_lanes(count.buckets, 1 if sample else wanted))
+        for index, keys in enumerate(ranges)
     ]
 
 
@@ -313,37 +344,46 @@ def _lane_item(partition: str, delay_seconds: int) -> Lane:
     return Lane(partition=partition, first_wait_seconds=first_wait_seconds, long_waits=long_waits)
 
 
-def _write_plan(
-    services: PlanServices, run_id: str, plan_name: str, lanes: Sequence[PlannedLane], count: SourceCount
-) -> None:
-    document = {
-        "source_rows": count.all_rows,
-        "skipped_null_key": count.null_keys,
-        "duplicates_dropped": count.duplicates,
-        "lanes": [asdict(lane) for lane in lanes],
-    }
-    content = json.dumps(document).encode()
-    services.tasks.files.write(plan_key(run_id, plan_name), content, content_type="application/json")
+def _take_over(lease: Lease, services: PlanServices) -> bool:
+    """Take a target whose holder's execution has ended, once the jobs that it left in flight have come to an end.
+
+    Returns:
+        False where they have not: their rows must not be written over those of this run.
+
+    Raises:
+        AnotherRunActive: another run was faster, or goes on.
+    """
+    store = services.tasks.store
+    holder = store.acquire_lease(lease)
+    if holder is None:
+        return True
+    if services.executions.ended_as(holder.execution_arn) is None:
+        raise _another_run(holder)
+    if holder.run_id != lease.run_id and not _finish_for(holder, services):
+        return False
+    holder_now = store.acquire_lease(lease, instead_of=holder)
+    if holder_now is not None:
+        raise _another_run(holder_now)
+    return True
 
 
-def _read_plan(services: PlanServices, run: Run) -> list[PlannedLane]:
-    """The lanes of the plan that the run's item names, which may be that of a PlanRun that was faster."""
-    document = json.loads(services.tasks.files.read(plan_key(run.run_id, run.plan_name or "")))
-    return [
-        PlannedLane(
-            partition=lane["partition"],
-            keys=KeyRange(**lane["keys"]),
-            start_delay_seconds=lane["start_delay_seconds"],
-        )
-        for lane in document["lanes"]
-    ]
+def _finish_for(holder: Lease, services: PlanServices) -> bool:
+    """Finish the run of an execution that ended without doing so; False where its jobs in flight have yet to end.
 
-
-def _finish_for(holder: Lease, services: PlanServices) -> None:
-    """Finish the run of an execution that ended without doing so: its jobs in flight are settled or aborted."""
+    A holder may have taken the target for a run id that another execution carries out, and still does: that one is
+    left alone.
+    """
     run = services.tasks.store.run(holder.run_id)
-    if run is not None:
-        finish_run(finish_request(run), services.tasks, services.clock)
+    if run is None:
+        return True
+    ended = services.executions.ended_as(run.execution_arn)
+    if ended is None:
+        return True
+    return finish_run(finish_request(run, ended), services.tasks, services.clock).next != "Drain"
+
+
+def _wait(run_id: str, wait_seconds: int) -> Plan:
+    return Plan(next="Wait", run_id=run_id, wait_seconds=wait_seconds)
 
 
 def _another_run(holder: Lease) -> AnotherRunActive:

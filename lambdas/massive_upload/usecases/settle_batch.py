@@ -14,7 +14,9 @@ from massive_upload.domain.staged_file import RowError, StagedFile
 from massive_upload.domain.waits import SETTLE_EVENTS
 from massive_upload.errors import InternalError, JobRejected, RunHalted
 from massive_upload.ports import Files
+from massive_upload.salesforce.bulk import JobGone
 from massive_upload.usecases.job_outcome import JobOutcome, is_proven_clean, read_outcome
+from massive_upload.usecases.lost_jobs import send_again
 from massive_upload.usecases.slice_tasks import SliceServices, claimed_partition, open_batch
 
 
@@ -29,23 +31,31 @@ def settle_batch(task: SliceInput, services: SliceServices) -> Step:
     """
     partition = claimed_partition(services.store, task)
     batch = open_batch(services.store, partition)
+    step = task.step
     if batch is None:
-        return _step(task, Next.FETCH)
+        return step.then(Next.FETCH, events=SETTLE_EVENTS)
     if batch.state is not BatchState.SUBMITTED:
-        return _step(task, Next.BACK_OFF)
+        return step.then(Next.BACK_OFF, events=SETTLE_EVENTS)
     load = services.configs.of(task.run_id).load
-    counters = task.step.job or _counters(services, batch)
-    delays = () if partition.is_sweep else load.effective_pace.retry_delays_seconds
-    following = settle_attempt(partition, batch, counters, services, load, retry_delays_seconds=delays)
+    pace = load.effective_pace
+    delays = () if partition.is_sweep else pace.retry_delays_seconds
+    try:
+        counters = step.job or _counters(services, batch)
+        following = settle_attempt(partition, batch, counters, services, load, retry_delays_seconds=delays)
+    except JobGone:
+        send_again(partition, batch, services)
+        return step.then(Next.BACK_OFF, events=SETTLE_EVENTS)
     if following is not None:
-        return _step(task, Next.BACK_OFF, wait_seconds=delays[batch.attempt - batch.lost_jobs])
+        delay_seconds = delays[batch.attempt - batch.lost_jobs]
+        return step.then(Next.BACK_OFF, events=SETTLE_EVENTS, wait_seconds=delay_seconds, is_progress=True)
     if _is_last(partition, batch):
         settled = services.store.partition(task.run_id, task.partition)
         services.store.complete_partition(settled, services.org.heartbeat())
-        return _step(task, Next.DONE)
-    if task.step.events >= SLICE_EVENTS:
-        return _step(task, Next.MORE)
-    return _step(task, Next.FETCH, wait_seconds=0 if partition.is_sweep else load.effective_pace.delay_seconds)
+        return step.then(Next.DONE, events=SETTLE_EVENTS)
+    if step.events >= SLICE_EVENTS:
+        return step.then(Next.MORE, events=SETTLE_EVENTS)
+    delay_seconds = 0 if partition.is_sweep else pace.delay_seconds
+    return step.then(Next.FETCH, events=SETTLE_EVENTS, wait_seconds=delay_seconds, is_progress=True)
 
 
 def settle_attempt(
@@ -67,6 +77,7 @@ def settle_attempt(
 
     Raises:
         JobRejected, RunHalted: after the batch was settled.
+        JobGone: the org no longer knows the job; nothing was recorded.
     """
     content: StagedFile | None = None
     if not is_proven_clean(batch, counters):
@@ -74,7 +85,9 @@ def settle_attempt(
     outcome = read_outcome(services.org.bulk, batch, counters, content)
     is_whole_batch = batch.attempt == 0
     job_seconds = (counters.seconds or None) if is_whole_batch else None
-    has_attempts_left = batch.attempt - batch.lost_jobs < len(retry_delays_seconds)
+    if outcome.halting_code is not None:
+        services.store.request_stop(partition.run_id, outcome.halting_code)
+    has_attempts_left = batch.attempt - batch.lost_jobs < len(retry_delays_seconds) and outcome.halting_code is None
     attempt = _Attempt(partition, batch, outcome, content, services.files, tries=_tries(partition, batch, load))
     if outcome.passing and has_attempts_left:
         following = attempt.plan_next()
@@ -83,8 +96,6 @@ def settle_attempt(
         )
         return following
     settled = attempt.settle()
-    if outcome.halting_code is not None:
-        services.store.request_stop(partition.run_id, outcome.halting_code)
     services.store.settle_batch(partition, batch, settled, job_seconds=job_seconds, beat=services.org.heartbeat())
     _raise_if_hopeless(batch, outcome)
     return None
@@ -152,12 +163,12 @@ class _Attempt:
         return replace(batch, deferred=kept.rows, deferred_file=key)
 
     def _check_match(self, rejected: int, passing: int) -> None:
-        """Every key that the org named must be a row that was sent."""
-        named = len(self.outcome.rejected) + len(self.outcome.passing)
-        if rejected + passing < named:
+        """The rows that the org named, and no others, must be found in the staged file."""
+        named = self.outcome.named_rows
+        if rejected + passing != named:
             raise InternalError(
                 f"Job {self.batch.job_id} names {named} rows that did not succeed; "
-                f"only {rejected + passing} of them were sent with it.",
+                f"their keys are those of {rejected + passing} rows that were sent.",
                 next_step="Compare the external id in the job's result files with what was uploaded.",
             )
 
@@ -193,12 +204,8 @@ def _is_last(partition: Partition, batch: Batch) -> bool:
 def _counters(services: SliceServices, batch: Batch) -> JobCounters:
     """The job's counters, where the slice did not hand them on."""
     job = services.org.bulk.get(batch.job_id or "")
-    if job is None or not job.state.is_terminal:
+    if job is None:
+        raise JobGone(f"The org no longer knows job {batch.job_id}.")
+    if not job.state.is_terminal:
         raise InternalError(f"Job {batch.job_id} was to be settled, but it has not ended.")
     return JobCounters(state=job.state, processed=job.processed, failed=job.failed, seconds=0)
-
-
-def _step(task: SliceInput, following: Next, *, wait_seconds: int = 0) -> Step:
-    return Step(
-        epoch=task.step.epoch, next=following, wait_seconds=wait_seconds, events=task.step.events + SETTLE_EVENTS
-    )

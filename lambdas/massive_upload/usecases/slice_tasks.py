@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from massive_upload.contracts import SliceInput
-from massive_upload.domain.progress import Batch, Partition, PartitionStatus
-from massive_upload.errors import FencedOut
+from massive_upload.domain.progress import Batch, Partition, PartitionStatus, RunStatus
+from massive_upload.errors import FencedOut, InternalError
 from massive_upload.ports import Files, ProgressStore
 from massive_upload.usecases.org import Org
 from massive_upload.usecases.run_config import RunConfigs
@@ -36,6 +36,18 @@ def claimed_partition(store: ProgressStore, task: SliceInput) -> Partition:
             next_step="Nothing to do: this slice ends, and whoever has taken over goes on.",
         )
     return partition
+
+
+def is_halting(store: ProgressStore, run_id: str) -> bool:
+    """Whether the run's lanes are to end: it was stopped, paused, or has ended already.
+
+    Raises:
+        InternalError: there is no such run.
+    """
+    run = store.run(run_id)
+    if run is None:
+        raise InternalError(f"Run {run_id} is not in the progress table.")
+    return run.is_halting or run.status is not RunStatus.RUNNING
 
 
 def open_batch(store: ProgressStore, partition: Partition) -> Batch | None:

@@ -11,8 +11,6 @@ from massive_upload.salesforce.bulk import BulkIngest, JobState
 from massive_upload.usecases.run_config import RunConfig
 from massive_upload.usecases.slice_tasks import SliceServices, claimed_partition, open_batch
 
-_NOT_STARTED = (JobState.OPEN, JobState.ABORTED)
-
 
 def upload_batch(task: SliceInput, services: SliceServices) -> Step:
     """Create a job, record it, upload the batch's file and close the job.
@@ -29,12 +27,13 @@ def upload_batch(task: SliceInput, services: SliceServices) -> Step:
     partition = claimed_partition(store, task)
     batch = open_batch(store, partition)
     if batch is None:
-        return _step(task, Next.MORE)
+        return task.step.then(Next.MORE, events=UPLOAD_EVENTS)
     if batch.state is BatchState.CREATED and _has_started(services.org.bulk, batch):
         batch = store.record_submitted(partition, batch, services.org.heartbeat())
     if batch.state is not BatchState.SUBMITTED:
         _send(partition, batch, services, services.configs.of(task.run_id))
-    return _step(task, Next.WAIT_FOR_JOB, wait_seconds=first_poll_seconds(batch.rows, partition.job_seconds))
+    wait_seconds = first_poll_seconds(batch.rows, partition.job_seconds)
+    return task.step.then(Next.WAIT_FOR_JOB, events=UPLOAD_EVENTS, wait_seconds=wait_seconds)
 
 
 def _has_started(bulk: BulkIngest, batch: Batch) -> bool:
@@ -42,7 +41,7 @@ def _has_started(bulk: BulkIngest, batch: Batch) -> bool:
     job = bulk.get(_job_id(batch))
     if job is None or job.state is JobState.ABORTED:
         return False
-    if job.state is JobState.OPEN and job.processed == 0:
+    if job.state is JobState.OPEN:
         bulk.abort(job.id)
         return False
     return True
@@ -84,9 +83,3 @@ def _job_id(batch: Batch) -> str:
     if batch.job_id is None:
         raise InternalError(f"Batch {batch.number} of partition {batch.partition} is {batch.state} without a job.")
     return batch.job_id
-
-
-def _step(task: SliceInput, following: Next, *, wait_seconds: int = 0) -> Step:
-    return Step(
-        epoch=task.step.epoch, next=following, wait_seconds=wait_seconds, events=task.step.events + UPLOAD_EVENTS
-    )

@@ -14,7 +14,7 @@ STUCK_AFTER = timedelta(minutes=30)
 
 
 def watch_runs(
-    store: ProgressStore, executions: Executions, clock: Clock, finish: Callable[[Run], None]
+    store: ProgressStore, executions: Executions, clock: Clock, finish: Callable[[Run, str], None]
 ) -> WatchdogReport:
     """Look after every run that has begun and not finished.
 
@@ -22,7 +22,7 @@ def watch_runs(
         store: the progress table.
         executions: tells whether a run's execution has ended.
         clock: the time.
-        finish: hands a run whose execution has ended to FinishRun.
+        finish: hands a run whose execution has ended, and its status, to FinishRun.
     """
     run_ids = store.open_runs()
     finished = stuck = 0
@@ -30,19 +30,20 @@ def watch_runs(
         run = store.run(run_id)
         if run is None:
             continue
-        if executions.has_ended(run.execution_arn):
-            finish(run)
+        ended = executions.ended_as(run.execution_arn)
+        if ended is not None:
+            finish(run, ended)
             finished += 1
         else:
             stuck += sum(is_stuck(partition, clock.now()) for partition in store.partitions(run_id))
     return WatchdogReport(open_runs=len(run_ids), finished_runs=finished, stuck_partitions=stuck)
 
 
-def finish_request(run: Run) -> FinishRunInput:
-    """What FinishRun is asked for a run whose execution ended without it."""
+def finish_request(run: Run, ended: str) -> FinishRunInput:
+    """What FinishRun is asked for a run whose execution ended without it, with that execution's status."""
     name = run.execution_arn.rpartition(":")[2]
     execution = ExecutionContext(arn=run.execution_arn, name=name, started_at=run.started_at)
-    return FinishRunInput(execution=execution, state={"input": {"run_id": run.run_id}}, ended="ABORTED")
+    return FinishRunInput(execution=execution, state={"input": {"run_id": run.run_id}}, ended=ended)
 
 
 def is_stuck(partition: Partition, now: datetime) -> bool:

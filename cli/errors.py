@@ -1,0 +1,87 @@
+"""How a command ends: its exit status, and one clear line for what went wrong."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum, unique
+
+import typer
+
+from massive_upload.domain.progress import RunStatus
+from massive_upload.errors import InternalError, InvalidLoad, final_error_names, passing_error_names
+
+
+@unique
+class ExitCode(IntEnum):
+    """The exit status of every command."""
+
+    OK = 0
+    CRITERION_NOT_MET = 1
+    WRONG_CONFIGURATION = 2
+    STOPPED = 3
+    INTERNAL_FAILURE = 4
+
+
+class UsageMistake(Exception):
+    """The command cannot begin as it was given; the message says what is wrong and what to write instead."""
+
+
+_UNMET = frozenset({"SuccessRateBelowCriterion", "PartitionsFailed", "LanesUnfinished", "RowsUnsettled"})
+"""Errors that FinishRun itself gives to a run that came to an end and is not as it should be."""
+
+_KNOWN = frozenset({*passing_error_names(), *final_error_names()}) - {InternalError.__name__}
+
+
+def exit_code_of(*, status: RunStatus | None, error: str | None, was_planned: bool) -> ExitCode:
+    """The exit status of a command whose run has begun.
+
+    Args:
+        status: the run's; None where no run was recorded.
+        error: the name of the error that its execution failed with.
+        was_planned: whether the source was counted and cut into lanes, so that rows could be written.
+
+    Before that every known error means that the load or its surroundings are wrong; afterwards, that rows are missing.
+    An error that is not of the product's tree is a defect.
+    """
+    if error is None:
+        return ExitCode.STOPPED if status in (RunStatus.STOPPED, RunStatus.PAUSED) else ExitCode.OK
+    if was_planned and error in _KNOWN | _UNMET:
+        return ExitCode.CRITERION_NOT_MET
+    if error in _KNOWN:
+        return ExitCode.WRONG_CONFIGURATION
+    return ExitCode.INTERNAL_FAILURE
+
+
+@contextmanager
+def errors_as_exit_codes() -> Iterator[None]:
+    """Turn whatever a command raises into a line on the standard error output and an exit status."""
+    try:
+        yield
+    except (UsageMistake, InvalidLoad) as mistake:
+        _say(str(mistake))
+        raise typer.Exit(ExitCode.WRONG_CONFIGURATION) from None
+    except KeyboardInterrupt:
+        _say("Interrupted before the run began; nothing was loaded.")
+        raise typer.Exit(ExitCode.STOPPED) from None
+    except typer.Exit:
+        raise
+    except Exception as error:  # noqa: BLE001 - the last line of defence: a trace belongs into a file
+        _say(f"Internal failure: {type(error).__name__}: {error}")
+        _say(f"This is a defect. Please report it with the trace in {_save_trace(error)}")
+        raise typer.Exit(ExitCode.INTERNAL_FAILURE) from None
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def _save_trace(error: Exception) -> str:
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="massive-upload-", suffix=".trace", delete=False, encoding="utf-8"
+    ) as file:
+        file.writelines(traceback.format_exception(error))
+        return file.name

@@ -1,0 +1,179 @@
+"""The command line ``massive-upload``.
+
+What is heavy to import (the CDK, moto, DuckDB) is imported by the commands that need it, so that help comes at once.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from cli.errors import UsageMistake, errors_as_exit_codes
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_EXIT_STATUS = (
+    "[b]Exit status:[/b] 0 the run met its success criterion, 1 it did not, 2 wrong configuration or usage, "
+    "3 stopped or paused, 4 internal failure."
+)
+
+
+def main() -> None:
+    """The entry point."""
+    app(prog_name="massive-upload")
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        print(f"massive-upload {version('massive-upload')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Loads millions of records from Salesforce Data Cloud into Salesforce Core, and accounts for every row.
+
+    Begin with [b]massive-upload demo[/b]: a whole run on this machine, without any account.
+    Then rehearse with your own file ([b]org[/b]), and load into a sandbox ([b]run --local[/b]).
+    """
+
+
+@app.command(epilog=_EXIT_STATUS)
+def demo(
+    rows: Annotated[int, typer.Option(min=1, help="Opportunities to generate.")] = 100_000,
+    lanes: Annotated[int, typer.Option(min=1, max=1000, help="Partitions that are loaded side by side.")] = 5,
+    time_scale: Annotated[float, typer.Option(min=1, help="How many times faster than real time waits pass.")] = 1000,
+) -> None:
+    """Show a whole run on this machine: a simulated org, an embedded AWS, generated opportunities.
+
+    Nothing is needed but this installation; it takes about a minute. The receipt, the rejected rows and the logs are
+    kept in out/.
+
+    [b]Example:[/b] massive-upload demo --rows 20000 --lanes 3
+    """
+    with errors_as_exit_codes():
+        from cli.demo import run_demo
+
+        raise typer.Exit(run_demo(rows=rows, lanes=lanes, time_scale=time_scale))
+
+
+@app.command(epilog=_EXIT_STATUS)
+def run(
+    load: Annotated[str, typer.Argument(help="The load: the name of a file in the loads directory, without .yaml.")],
+    org_url: Annotated[
+        str | None, typer.Option(help="The org's My Domain URL (https://...), or that of a simulated org.")
+    ] = None,
+    local: Annotated[bool, typer.Option("--local", help="Run on an AWS embedded in this process.")] = False,
+    loads_dir: Annotated[Path, typer.Option(help="The directory with the loads.")] = Path("loads"),
+    mode: Annotated[
+        Literal["full", "sample", "plan"],
+        typer.Option(help="full: all rows; sample: the first rows only; plan: count and estimate, write nothing."),
+    ] = "full",
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the load, such as pace.batch_rows=500."),
+    ] = None,
+    time_scale: Annotated[
+        float, typer.Option(min=1, help="Divide every wait; for a simulated org, at the scale that the org has.")
+    ] = 1,
+    out: Annotated[
+        Path | None, typer.Option(help="Where the receipt, the rejected rows and the logs go; out/<run id> by default.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="End with one line of JSON on the standard output; all else to stderr.")
+    ] = False,
+) -> None:
+    """Load into an org: the stack that AWS would run, on an AWS embedded in this process.
+
+    The org may be a real sandbox, or one that [b]massive-upload org[/b] serves. The login comes from the environment:
+    SALESFORCE_CLIENT_ID with SALESFORCE_CLIENT_SECRET, or with SALESFORCE_USERNAME and SALESFORCE_PRIVATE_KEY_FILE.
+
+    Ctrl-C once: the run stops at the next batch edge. Twice: it stops at once, jobs in flight are settled or aborted.
+
+    [b]Examples:[/b]
+
+    massive-upload run opportunity --local --org-url https://example--dev.sandbox.my.salesforce.com --mode plan
+
+    massive-upload run opportunity --local --org-url http://127.0.0.1:8080 --time-scale 1000 --json
+    --set partitioning.by=key --set partitioning.count=5 --set pace.batch_rows=500
+    """
+    with errors_as_exit_codes():
+        if not local:
+            raise UsageMistake(
+                "--local is missing. Runs on AWS are started from the Step Functions console for now "
+                "(events/ holds inputs to start with); add --local to run on this machine."
+            )
+        if org_url is None:
+            raise UsageMistake("--org-url is missing: give the org's My Domain URL, or that of a simulated org.")
+
+        from cli.request import local_request
+        from cli.run import carry_out
+
+        request = local_request(
+            load,
+            org_url=org_url,
+            environment=os.environ,
+            loads_dir=loads_dir,
+            mode=mode,
+            sets=sets or [],
+            time_scale=time_scale,
+        )
+        raise typer.Exit(carry_out(request, out=out or Path("out") / request.run_id, as_json=as_json))
+
+
+@app.command()
+def org(
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="The port on 127.0.0.1; 0 takes any free one.")],
+    source: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="A CSV or Parquet file as the source, or 'flights': 336,776 real flights from PyPI."
+        ),
+    ] = None,
+    rows: Annotated[int, typer.Option(min=0, help="Opportunities to generate where no file is given.")] = 100_000,
+    object_name: Annotated[
+        str | None, typer.Option("--object", help="The target object of a file's rows; by default its name with __c.")
+    ] = None,
+    key: Annotated[str | None, typer.Option(help="The file's key column; by default the first.")] = None,
+    parent: Annotated[str | None, typer.Option(help="The file's column with the parent's key.")] = None,
+    faults: Annotated[Path | None, typer.Option(help="A YAML or JSON file of what is to go wrong on purpose.")] = None,
+    time_scale: Annotated[float, typer.Option(min=1, help="How many times faster than real time it works.")] = 1,
+) -> None:
+    """Serve a simulated Salesforce org on this machine until Ctrl-C.
+
+    It has OAuth, Data Cloud queries and Bulk API 2.0, with row locks, limits and faults; any client can use it.
+
+    [b]Examples:[/b]
+
+    massive-upload org --port 8080 --rows 20000 --time-scale 1000
+
+    massive-upload org --port 8080 --source accounts.csv --key account_no --object Account --faults faults.yaml
+    """
+    with errors_as_exit_codes():
+        from cli.org import org_settings, serve_org
+
+        settings = org_settings(
+            source=source,
+            rows=rows,
+            object_name=object_name,
+            key=key,
+            parent=parent,
+            faults_file=faults,
+            port=port,
+            time_scale=time_scale,
+        )
+        serve_org(settings)

@@ -1,0 +1,105 @@
+"""The simulated org as a server of its own."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from threading import Event
+
+from cli.credentials import CLIENT_ID, CLIENT_SECRET
+from cli.errors import UsageMistake
+from local.org import (
+    Faults,
+    FaultsFileError,
+    OrgServer,
+    OrgSettings,
+    Source,
+    SourceFileError,
+    credentials,
+    file_source,
+    generated_opportunities,
+)
+from local.org.flights import FlightsError, flights_source, prepare_flights
+
+_FLIGHTS = "flights"
+_FLIGHTS_DIRECTORY = Path(".massive-upload")
+
+
+def serve_org(settings: OrgSettings) -> None:
+    """Serve an org until SIGINT or SIGTERM.
+
+    Raises:
+        UsageMistake: the port cannot be had.
+    """
+    try:
+        server = OrgServer(settings)
+    except OSError as error:
+        raise UsageMistake(
+            f"--port {settings.port} cannot be had on 127.0.0.1 ({error.strerror}); give another one, or 0 for any."
+        ) from error
+    ended = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    with server:
+        print(directions(server.url, settings), flush=True)
+        ended.wait()
+    print("The simulated org has ended.")
+
+
+def org_settings(
+    *,
+    source: str | None,
+    rows: int,
+    object_name: str | None,
+    key: str | None,
+    parent: str | None,
+    faults_file: Path | None,
+    port: int,
+    time_scale: float,
+) -> OrgSettings:
+    """The settings that the options ask for.
+
+    Raises:
+        UsageMistake: a file cannot be used.
+    """
+    try:
+        faults = Faults.load(faults_file) if faults_file is not None else None
+        served = _source(source, rows, object_name=object_name, key=key, parent=parent)
+    except (FaultsFileError, SourceFileError, FlightsError) as error:
+        raise UsageMistake(str(error)) from error
+    except OSError as error:
+        raise UsageMistake(f"{error.filename}: {error.strerror}; name a file that can be read.") from error
+    return OrgSettings(source=served, port=port, faults=faults, time_scale=time_scale)
+
+
+def directions(url: str, settings: OrgSettings) -> str:
+    """How to use a simulated org: its address first."""
+    tables = ", ".join(table.name for table in settings.source.tables)
+    objects = ", ".join(each.name for each in settings.source.objects)
+    return f"""\
+Simulated org: {url}
+  Data Cloud holds {tables}; Core takes {objects}.
+  Time passes {settings.time_scale:g} times as fast as outside. Everything is in memory, and gone at the end.
+  Stop it with Ctrl-C.
+
+Load into it:
+  export {CLIENT_ID}={credentials.CLIENT_ID} {CLIENT_SECRET}={credentials.CLIENT_SECRET}
+  massive-upload run LOAD --local --org-url {url} --time-scale {settings.time_scale:g}
+
+Look at it with simple-salesforce:
+  import requests, simple_salesforce
+  form = {{"grant_type": "client_credentials"}}
+  form |= {{"client_id": "{credentials.CLIENT_ID}", "client_secret": "{credentials.CLIENT_SECRET}"}}
+  token = requests.post("{url}/services/oauth2/token", data=form, timeout=10).json()["access_token"]
+  bulk = simple_salesforce.bulk2.SFBulk2Handler(token, "{url}/services/data/v66.0/jobs/")"""
+
+
+def _source(source: str | None, rows: int, *, object_name: str | None, key: str | None, parent: str | None) -> Source:
+    if source is None:
+        return generated_opportunities(rows)
+    if source == _FLIGHTS:
+        return flights_source(prepare_flights(_FLIGHTS_DIRECTORY))
+    path = Path(source)
+    if not path.is_file():
+        raise UsageMistake(f"--source {source}: there is no such file; name a CSV or Parquet file, or '{_FLIGHTS}'.")
+    return file_source(path, object_name=object_name, key=key, parent=parent)

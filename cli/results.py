@@ -1,0 +1,92 @@
+"""What a run leaves on disk: its receipt and its rejected rows, copied out of the embedded AWS before that is gone."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from massive_upload.domain.file_keys import receipt_key
+from massive_upload.domain.staged_file import REJECT_COLUMNS
+from massive_upload.errors import InternalError
+from massive_upload.ports import Files
+
+RECEIPT_NAME = "receipt.json"
+LOGS_NAME = "logs"
+_REJECTED_NAME = "rejected"
+_PRIVATE = 0o700
+
+
+@dataclass(frozen=True)
+class Results:
+    """Where a run's files are now; no receipt where the run never began."""
+
+    receipt: Path | None = None
+    rejected_files: tuple[Path, ...] = ()
+
+
+def make_private_directory(path: Path) -> Path:
+    """Make a directory that only its owner may look into: rejected rows are business data."""
+    path.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+    return path
+
+
+def save_results(files: Files, run_id: str, out: Path) -> Results:
+    """Copy a run's receipt, and every file that the receipt names, to ``out``.
+
+    Files of an earlier run that ``out`` holds are replaced.
+    """
+    try:
+        content = files.read(receipt_key(run_id))
+    except InternalError as error:
+        if error.code != "NoSuchKey":
+            raise
+        return Results()
+    receipt = out / RECEIPT_NAME
+    if receipt.exists():
+        _remove(_local_paths(receipt.read_bytes(), out))
+    receipt.write_bytes(content)
+    keys, paths = _rejected_keys(content), _local_paths(content, out)
+    for key, path in zip(keys, paths, strict=True):
+        make_private_directory(out / _REJECTED_NAME)
+        make_private_directory(path.parent)
+        path.write_bytes(files.read(key))
+    return Results(receipt, tuple(paths))
+
+
+def rejected_by_reason(files: Sequence[Path]) -> Counter[str]:
+    """Rejected rows by Salesforce's code and the fields that it names."""
+    reasons: Counter[str] = Counter()
+    for path in files:
+        with path.open(encoding="utf-8", newline="") as file:
+            reasons.update(_reason(row) for row in csv.reader(_without_header(file)))
+    return reasons
+
+
+def _without_header(lines: Iterable[str]) -> Iterable[str]:
+    rest = iter(lines)
+    next(rest)
+    return rest
+
+
+def _reason(row: Sequence[str]) -> str:
+    code, _message, fields, _tries = row[-len(REJECT_COLUMNS) :]
+    named = fields.strip("- ")
+    return f"{code} ({named})" if named else code
+
+
+def _rejected_keys(receipt: bytes) -> list[str]:
+    return [str(key) for key in json.loads(receipt)["rejected_files"]]
+
+
+def _local_paths(receipt: bytes, out: Path) -> list[Path]:
+    """``rejected/<partition>/<file>``: in the bucket a key ends so as well."""
+    return [out / _REJECTED_NAME / Path(key).parent.name / Path(key).name for key in _rejected_keys(receipt)]
+
+
+def _remove(paths: Sequence[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,90 @@
+"""How far a run has come, as it is recorded in the progress table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from massive_upload.domain.progress import Batch, Partition, PartitionStatus
+from massive_upload.ports import ProgressStore
+
+MOST_ACTIVE_LANES = 16
+"""Lanes whose open batch is looked at; a display shows no more of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaneProgress:
+    """How far a lane has come; rows of its open batch count once their own outcome is known."""
+
+    name: str
+    status: PartitionStatus
+    rows: int
+    settled: int
+    succeeded: int
+    rejected: int
+
+    @property
+    def success_rate_percent(self) -> float | None:
+        """Succeeded among succeeded and rejected; None before there are any."""
+        known = self.succeeded + self.rejected
+        return 100.0 * self.succeeded / known if known else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """All lanes at one moment.
+
+    Attributes:
+        lanes: those that read the source, in order.
+        sweep: the lane that sends given-up rows once more, if there is one.
+    """
+
+    lanes: tuple[LaneProgress, ...] = ()
+    sweep: LaneProgress | None = None
+
+    @property
+    def total(self) -> LaneProgress:
+        """The lanes together. The sweep's rows are theirs and are not counted twice."""
+        shown = [*self.lanes, *([self.sweep] if self.sweep else [])]
+        return LaneProgress(
+            name="all",
+            status=PartitionStatus.RUNNING,
+            rows=sum(lane.rows for lane in self.lanes),
+            settled=sum(lane.settled for lane in self.lanes),
+            succeeded=sum(lane.succeeded for lane in shown),
+            rejected=sum(lane.rejected for lane in shown),
+        )
+
+    def with_status(self, status: PartitionStatus) -> tuple[LaneProgress, ...]:
+        """The lanes in one status."""
+        return tuple(lane for lane in self.lanes if lane.status is status)
+
+
+def take_snapshot(store: ProgressStore, run_id: str) -> Snapshot:
+    """Read a run's partitions, and the open batches of the first lanes at work."""
+    partitions = store.partitions(run_id)
+    at_work = [p for p in partitions if p.status is PartitionStatus.RUNNING and p.open_batch is not None]
+    batches = {p.partition: store.batch(p, p.open_batch or 0) for p in at_work[:MOST_ACTIVE_LANES]}
+    return snapshot_of(partitions, batches)
+
+
+def snapshot_of(partitions: Sequence[Partition], open_batches: dict[str, Batch]) -> Snapshot:
+    """A snapshot of partitions and, by partition id, of batches that are not settled."""
+    progress = {p.partition: _lane_progress(p, open_batches.get(p.partition)) for p in partitions}
+    sweeps = [progress[p.partition] for p in partitions if p.is_sweep]
+    return Snapshot(
+        lanes=tuple(progress[p.partition] for p in partitions if not p.is_sweep),
+        sweep=sweeps[0] if sweeps else None,
+    )
+
+
+def _lane_progress(partition: Partition, batch: Batch | None) -> LaneProgress:
+    succeeded, rejected, deferred = (batch.succeeded, batch.rejected, batch.deferred) if batch else (0, 0, 0)
+    return LaneProgress(
+        name=partition.partition,
+        status=partition.status,
+        rows=partition.source_rows,
+        settled=partition.settled_rows + succeeded + rejected + deferred,
+        succeeded=partition.succeeded + succeeded,
+        rejected=partition.rejected + rejected,
+    )

@@ -1,0 +1,182 @@
+"""Every way in which ``massive-upload run`` ends: its exit status, its one line, and what it leaves behind."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from cli import local_run
+from cli.main import app
+from infra.synth import synthesize
+from local.org import OrgServer, OrgSettings, generated_opportunities
+from local.org.credentials import CLIENT_ID, CLIENT_SECRET
+from massive_upload.domain.load import Load
+
+TIME_SCALE = 1000
+ROWS = 2_000
+FEW_BATCHES = ("pace.batch_rows=1000", "pace.stagger_seconds=60")
+
+
+@pytest.fixture(scope="module")
+def org() -> Iterator[OrgServer]:
+    source = generated_opportunities(ROWS, rejected_share=0.02, null_keys=7)
+    with OrgServer(OrgSettings(source=source, time_scale=TIME_SCALE)) as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def login(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SALESFORCE_CLIENT_ID", CLIENT_ID)
+    monkeypatch.setenv("SALESFORCE_CLIENT_SECRET", CLIENT_SECRET)
+
+
+@pytest.fixture(autouse=True)
+def quick_synthesis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Synthesize in this process, which has the CDK imported after the first time."""
+
+    def here(outdir: Path, load: Load) -> Path:
+        return synthesize(outdir, loads={load.name: load})
+
+    monkeypatch.setattr(local_run, "synthesize_apart", here)
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def run(org: OrgServer, out: Path) -> Callable[..., Result]:
+    def run(*options: str, sets: tuple[str, ...] = (), url: str = org.url) -> Result:
+        arguments = ["run", "opportunity", "--local", "--json", "--org-url", url, "--out", str(out), *options]
+        for assignment in (*FEW_BATCHES, *sets):
+            arguments += ["--set", assignment]
+        return CliRunner().invoke(app, [*arguments, "--time-scale", str(TIME_SCALE)])
+
+    return run
+
+
+def summary_of(result: Result) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
+    return document
+
+
+def test_a_run_that_meets_its_criterion_ends_with_0_and_leaves_its_account_and_its_rejected_rows(run, org, out):
+    result = run("--set", "partitioning.count=2")
+
+    assert result.exit_code == 0, result.output
+    summary = summary_of(result)
+    assert summary["status"] == "Completed"
+    assert summary["error"] is None
+    assert (summary["source_rows"], summary["skipped_null_key"]) == (ROWS + 7, 7)
+    assert summary["succeeded"] == org.backend.statistics()["records"]["Opportunity"]
+    assert summary["rejected"] == ROWS - summary["succeeded"] > 0
+    assert summary["partitions"] == 2
+    assert summary["batches"] == 2
+    receipt = json.loads((out / "receipt.json").read_text())
+    assert receipt["account"] == {name: summary[name] for name in receipt["account"]}
+    assert out.stat().st_mode & 0o777 == 0o700
+    assert list((out / "logs").glob("*.log"))
+    files = [Path(file).read_text(encoding="utf-8") for file in summary["rejected_files"]]
+    rejected = [row for content in files for row in csv.DictReader(io.StringIO(content, newline=""))]
+    assert len(rejected) == summary["rejected"] == sum(summary["rejected_by_reason"].values())
+    in_org = {row["External_ID__c"] for row in org.backend.rows("Opportunity")}
+    assert not {row["External_ID__c"] for row in rejected} & in_org
+
+
+def test_too_many_rejected_rows_end_with_1(run):
+    result = run(sets=("success_criterion_percent=99.9",))
+
+    assert result.exit_code == 1, result.output
+    assert summary_of(result)["error"] == "SuccessRateBelowCriterion"
+    assert "the load asks for 99.9 %" in result.stderr
+
+
+def test_a_source_without_rows_ends_with_0(run):
+    result = run(sets=("source.where='1 = 0'",))
+
+    assert result.exit_code == 0, result.output
+    assert summary_of(result)["source_rows"] == 0
+    assert "nothing to load" in result.stderr.lower()
+
+
+def test_a_plan_counts_and_writes_nothing(run, org):
+    jobs_before = org.backend.ingest.states().total()
+
+    result = run("--mode", "plan", sets=("partitioning.count=2", "pace.batch_rows=300"))
+
+    assert result.exit_code == 0, result.output
+    summary = summary_of(result)
+    assert summary["estimate"]["lanes"] == 2
+    assert summary["estimate"]["batches"] == 8  # 1,000 rows of each lane in batches of 300
+    assert (summary["jobs"], summary["not_sent"]) == (0, ROWS)
+    assert org.backend.ingest.states().total() == jobs_before
+
+
+@pytest.mark.parametrize(
+    ("assignment", "error", "words"),
+    [
+        ("source.object=Nothing__dlm", "SourceRejected", "Nothing__dlm"),
+        ("source.where='Amount__c >'", "SourceRejected", "filter"),
+        ("fields.Nothing__c=AccountId", "SourceRejected", "columns"),
+        ("fields.Name__c=Nothing__c", "TargetRejected", "Nothing__c"),
+        ("fields.Name__c=Id", "TargetRejected", "Opportunity.Id cannot be written"),
+    ],
+)
+def test_a_load_that_does_not_fit_the_org_ends_with_2(run, org, assignment, error, words):
+    jobs_before = org.backend.ingest.states().total()
+
+    result = run(sets=(assignment,))
+
+    assert_refused(result, error, words)
+    assert org.backend.ingest.states().total() == jobs_before
+
+
+def test_a_field_that_is_no_external_id_ends_with_2(run):
+    result = run(sets=("target.external_id=Name", "fields.ExternalId__c=Name", "fields.Name__c=Description"))
+
+    assert result.exit_code == 2, result.output
+    assert "'Description__c' and 'Name__c' both go to 'Description'" in result.stderr
+
+    result = run(
+        sets=(
+            "target.external_id=Name",
+            "fields.ExternalId__c=Name",
+            "fields.Name__c=Description",
+            "fields.Description__c=External_ID__c",
+        )
+    )
+
+    assert_refused(result, "TargetRejected", "Opportunity.Name is not an external id")
+
+
+def test_a_wrong_password_ends_with_2(run, monkeypatch):
+    monkeypatch.setenv("SALESFORCE_CLIENT_SECRET", "wrong")
+
+    assert_refused(run(), "CredentialsRejected", "client_secret")
+
+
+def test_an_org_that_does_not_answer_ends_with_2(run):
+    with OrgServer(OrgSettings(source=generated_opportunities(1))) as gone:
+        url = gone.url
+
+    assert_refused(run(url=url), "SalesforceUnavailable", "no complete answer from the org")
+
+
+def test_repeated_keys_end_with_2(run):
+    source = generated_opportunities(50, duplicate_keys=3)
+    with OrgServer(OrgSettings(source=source, time_scale=TIME_SCALE)) as org:
+        assert_refused(run(url=org.url), "DuplicateKeys", "keep_newest")
+
+
+def assert_refused(result: Result, error: str, words: str) -> None:
+    assert result.exit_code == 2, result.output
+    assert summary_of(result)["error"] == error
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith(f"{error}: ")]
+    assert words in line
+    assert "Traceback" not in result.output

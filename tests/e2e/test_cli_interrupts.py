@@ -1,0 +1,111 @@
+"""Ctrl-C, as a terminal sends it: to the command and every process of its group."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from local.org import OrgServer, OrgSettings, generated_opportunities
+from local.org.credentials import CLIENT_ID, CLIENT_SECRET
+
+PATIENCE_SECONDS = 120
+ROWS = 2_000
+
+
+@pytest.fixture(scope="module")
+def org() -> Iterator[OrgServer]:
+    with OrgServer(OrgSettings(source=generated_opportunities(ROWS, rejected_share=0), time_scale=1000)) as server:
+        yield server
+
+
+class Command:
+    """``massive-upload run`` in a process group of its own; reads its standard error output line by line."""
+
+    def __init__(self, org_url: str, out: Path, *sets: str) -> None:
+        arguments = ["run", "opportunity", "--local", "--json", "--org-url", org_url, "--time-scale", "1000"]
+        for assignment in sets:
+            arguments += ["--set", assignment]
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", "from cli.main import main; main()", *arguments, "--out", str(out)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "SALESFORCE_CLIENT_ID": CLIENT_ID, "SALESFORCE_CLIENT_SECRET": CLIENT_SECRET},
+            start_new_session=True,
+        )
+
+    def wait_for_line(self, words: str) -> None:
+        assert self.process.stderr is not None
+        seen = []
+        for line in self.process.stderr:
+            seen.append(line)
+            if words in line:
+                return
+        pytest.fail(f"The command ended without a line with {words!r}: {seen}")
+
+    def press_ctrl_c(self) -> None:
+        os.killpg(self.process.pid, signal.SIGINT)
+
+    def finish(self) -> tuple[int, str, str]:
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        stderr, stdout = self.process.stderr.read(), self.process.stdout.read()
+        return self.process.wait(PATIENCE_SECONDS), stdout, stderr
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture
+def start(org: OrgServer, tmp_path: Path) -> Iterator[Callable[..., Command]]:
+    commands: list[Command] = []
+
+    def start(*sets: str) -> Command:
+        commands.append(Command(org.url, tmp_path, *sets))
+        return commands[-1]
+
+    yield start
+    for command in commands:
+        command.kill()
+
+
+def adds_up(summary: dict[str, int]) -> bool:
+    classes = ("succeeded", "rejected", "not_sent", "skipped_null_key", "duplicates_dropped", "unsettled")
+    return summary["source_rows"] == sum(summary[name] for name in classes)
+
+
+def test_ctrl_c_lets_the_run_stop_at_a_batch_edge(start):
+    command = start("pace.batch_rows=100", "pace.delay_seconds=500")
+    command.wait_for_line("1 running")
+    command.press_ctrl_c()
+    code, stdout, stderr = command.finish()
+
+    assert code == 3, stderr
+    summary = json.loads(stdout.splitlines()[-1])
+    assert summary["status"] == "Stopped"
+    assert 0 < summary["not_sent"] <= ROWS
+    assert summary["unsettled"] == 0
+    assert adds_up(summary)
+    assert "Traceback" not in stderr
+
+
+def test_ctrl_c_twice_stops_the_run_at_once(start, tmp_path):
+    command = start("pace.batch_rows=100", "pace.delay_seconds=86400")
+    command.wait_for_line("100 of 2,000 rows")
+    command.press_ctrl_c()
+    command.wait_for_line("Press Ctrl-C again")
+    command.press_ctrl_c()
+    code, stdout, stderr = command.finish()
+
+    assert code == 3, stderr
+    summary = json.loads(stdout.splitlines()[-1])
+    assert summary["status"] == "Stopped"
+    assert (summary["succeeded"], summary["not_sent"]) == (100, ROWS - 100)
+    assert json.loads((tmp_path / "receipt.json").read_text())["status"] == "Stopped"
+    assert "Traceback" not in stderr

@@ -1,0 +1,147 @@
+"""S3, Step Functions, and how AWS's own errors are told."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
+from botocore.stub import Stubber
+from moto import mock_aws
+
+from massive_upload.adapters.aws import S3Files, StepFunctionsExecutions, SystemClock
+from massive_upload.adapters.dynamodb_progress import DynamoDbProgress
+from massive_upload.adapters.dynamodb_table import Table
+from massive_upload.errors import InternalError, StorageUnavailable
+from tests.integration.adapters.entities import RUN, STARTED_AT, FixedClock, a_run
+from tests.integration.adapters.stack import REGION, create_bucket
+
+
+@pytest.fixture
+def s3() -> Iterator[Any]:
+    with mock_aws():
+        yield boto3.client("s3", region_name=REGION)
+
+
+@pytest.fixture
+def files(s3: Any) -> S3Files:
+    return S3Files(s3, create_bucket(s3))
+
+
+def test_a_file_is_read_as_it_was_written_last(files):
+    files.write("a/b.csv", b"one")
+    files.write("a/b.csv", b"\x00two\r\n")
+    assert files.read("a/b.csv") == b"\x00two\r\n"
+
+
+def test_a_file_has_its_content_type(files, s3):
+    files.write("a.json", b"{}", content_type="application/json")
+    files.write("a.csv", b"")
+    bucket = s3.list_buckets()["Buckets"][0]["Name"]
+    assert s3.head_object(Bucket=bucket, Key="a.json")["ContentType"] == "application/json"
+    assert s3.head_object(Bucket=bucket, Key="a.csv")["ContentType"] == "text/csv"
+
+
+def test_a_file_that_is_not_there_is_named(files):
+    with pytest.raises(InternalError, match=r"nothing\.csv: NoSuchKey"):
+        files.read("nothing.csv")
+
+
+def test_an_execution_has_ended_when_it_no_longer_runs_or_is_not_known(s3):
+    client: Any = boto3.client("stepfunctions", region_name=REGION)
+    definition = {"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}
+    machine = client.create_state_machine(
+        name="load", definition=json.dumps(definition), roleArn="arn:aws:iam::123456789012:role/any"
+    )["stateMachineArn"]
+    execution = client.start_execution(stateMachineArn=machine, name="one")["executionArn"]
+    executions = StepFunctionsExecutions(client)
+    assert not executions.has_ended(execution)
+    client.stop_execution(executionArn=execution)
+    assert executions.has_ended(execution)
+    assert executions.has_ended(execution.replace(":one", ":never"))
+
+
+def test_the_machines_clock_is_in_utc():
+    now = SystemClock().now()
+    assert now.utcoffset() == timedelta(0)
+    assert abs(datetime.now(UTC) - now) < timedelta(minutes=1)
+
+
+PASSING = ["ProvisionedThroughputExceededException", "ThrottlingException", "InternalServerError", "SlowDown"]
+
+
+@pytest.mark.parametrize("code", PASSING)
+def test_a_throttled_or_failing_service_passes(s3, code):
+    with Stubber(s3) as stub:
+        stub.add_client_error("get_object", code, http_status_code=400)
+        with pytest.raises(StorageUnavailable, match=code):
+            S3Files(s3, "bucket").read("key")
+
+
+def test_a_server_error_passes_whatever_its_code(s3):
+    with Stubber(s3) as stub:
+        stub.add_client_error("put_object", "Unheard", http_status_code=503)
+        with pytest.raises(StorageUnavailable):
+            S3Files(s3, "bucket").write("key", b"")
+
+
+def test_a_missing_permission_is_final_and_says_where_to_look(s3):
+    with Stubber(s3) as stub:
+        stub.add_client_error("put_object", "AccessDenied", http_status_code=403)
+        with pytest.raises(InternalError, match="permissions"):
+            S3Files(s3, "bucket").write("key", b"")
+
+
+class FailingClient:
+    """A client every call of which fails in the same way."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def __getattr__(self, name: str) -> Any:
+        def fail(**request: Any) -> Any:
+            raise self._error
+
+        return fail
+
+
+def store_failing_with(error: Exception) -> DynamoDbProgress:
+    client: Any = FailingClient(error)
+    return DynamoDbProgress(Table(client, "progress"), FixedClock(STARTED_AT))
+
+
+def cancelled(*codes: str) -> ClientError:
+    reasons: Any = [{"Code": code} for code in codes]
+    return ClientError(
+        {"Error": {"Code": "TransactionCanceledException"}, "CancellationReasons": reasons}, "TransactWriteItems"
+    )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        EndpointConnectionError(endpoint_url="https://dynamodb"),
+        ReadTimeoutError(endpoint_url="https://dynamodb"),
+        ClientError({"Error": {"Code": "ThrottlingException"}}, "TransactWriteItems"),
+        cancelled("None", "TransactionConflict"),
+        cancelled("ThrottlingError"),
+    ],
+)
+def test_a_table_that_does_not_answer_passes(error):
+    store = store_failing_with(error)
+    with pytest.raises(StorageUnavailable):
+        store.begin_run(a_run())
+
+
+def test_a_read_that_is_throttled_passes():
+    throttled = ClientError({"Error": {"Code": "ProvisionedThroughputExceededException"}}, "GetItem")
+    with pytest.raises(StorageUnavailable):
+        store_failing_with(throttled).run(RUN)
+
+
+def test_a_write_that_is_refused_is_final():
+    store = store_failing_with(ClientError({"Error": {"Code": "ValidationException"}}, "TransactWriteItems"))
+    with pytest.raises(InternalError, match="ValidationException"):
+        store.begin_run(a_run())

@@ -1,0 +1,336 @@
+"""Partitions and batches in the progress table."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from massive_upload.adapters.dynamodb_progress import STATE_KEPT, DynamoDbProgress
+from massive_upload.domain.progress import (
+    BATCH_TRANSITIONS,
+    PARTITION_TRANSITIONS,
+    Batch,
+    BatchState,
+    Partition,
+    PartitionStatus,
+)
+from massive_upload.errors import FencedOut, InternalError
+from massive_upload.ports import Heartbeat
+from tests.integration.adapters.entities import (
+    BEAT,
+    RUN,
+    STARTED_AT,
+    a_batch,
+    a_lane,
+    begin,
+    claim,
+    force_batch,
+    force_partition,
+)
+from tests.integration.adapters.stack import TABLE
+
+
+def lane(store: DynamoDbProgress, partition: str = "0000") -> Partition:
+    return store.partition(RUN, partition)
+
+
+def test_more_lanes_than_one_transaction_takes_are_recorded_in_order(store):
+    begin(store, lanes=101)
+    partitions = store.partitions(RUN)
+    assert [partition.partition for partition in partitions] == [f"{index:04d}" for index in range(101)]
+    third = partitions[2]
+    assert (third.after, third.upto, third.planned_rows, third.source_rows) == ("k0002", "k0003", 100, 100)
+    assert (third.status, third.epoch, third.start_delay_seconds) == (PartitionStatus.PENDING, 0, 120)
+    assert partitions[0].after is None
+
+
+def test_recording_the_lanes_again_leaves_those_that_have_begun_as_they_are(store, dynamodb):
+    run = begin(store, lanes=2)
+    begun = claim(dynamodb, store)
+    store.note_query_rows(begun, query_id="q", rows=90, beat=BEAT)
+    before = store.partitions(RUN)
+    changed = a_lane(0, keys=replace(a_lane(0).keys, upto="other", rows=1))
+    store.create_partitions(run, [changed, a_lane(1), a_lane(2)])
+    after = store.partitions(RUN)
+    assert after[:2] == before
+    assert [partition.partition for partition in after] == ["0000", "0001", "0002"]
+
+
+def test_the_sweep_comes_last_and_is_claimed_like_a_lane(store, dynamodb):
+    begin(store, lanes=2)
+    sweep = store.save_sweep(RUN, rows=5)
+    assert (sweep.is_sweep, sweep.status, sweep.planned_rows, sweep.source_rows) == (
+        True,
+        PartitionStatus.PENDING,
+        5,
+        5,
+    )
+    assert store.partitions(RUN)[-1] == sweep
+    assert claim(dynamodb, store, "sweep").epoch == 1
+
+
+def test_a_sweep_that_grows_keeps_its_claim_and_its_counts(store, dynamodb):
+    begin(store)
+    store.save_sweep(RUN, rows=5)
+    claimed = claim(dynamodb, store, "sweep")
+    store.complete_partition(claimed, BEAT)
+    again = store.save_sweep(RUN, rows=9)
+    assert (again.status, again.epoch, again.source_rows) == (PartitionStatus.PENDING, claimed.epoch, 9)
+    assert again.api_requests == BEAT.api_requests
+
+
+def test_what_is_not_there_is_said_to_be_missing(store):
+    begin(store)
+    with pytest.raises(InternalError, match="Partition 0009"):
+        store.partition(RUN, "0009")
+    with pytest.raises(InternalError, match="Batch 3"):
+        store.batch(lane(store), 3)
+    assert store.batches(RUN, "0000") == []
+
+
+def test_a_heartbeat_tells_when_and_until_when_and_counts_requests(store, dynamodb, clock):
+    begin(store)
+    claimed = claim(dynamodb, store)
+    clock.move(5)
+    store.record_heartbeat(claimed, Heartbeat(api_requests=3, wake_after_seconds=90))
+    store.record_heartbeat(claimed, Heartbeat(api_requests=4, wake_after_seconds=30))
+    found = lane(store)
+    assert found.last_progress_at == STARTED_AT + timedelta(seconds=5)
+    assert found.next_wake_at == STARTED_AT + timedelta(seconds=35)
+    assert found.api_requests == 7
+
+
+def test_a_query_is_remembered_then_its_rows_then_forgotten(store, dynamodb):
+    begin(store)
+    claimed = claim(dynamodb, store)
+    store.note_query(claimed, "q-1", BEAT)
+    assert (lane(store).query_id, lane(store).query_rows) == ("q-1", None)
+    read = store.note_query_rows(claimed, query_id="q-1", rows=90, beat=BEAT)
+    assert (read.query_rows, read.query_offset, read.source_rows) == (90, 0, 90)
+    assert replace(lane(store), last_progress_at=None, next_wake_at=None, api_requests=0) == read
+    forgotten = store.forget_query(read)
+    assert (forgotten.query_id, forgotten.query_rows) == (None, None)
+    assert lane(store).query_id is None
+
+
+def test_rows_of_a_new_query_are_counted_on_top_of_the_settled_ones(store, dynamodb):
+    settle_one(store, dynamodb)
+    read = store.note_query_rows(lane(store), query_id="q-2", rows=70, beat=BEAT)
+    assert (read.source_rows, read.query_offset) == (80, 0)
+
+
+def settle_one(store: DynamoDbProgress, dynamodb: Any, **settled: Any) -> Partition:
+    """A lane with one settled batch of ten rows."""
+    begin(store)
+    claimed = claim(dynamodb, store)
+    store.plan_batch(claimed, a_batch(), BEAT)
+    created = store.record_job(claimed, a_batch(), "750", BEAT)
+    submitted = store.record_submitted(claimed, created, BEAT)
+    counts = {"succeeded": 10} | settled
+    done = replace(submitted, state=BatchState.SETTLED, **counts)
+    store.settle_batch(claimed, submitted, done, job_seconds=4, beat=BEAT)
+    return claimed
+
+
+def test_the_life_of_a_batch_is_counted_in_its_partition(store, dynamodb):
+    settle_one(store, dynamodb, succeeded=7, rejected=2, deferred=1, lock_errors=3, rejected_files=("r.csv",))
+    found = lane(store)
+    assert (found.settled_rows, found.succeeded, found.rejected, found.deferred) == (10, 7, 2, 1)
+    assert (found.cursor, found.query_offset, found.open_batch, found.next_batch) == ("k0010", 10, None, 1)
+    assert (found.batches, found.jobs, found.lock_errors, found.job_seconds) == (1, 1, 3, 4)
+    (batch,) = store.batches(RUN, "0000")
+    assert batch == store.batch(found, 0)
+    assert (batch.state, batch.job_id, batch.rejected_files) == (BatchState.SETTLED, "750", ("r.csv",))
+
+
+def test_a_settled_batch_is_not_counted_twice(store, dynamodb):
+    claimed = settle_one(store, dynamodb)
+    before = lane(store)
+    submitted = a_batch(state=BatchState.SUBMITTED, job_id="750")
+    with pytest.raises(FencedOut):
+        store.settle_batch(
+            claimed, submitted, replace(submitted, state=BatchState.SETTLED, succeeded=10), job_seconds=4, beat=BEAT
+        )
+    assert lane(store) == before
+
+
+def test_a_job_without_a_duration_leaves_the_prediction_as_it_is(store, dynamodb):
+    begin(store)
+    claimed = claim(dynamodb, store)
+    store.plan_batch(claimed, a_batch(), BEAT)
+    submitted = store.record_submitted(claimed, store.record_job(claimed, a_batch(), "750", BEAT), BEAT)
+    store.settle_batch(
+        claimed, submitted, replace(submitted, state=BatchState.SETTLED, succeeded=10), job_seconds=None, beat=BEAT
+    )
+    assert lane(store).job_seconds is None
+
+
+def test_a_second_batch_is_not_planned_while_one_is_open(store, dynamodb):
+    begin(store)
+    claimed = claim(dynamodb, store)
+    store.plan_batch(claimed, a_batch(), BEAT)
+    with pytest.raises(FencedOut):
+        store.plan_batch(claimed, a_batch(number=1), BEAT)
+    assert [batch.number for batch in store.batches(RUN, "0000")] == [0]
+    assert lane(store).batches == 1
+
+
+def test_a_further_attempt_keeps_what_the_first_has_settled(store, dynamodb):
+    begin(store)
+    claimed = claim(dynamodb, store)
+    store.plan_batch(claimed, a_batch(), BEAT)
+    submitted = store.record_submitted(claimed, store.record_job(claimed, a_batch(), "750", BEAT), BEAT)
+    following = replace(
+        submitted,
+        state=BatchState.PLANNED,
+        attempt=1,
+        job_id=None,
+        rows=3,
+        file_key="staged/b.csv",
+        succeeded=6,
+        rejected=1,
+        lock_errors=3,
+        rejected_files=("r.csv",),
+    )
+    store.plan_next_attempt(claimed, submitted, following, job_seconds=7, beat=BEAT)
+    assert store.batch(claimed, 0) == following
+    assert (lane(store).resent_rows, lane(store).lock_errors, lane(store).open_batch) == (3, 3, 0)
+    assert lane(store).job_seconds == 7
+    assert store.record_job(claimed, following, "751", BEAT).job_id == "751"
+
+
+def test_an_open_job_is_replaced_only_by_whoever_saw_it(store, dynamodb):
+    begin(store)
+    claimed = claim(dynamodb, store)
+    store.plan_batch(claimed, a_batch(), BEAT)
+    first = store.record_job(claimed, a_batch(), "750", BEAT)
+    second = store.record_job(claimed, first, "751", BEAT)
+    with pytest.raises(FencedOut):
+        store.record_submitted(claimed, first, BEAT)
+    assert store.record_submitted(claimed, second, BEAT).state is BatchState.SUBMITTED
+    assert lane(store).jobs == 2
+
+
+def test_a_partition_with_an_open_batch_cannot_be_completed(store, dynamodb):
+    begin(store)
+    claimed = claim(dynamodb, store)
+    store.plan_batch(claimed, a_batch(), BEAT)
+    with pytest.raises(FencedOut):
+        store.complete_partition(claimed, BEAT)
+    assert lane(store).status is PartitionStatus.RUNNING
+
+
+def test_reopening_fences_out_and_forgets_the_query_but_not_the_cursor(store, dynamodb):
+    claimed = settle_one(store, dynamodb)
+    read = store.note_query_rows(lane(store), query_id="q", rows=90, beat=BEAT)
+    store.reopen_partition(read)
+    found = lane(store)
+    assert (found.status, found.epoch, found.cursor) == (PartitionStatus.PENDING, claimed.epoch + 1, "k0010")
+    assert (found.query_id, found.query_rows, found.next_wake_at) == (None, None, None)
+    assert found.settled_rows == 10
+
+
+Change = Callable[[DynamoDbProgress, Partition], object]
+
+CHANGES: dict[str, Change] = {
+    "record_heartbeat": lambda store, stale: store.record_heartbeat(stale, BEAT),
+    "note_query": lambda store, stale: store.note_query(stale, "q", BEAT),
+    "note_query_rows": lambda store, stale: store.note_query_rows(stale, query_id="q", rows=1, beat=BEAT),
+    "forget_query": lambda store, stale: store.forget_query(stale),
+    "complete_partition": lambda store, stale: store.complete_partition(stale, BEAT),
+    "stop_partition": lambda store, stale: store.stop_partition(stale),
+    "reopen_partition": lambda store, stale: store.reopen_partition(stale),
+    "take_over_partition": lambda store, stale: store.take_over_partition(stale),
+    "plan_batch": lambda store, stale: store.plan_batch(stale, a_batch(number=1), BEAT),
+    "record_job": lambda store, stale: store.record_job(stale, a_batch(), "750", BEAT),
+    "record_submitted": lambda store, stale: store.record_submitted(
+        stale, a_batch(state=BatchState.CREATED, job_id="750"), BEAT
+    ),
+    "plan_next_attempt": lambda store, stale: store.plan_next_attempt(
+        stale, a_batch(state=BatchState.SUBMITTED), a_batch(attempt=1), job_seconds=None, beat=BEAT
+    ),
+    "settle_batch": lambda store, stale: store.settle_batch(
+        stale,
+        a_batch(state=BatchState.SUBMITTED),
+        a_batch(state=BatchState.SETTLED),
+        job_seconds=None,
+        beat=BEAT,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_whoever_was_fenced_out_changes_nothing(store, dynamodb, name):
+    begin(store)
+    stale = claim(dynamodb, store)
+    store.plan_batch(stale, a_batch(), BEAT)
+    claim(dynamodb, store)
+    before = (store.partitions(RUN), store.batches(RUN, "0000"))
+    with pytest.raises(FencedOut):
+        CHANGES[name](store, stale)
+    assert (store.partitions(RUN), store.batches(RUN, "0000")) == before
+
+
+STATUS_CHANGES: dict[PartitionStatus, Change] = {
+    PartitionStatus.PENDING: CHANGES["reopen_partition"],
+    PartitionStatus.COMPLETED: CHANGES["complete_partition"],
+    PartitionStatus.STOPPED: CHANGES["stop_partition"],
+}
+
+
+@pytest.mark.parametrize("target", STATUS_CHANGES)
+@pytest.mark.parametrize("source", PartitionStatus)
+def test_a_partition_changes_its_status_as_the_table_of_transitions_says(store, dynamodb, source, target):
+    begin(store)
+    force_partition(dynamodb, source)
+    read = lane(store)
+    if target in PARTITION_TRANSITIONS[source]:
+        STATUS_CHANGES[target](store, read)
+        assert lane(store).status is target
+    else:
+        with pytest.raises(FencedOut):
+            STATUS_CHANGES[target](store, read)
+        assert lane(store) == read
+
+
+BATCH_CHANGES: dict[BatchState, Callable[[DynamoDbProgress, Partition, Batch], object]] = {
+    BatchState.PLANNED: lambda store, claimed, read: store.plan_next_attempt(
+        claimed, read, replace(read, state=BatchState.PLANNED, attempt=1), job_seconds=None, beat=BEAT
+    ),
+    BatchState.CREATED: lambda store, claimed, read: store.record_job(claimed, read, "750", BEAT),
+    BatchState.SUBMITTED: lambda store, claimed, read: store.record_submitted(claimed, read, BEAT),
+    BatchState.SETTLED: lambda store, claimed, read: store.settle_batch(
+        claimed, read, replace(read, state=BatchState.SETTLED), job_seconds=None, beat=BEAT
+    ),
+}
+
+
+@pytest.mark.parametrize("target", BatchState)
+@pytest.mark.parametrize("source", BatchState)
+def test_a_batch_changes_its_state_as_the_table_says_and_from_the_state_it_was_read_in(store, dynamodb, source, target):
+    begin(store)
+    claimed = claim(dynamodb, store)
+    store.plan_batch(claimed, a_batch(), BEAT)
+    read = a_batch(state=source)
+    is_allowed = target in BATCH_TRANSITIONS[source]
+    for found in BatchState:
+        if found is not source:
+            force_batch(dynamodb, found)
+            with pytest.raises(FencedOut if is_allowed else InternalError):
+                BATCH_CHANGES[target](store, claimed, read)
+            assert store.batch(claimed, 0).state is found
+    force_batch(dynamodb, source)
+    if is_allowed:
+        BATCH_CHANGES[target](store, claimed, read)
+        assert store.batch(claimed, 0).state is target
+
+
+def test_everything_but_the_lease_and_the_list_of_open_runs_expires(store, dynamodb):
+    settle_one(store, dynamodb)
+    store.save_sweep(RUN, rows=1)
+    expires_at = str(int((STARTED_AT + STATE_KEPT).timestamp()))
+    found = dynamodb.scan(TableName=TABLE)["Items"]
+    expiring = {item["sk"]["S"] for item in found if item.get("expires_at", {}).get("N") == expires_at}
+    assert expiring == {"META", "PART#0000", "PART#sweep", "BATCH#000000"}

@@ -1,0 +1,176 @@
+"""Leases and runs in the progress table."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from massive_upload.domain.progress import RUN_TRANSITIONS, RunStatus
+from massive_upload.errors import FencedOut, InternalError, InvalidInput, RunNotResumable
+from tests.integration.adapters.entities import (
+    ARN,
+    LEASE,
+    OTHER_ARN,
+    RUN,
+    STARTED_AT,
+    a_run,
+    begin,
+    force_run,
+)
+
+RIVAL = replace(LEASE, run_id="run-2", execution_arn=OTHER_ARN)
+ENDED_AT = STARTED_AT + timedelta(hours=1)
+
+
+def test_a_lease_is_held_by_one_execution_until_it_is_released(store):
+    assert store.lease(LEASE.key) is None
+    assert store.acquire_lease(LEASE) is None
+    assert store.acquire_lease(LEASE) is None, "the same execution may take it again"
+    assert store.acquire_lease(RIVAL) == LEASE
+    assert store.lease(LEASE.key) == LEASE
+    store.release_lease(LEASE)
+    assert store.acquire_lease(RIVAL) is None
+    assert store.lease(LEASE.key) == RIVAL
+
+
+def test_a_lease_is_taken_over_from_the_holder_that_was_named_and_no_other(store):
+    store.acquire_lease(LEASE)
+    third = replace(LEASE, run_id="run-3", execution_arn=ARN.replace("run-1", "run-3"))
+    assert store.acquire_lease(RIVAL, instead_of=third) == LEASE
+    assert store.acquire_lease(RIVAL, instead_of=LEASE) is None
+    assert store.acquire_lease(third, instead_of=LEASE) == RIVAL
+
+
+def test_a_lease_that_was_taken_over_is_not_released_by_the_one_before(store):
+    store.acquire_lease(LEASE)
+    store.acquire_lease(RIVAL, instead_of=LEASE)
+    store.release_lease(LEASE)
+    assert store.lease(LEASE.key) == RIVAL
+    store.release_lease(RIVAL)
+    store.release_lease(RIVAL)
+    assert store.lease(LEASE.key) is None
+
+
+def test_leases_of_different_targets_do_not_meet(store):
+    other_target = replace(RIVAL, key="00D#Account")
+    assert store.acquire_lease(LEASE) is None
+    assert store.acquire_lease(other_target) is None
+
+
+def test_a_run_is_read_as_it_was_begun(store):
+    assert store.run(RUN) is None
+    assert store.begin_run(a_run()) == a_run()
+    assert store.run(RUN) == a_run()
+    assert store.open_runs() == [RUN]
+
+
+def test_the_same_execution_begins_a_run_again_and_gets_what_is_recorded(store):
+    store.begin_run(a_run())
+    store.note_plan_query(a_run(), "q-1")
+    assert store.begin_run(a_run()).plan_query_id == "q-1"
+
+
+def test_another_execution_cannot_begin_the_same_run(store):
+    store.begin_run(a_run())
+    with pytest.raises(InvalidInput, match="already a run"):
+        store.begin_run(a_run(execution_arn=OTHER_ARN))
+
+
+def test_the_first_of_two_plans_counts(store):
+    store.begin_run(a_run())
+    first = store.commit_plan(a_run(plan_name="first", source_rows=7, skipped_null_key=1, duplicates_dropped=2))
+    second = store.commit_plan(a_run(plan_name="second", source_rows=8))
+    assert second == first == store.run(RUN)
+    assert (first.status, first.plan_name, first.source_rows) == (RunStatus.RUNNING, "first", 7)
+
+
+def test_a_run_that_has_ended_takes_no_plan(store):
+    run = store.begin_run(a_run())
+    store.finish_run(run, status=RunStatus.FAILED, ended_at=ENDED_AT, error="E", cause="C")
+    with pytest.raises(FencedOut):
+        store.commit_plan(a_run(plan_name="late"))
+    with pytest.raises(FencedOut):
+        store.note_plan_query(run, "q-1")
+
+
+def test_a_run_is_finished_once(store):
+    run = begin(store)
+    assert store.finish_run(run, status=RunStatus.FAILED, ended_at=ENDED_AT, error="E", cause="C")
+    ended = store.run(RUN)
+    assert ended is not None
+    assert (ended.status, ended.ended_at, ended.error, ended.cause) == (RunStatus.FAILED, ENDED_AT, "E", "C")
+    assert store.open_runs() == []
+    assert not store.finish_run(run, status=RunStatus.COMPLETED, ended_at=ENDED_AT, error=None, cause=None)
+    assert store.run(RUN) == ended
+
+
+def test_another_execution_cannot_finish_a_run(store):
+    run = begin(store)
+    foreign = replace(run, execution_arn=OTHER_ARN)
+    assert not store.finish_run(foreign, status=RunStatus.COMPLETED, ended_at=ENDED_AT, error=None, cause=None)
+    assert store.run(RUN) == run
+
+
+def test_a_run_that_has_ended_is_reopened_for_another_execution_with_its_flags_lowered(store):
+    run = begin(store)
+    store.request_stop(RUN, "a reason")
+    store.finish_run(run, status=RunStatus.STOPPED, ended_at=ENDED_AT, error="E", cause="C")
+    stopped = store.run(RUN)
+    assert stopped is not None
+    assert (stopped.is_halting, stopped.stop_reason) == (True, "a reason")
+    reopened = store.reopen_run(stopped, execution_arn=OTHER_ARN)
+    assert reopened == store.run(RUN)
+    assert (reopened.status, reopened.execution_arn, reopened.is_halting) == (RunStatus.RUNNING, OTHER_ARN, False)
+    assert (reopened.stop_reason, reopened.ended_at, reopened.error, reopened.cause) == (None, None, None, None)
+    assert store.open_runs() == [RUN]
+    with pytest.raises(RunNotResumable):
+        store.reopen_run(stopped, execution_arn=ARN)
+
+
+def test_the_first_reason_to_stop_is_kept(store):
+    begin(store)
+    store.request_stop(RUN, "first")
+    store.request_stop(RUN, "second")
+    run = store.run(RUN)
+    assert run is not None
+    assert run.stop_reason == "first"
+
+
+def test_requests_of_a_run_add_up(store):
+    begin(store)
+    store.count_run_requests(RUN, 3)
+    store.count_run_requests(RUN, 4)
+    run = store.run(RUN)
+    assert run is not None
+    assert run.api_requests == 7
+
+
+def test_a_run_that_is_not_there_cannot_be_stopped_or_counted_for(store):
+    with pytest.raises(InternalError, match="not in the progress table"):
+        store.request_stop(RUN, "reason")
+    with pytest.raises(InternalError, match="not in the progress table"):
+        store.count_run_requests(RUN, 1)
+
+
+@pytest.mark.parametrize("target", [RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.STOPPED, RunStatus.PAUSED])
+@pytest.mark.parametrize("source", RunStatus)
+def test_a_run_is_finished_from_the_states_that_allow_it_alone(store, dynamodb, source, target):
+    run = begin(store)
+    force_run(dynamodb, source)
+    is_unfinished = source in (RunStatus.PLANNING, RunStatus.RUNNING)
+    is_allowed = is_unfinished and target in RUN_TRANSITIONS[source]
+    assert store.finish_run(run, status=target, ended_at=ENDED_AT, error=None, cause=None) is is_allowed
+    found = store.run(RUN)
+    assert found is not None
+    assert found.status is (target if is_allowed else source)
+
+
+@pytest.mark.parametrize("source", RunStatus)
+def test_a_run_is_reopened_from_the_states_that_allow_it_alone(store, dynamodb, source):
+    run = begin(store)
+    force_run(dynamodb, source)
+    if source in (RunStatus.PLANNING, RunStatus.COMPLETED):
+        with pytest.raises(RunNotResumable):
+            store.reopen_run(run, execution_arn=OTHER_ARN)
+    else:
+        assert store.reopen_run(run, execution_arn=OTHER_ARN).status is RunStatus.RUNNING

@@ -1,0 +1,158 @@
+"""Runs slices in this process: the definition of the slice machine, with the use cases as its functions.
+
+Waits move the org's clock. A Task's Retry and Catch, and the expressions of the native DynamoDB tasks, are those of the
+synthesized definition.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from massive_upload.contracts import Next, SliceInput, Step
+from massive_upload.usecases.check_job import check_job
+from massive_upload.usecases.check_patience import check_patience
+from massive_upload.usecases.fetch_page import fetch_page
+from massive_upload.usecases.settle_batch import settle_batch
+from massive_upload.usecases.slice_tasks import SliceServices
+from massive_upload.usecases.upload_batch import upload_batch
+from tests.infra.definitions import Definition
+from tests.integration.adapters.stack import TABLE, slice_definition
+
+
+class Crash(Exception):
+    """A function's environment died; Step Functions calls it Lambda.Unknown and tries again."""
+
+
+class ConditionFailed(Exception):
+    """A native update's condition did not hold."""
+
+
+def error_name(error: Exception) -> str:
+    """The name that Step Functions has for an error."""
+    names = {Crash: "Lambda.Unknown", ConditionFailed: "DynamoDB.ConditionalCheckFailedException"}
+    return names.get(type(error), type(error).__name__)
+
+
+TASKS: Mapping[str, Callable[[SliceInput, SliceServices], Step]] = {
+    "FetchPage": fetch_page,
+    "UploadBatch": upload_batch,
+    "CheckJob": check_job,
+    "SettleBatch": settle_batch,
+    "CheckPatience": lambda task, services: check_patience(task, services.store, services.configs),
+}
+
+
+class SliceDriver:
+    """One slice machine.
+
+    Args:
+        dynamodb: a client, for the native tasks.
+        services: gives what the tasks work with; asked before each task, as a crash makes new ones.
+        wait: lets time pass.
+    """
+
+    def __init__(self, dynamodb: Any, services: Callable[[], SliceServices], wait: Callable[[int], None]) -> None:
+        self._dynamodb = dynamodb
+        self._services = services
+        self._wait = wait
+        self._states: Definition = slice_definition()["States"]
+        self.visited: list[str] = []
+
+    def run_lane(self, run_id: str, partition: str) -> None:
+        """Slice after slice, until one says that it is done."""
+        while self.run_slice(run_id, partition) is Next.MORE:
+            pass
+
+    def run_slice(self, run_id: str, partition: str, *, stop_before: str | None = None) -> Next | None:
+        """One slice: its outcome, or None where it was left before a state."""
+        payload: dict[str, Any] = {"run_id": run_id, "partition": partition}
+        name = slice_definition()["StartAt"]
+        while True:
+            if name == stop_before:
+                return None
+            state = self._states[name]
+            if state["Type"] == "Succeed":
+                return Next(payload["step"]["next"])
+            self.visited.append(name)
+            name = self._enter(name, state, payload)
+
+    def claim(self, run_id: str, partition: str) -> SliceInput:
+        """What the tasks of a slice that has just claimed its partition are given."""
+        payload: dict[str, Any] = {"run_id": run_id, "partition": partition}
+        self._update("ClaimPartition", payload)
+        return SliceInput.model_validate(payload)
+
+    def _enter(self, name: str, state: dict[str, Any], payload: dict[str, Any]) -> str:
+        match state["Type"]:
+            case "Task":
+                return self._work(name, state, payload)
+            case "Wait":
+                self._wait(payload["step"]["wait_seconds"])
+            case "Pass":
+                payload["step"] = state["Result"]
+            case "Choice":
+                matching = (c["Next"] for c in state["Choices"] if c["StringEquals"] == payload["step"]["next"])
+                return str(next(matching, state["Default"]))
+        return str(state["Next"])
+
+    def _work(self, name: str, state: dict[str, Any], payload: dict[str, Any]) -> str:
+        tries = 0
+        while True:
+            try:
+                self._call(name, payload)
+            except Exception as error:
+                tries += 1
+                if tries <= _retries(state, error_name(error)):
+                    continue
+                catcher = _catcher(state, error_name(error))
+                if catcher is None:
+                    raise
+                payload["error"] = {"Error": error_name(error), "Cause": str(error)}
+                return str(catcher["Next"])
+            else:
+                return str(state["Next"])
+
+    def _call(self, name: str, payload: dict[str, Any]) -> None:
+        if name in TASKS:
+            step = TASKS[name](SliceInput.model_validate(payload), self._services())
+            payload["step"] = step.model_dump(mode="json")
+        else:
+            self._update(name, payload)
+
+    def _update(self, name: str, payload: dict[str, Any]) -> None:
+        """A native conditional update; where the definition refers to the payload, its values are put in here."""
+        parameters = self._states[name]["Parameters"]
+        values = {key: value for key, value in parameters["ExpressionAttributeValues"].items() if not _is_path(value)}
+        if name == "RecordFailure":
+            values[":error"] = {"S": payload["error"]["Error"]}
+            values[":cause"] = {"S": payload["error"]["Cause"]}
+            values[":epoch"] = {"N": str(payload["step"]["epoch"])}
+        try:
+            answer = self._dynamodb.update_item(
+                TableName=TABLE,
+                Key={"pk": {"S": f"RUN#{payload['run_id']}"}, "sk": {"S": f"PART#{payload['partition']}"}},
+                UpdateExpression=parameters["UpdateExpression"],
+                ConditionExpression=parameters["ConditionExpression"],
+                ExpressionAttributeNames=parameters["ExpressionAttributeNames"],
+                ExpressionAttributeValues=values,
+                ReturnValues=parameters.get("ReturnValues", "NONE"),
+            )
+        except self._dynamodb.exceptions.ConditionalCheckFailedException as error:
+            raise ConditionFailed from error
+        selected = dict(self._states[name]["ResultSelector"])
+        if selected.pop("epoch.$", None):
+            selected["epoch"] = int(answer["Attributes"]["epoch"]["N"])
+        payload["step"] = selected
+
+
+def _is_path(value: dict[str, Any]) -> bool:
+    return any(kind.endswith(".$") for kind in value)
+
+
+def _retries(state: dict[str, Any], error: str) -> int:
+    matching = (policy["MaxAttempts"] for policy in state.get("Retry", []) if error in policy["ErrorEquals"])
+    return int(next(matching, 0))
+
+
+def _catcher(state: dict[str, Any], error: str) -> dict[str, Any] | None:
+    catchers: list[dict[str, Any]] = state.get("Catch", [])
+    return next((c for c in catchers if error in c["ErrorEquals"] or "States.ALL" in c["ErrorEquals"]), None)

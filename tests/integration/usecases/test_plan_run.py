@@ -1,0 +1,306 @@
+"""PlanRun: what it plans, that it may be repeated, and who may have the target."""
+
+import itertools
+from typing import Any
+
+import pytest
+
+from local.org import generated_opportunities
+from massive_upload.domain.load import FieldMapping, Load
+from massive_upload.domain.progress import Lease, PartitionStatus, RunStatus
+from massive_upload.errors import (
+    AnotherRunActive,
+    ConfigurationError,
+    DuplicateKeys,
+    InvalidInput,
+    RunNotResumable,
+    SourceRejected,
+    TargetRejected,
+)
+from tests.integration.usecases.slice_driver import Crash
+from tests.integration.usecases.world import OPPORTUNITY, RUN, World, execution, open_world, paced
+
+START = {"load": "opportunity"}
+RESUME = {"mode": "resume", "run_id": RUN}
+
+
+def changed(load: Load, **changes: Any) -> Load:
+    return Load.model_validate(load.model_dump() | changes)
+
+
+def test_the_plan_is_the_partitions_and_their_staggered_starts():
+    with open_world(load=paced(lanes=3, stagger_seconds=1500)) as world:
+        plan = world.plan(START)
+        assert [(lane.partition, lane.first_wait_seconds, lane.long_waits) for lane in plan.lanes] == [
+            ("0000", 0, 0),
+            ("0001", 300, 2),
+            ("0002", 0, 5),
+        ]
+        partitions = world.store.partitions(RUN)
+        assert [partition.planned_rows for partition in partitions] == [10, 10, 10]
+        assert partitions[0].after is None
+        assert all(right.after == left.upto for left, right in itertools.pairwise(partitions))
+        run = world.run()
+        assert (run.status, run.source_rows, run.load, run.mode) == (RunStatus.RUNNING, 30, "opportunity", "full")
+
+
+def test_a_plan_that_is_repeated_after_a_crash_anywhere_is_the_same_plan():
+    with open_world(load=paced(lanes=2)) as world:
+        expected = world.plan(START)
+        effects_of_a_plan = world.fuse.effects
+        for effects in range(1, effects_of_a_plan + 1):
+            name = f"crashed-{effects}"
+            world.store.release_lease(Lease(key=world.run().lease_key or "", run_id=RUN, execution_arn=_holder(world)))
+            world.after(effects)
+            with pytest.raises(Crash):
+                world.plan(START, name)
+            plan = world.plan(START, name)
+            assert plan.model_copy(update={"run_id": expected.run_id}) == expected
+            assert world.plan(START, name) == plan
+            recorded = [(lane.after, lane.upto, lane.planned_rows) for lane in world.store.partitions(name)]
+            assert recorded == [(lane.after, lane.upto, lane.planned_rows) for lane in world.store.partitions(RUN)]
+
+
+def _holder(world: World) -> str:
+    lease = world.store.lease(world.run().lease_key or "")
+    assert lease is not None
+    return lease.execution_arn
+
+
+def test_a_plan_alone_writes_nothing_and_holds_no_target():
+    with open_world(load=paced(lanes=3)) as world:
+        verdict = world.execute({**START, "mode": "plan"})
+        assert verdict is not None
+        assert (verdict.next, verdict.status, verdict.source_rows, verdict.not_sent) == ("Succeed", "Completed", 30, 30)
+        assert len(world.store.partitions(RUN)) == 3
+        assert world.run().lease_key is None
+        assert world.jobs == {}
+
+
+def test_a_sample_loads_the_first_rows_in_one_lane():
+    with open_world(load=paced(lanes=3)) as world:
+        verdict = world.execute({**START, "mode": "sample", "sample": {"rows": 12}})
+        assert verdict is not None
+        assert (verdict.status, verdict.source_rows, verdict.succeeded) == ("Completed", 12, 12)
+        assert world.loaded_keys == {f"OPP-{number:07d}" for number in range(1, 13)}
+
+
+def test_an_empty_source_is_a_complete_run():
+    with open_world(source=generated_opportunities(0, null_keys=2), load=paced()) as world:
+        verdict = world.execute()
+        assert verdict is not None
+        assert (verdict.status, verdict.source_rows, verdict.skipped_null_key) == ("Completed", 2, 2)
+
+
+def test_duplicate_keys_stop_the_run_before_anything_is_written():
+    source = generated_opportunities(30, duplicate_keys=2, case_collisions=1)
+    with open_world(source=source, load=paced()) as world:
+        with pytest.raises(DuplicateKeys, match="has 3 rows"):
+            world.plan(START)
+        assert world.jobs == {}
+
+
+def test_of_duplicate_keys_the_newest_row_is_loaded_and_the_others_are_counted():
+    source = generated_opportunities(30, rejected_share=0, duplicate_keys=2, case_collisions=1)
+    with open_world(source=source, load=changed(paced(lanes=2), duplicates="keep_newest")) as world:
+        verdict = world.execute()
+        assert verdict is not None
+        assert (verdict.source_rows, verdict.duplicates_dropped, verdict.succeeded) == (33, 3, 30)
+        assert {key.upper() for key in world.loaded_keys} == {f"OPP-{number:07d}" for number in range(1, 31)}
+
+
+def with_field(column: str, to: str) -> dict[str, Any]:
+    return {"fields": {**OPPORTUNITY.model_dump()["fields"], column: FieldMapping(to=to).model_dump()}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "says"),
+    [
+        ({"source": OPPORTUNITY.source.model_dump() | {"object": "Nothing__dlm"}}, SourceRejected, "Nothing__dlm"),
+        ({"source": OPPORTUNITY.source.model_dump() | {"where": "no sql here"}}, SourceRejected, "query-sql"),
+        (with_field("Extra__c", "Nmae"), TargetRejected, "Nmae"),
+        (with_field("Extra__c", "Acount.External_ID__c"), TargetRejected, "Acount"),
+        (with_field("Extra__c", "Account.Name"), TargetRejected, "is not an external id"),
+    ],
+)
+def test_a_load_that_does_not_fit_the_org_is_refused_before_anything_is_written(changes, error, says):
+    with open_world(load=changed(paced(), **changes)) as world:
+        with pytest.raises(error, match=says):
+            world.plan(START)
+        verdict = world.execute()
+        assert verdict is not None
+        assert (verdict.next, verdict.error, verdict.status) == ("Fail", error.__name__, "Failed")
+        assert world.store.lease(world.run().lease_key or "") is None
+        assert world.jobs == {}
+
+
+@pytest.mark.parametrize(
+    ("start", "says"),
+    [
+        ({}, "does not name a load"),
+        ({"load": "opportunity", "speed": 11}, "speed"),
+        ({"load": "opportunity", "mode": "fast"}, "mode"),
+        ({"load": "opportunity", "pace": {"batch_rows": -1}}, "pace.batch_rows"),
+        ({"load": "opportunity", "partitions": [1]}, "mode resume"),
+        ({"load": "opportunity", "run_id": "a/b"}, "run_id"),
+        ({"mode": "resume"}, "needs the run_id"),
+    ],
+)
+def test_an_input_that_is_wrong_says_where(start, says):
+    with open_world() as world, pytest.raises(InvalidInput, match=says):
+        world.plan(start)
+
+
+def test_what_step_functions_adds_to_a_nested_input_is_no_mistake():
+    with open_world(load=paced()) as world:
+        start = {**START, "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": "arn"}
+        assert world.plan(start).next == "Load"
+
+
+def test_more_lanes_than_possible_are_refused():
+    with open_world(load=paced()) as world, pytest.raises(InvalidInput, match=r"partitioning\.count"):
+        world.plan({**START, "partitioning": {"count": 1001}})
+
+
+# -- who may have the target
+
+
+def test_a_second_start_by_hand_is_refused_and_one_by_schedule_is_skipped():
+    with open_world(load=paced()) as world:
+        world.plan(START)
+        verdict = world.execute(START, "second")
+        assert verdict is not None
+        assert (verdict.next, verdict.error) == ("Fail", AnotherRunActive.__name__)
+        assert world.execute({**START, "scheduled": True}, "third") is None
+        assert world.store.open_runs() == [RUN]
+        assert _holder(world) == execution(RUN).arn
+
+
+def test_a_run_that_only_plans_may_do_so_beside_another():
+    with open_world(load=paced()) as world:
+        world.plan(START)
+        verdict = world.execute({**START, "mode": "plan"}, "second")
+        assert verdict is not None
+        assert verdict.next == "Succeed"
+
+
+@pytest.mark.parametrize("is_job_ended", [False, True])
+def test_who_takes_the_target_over_ends_the_run_before_it_with_its_job_in_flight(is_job_ended):
+    with open_world(load=paced()) as world:
+        world.plan(START)
+        world.slices.run_slice(RUN, "0000", stop_before="CheckJob")
+        if is_job_ended:
+            world.wait(1000)
+        world.executions.ended.add(execution(RUN).arn)
+        verdict = world.execute(START, "second")
+        assert verdict is not None
+        assert (verdict.status, verdict.succeeded) == ("Completed", 30)
+        first = world.run()
+        assert (first.status, first.error) == (RunStatus.STOPPED, "ExecutionAborted")
+        assert world.partition().status is PartitionStatus.STOPPED
+        assert world.partition().succeeded > 0 or world.open_batch().succeeded > 0
+        assert set(world.jobs) <= {"JobComplete", "Aborted"}
+
+
+def test_a_target_held_for_the_run_of_another_execution_leaves_that_run_alone():
+    """Somebody starts a load with the run_id of a run that is at work on another target, in vain."""
+    with open_world(load=paced()) as world:
+        world.plan(START)
+        key = (world.run().lease_key or "").replace("Opportunity", "Account")
+        held = Lease(key=key, run_id=RUN, execution_arn=execution("in-vain").arn)
+        world.store.acquire_lease(held)
+        world.executions.ended.add(execution("in-vain").arn)
+        world.load = changed(
+            paced(),
+            name="account",
+            source={"object": "Account__dlm", "key": "ExternalId__c"},
+            target={"object": "Account", "external_id": "External_ID__c"},
+            fields={"ExternalId__c": {"to": "External_ID__c"}, "Name__c": {"to": "Name"}},
+        )
+        assert world.plan({"load": "account"}, "accounts").next == "Load"
+        assert world.run().status is RunStatus.RUNNING
+
+
+# -- resume
+
+
+def test_a_stopped_run_goes_on_where_it_was():
+    with open_world(load=paced(lanes=2)) as world:
+        world.plan(START)
+        world.slices.run_slice(RUN, "0000", stop_before="BackOff")
+        world.store.request_stop(RUN, "by hand")
+        world.slices.run_lane(RUN, "0001")
+        stopped = world.finish({})
+        assert (stopped.next, stopped.status) == ("Succeed", "Stopped")
+        world.executions.ended.add(execution(RUN).arn)
+        verdict = world.execute(RESUME, "again")
+        assert verdict is not None
+        assert (verdict.run_id, verdict.status, verdict.succeeded) == (RUN, "Completed", 30)
+        assert world.loaded_keys == world.keys_of()
+
+
+def test_one_partition_alone_is_resumed_when_a_person_names_it():
+    with open_world(load=paced(lanes=3, stagger_seconds=600)) as world:
+        world.plan(START)
+        world.abort()
+        plan = world.plan({**RESUME, "partitions": [2]}, "again")
+        assert [(lane.partition, lane.first_wait_seconds, lane.long_waits) for lane in plan.lanes] == [("0002", 0, 0)]
+        world.slices.run_lane(RUN, "0002")
+        verdict = world.finish({"run_id": RUN}, "again")
+        assert (verdict.next, verdict.error, verdict.succeeded) == ("Fail", "LanesUnfinished", 10)
+
+
+def test_a_resume_that_is_repeated_after_a_crash_anywhere_is_the_same():
+    with open_world(load=paced(lanes=2)) as world:
+        world.plan(START)
+        world.abort()
+        before = world.fuse.effects
+        expected = world.plan(RESUME, "resumed-0")
+        for effects in range(1, world.fuse.effects - before + 1):
+            world.abort(f"resumed-{effects - 1}")
+            world.after(effects)
+            with pytest.raises(Crash):
+                world.plan(RESUME, f"resumed-{effects}")
+            assert world.plan(RESUME, f"resumed-{effects}") == expected
+
+
+def test_a_run_at_work_cannot_be_resumed():
+    with open_world(load=paced()) as world:
+        world.plan(START)
+        with pytest.raises(AnotherRunActive, match="still being carried out"):
+            world.plan(RESUME, "again")
+
+
+def test_a_run_cannot_be_resumed_while_another_has_its_target():
+    with open_world(load=paced()) as world:
+        world.plan(START)
+        world.abort()
+        world.plan(START, "second")
+        with pytest.raises(AnotherRunActive, match="second"):
+            world.plan(RESUME, "again")
+
+
+@pytest.mark.parametrize("mode", ["full", "plan"])
+def test_a_completed_run_cannot_be_resumed(mode):
+    with open_world(load=paced()) as world:
+        world.execute({**START, "mode": mode})
+        with pytest.raises(RunNotResumable, match="nothing to go on with"):
+            world.plan(RESUME, "again")
+
+
+def test_a_plan_that_failed_after_it_was_made_cannot_be_loaded_by_a_resume():
+    with open_world(load=paced()) as world:
+        world.plan({**START, "mode": "plan"})
+        world.finish({"error": {"Error": "States.Timeout", "Cause": "late"}})
+        assert world.run().status is RunStatus.FAILED
+        with pytest.raises(RunNotResumable):
+            world.plan(RESUME, "again")
+
+
+def test_a_run_that_nobody_knows_or_that_has_no_plan_cannot_be_resumed():
+    with open_world(load=changed(paced(), source={"object": "Nothing__dlm", "key": "ExternalId__c"})) as world:
+        with pytest.raises(RunNotResumable, match="no run 'other'"):
+            world.plan({"mode": "resume", "run_id": "other"}, "again")
+        world.execute()
+        with pytest.raises(ConfigurationError, match="nothing to go on with"):
+            world.plan(RESUME, "again")

@@ -1,0 +1,219 @@
+"""A task that is called again goes on from what is recorded."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+
+from massive_upload.contracts import Next, SliceInput, Step
+from massive_upload.domain.progress import BatchState, Lease
+from massive_upload.errors import FencedOut, JobRejected
+from massive_upload.ports import ProgressStore
+from massive_upload.usecases.check_job import MOST_LOST_JOBS, check_job
+from massive_upload.usecases.fetch_page import fetch_page
+from massive_upload.usecases.settle_batch import settle_batch
+from massive_upload.usecases.upload_batch import upload_batch
+from tests.integration.usecases.slice_driver import Crash
+from tests.integration.usecases.world import RUN, World, open_world, paced
+
+
+def after(task: SliceInput, step: Step) -> SliceInput:
+    return task.model_copy(update={"step": step})
+
+
+def fetched(world: World) -> SliceInput:
+    """A lane whose first batch is staged."""
+    task = world.start_lane()
+    return after(task, fetch_page(task, world.services))
+
+
+def crash(world: World, effects: int, task: Callable[[], Any]) -> None:
+    world.after(effects)
+    with pytest.raises(Crash):
+        task()
+
+
+def test_fetch_page_gives_back_the_open_batch_and_reads_nothing():
+    with open_world(load=paced()) as world:
+        task = world.start_lane()
+        first = fetch_page(task, world.services)
+        batch, read = world.open_batch(), dict(world.requests)
+        again = fetch_page(task, world.services)
+        assert first.next is again.next is Next.UPLOAD
+        assert world.open_batch() == batch
+        assert dict(world.requests) == read
+
+
+@pytest.mark.parametrize("effects", [1, 2, 3])
+def test_fetch_page_stages_the_same_rows_after_a_crash(effects):
+    with open_world(load=paced()) as world:
+        task = world.start_lane()
+        crash(world, effects, lambda: fetch_page(task, world.services))
+        assert fetch_page(task, world.services).next is Next.UPLOAD
+        batch = world.open_batch()
+        assert (batch.number, batch.rows, batch.next_cursor) == (0, 10, "OPP-0000010")
+        assert world.partition().batches == 1
+
+
+@pytest.mark.parametrize(
+    ("effects", "states"),
+    [
+        (1, {"Open": 1, "UploadComplete": 1}),  # created and not recorded: harmless, as it stays empty
+        (2, {"Aborted": 1, "UploadComplete": 1}),  # recorded and not uploaded
+        (3, {"Aborted": 1, "UploadComplete": 1}),  # uploaded and not closed: nobody knows that it is uploaded
+        (4, {"UploadComplete": 1}),  # closed and not recorded as such: adopted
+        (5, {"UploadComplete": 1}),  # recorded as submitted
+    ],
+)
+def test_upload_batch_goes_on_after_a_crash_and_never_uploads_twice_to_one_job(effects, states):
+    with open_world(load=paced()) as world:
+        task = fetched(world)
+        crash(world, effects, lambda: upload_batch(task, world.services))
+        step = upload_batch(task, world.services)
+        assert step.next is Next.WAIT_FOR_JOB
+        assert step.wait_seconds > 0
+        assert world.jobs == states
+        assert world.open_batch().state is BatchState.SUBMITTED
+
+
+@pytest.mark.parametrize("seconds", [0, 1.01, 1000])
+def test_a_job_that_was_closed_is_adopted_in_whatever_state_it_is(seconds):
+    with open_world(load=paced()) as world:
+        task = fetched(world)
+        crash(world, 4, lambda: upload_batch(task, world.services))
+        world.clock.move(seconds)
+        upload_batch(task, world.services)
+        assert world.open_batch().state is BatchState.SUBMITTED
+        assert sum(world.jobs.values()) == 1
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_a_recorded_job_that_was_aborted_or_deleted_is_replaced(is_deleted):
+    with open_world(load=paced()) as world:
+        task = fetched(world)
+        crash(world, 3, lambda: upload_batch(task, world.services))
+        job_id = world.open_batch().job_id or ""
+        world.server.backend.ingest.set_state(job_id, "Aborted")
+        if is_deleted:
+            world.server.backend.ingest.delete(job_id)
+        upload_batch(task, world.services)
+        assert world.jobs.get("UploadComplete") == 1
+        assert world.open_batch().job_id != job_id
+        assert world.partition().jobs == 2
+
+
+@pytest.mark.parametrize("fault", ["PUT", "PATCH"])
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_an_upload_or_a_close_without_an_answer_loses_and_repeats_no_row(fault, moment):
+    faults = f"- match: {{method: {fault}, nth: 1}}\n  action: {{reset: {moment}}}"
+    with open_world(load=paced(), faults=faults) as world:
+        verdict = world.execute()
+        assert verdict is not None
+        assert (verdict.succeeded, verdict.source_rows) == (30, 30)
+        assert world.loaded_keys == world.keys_of()
+        is_adopted = (fault, moment) == ("PATCH", "after")
+        assert world.jobs == ({"JobComplete": 3} if is_adopted else {"JobComplete": 3, "Aborted": 1})
+
+
+def test_a_submitted_job_that_was_deleted_is_sent_again():
+    with open_world(load=paced()) as world:
+        task = fetched(world)
+        step = upload_batch(task, world.services)
+        world.wait(1000)
+        world.server.backend.ingest.delete(world.open_batch().job_id or "")
+        step = check_job(after(task, step), world.services)
+        assert step.next is Next.UPLOAD
+        batch = world.open_batch()
+        assert (batch.state, batch.attempt, batch.lost_jobs, batch.rows) == (BatchState.PLANNED, 1, 1, 10)
+        world.slices.run_lane(RUN, "0000")
+        assert world.loaded_keys == world.keys_of()
+        assert world.partition().succeeded == 30
+
+
+def test_jobs_that_are_deleted_again_and_again_end_the_lane():
+    with open_world(load=paced()) as world:
+        task = fetched(world)
+        for _ in range(MOST_LOST_JOBS + 1):
+            step = upload_batch(task, world.services)
+            world.wait(1000)
+            world.server.backend.ingest.delete(world.open_batch().job_id or "")
+            task = after(task, step)
+            if world.open_batch().lost_jobs < MOST_LOST_JOBS:
+                check_job(task, world.services)
+        with pytest.raises(JobRejected, match="lost 6 jobs"):
+            check_job(task, world.services)
+
+
+def test_a_lost_job_costs_no_retry():
+    lock = "{row_failures: {share: 1, code: UNABLE_TO_LOCK_ROW}}"
+    faults = f"- match: {{object: Opportunity, nth: 2}}\n  action: {lock}"
+    with open_world(load=paced(retry_delays_seconds=(7,), batch_rows=30), faults=faults) as world:
+        task = fetched(world)
+        upload_batch(task, world.services)
+        world.wait(1000)
+        world.server.backend.ingest.delete(world.open_batch().job_id or "")
+        check_job(task, world.services)
+        upload_batch(task, world.services)
+        world.wait(1000)
+        step = settle_batch(task, world.services)
+        assert (step.next, step.wait_seconds) == (Next.BACK_OFF, 7)
+
+
+def test_settle_batch_that_is_repeated_says_what_it_said():
+    with open_world(load=paced(batch_rows=30)) as world:
+        task = fetched(world)
+        upload_batch(task, world.services)
+        world.wait(1000)
+        crash(world, 1, lambda: settle_batch(task, world.services))
+        settled = world.partition()
+        assert (settled.settled_rows, settled.open_batch) == (30, None)
+        assert settle_batch(task, world.services).next is Next.FETCH
+        assert fetch_page(task, world.services).next is Next.DONE
+        assert world.partition().status == "Completed"
+
+
+def test_check_job_sends_a_batch_without_a_job_to_upload_and_one_that_is_settled_to_the_next_slice():
+    with open_world(load=paced(batch_rows=30)) as world:
+        task = fetched(world)
+        assert check_job(task, world.services).next is Next.UPLOAD
+        upload_batch(task, world.services)
+        world.wait(1000)
+        crash(world, 1, lambda: settle_batch(task, world.services))
+        assert check_job(task, world.services).next is Next.MORE
+
+
+@pytest.mark.parametrize("work", [fetch_page, upload_batch, check_job, settle_batch])
+def test_a_slice_whose_partition_was_claimed_anew_does_nothing(work):
+    with open_world(load=paced()) as world:
+        task = fetched(world)
+        world.slices.claim(RUN, "0000")
+        before = (world.partition(), world.open_batch(), world.jobs)
+        with pytest.raises(FencedOut):
+            work(task, world.services)
+        assert (world.partition(), world.open_batch(), world.jobs) == before
+
+
+class TakenOver:
+    """A store in which another run takes the target over once the lease was read so often."""
+
+    def __init__(self, store: ProgressStore, reads: int) -> None:
+        self._store = store
+        self._reads = reads
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def lease(self, key: str) -> Lease | None:
+        self._reads -= 1
+        return self._store.lease(key) if self._reads >= 0 else Lease(key=key, run_id="rival", execution_arn="arn:rival")
+
+
+@pytest.mark.parametrize(("reads", "jobs"), [(0, {}), (1, {"Open": 1})])
+def test_a_run_that_lost_its_target_creates_and_closes_no_job(reads, jobs):
+    with open_world(load=paced()) as world:
+        task = fetched(world)
+        store = cast("ProgressStore", TakenOver(world.services.store, reads))
+        with pytest.raises(FencedOut, match="no longer holds the target"):
+            upload_batch(task, replace(world.services, store=store))
+        assert world.jobs == jobs

@@ -1,0 +1,208 @@
+"""What becomes of the rows of a job: settled, sent again, kept with their reason, or tried once more at the end."""
+
+import csv
+import io
+import json
+from typing import Any
+
+import pytest
+
+from local.org import generated_opportunities
+from local.org.opportunities import REJECTED_SQL
+from massive_upload.contracts import SliceInput
+from massive_upload.domain.file_keys import receipt_key
+from massive_upload.domain.progress import BatchState, PartitionStatus
+from massive_upload.domain.staged_file import REJECT_COLUMNS
+from massive_upload.errors import JobRejected, RunHalted, SalesforceUnavailable
+from massive_upload.usecases.fetch_page import fetch_page
+from massive_upload.usecases.settle_batch import settle_batch
+from massive_upload.usecases.upload_batch import upload_batch
+from tests.integration.usecases.world import RUN, World, open_world, paced
+
+LOCKED = """
+- match: {object: Opportunity, nth: 1}
+  action: {row_failures: {share: 0.5, code: UNABLE_TO_LOCK_ROW}}
+"""
+ALWAYS_LOCKED = """
+- match: {object: Opportunity, nth: %d}
+  action: {row_failures: {share: 1, code: UNABLE_TO_LOCK_ROW}}
+"""
+
+
+def ended_job(world: World) -> SliceInput:
+    """A lane whose first job has ended."""
+    task = world.start_lane()
+    fetch_page(task, world.services)
+    upload_batch(task, world.services)
+    world.wait(1000)
+    return task
+
+
+def rows_of(content: bytes) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(content.decode(), newline="")))
+
+
+def receipt(world: World) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(world.files.read(receipt_key(RUN)))
+    return document
+
+
+def rejected_rows(world: World) -> list[dict[str, str]]:
+    return [row for key in receipt(world)["rejected_files"] for row in rows_of(world.files.read(key))]
+
+
+def test_a_clean_job_is_settled_without_reading_a_result():
+    with open_world(load=paced()) as world:
+        world.execute()
+        assert world.partition().succeeded == 30
+        assert world.jobs == {"JobComplete": 3}
+        assert world.requests["job_results"] == 0
+
+
+def test_only_the_rows_that_failed_for_a_passing_reason_are_sent_again():
+    with open_world(load=paced(batch_rows=30), faults=LOCKED) as world:
+        task = ended_job(world)
+        job_id = world.open_batch().job_id or ""
+        results = world.server.backend.ingest.results(job_id)
+        failed = {row["External_ID__c"]: row for row in rows_of(results.failed())}
+        assert 0 < len(failed) < 30
+        sent = {row["External_ID__c"]: row for row in rows_of(world.files.read(world.open_batch().file_key))}
+        settle_batch(task, world.services)
+        batch = world.open_batch()
+        again = {row["External_ID__c"]: row for row in rows_of(world.files.read(batch.file_key))}
+        assert again == {key: sent[key] for key in failed}
+        assert (batch.state, batch.attempt, batch.rows) == (BatchState.PLANNED, 1, len(failed))
+        assert (batch.succeeded, batch.lock_errors) == (30 - len(failed), len(failed))
+        world.slices.run_lane(RUN, "0000")
+        assert world.loaded_keys == world.keys_of()
+
+
+def test_the_waits_before_each_attempt_are_the_loads():
+    faults = "".join(ALWAYS_LOCKED % number for number in (1, 2, 3))
+    with open_world(load=paced(batch_rows=30, retry_delays_seconds=(3, 7, 15)), faults=faults) as world:
+        task = ended_job(world)
+        waits = []
+        for _ in range(3):
+            step = settle_batch(task, world.services)
+            waits.append(step.wait_seconds)
+            upload_batch(task, world.services)
+            world.wait(1000)
+        assert waits == [3, 7, 15]
+        settle_batch(task, world.services)
+        assert world.partition().succeeded == 30
+
+
+def test_rejected_rows_are_kept_with_all_their_columns_their_error_and_their_tries():
+    source = generated_opportunities(60, rejected_share=0.2)
+    with open_world(source=source, load=paced(batch_rows=20)) as world:
+        world.execute()
+        refused = world.keys_of(REJECTED_SQL)
+        rows = rejected_rows(world)
+        assert {row["External_ID__c"] for row in rows} == refused
+        targets = [mapping.to for mapping in world.load.fields.values()]
+        assert all(list(row) == [*targets, *REJECT_COLUMNS] for row in rows)
+        assert all(row["error_code"] and row["tries"] == "1" for row in rows)
+        found = {row["error_code"] for row in rows}
+        assert found <= {"STRING_TOO_LONG", "INVALID_FIELD", "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST"}
+
+
+def test_a_row_that_is_rejected_after_it_was_sent_again_tells_all_its_tries():
+    faults = ALWAYS_LOCKED % 1 + (ALWAYS_LOCKED % 2).replace("UNABLE_TO_LOCK_ROW", "STRING_TOO_LONG")
+    with open_world(load=paced(batch_rows=30), faults=faults) as world:
+        world.execute()
+        assert {row["tries"] for row in rejected_rows(world)} == {"2"}
+        assert world.partition().rejected == 30
+
+
+@pytest.mark.parametrize("name", ["failedResults", "successfulResults"])
+def test_a_result_file_that_was_cut_is_not_believed(name):
+    header = '\\"sf__Id\\",\\"sf__Error\\",\\"External_ID__c\\"\\n'
+    faults = f"""{LOCKED}
+- match: {{path: {name}, nth: 1}}
+  action: {{status: 200, body: "{header}"}}
+"""
+    with open_world(load=paced(batch_rows=30), faults=faults) as world:
+        task = ended_job(world)
+        if name == "failedResults":
+            before = (world.partition(), world.open_batch())
+            with pytest.raises(SalesforceUnavailable, match="its result file has 0"):
+                settle_batch(task, world.services)
+            assert (world.partition(), world.open_batch()) == before
+        world.slices.run_lane(RUN, "0000")
+        assert world.partition().succeeded == 30
+        assert world.loaded_keys == world.keys_of()
+
+
+def job_fails(message: str) -> str:
+    """After its first chunk of 200 rows."""
+    return (
+        f'- match: {{object: Opportunity, nth: 1}}\n  action: {{job_fails: {{after_rows: 200, message: "{message}"}}}}'
+    )
+
+
+def test_what_a_failed_job_did_not_try_is_sent_again():
+    source = generated_opportunities(250, rejected_share=0)
+    with open_world(
+        source=source, load=paced(batch_rows=250), faults=job_fails("Timeout : retried too often")
+    ) as world:
+        task = ended_job(world)
+        settle_batch(task, world.services)
+        batch = world.open_batch()
+        assert (batch.rows, batch.succeeded, batch.state) == (50, 200, BatchState.PLANNED)
+        world.slices.run_lane(RUN, "0000")
+        assert world.loaded_keys == world.keys_of()
+
+
+def test_a_job_that_is_refused_as_a_whole_ends_the_lane_and_its_rows_are_kept():
+    source = generated_opportunities(250, rejected_share=0)
+    faults = job_fails("InvalidBatch : Field name not found : Nmae")
+    with open_world(source=source, load=paced(batch_rows=250), faults=faults) as world:
+        verdict = world.execute()
+        assert verdict is not None
+        assert (verdict.next, verdict.error) == ("Fail", "PartitionsFailed")
+        assert (verdict.succeeded, verdict.rejected, verdict.unsettled) == (200, 50, 0)
+        assert (world.partition().status, world.partition().error) == (PartitionStatus.FAILED, JobRejected.__name__)
+        assert {row["error_code"] for row in rejected_rows(world)} == {"InvalidBatch"}
+
+
+def test_an_error_that_would_repeat_for_every_row_stops_the_whole_run():
+    full = "{row_failures: {share: 1, code: STORAGE_LIMIT_EXCEEDED}}"
+    faults = f"- match: {{object: Opportunity, nth: 1}}\n  action: {full}"
+    with open_world(load=paced(lanes=2), faults=faults) as world:
+        verdict = world.execute()
+        assert verdict is not None
+        assert (verdict.next, verdict.status, verdict.error) == ("Fail", "Failed", RunHalted.__name__)
+        assert (verdict.rejected, verdict.not_sent) == (10, 20)
+        assert world.run().stop_reason == "STORAGE_LIMIT_EXCEEDED"
+        assert [p.status for p in world.store.partitions(RUN)] == [PartitionStatus.FAILED, PartitionStatus.STOPPED]
+
+
+def test_rows_given_up_for_a_passing_reason_are_sent_once_more_at_the_end():
+    with open_world(load=paced(batch_rows=30, retry_delays_seconds=()), faults=LOCKED) as world:
+        verdict = world.execute()
+        assert verdict is not None
+        assert (verdict.status, verdict.succeeded, verdict.rejected) == ("Completed", 30, 0)
+        lane, sweep = world.store.partitions(RUN)
+        assert lane.deferred == sweep.source_rows == sweep.succeeded > 0
+        assert world.loaded_keys == world.keys_of()
+        assert receipt(world)["rejected_files"] == []
+
+
+def test_rows_that_fail_in_the_sweep_as_well_are_rejected_with_all_their_tries():
+    faults = ALWAYS_LOCKED % 1 + ALWAYS_LOCKED % 2 + ALWAYS_LOCKED % 3
+    with open_world(load=paced(batch_rows=30, retry_delays_seconds=(1,)), faults=faults) as world:
+        verdict = world.execute()
+        assert verdict is not None
+        assert (verdict.succeeded, verdict.rejected) == (0, 30)
+        rows = rejected_rows(world)
+        assert len(rows) == 30
+        assert {(row["error_code"], row["tries"]) for row in rows} == {("UNABLE_TO_LOCK_ROW", "3")}
+
+
+def test_given_up_rows_of_several_lanes_share_the_sweeps_jobs():
+    faults = ALWAYS_LOCKED % 1 + ALWAYS_LOCKED % 2 + ALWAYS_LOCKED % 3
+    with open_world(load=paced(lanes=3, retry_delays_seconds=()), faults=faults) as world:
+        verdict = world.execute()
+        assert verdict is not None
+        assert verdict.succeeded == 30
+        assert world.jobs == {"JobComplete": 4}

@@ -1,0 +1,248 @@
+"""A simulated org over HTTP, moto's DynamoDB and S3, and the load machine's way through the use cases."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any, TypeVar, cast
+
+import boto3
+from moto import mock_aws
+
+from infra.config import load_directory
+from infra.synth import ROOT
+from local.org import Faults, ManualClock, OrgServer, OrgSettings, Source, generated_opportunities
+from local.org.credentials import CLIENT_ID, CLIENT_SECRET
+from local.org.faults import FaultPlan
+from massive_upload.adapters.aws import S3Files
+from massive_upload.adapters.dynamodb_progress import DynamoDbProgress
+from massive_upload.adapters.dynamodb_table import Table
+from massive_upload.contracts import ExecutionContext, FinishRunInput, Plan, PlanRunInput, SliceInput, Verdict
+from massive_upload.domain.load import Load, PaceOverrides, PartitioningOverrides
+from massive_upload.domain.progress import Batch, Partition, Run
+from massive_upload.errors import LoadError
+from massive_upload.ports import Files, ProgressStore
+from massive_upload.salesforce.connection import Connection
+from massive_upload.salesforce.credentials import ClientSecret
+from massive_upload.salesforce.transport import RequestsTransport
+from massive_upload.usecases.finish_run import finish_run
+from massive_upload.usecases.org import Org
+from massive_upload.usecases.plan_run import PlanServices, plan_run
+from massive_upload.usecases.plan_sweep import plan_sweep
+from massive_upload.usecases.run_config import RunConfigs
+from massive_upload.usecases.slice_tasks import SliceServices
+from tests.integration.adapters.stack import REGION, create_bucket, create_table
+from tests.integration.usecases.fuse import Fuse, FusedPort, FusedTransport
+from tests.integration.usecases.slice_driver import Crash, SliceDriver
+
+STARTED_AT = datetime(2026, 1, 1, tzinfo=UTC)
+OPPORTUNITY = load_directory(ROOT / "loads")["opportunity"]
+RUN = "run-1"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class WorldClock:
+    """The org's clock as the use cases' clock."""
+
+    clock: ManualClock
+
+    def now(self) -> datetime:
+        return self.clock.at(self.clock.seconds())
+
+
+class KnownExecutions:
+    """Executions run until a test says that they have ended."""
+
+    def __init__(self) -> None:
+        self.ended: set[str] = set()
+
+    def has_ended(self, execution_arn: str) -> bool:
+        return execution_arn in self.ended
+
+
+def execution(name: str) -> ExecutionContext:
+    return ExecutionContext(
+        arn=f"arn:aws:states:{REGION}:123456789012:execution:load:{name}", name=name, started_at=STARTED_AT
+    )
+
+
+@cache
+def _client(service: str) -> Any:
+    """Made once, as making one takes longer than most tests; moto answers it in every world anew."""
+    session: Any = boto3.session.Session("none", "none", region_name=REGION)
+    return session.client(service)
+
+
+class World:
+    """Everything around the use cases. Every task is a process of its own; ``fuse`` makes one of them crash."""
+
+    def __init__(self, server: OrgServer, clock: ManualClock, load: Load) -> None:
+        self.server = server
+        self.clock = clock
+        self.load = load
+        self.fuse = Fuse()
+        self.executions = KnownExecutions()
+        self.dynamodb = _client("dynamodb")
+        self.s3 = _client("s3")
+        self.store = DynamoDbProgress(Table(self.dynamodb, create_table(self.dynamodb)), WorldClock(clock))
+        self.files = S3Files(self.s3, create_bucket(self.s3))
+        self._transport = RequestsTransport()
+        self.slices = SliceDriver(self.dynamodb, lambda: self.services, self.wait)
+
+    def close(self) -> None:
+        self._transport.close()
+
+    @property
+    def services(self) -> SliceServices:
+        """What a task works with in a new process: nothing is remembered, no session is kept."""
+        secret = ClientSecret(login_url=self.server.url, client_id=CLIENT_ID, client_secret=CLIENT_SECRET)
+        files = cast("Files", FusedPort(self.files, self.fuse))
+        return SliceServices(
+            store=cast("ProgressStore", FusedPort(self.store, self.fuse)),
+            files=files,
+            configs=RunConfigs(files),
+            org=Org(Connection(secret, transport=FusedTransport(self._transport, self.fuse))),
+        )
+
+    def wait(self, seconds: int) -> None:
+        self.clock.move(seconds)
+
+    # -- tasks of the load machine
+
+    def plan(self, start: Mapping[str, object], name: str = RUN) -> Plan:
+        """PlanRun until the plan is ready."""
+        while True:
+            services = PlanServices(
+                tasks=self.services,
+                executions=self.executions,
+                clock=WorldClock(self.clock),
+                load_named={self.load.name: self.load}.__getitem__,
+            )
+            plan = plan_run(PlanRunInput(execution=execution(name), input=dict(start)), services)
+            if plan.next != "Wait":
+                return plan
+            self.wait(plan.wait_seconds)
+
+    def finish(self, state: Mapping[str, object], name: str = RUN, *, ended: str | None = None) -> Verdict:
+        """FinishRun until no job is in flight."""
+        given = dict(state)
+        while True:
+            task = FinishRunInput(execution=execution(name), state=given, ended=ended)
+            verdict = finish_run(task, self.services, WorldClock(self.clock))
+            if verdict.next != "Drain":
+                return verdict
+            given["verdict"] = verdict.model_dump(mode="json")
+            self.wait(verdict.wait_seconds)
+
+    def execute(self, start: Mapping[str, object] | None = None, name: str = RUN) -> Verdict | None:
+        """An execution of the load machine; None where it is skipped."""
+        state: dict[str, object] = dict(start or {"load": self.load.name})
+        try:
+            plan = self._again(lambda: self.plan(start or {"load": self.load.name}, name))
+            if plan.next == "Skip":
+                self.executions.ended.add(execution(name).arn)
+                return None
+            state["plan"] = plan.model_dump(mode="json")
+            if plan.next == "Load":
+                self._load_partitions(plan)
+        except LoadError as error:
+            state["error"] = {"Error": type(error).__name__, "Cause": json.dumps({"errorMessage": str(error)})}
+        verdict = self._again(lambda: self.finish(state, name))
+        self.executions.ended.add(execution(name).arn)
+        return verdict
+
+    def after(self, effects: int) -> None:
+        """Crash after so many further side effects."""
+        self.fuse.blows_after = self.fuse.effects + effects
+
+    def abort(self, name: str = RUN, run_id: str = RUN) -> Verdict:
+        """The execution ends where it is, and FinishRun hears of it."""
+        self.executions.ended.add(execution(name).arn)
+        return self.finish({"input": {"run_id": run_id}}, name, ended="ABORTED")
+
+    def _load_partitions(self, plan: Plan) -> None:
+        for lane in plan.lanes:
+            self.slices.run_lane(plan.run_id, lane.partition)
+        sweep = self._again(lambda: plan_sweep(plan.run_id, self.services.store, self.services.files))
+        if sweep.needed:
+            self.slices.run_lane(plan.run_id, "sweep")
+
+    def _again(self, task: Callable[[], T]) -> T:
+        """As the machine's Retry does it."""
+        try:
+            return task()
+        except Crash:
+            return task()
+
+    def start_lane(self) -> SliceInput:
+        """Plan the load and claim its first lane: what the slice's tasks are given."""
+        self.plan({"load": self.load.name})
+        return self.slices.claim(RUN, "0000")
+
+    def mend_org(self) -> None:
+        """From now on nothing goes wrong on purpose."""
+        self.server.backend.faults = FaultPlan(Faults(), 1)
+
+    # -- what there is
+
+    def run(self, run_id: str = RUN) -> Run:
+        run = self.store.run(run_id)
+        assert run is not None
+        return run
+
+    def partition(self, partition: str = "0000") -> Partition:
+        return self.store.partition(RUN, partition)
+
+    def open_batch(self, partition: str = "0000") -> Batch:
+        lane = self.partition(partition)
+        assert lane.open_batch is not None
+        return self.store.batch(lane, lane.open_batch)
+
+    def keys_of(self, sql: str = "true") -> set[str]:
+        """Keys of the source that fit a condition."""
+        found = self.server.backend.datacloud.seed_keys(
+            f'SELECT "ExternalId__c" FROM "Opportunity__dlm" WHERE "ExternalId__c" IS NOT NULL AND ({sql}) ORDER BY 1'
+        )
+        return set(found)
+
+    @property
+    def jobs(self) -> dict[str, int]:
+        """How many jobs are in which state."""
+        return dict(self.server.backend.ingest.states())
+
+    @property
+    def requests(self) -> Counter[str]:
+        return self.server.backend.requests
+
+    @property
+    def loaded_keys(self) -> set[str]:
+        return {str(row["External_ID__c"]) for row in self.server.backend.rows("Opportunity")}
+
+
+@contextmanager
+def open_world(
+    *, source: Source | None = None, faults: str = "", load: Load = OPPORTUNITY, **settings: Any
+) -> Iterator[World]:
+    """A world whose org has 30 opportunities, none of which is refused, unless told otherwise."""
+    clock = ManualClock()
+    held = source or generated_opportunities(30, rejected_share=0)
+    with mock_aws(), OrgServer(OrgSettings(source=held, faults=Faults.parse(faults), **settings), clock) as server:
+        world = World(server, clock, load)
+        try:
+            yield world
+        finally:
+            world.close()
+
+
+def paced(load: Load = OPPORTUNITY, *, lanes: int = 1, **pace: Any) -> Load:
+    """A load with so many lanes and without waits, unless told otherwise."""
+    quick = {"stagger_seconds": 0, "delay_seconds": 0, "batch_rows": 10, "retry_delays_seconds": (2, 5, 10)}
+    return load.with_overrides(
+        pace=PaceOverrides.model_validate(quick | pace),
+        partitioning=PartitioningOverrides(count=lanes),
+        sample=None,
+    )

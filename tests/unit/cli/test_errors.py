@@ -1,0 +1,62 @@
+from pathlib import Path
+
+import pytest
+import typer
+
+from cli.errors import ExitCode, UsageMistake, errors_as_exit_codes, exit_code_of
+from massive_upload.domain.progress import RunStatus
+from massive_upload.errors import InvalidLoad
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "was_planned", "code"),
+    [
+        (RunStatus.COMPLETED, None, True, ExitCode.OK),
+        (RunStatus.STOPPED, None, True, ExitCode.STOPPED),
+        (RunStatus.STOPPED, None, False, ExitCode.STOPPED),
+        (RunStatus.PAUSED, None, True, ExitCode.STOPPED),
+        (RunStatus.COMPLETED, "SuccessRateBelowCriterion", True, ExitCode.CRITERION_NOT_MET),
+        (RunStatus.FAILED, "PartitionsFailed", True, ExitCode.CRITERION_NOT_MET),
+        (RunStatus.FAILED, "RunHalted", True, ExitCode.CRITERION_NOT_MET),
+        (RunStatus.FAILED, "TargetRejected", False, ExitCode.WRONG_CONFIGURATION),
+        (RunStatus.FAILED, "SalesforceUnavailable", False, ExitCode.WRONG_CONFIGURATION),
+        (None, "CredentialsRejected", False, ExitCode.WRONG_CONFIGURATION),
+        (RunStatus.FAILED, "InternalError", False, ExitCode.INTERNAL_FAILURE),
+        (RunStatus.FAILED, "InternalError", True, ExitCode.INTERNAL_FAILURE),
+        (RunStatus.FAILED, "AccountDoesNotBalance", True, ExitCode.INTERNAL_FAILURE),
+        (RunStatus.FAILED, "KeyError", True, ExitCode.INTERNAL_FAILURE),
+        (RunStatus.RUNNING, "States.Timeout", True, ExitCode.INTERNAL_FAILURE),
+        (None, "Runtime.ExitError", False, ExitCode.INTERNAL_FAILURE),
+    ],
+)
+def test_the_exit_status_says_what_kind_of_end_it_was(status, error, was_planned, code):
+    assert exit_code_of(status=status, error=error, was_planned=was_planned) is code
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"),
+    [
+        (UsageMistake("--x is wrong; write y"), ExitCode.WRONG_CONFIGURATION),
+        (InvalidLoad("loads/a.yaml:3: wrong"), ExitCode.WRONG_CONFIGURATION),
+        (KeyboardInterrupt(), ExitCode.STOPPED),
+        (typer.Exit(ExitCode.CRITERION_NOT_MET), ExitCode.CRITERION_NOT_MET),
+    ],
+)
+def test_errors_become_one_line_and_an_exit_status(raised, code, capsys):
+    with pytest.raises(typer.Exit) as ended, errors_as_exit_codes():
+        raise raised
+
+    assert ended.value.exit_code == code
+    assert len(capsys.readouterr().err.splitlines()) == (0 if isinstance(raised, typer.Exit) else 1)
+
+
+def test_an_unexpected_error_leaves_its_trace_in_a_file(capsys):
+    with pytest.raises(typer.Exit) as ended, errors_as_exit_codes():
+        raise ValueError("something odd")
+
+    told = capsys.readouterr().err
+    assert ended.value.exit_code == ExitCode.INTERNAL_FAILURE
+    assert "Traceback" not in told
+    trace = Path(told.split()[-1])
+    assert "something odd" in trace.read_text()
+    trace.unlink()

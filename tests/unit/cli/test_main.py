@@ -1,0 +1,55 @@
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.main import app
+
+
+def invoke(*arguments: str):
+    return CliRunner().invoke(app, list(arguments))
+
+
+@pytest.mark.parametrize("command", [(), ("demo",), ("run",), ("org",)])
+def test_every_command_has_help_with_an_example(command):
+    result = invoke(*command, "--help")
+
+    assert result.exit_code == 0
+    assert "massive-upload" in result.stdout
+
+
+def test_the_version_is_that_of_the_installed_package():
+    result = invoke("--version")
+
+    assert result.exit_code == 0
+    assert result.stdout.startswith("massive-upload 0.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("run", "opportunity"), "--local is missing"),
+        (("run", "opportunity", "--local"), "--org-url is missing"),
+        (("run", "--local"), "Missing argument"),
+        (("run", "opportunity", "--local", "--mode", "half"), "--mode"),
+        (("run", "opportunity", "--local", "--time-scale", "0"), "--time-scale"),
+        (("run", "nothing", "--local", "--org-url", "http://127.0.0.1:1"), "There is no load 'nothing'"),
+        (("org", "--port", "0", "--source", "nothing.csv"), "there is no such file"),
+        (("org", "--port", "0", "--faults", "nothing.yaml"), "nothing.yaml"),
+        (("org",), "--port"),
+    ],
+)
+def test_a_wrong_command_line_ends_with_2_and_says_what_is_wrong(arguments, words):
+    result = invoke(*arguments)
+
+    assert result.exit_code == 2, result.output
+    assert words in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_help_imports_nothing_heavy():
+    code = "import sys, cli.main; print(sorted({'aws_cdk', 'moto', 'boto3', 'duckdb', 'pydantic'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"

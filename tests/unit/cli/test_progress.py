@@ -1,0 +1,125 @@
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from cli.progress import ProgressDisplay, Rates, duration_text, progress_line, progress_view
+from cli.snapshot import MOST_ACTIVE_LANES, Snapshot
+from massive_upload.domain.progress import PartitionStatus
+from tests.unit.cli.progress_examples import a_lane, lanes
+
+
+def text_of(snapshot: Snapshot, rates: Rates) -> str:
+    written = StringIO()
+    Console(file=written, width=140).print(progress_view(snapshot, rates))
+    return written.getvalue()
+
+
+def rates_of(*snapshots: tuple[float, Snapshot]) -> Rates:
+    rates = Rates()
+    for at_seconds, snapshot in snapshots:
+        rates.note(snapshot, at_seconds=at_seconds)
+    return rates
+
+
+def test_rate_and_time_left_come_from_what_was_settled_lately():
+    before, after = Snapshot(lanes=(a_lane(settled=20),)), Snapshot(lanes=(a_lane(settled=60),))
+    rates = rates_of((0, before), (10, after))
+
+    assert rates.rows_per_second(after.lanes[0]) == 4
+    assert rates.seconds_left(after.lanes[0]) == 10
+
+
+def test_a_rate_forgets_what_is_long_past():
+    slow, same, fast = (Snapshot(lanes=(a_lane(rows=9_999, settled=rows),)) for rows in (0, 10, 1_010))
+    rates = rates_of((0, slow), (1_000, same), (1_010, same), (1_020, fast))
+
+    assert rates.rows_per_second(fast.lanes[0]) == 50
+
+
+def test_a_lane_that_does_not_move_has_no_time_left():
+    snapshot = Snapshot(lanes=(a_lane(settled=20),))
+
+    assert rates_of((0, snapshot), (10, snapshot)).seconds_left(snapshot.lanes[0]) is None
+    assert rates_of((0, snapshot)).seconds_left(snapshot.lanes[0]) is None
+
+
+def test_the_view_shows_each_lane_and_the_total():
+    snapshot = Snapshot(
+        lanes=(
+            a_lane(rows=2_000, settled=2_000, status=PartitionStatus.COMPLETED),
+            a_lane("0001", rows=2_000, settled=1_000, succeeded=990, rejected=10),
+        ),
+        sweep=a_lane("sweep", rows=5),
+    )
+
+    text = text_of(snapshot, rates_of((0, snapshot)))
+
+    assert "2,000 / 2,000" in text
+    assert "99.00 %" in text
+    assert "3,000 / 4,000" in text
+    assert "1 running, 1 completed" in text
+    assert any(line.startswith("sweep") for line in text.splitlines())
+
+
+def test_of_many_lanes_the_view_shows_those_at_work_only():
+    pending, running = lanes(900, status=PartitionStatus.PENDING).lanes, lanes(100).lanes
+
+    lines = text_of(Snapshot(lanes=(*running, *pending)), Rates()).splitlines()
+
+    assert len(lines) == MOST_ACTIVE_LANES + 2  # the header and the total
+    assert "900 pending, 100 running" in lines[-1]
+
+
+def test_the_line_says_how_far_how_fast_and_how_well():
+    before = Snapshot(lanes=(a_lane(settled=0), a_lane("0001", status=PartitionStatus.PENDING)))
+    after = Snapshot(lanes=(a_lane(settled=50, succeeded=49, rejected=1), before.lanes[1]))
+
+    line = progress_line(after, rates_of((0, before), (10, after)))
+
+    assert line == "50 of 200 rows (25 %), 5 rows/s, 98.00 % succeeded, 1 pending, 1 running, 30 s left"
+
+
+def test_without_a_terminal_a_line_is_printed_every_few_seconds():
+    written = StringIO()
+    with ProgressDisplay(Console(file=written, width=40)) as display:
+        for at_seconds, settled in ((0, 0), (0.25, 10), (4.9, 20), (5.1, 30), (9.9, 40), (10.2, 50)):
+            display.show(Snapshot(lanes=(a_lane(settled=settled),)), at_seconds=at_seconds)
+
+    told = [line.split(" of ")[0] for line in written.getvalue().splitlines()]
+    assert told == ["0", "30", "50"]
+
+
+def test_a_line_that_says_nothing_new_is_not_printed():
+    written = StringIO()
+    with ProgressDisplay(Console(file=written)) as display:
+        for at_seconds in (0, 10, 20):
+            display.show(lanes(3), at_seconds=at_seconds)
+        display.show(Snapshot(), at_seconds=30)
+
+    assert len(written.getvalue().splitlines()) == 1
+
+
+def test_on_a_terminal_bars_are_drawn():
+    written = StringIO()
+    with ProgressDisplay(Console(file=written, width=120, force_terminal=True)) as display:
+        display.show(lanes(2), at_seconds=0)
+        display.say("something happened")
+
+    assert "0 / 200" in written.getvalue()
+    assert "something happened" in written.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (59.4, "59 s"),
+        (60, "1 min"),
+        (200, "3 min 20 s"),
+        (7_500, "2 h 5 min"),
+        (86_400 * 3 + 3_600 * 4 + 59, "3 d 4 h"),
+    ],
+)
+def test_durations_read_like_speech(seconds, text):
+    assert duration_text(seconds) == text

@@ -1,0 +1,77 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from cli.results import make_private_directory, rejected_by_reason, save_results
+from massive_upload.errors import InternalError
+
+HEADER = "External_ID__c,Name,error_code,error_message,error_fields,tries\n"
+
+
+class Bucket:
+    """`massive_upload.ports.Files` in a dictionary."""
+
+    def __init__(self, objects: dict[str, str]) -> None:
+        self.objects = objects
+
+    def read(self, key: str) -> bytes:
+        if key not in self.objects:
+            raise InternalError(f"AWS refused a call for {key}.", code="NoSuchKey")
+        return self.objects[key].encode()
+
+    def write(self, key: str, content: bytes, *, content_type: str = "text/csv") -> None:
+        self.objects[key] = content.decode()
+
+
+def bucket_with(run_id: str, *names: str) -> Bucket:
+    keys = [f"runs/{run_id}/rejected/{name}" for name in names]
+    receipt = json.dumps({"run_id": run_id, "rejected_files": keys})
+    return Bucket({f"runs/{run_id}/receipt.json": receipt} | dict.fromkeys(keys, HEADER))
+
+
+def test_the_receipt_and_every_file_that_it_names_are_copied(tmp_path):
+    results = save_results(bucket_with("a", "0000/000000-0.csv", "0001/000002-1.csv"), "a", tmp_path)
+
+    assert results.receipt == tmp_path / "receipt.json"
+    assert results.rejected_files == (
+        tmp_path / "rejected/0000/000000-0.csv",
+        tmp_path / "rejected/0001/000002-1.csv",
+    )
+    assert all(path.read_text() == HEADER for path in results.rejected_files)
+
+
+def test_files_of_an_earlier_run_do_not_stay_beside_those_of_the_new_one(tmp_path):
+    save_results(bucket_with("a", "0000/000000-0.csv", "0001/000000-0.csv"), "a", tmp_path)
+    save_results(bucket_with("b", "0001/000000-0.csv"), "b", tmp_path)
+
+    assert [path.relative_to(tmp_path) for path in tmp_path.rglob("*.csv")] == [Path("rejected/0001/000000-0.csv")]
+
+
+def test_a_run_that_never_began_leaves_nothing(tmp_path):
+    assert save_results(Bucket({}), "a", tmp_path).receipt is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_receipt_that_cannot_be_read_is_an_error(tmp_path):
+    class Refusing(Bucket):
+        def read(self, key: str) -> bytes:
+            raise InternalError("AWS refused a call.", code="AccessDenied")
+
+    with pytest.raises(InternalError, match="refused"):
+        save_results(Refusing({}), "a", tmp_path)
+
+
+def test_rejected_rows_are_for_their_owner_alone(tmp_path):
+    out = make_private_directory(tmp_path / "new" / "out")
+    (path,) = save_results(bucket_with("a", "0000/000000-0.csv"), "a", out).rejected_files
+
+    assert [directory.stat().st_mode & 0o777 for directory in (out, out / "rejected", path.parent)] == [0o700] * 3
+
+
+def test_reasons_are_counted_by_code_and_field(tmp_path):
+    first, second = tmp_path / "1.csv", tmp_path / "2.csv"
+    first.write_text(HEADER + 'a,"two\nlines",STRING_TOO_LONG,too long,Name,1\nb,x,DUPLICATE_VALUE,twice,--,1\n')
+    second.write_text(HEADER + "c,x,STRING_TOO_LONG,too long,Name,2\n")
+
+    assert rejected_by_reason([first, second]) == {"STRING_TOO_LONG (Name)": 2, "DUPLICATE_VALUE": 1}

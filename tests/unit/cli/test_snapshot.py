@@ -1,0 +1,28 @@
+from cli.snapshot import snapshot_of
+from tests.unit.cli.progress_examples import a_batch, a_partition
+
+
+def test_rows_of_an_open_batch_count_as_soon_as_their_own_outcome_is_known():
+    partition = a_partition(settled_rows=30, succeeded=29, rejected=1, open_batch=3)
+
+    (lane,) = snapshot_of([partition], {"0000": a_batch(succeeded=7, rejected=1)}).lanes
+
+    assert (lane.settled, lane.succeeded, lane.rejected) == (38, 36, 2)
+
+
+def test_the_rows_of_the_sweep_are_not_counted_twice():
+    lane = a_partition(settled_rows=100, succeeded=90, rejected=4, deferred=6)
+    sweep = a_partition("sweep", rows=6, settled_rows=6, succeeded=5, rejected=1)
+
+    snapshot = snapshot_of([lane, sweep], {})
+
+    assert (snapshot.total.rows, snapshot.total.settled) == (100, 100)
+    assert (snapshot.total.succeeded, snapshot.total.rejected) == (95, 5)
+    assert snapshot.sweep is not None
+    assert [lane.name for lane in snapshot.lanes] == ["0000"]
+
+
+def test_there_is_no_success_rate_before_the_first_outcome():
+    (lane,) = snapshot_of([a_partition()], {}).lanes
+
+    assert lane.success_rate_percent is None

@@ -1,0 +1,133 @@
+"""Any run that is consistent balances: a model run is played, and the account is compared with its rows."""
+
+import itertools
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from massive_upload.domain.account import Account, account_of
+from massive_upload.domain.progress import Batch, BatchState, Partition, PartitionStatus, Run, RunStatus
+
+IN_FLIGHT = st.sampled_from([BatchState.PLANNED, BatchState.CREATED, BatchState.SUBMITTED])
+
+
+@dataclass
+class Classes:
+    """What became of the rows of the model."""
+
+    succeeded: int = 0
+    rejected: int = 0
+    not_sent: int = 0
+    unsettled: int = 0
+
+
+@st.composite
+def splits(draw: st.DrawFn, total: int, parts: int) -> list[int]:
+    """A number as a sum of so many."""
+    cuts = sorted(draw(st.lists(st.integers(0, total), min_size=parts - 1, max_size=parts - 1)))
+    edges = [0, *cuts, total]
+    return [right - left for left, right in itertools.pairwise(edges)]
+
+
+def a_partition(name: str, rows: int, **changes: int | None) -> Partition:
+    lane = Partition(
+        run_id="r", partition=name, status=PartitionStatus.RUNNING, epoch=1, planned_rows=rows, source_rows=rows
+    )
+    return replace(lane, **changes)  # type: ignore[arg-type]  # counts only
+
+
+@st.composite
+def open_batches(draw: st.DrawFn, name: str, rows: int) -> Batch:
+    """A batch of so many first rows, in some attempt: some have an outcome, the others go with this attempt."""
+    succeeded, rejected, current = draw(splits(rows, 3))
+    return Batch(
+        run_id="r",
+        partition=name,
+        number=0,
+        state=draw(IN_FLIGHT),
+        attempt=1,
+        rows=current,
+        first_rows=rows,
+        size_bytes=1,
+        file_key="k",
+        next_cursor="c",
+        next_offset=0,
+        succeeded=succeeded,
+        rejected=rejected,
+    )
+
+
+@st.composite
+def runs(draw: st.DrawFn) -> tuple[Run, list[Partition], dict[str, Batch], Classes]:
+    """A run in the middle of its work, with a sweep of some of the rows that were given up."""
+    classes, lanes, batches = Classes(), [], {}
+    for index in range(draw(st.integers(0, 4))):
+        name = f"{index:04d}"
+        ahead, in_batch, succeeded, rejected, deferred = draw(splits(draw(st.integers(0, 1000)), 5))
+        settled = succeeded + rejected + deferred
+        rows = ahead + in_batch + settled
+        counts = {"settled_rows": settled, "succeeded": succeeded, "rejected": rejected, "deferred": deferred}
+        lanes.append(a_partition(name, rows, **counts))
+        classes.succeeded += succeeded
+        classes.rejected += rejected + deferred
+        classes.not_sent += ahead
+        if in_batch:
+            batches[name] = draw(open_batches(name, in_batch))
+            _count(batches[name], classes, elsewhere="not_sent")
+    waiting = sum(lane.deferred for lane in lanes)
+    if waiting and draw(st.booleans()):
+        _, in_batch, succeeded, rejected = draw(splits(waiting, 4))
+        counts = {"settled_rows": succeeded + rejected, "succeeded": succeeded, "rejected": rejected}
+        lanes.append(a_partition("sweep", waiting, **counts))
+        classes.succeeded += succeeded
+        classes.rejected -= succeeded + in_batch
+        if in_batch:
+            batches["sweep"] = draw(open_batches("sweep", in_batch))
+            _count(batches["sweep"], classes, elsewhere="rejected")
+    run = Run(
+        run_id="r",
+        load="l",
+        mode="full",
+        status=RunStatus.RUNNING,
+        execution_arn="a",
+        started_at=datetime(2026, 1, 1, tzinfo=UTC),
+        skipped_null_key=draw(st.integers(0, 9)),
+        duplicates_dropped=draw(st.integers(0, 9)),
+    )
+    return run, lanes, batches, classes
+
+
+def _count(batch: Batch, classes: Classes, *, elsewhere: str) -> None:
+    classes.succeeded += batch.succeeded
+    classes.rejected += batch.rejected
+    place = "unsettled" if batch.state is BatchState.SUBMITTED else elsewhere
+    setattr(classes, place, getattr(classes, place) + batch.rows)
+
+
+@given(runs())
+def test_every_row_of_a_consistent_run_is_in_exactly_one_class(drawn):
+    run, partitions, batches, classes = drawn
+    account = account_of(run, partitions, batches)
+    assert account.balances
+    assert (account.succeeded, account.rejected) == (classes.succeeded, classes.rejected)
+    assert (account.not_sent, account.unsettled) == (classes.not_sent, classes.unsettled)
+
+
+AN_ACCOUNT = Account(
+    source_rows=21, succeeded=1, rejected=2, not_sent=3, skipped_null_key=4, duplicates_dropped=5, unsettled=6
+)
+
+
+def test_a_row_too_many_a_row_too_few_and_a_negative_class_do_not_balance():
+    assert AN_ACCOUNT.balances
+    assert not replace(AN_ACCOUNT, source_rows=22).balances
+    assert not replace(AN_ACCOUNT, succeeded=2).balances
+    assert not replace(AN_ACCOUNT, succeeded=5, rejected=-2).balances
+
+
+def test_the_success_rate_is_of_the_settled_rows_alone():
+    assert replace(AN_ACCOUNT, succeeded=95, rejected=5).success_rate_percent == 95.0
+    assert replace(AN_ACCOUNT, succeeded=0, rejected=0).success_rate_percent == 100.0
+    assert replace(AN_ACCOUNT, succeeded=0, rejected=1).success_rate_percent == 0.0

@@ -1,0 +1,49 @@
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from massive_upload.domain.lanes import Bucket, SourceCount, cut_lanes
+
+
+def as_buckets(sizes: list[int]) -> list[Bucket]:
+    return [Bucket(last_key=f"k{index:04d}", rows=rows) for index, rows in enumerate(sizes)]
+
+
+bucket_sizes = st.lists(st.integers(1, 1000), min_size=1, max_size=60)
+
+
+@given(bucket_sizes, st.integers(1, 80))
+def test_lanes_cover_every_bucket_once_and_in_order(sizes, count):
+    buckets = as_buckets(sizes)
+    lanes = cut_lanes(buckets, count)
+    assert 1 <= len(lanes) <= min(count, len(buckets))
+    assert lanes[0].after is None
+    assert lanes[-1].upto == buckets[-1].last_key
+    for left, right in itertools.pairwise(lanes):
+        assert right.after == left.upto
+        assert right.upto > left.upto
+    held = [sum(b.rows for b in buckets if (lane.after or "") < b.last_key <= lane.upto) for lane in lanes]
+    assert [lane.rows for lane in lanes] == held
+    assert sum(held) == sum(sizes)
+
+
+@given(bucket_sizes, st.integers(1, 80))
+def test_no_lane_is_heavier_than_an_even_share_by_more_than_its_last_bucket(sizes, count):
+    lanes = cut_lanes(as_buckets(sizes), count)
+    assert all(lane.rows < sum(sizes) / count + max(sizes) for lane in lanes)
+
+
+@given(st.integers(2, 100), st.integers(1, 50))
+def test_even_buckets_make_as_many_lanes_as_asked_for(bucket_count, count):
+    lanes = cut_lanes(as_buckets([7] * bucket_count), min(count, bucket_count))
+    assert len(lanes) == min(count, bucket_count)
+
+
+def test_a_source_without_rows_has_no_lanes():
+    assert cut_lanes([], 5) == []
+
+
+def test_the_count_tells_what_cannot_be_loaded():
+    count = SourceCount(buckets=tuple(as_buckets([3, 4])), all_rows=12, keyed_rows=10, distinct_keys=7)
+    assert (count.null_keys, count.duplicates, count.loadable_rows) == (2, 3, 7)

@@ -1,0 +1,46 @@
+"""The tables of the implementation guide: "Partition Sizing Guidelines" and "Parameter Tuning"."""
+
+import pytest
+
+from massive_upload.domain.presets import LANE_ROWS, PACE, LockRisk, lanes_for
+
+
+@pytest.mark.parametrize(
+    ("rows", "low", "medium", "high"),
+    [
+        (1, 1, 1, 1),
+        (99_999, 1, 1, 1),
+        (100_000, 1, 2, 2),
+        (500_000, 1, 2, 2),
+        (500_001, 2, 3, 3),
+        (1_000_000, 2, 3, 3),
+        (1_000_001, 3, 4, 5),
+        (2_000_000, 3, 4, 5),
+        (2_000_001, 5, 8, 10),
+        (5_000_000, 5, 8, 10),
+        (5_000_001, 10, 15, 20),
+        (10_000_000, 10, 15, 20),
+    ],
+)
+def test_the_number_of_lanes_is_the_guides_with_its_upper_bounds_inclusive(rows, low, medium, high):
+    assert [lanes_for(rows, risk) for risk in (LockRisk.LOW, LockRisk.MEDIUM, LockRisk.HIGH)] == [low, medium, high]
+
+
+@pytest.mark.parametrize("risk", LockRisk)
+def test_above_the_tables_end_lanes_are_cut_by_size(risk):
+    assert lanes_for(10_000_001, risk) == 10_000_001 // LANE_ROWS + 1
+    assert lanes_for(100_000_000, risk) == 200
+    assert lanes_for(100_000_000, risk, lane_rows=1_000_000) == 100
+
+
+@pytest.mark.parametrize(
+    ("risk", "batch_rows", "delay_seconds", "stagger_seconds"),
+    [(LockRisk.LOW, 1000, 15, 3600), (LockRisk.MEDIUM, 750, 20, 5400), (LockRisk.HIGH, 500, 30, 7200)],
+)
+def test_the_pace_follows_the_lock_risk(risk, batch_rows, delay_seconds, stagger_seconds):
+    assert PACE[risk] == {
+        "batch_rows": batch_rows,
+        "delay_seconds": delay_seconds,
+        "stagger_seconds": stagger_seconds,
+        "retry_delays_seconds": (2, 5, 10),
+    }

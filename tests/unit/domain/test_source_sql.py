@@ -1,0 +1,159 @@
+"""The statements on DuckDB, whose dialect follows PostgreSQL as Data Cloud's does."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import duckdb
+import pytest
+
+from massive_upload.domain.lanes import Bucket, cut_lanes
+from massive_upload.domain.load import Load
+from massive_upload.domain.source_sql import AFTER, BUCKETS, UPTO, page_statement, plan_statement
+from tests.unit.domain.loads import KEY, a_load
+
+TEXT, NUMBER = "Varchar", "BigInt"
+
+
+@pytest.fixture
+def database() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as connection:
+        yield connection
+
+
+class Source:
+    """Deals in DuckDB, read as a run reads them: planned, cut into lanes, lane by lane."""
+
+    def __init__(self, database: duckdb.DuckDBPyConnection, select: str, load: Load, key_type: str = TEXT) -> None:
+        self._database = database
+        self._load = load
+        self._key_type = key_type
+        self.case_sensitive_key = False
+        self.sample_rows: int | None = None
+        database.execute(f'CREATE TABLE "Deal__dlm" AS {select}')
+
+    def plan(self) -> list[tuple[Any, ...]]:
+        statement = plan_statement(self._load, case_sensitive_key=self.case_sensitive_key, sample_rows=self.sample_rows)
+        return self._database.execute(statement).fetchall()
+
+    def lanes(self, count: int) -> list[list[tuple[Any, ...]]]:
+        buckets = [Bucket(last_key=str(last_key), rows=rows) for last_key, rows, *_ in self.plan()]
+        lanes = cut_lanes(buckets, count)
+        read = [self.read(lane.after, lane.upto) for lane in lanes]
+        assert [len(rows) for rows in read] == [lane.rows for lane in lanes]
+        return read
+
+    def read(self, after: str | None, upto: str) -> list[tuple[Any, ...]]:
+        statement = page_statement(
+            self._load,
+            case_sensitive_key=self.case_sensitive_key,
+            sample_rows=self.sample_rows,
+            key_type=self._key_type,
+            has_lower_bound=after is not None,
+        )
+        bounds = {UPTO: upto} if after is None else {UPTO: upto, AFTER: after}
+        for name in bounds:
+            statement = statement.replace(f":{name}", f"${name}")
+        return self._database.execute(statement, bounds).fetchall()
+
+
+def keys(rows: list[tuple[Any, ...]]) -> list[Any]:
+    return [row[0] for row in rows]
+
+
+NUMBERED = f"SELECT format('K{{:05d}}', i) AS \"{KEY}\" FROM range(1, 2501) AS numbers(i)"
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 1000])
+def test_lanes_read_every_row_once_and_the_first_row_first(database, count):
+    lanes = Source(database, NUMBERED, a_load()).lanes(count)
+    read = [key for lane in lanes for key in keys(lane)]
+    assert read == [f"K{number:05d}" for number in range(1, 2501)]
+    assert len(lanes) == count
+
+
+def test_the_counts_and_the_edges_come_from_one_statement(database):
+    rows = f"{NUMBERED} UNION ALL SELECT NULL FROM range(3) UNION ALL SELECT 'k00001'"
+    source = Source(database, rows, a_load(partitioning={"count": 5}))
+    planned = source.plan()
+    assert len(planned) == 5
+    assert {row[2:] for row in planned} == {(2504, 2501, 2500)}
+    source.case_sensitive_key = True
+    assert {row[2:] for row in source.plan()} == {(2504, 2501, 2501)}
+
+
+def test_a_source_without_a_key_has_one_row_that_says_so(database):
+    source = Source(database, f'SELECT CAST(NULL AS VARCHAR) AS "{KEY}" FROM range(3)', a_load())
+    assert source.plan() == [(None, None, 3, 0, 0)]
+
+
+def test_there_are_no_more_buckets_than_the_payload_of_the_plan_can_take(database):
+    assert len(Source(database, NUMBERED, a_load()).plan()) == BUCKETS
+
+
+def test_numeric_keys_are_ordered_as_numbers(database):
+    select = f'SELECT CAST(i AS BIGINT) AS "{KEY}" FROM range(1, 1301) AS numbers(i)'
+    lanes = Source(database, select, a_load(), NUMBER).lanes(4)
+    assert [key for lane in lanes for key in keys(lane)] == [str(number) for number in range(1, 1301)]
+
+
+def test_text_keys_that_look_like_numbers_are_ordered_as_text(database):
+    select = f'SELECT CAST(i AS VARCHAR) AS "{KEY}" FROM range(1, 131) AS numbers(i)'
+    lanes = Source(database, select, a_load()).lanes(4)
+    assert [key for lane in lanes for key in keys(lane)] == sorted(str(number) for number in range(1, 131))
+
+
+def test_a_read_goes_on_behind_its_cursor(database):
+    source = Source(database, NUMBERED, a_load())
+    assert keys(source.read("K02498", "K02500")) == ["K02499", "K02500"]
+    assert source.read("K02500", "K02500") == []
+
+
+def test_keep_newest_reads_the_newest_row_of_each_key(database):
+    rows = """
+        ('A', 'old', DATE '2026-01-01'), ('A', 'new', DATE '2026-01-02'), ('b', 'undated', NULL),
+        ('B', 'dated', DATE '2020-01-01'), (' c ', 'only', NULL), (NULL, 'no key', DATE '2026-01-01')
+    """
+    load = a_load({"Name__c": {"to": "Name"}}, source={"modified": "Changed__c"}, duplicates="keep_newest")
+    select = f'SELECT * FROM (VALUES {rows}) AS deals("{KEY}", "Name__c", "Changed__c")'
+    source = Source(database, select, load)
+    read = [row for lane in source.lanes(3) for row in lane]
+    assert sorted(read) == [(" c ", "only"), ("A", "new"), ("B", "dated")]
+    source.case_sensitive_key = True
+    read = [row for lane in source.lanes(3) for row in lane]
+    assert sorted(read) == [(" c ", "only"), ("A", "new"), ("B", "dated"), ("b", "undated")]
+
+
+def test_a_sample_is_the_first_rows_by_key(database):
+    source = Source(database, f"{NUMBERED} UNION ALL SELECT NULL", a_load())
+    source.sample_rows = 12
+    (lane,) = source.lanes(1)
+    assert keys(lane) == [f"K{number:05d}" for number in range(1, 13)]
+    assert {row[2:] for row in source.plan()} == {(12, 12, 12)}
+
+
+def test_the_loads_filter_holds_for_the_count_and_the_rows(database):
+    select = f'SELECT i % 2 AS "Odd", format(\'K{{:05d}}\', i) AS "{KEY}" FROM range(10) AS numbers(i)'
+    source = Source(database, select, a_load(source={"where": '"Odd" = 1 OR "Odd" > 7'}))
+    (lane,) = source.lanes(1)
+    assert keys(lane) == ["K00001", "K00003", "K00005", "K00007", "K00009"]
+    assert source.plan()[0][2:] == (5, 5, 5)
+
+
+def test_numbers_travel_digit_for_digit(database):
+    amount = "1234567890123456.78"
+    select = f'SELECT \'k\' AS "{KEY}", CAST({amount} AS DECIMAL(18, 2)) AS "Amount__c"'
+    source = Source(database, select, a_load({"Amount__c": {"to": "Amount", "type": "number"}}))
+    assert source.read(None, "k") == [("k", amount)]
+
+
+def test_columns_come_in_the_mappings_order_whatever_the_key(database):
+    load = a_load({"Name__c": {"to": "Name"}})
+    reordered = load.model_copy(update={"fields": dict(reversed(load.fields.items()))})
+    source = Source(database, f"SELECT 'k' AS \"{KEY}\", 'n' AS \"Name__c\"", reordered)
+    assert source.read(None, "k") == [("n", "k")]
+
+
+def test_odd_names_are_quoted(database):
+    load = a_load({"select; drop": {"to": "Name"}})
+    source = Source(database, f"SELECT 'k' AS \"{KEY}\", 'n' AS \"select; drop\"", load)
+    assert source.read(None, "k") == [("k", "n")]

@@ -1,0 +1,139 @@
+import csv
+import io
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from massive_upload.domain.staged_file import (
+    REJECT_COLUMNS,
+    RowError,
+    StagedFile,
+    StagedFileWriter,
+    without_errors,
+)
+from massive_upload.domain.values import CLEAR
+from tests.unit.domain.loads import EXTERNAL_ID, a_load
+
+LOAD = a_load({"Name__c": {"to": "Name", "null": "keep"}, "Note__c": {"to": "Note__c"}})
+HEADER = [EXTERNAL_ID, "Name", "Note__c"]
+
+texts = st.text(alphabet=st.characters(codec="utf-8"), max_size=30) | st.sampled_from(
+    ["a\nb", "a\r\nb", "\r", '"', '""', ",", "a\x00b", "👩‍🚀", " around ", "#N/A", "=1+1", "\ufeff"]
+)
+pages = st.lists(st.tuples(st.integers(0, 10**6).map(str), st.none() | texts, st.none() | texts), max_size=40)
+
+
+def read(content: bytes) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(content.decode("utf-8"), newline="")))
+
+
+def write(rows: list[Any], **limits: int) -> StagedFileWriter:
+    writer = StagedFileWriter(LOAD, max_rows=limits.pop("max_rows", 1000), **limits)
+    writer.append(rows)
+    return writer
+
+
+def expected(value: str | None, empty: str) -> str:
+    return empty if value is None or value.strip() == "" else value
+
+
+@given(pages)
+def test_what_a_csv_reader_reads_is_what_was_written(page):
+    writer = write(page)
+    written = [[key, expected(name, ""), expected(note, CLEAR)] for key, name, note in page]
+    assert read(writer.content()) == [HEADER, *written]
+    assert writer.rows == len(page)
+    assert writer.size_bytes == len(writer.content())
+    assert writer.last_key == (page[-1][0] if page else None)
+
+
+@given(pages)
+def test_lines_end_in_a_line_feed_and_the_file_has_no_byte_order_mark(page):
+    content = write(page).content()
+    assert content.startswith(EXTERNAL_ID.encode())
+    assert content.endswith(b"\n")
+    assert not content.endswith(b"\r\n")
+
+
+@given(pages, st.integers(60, 400))
+def test_the_limit_of_bytes_cuts_between_rows(page, max_bytes):
+    writer = write(page, max_bytes=max_bytes)
+    whole = read(write(page).content())
+    assert read(writer.content()) == whole[: writer.rows + 1]
+    if writer.rows > 1:
+        assert writer.size_bytes <= max_bytes
+    if writer.rows < len(page):
+        assert writer.is_full
+        # No smaller than it needs to be: written row by row, the next one would be over the limit.
+        one_more = write(page[writer.rows : writer.rows + 1]).size_bytes - write([]).size_bytes
+        assert writer.size_bytes + one_more > max_bytes
+
+
+def test_a_row_over_the_limit_alone_is_written_as_a_file_of_its_own():
+    writer = write([("1", "x" * 500, None), ("2", "y", None)], max_bytes=100)
+    assert (writer.rows, writer.last_key, writer.is_full) == (1, "1", True)
+
+
+def test_the_limit_of_rows_holds_across_pages():
+    writer = StagedFileWriter(LOAD, max_rows=700)
+    page = [(str(number), "n", None) for number in range(600)]
+    assert (writer.append(page), writer.is_full) == (600, False)
+    assert (writer.append(page), writer.is_full) == (100, True)
+    assert writer.append(page) == 0
+    assert writer.last_key == "99"
+
+
+@given(st.lists(st.tuples(st.text(alphabet="abc ", min_size=1, max_size=5), texts, texts), max_size=15), st.data())
+def test_selecting_keys_gives_their_rows_as_they_were(page, data):
+    content = write(page).content()
+    file = StagedFile(content, EXTERNAL_ID)
+    keys = list(file.keys())
+    chosen = set(data.draw(st.lists(st.sampled_from(keys)))) if keys else set()
+    lines = [line for line, key in zip(read(content)[1:], keys, strict=True) if key in chosen]
+    selection = file.select(chosen)
+    assert read(selection.content) == [HEADER, *lines]
+    assert selection.rows == len(lines)
+
+
+@given(pages, pages)
+def test_rows_kept_with_errors_can_be_sent_again_as_they_were(left, right):
+    kept = []
+    for page in (left, right):
+        file = StagedFile(write(page).content(), EXTERNAL_ID)
+        errors = {
+            key: RowError(code="CODE", message='it\'s "locked",\nsaid', fields="Name Note__c")
+            for key, *_ in (line for line in read(write(page).content())[1:])
+        }
+        kept.append(file.with_errors(errors, tries=3))
+    again = without_errors([selection.content for selection in kept])
+    assert read(again.content)[1:] == read(write(left).content())[1:] + read(write(right).content())[1:]
+    assert again.rows == len(left) + len(right)
+
+
+def test_rejected_rows_are_kept_with_all_columns_the_error_and_the_tries():
+    content = write([("1", "one", None), (" 2 ", "two", "x\ry"), ("3", None, None)]).content()
+    kept = StagedFile(content, EXTERNAL_ID).with_errors(
+        {"2": RowError(code="CODE", message="text", fields="A B"), "9": RowError(code="X", message="", fields="")},
+        tries=4,
+    )
+    assert read(kept.content) == [[*HEADER, *REJECT_COLUMNS], [" 2 ", "two", "x\ry", "CODE", "text", "A B", "4"]]
+    assert kept.rows == 1
+
+
+def test_a_field_as_long_as_a_record_may_be_is_read_again():
+    content = write([("1", "x" * 399_000, None)]).content()
+    assert StagedFile(content, EXTERNAL_ID).select({"1"}).content == content
+
+
+def test_columns_are_written_in_the_mappings_order_under_the_targets_names():
+    load = a_load({"A__c": {"to": "Account.External_ID__c"}})
+    writer = StagedFileWriter(load, max_rows=5)
+    writer.append([["k", "a"]])
+    assert read(writer.content()) == [[EXTERNAL_ID, "Account.External_ID__c"], ["k", "a"]]
+
+
+def test_a_file_without_the_key_column_is_refused():
+    with pytest.raises(ValueError, match=EXTERNAL_ID):
+        StagedFile(b"Name\nx\n", EXTERNAL_ID)

@@ -1,0 +1,139 @@
+"""Cells as the Bulk API takes them ("Valid Date Format in Records", "Prepare CSV Files")."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from massive_upload.domain.load import FieldType
+from massive_upload.domain.values import CLEAR, format_column
+
+
+def cell(value: object, kind: FieldType) -> str:
+    (only,) = format_column([value], kind, "clear")
+    return only
+
+
+@pytest.mark.parametrize("kind", FieldType)
+@pytest.mark.parametrize("value", [None, "", " ", "\t\n", "\u00a0"])
+def test_null_and_blank_clear_the_field_or_leave_it_as_the_load_says(kind, value):
+    assert format_column([value], kind, "clear") == [CLEAR]
+    assert format_column([value], kind, "keep") == [""]
+
+
+@given(st.text().filter(lambda text: text.strip() != ""))
+def test_text_with_a_visible_character_is_never_changed(text):
+    assert cell(text, FieldType.TEXT) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("123456789012345678", "123456789012345678"),
+        ("9007199254740993.17", "9007199254740993.17"),
+        ("-0.10", "-0.10"),
+        (0.00001, "0.00001"),
+        ("1e-05", "0.00001"),
+        ("1E+3", "1000"),
+        ("1.50e2", "150"),
+        (12, "12"),
+        (0, "0"),
+        ("no number", "no number"),
+        ("one", "one"),
+        ("1e999999999", "1e999999999"),
+        ("-1e-999999999", "-1e-999999999"),
+    ],
+)
+def test_numbers_have_no_exponent_and_keep_every_digit(value, written):
+    assert cell(value, FieldType.NUMBER) == written
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**18), max_value=10**18, places=9))
+def test_a_number_is_worth_the_same_after_writing(number):
+    written = cell(str(number), FieldType.NUMBER)
+    assert Decimal(written) == number
+    assert re.fullmatch(r"-?\d+(\.\d+)?", written)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_a_json_float_is_worth_the_same_after_writing(number):
+    written = cell(number, FieldType.NUMBER)
+    assert "e" not in written
+    assert float(written) == number
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (True, "true"),
+        (False, "false"),
+        ("TRUE", "true"),
+        ("t", "true"),
+        ("f", "false"),
+        (1, "true"),
+        (0, "false"),
+        ("yes", "yes"),
+    ],
+)
+def test_booleans_are_words(value, written):
+    assert cell(value, FieldType.BOOLEAN) == written
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("2026-01-31", "2026-01-31"),
+        ("2026-01-31T23:59:59.999Z", "2026-01-31"),
+        ("2026-01-31 00:00:00", "2026-01-31"),
+        ("2026-01-31 00:00:00.000 UTC", "2026-01-31"),
+        ("31.01.2026", "31.01.2026"),
+        ("2026-01-31x", "2026-01-31x"),
+    ],
+)
+def test_dates_lose_their_time_and_unknown_forms_stay(value, written):
+    assert cell(value, FieldType.DATE) == written
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("2026-01-31T10:20:30.123Z", "2026-01-31T10:20:30.123Z"),
+        ("2026-01-31T10:20:30Z", "2026-01-31T10:20:30.000Z"),
+        ("2026-01-31T10:20:30.1Z", "2026-01-31T10:20:30.100Z"),
+        ("2026-01-31T10:20:30.123456789Z", "2026-01-31T10:20:30.123Z"),
+        ("2026-01-31T10:20:30+00:00", "2026-01-31T10:20:30.000Z"),
+        ("2026-01-31T10:20:30.5+05:30", "2026-01-31T10:20:30.500+05:30"),
+        ("2026-01-31T10:20:30-0800", "2026-01-31T10:20:30.000-08:00"),
+        ("2026-01-31 10:20:30+02", "2026-01-31T10:20:30.000+02:00"),
+        ("2026-01-31 10:20:30.000 UTC", "2026-01-31T10:20:30.000Z"),
+        ("2026-01-31 10:20:30", "2026-01-31T10:20:30.000Z"),
+        ("2026-01-31", "2026-01-31T00:00:00.000Z"),
+        (1_769_854_830_123, "2026-01-31T10:20:30.123Z"),
+        (-1, "1969-12-31T23:59:59.999Z"),
+        ("yesterday", "yesterday"),
+        ("2026-01-31T10:20", "2026-01-31T10:20"),
+        (10**20, "100000000000000000000"),
+        (True, "True"),
+    ],
+)
+def test_times_have_milliseconds_and_a_zone_and_unknown_forms_stay(value, written):
+    assert cell(value, FieldType.DATETIME) == written
+
+
+@given(
+    st.datetimes(min_value=datetime(1900, 1, 1), max_value=datetime(2200, 1, 1)),  # noqa: DTZ001 - the zone is added
+    st.integers(-14 * 60, 14 * 60),
+)
+def test_a_time_is_the_same_moment_after_writing(naive, offset_minutes):
+    hours, minutes = divmod(abs(offset_minutes), 60)
+    zone = f"{'-' if offset_minutes < 0 else '+'}{hours:02d}:{minutes:02d}"
+    moment = naive.replace(tzinfo=UTC) - timedelta(minutes=offset_minutes)
+    written = datetime.fromisoformat(cell(f"{naive.isoformat(timespec='microseconds')}{zone}", FieldType.DATETIME))
+    assert timedelta(0) <= moment - written < timedelta(milliseconds=1)
+
+
+def test_a_column_keeps_its_order():
+    assert format_column(["b", None, "a"], FieldType.TEXT, "keep") == ["b", "", "a"]
