@@ -170,6 +170,7 @@ class Functions(Construct):
             description="Third-party packages, as pinned in lambdas/requirements.lock",
         )
         self._functions: dict[str, lambda_.Function] = {}
+        self.log_groups: list[logs.LogGroup] = []
         for spec in FUNCTIONS:
             self._functions[spec.name] = self._build_function(spec)
         self._let_watchdog_finish_runs()
@@ -181,6 +182,7 @@ class Functions(Construct):
         log_group = logs.LogGroup(
             self, f"{spec.name}Logs", retention=LOG_RETENTION, removal_policy=cdk.RemovalPolicy.DESTROY
         )
+        self.log_groups.append(log_group)
         return lambda_.Function(
             self,
             spec.name,

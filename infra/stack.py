@@ -14,6 +14,7 @@ from constructs import Construct
 
 from infra.assets import dependency_layer, function_code
 from infra.functions import LOG_RETENTION, WATCHDOG, Functions
+from infra.monitoring.queries import Queries
 from infra.storage import Storage
 from infra.workflow.load import LoadDefinition
 from infra.workflow.slice import SliceDefinition
@@ -65,6 +66,7 @@ class LoadStack(cdk.Stack):  # type: ignore[misc]  # aws_cdk is not followed by 
             timeout=LOAD_TIMEOUT,
         )
         self._build_watchdog_rules()
+        Queries(self, "Queries", log_groups=self.functions.log_groups)
         self._build_outputs()
 
     def _build_machine(

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from massive_upload.errors import FinalError, InternalError, LoadError
-from massive_upload.observability import Marker, logger
+from massive_upload.observability import Event, Marker, log, task_ids
 
 In = TypeVar("In", bound=BaseModel)
 Out = TypeVar("Out", bound=BaseModel)
@@ -30,35 +30,32 @@ def lambda_handler(model: type[In]) -> Callable[[Callable[[In], Out]], Handler]:
     def decorate(task: Callable[[In], Out]) -> Handler:
         @wraps(task)
         def handle(event: Mapping[str, Any], context: object) -> dict[str, Any]:
-            logger.append_keys(
-                task=task.__module__.rpartition(".")[2],
-                request_id=getattr(context, "aws_request_id", None),
-                **{name: event[name] for name in _IDS if name in event},
-            )
-            try:
-                result = task(model.model_validate(event)).model_dump(mode="json")
-            except LoadError as error:
-                logger.warning(
-                    "task failed",
-                    extra={
-                        "marker": Marker.ERROR if isinstance(error, FinalError) else Marker.RETRY,
-                        "error": type(error).__name__,
-                        "code": error.code,
-                        "reason": str(error),
-                    },
-                )
-                raise
-            except Exception as error:  # noqa: BLE001 - the border to Lambda: nothing may pass untranslated
-                raise _internal_error(error) from None
-            else:
-                logger.info("task done", extra={"marker": Marker.SUCCESS, "next": result.get("next")})
-                return result
-            finally:
-                logger.remove_keys([*_IDS, "request_id"])
+            name = task.__module__.rpartition(".")[2]
+            ids = {key: event[key] for key in _IDS if key in event}
+            with task_ids(task=name, request_id=getattr(context, "aws_request_id", None), **ids):
+                return _attempt(task, model, event)
 
         return handle
 
     return decorate
+
+
+def _attempt(task: Callable[[In], Out], model: type[In], event: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        result = task(model.model_validate(event)).model_dump(mode="json")
+    except LoadError as error:
+        log(
+            Marker.ERROR if isinstance(error, FinalError) else Marker.RETRY,
+            Event.TASK_FAILED,
+            error=type(error).__name__,
+            code=error.code,
+            reason=str(error),
+        )
+        raise
+    except Exception as error:  # noqa: BLE001 - the border to Lambda: nothing may pass untranslated
+        raise _internal_error(error) from None
+    log(Marker.SUCCESS, Event.TASK_DONE, next=result.get("next"))
+    return result
 
 
 def _internal_error(error: Exception) -> InternalError:
@@ -70,7 +67,7 @@ def _internal_error(error: Exception) -> InternalError:
         kind = f"{kind} of {error.title} at " + ", ".join(
             ".".join(str(part) for part in item["loc"]) for item in error.errors(include_input=False)
         )
-    logger.error("unexpected error", extra={"marker": Marker.ERROR, "error": kind, "places": places})
+    log(Marker.ERROR, Event.UNEXPECTED_ERROR, error=kind, places=places)
     return InternalError(
         f"{kind} in {places[-1] if places else 'the handler'}.",
         next_step="This is a defect of massive-upload; its log has the whole trace.",

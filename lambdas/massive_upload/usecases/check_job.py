@@ -6,6 +6,7 @@ from massive_upload.constants import LONG_WAIT_SECONDS, SLICE_EVENTS
 from massive_upload.contracts import JobCounters, Next, SliceInput, Step
 from massive_upload.domain.progress import BatchState
 from massive_upload.domain.waits import POLL_EVENTS, job_seconds, next_poll_seconds
+from massive_upload.observability import Event, Marker, follow, log
 from massive_upload.salesforce.bulk import Job
 from massive_upload.usecases.lost_jobs import send_again
 from massive_upload.usecases.slice_tasks import SliceServices, claimed_partition, is_halting, open_batch
@@ -26,6 +27,7 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
     batch = open_batch(store, partition)
     if batch is None:
         return step.then(Next.MORE, events=POLL_EVENTS)
+    follow(batch)
     if batch.state is not BatchState.SUBMITTED or batch.job_id is None:
         return step.then(Next.UPLOAD, events=POLL_EVENTS)
     job = services.org.bulk.get(batch.job_id)
@@ -38,9 +40,11 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
         return step.then(Next.SETTLE, events=POLL_EVENTS, job=_counters(job, waited_seconds))
     if waited_seconds >= LONG_WAIT_SECONDS and is_halting(store, task.run_id):
         store.stop_partition(partition)
+        log(Marker.STOP, Event.PARTITION_STOPPED, waited_seconds=waited_seconds)
         return step.then(Next.DONE, events=POLL_EVENTS)
     wait_seconds = next_poll_seconds(waited_seconds)
     store.record_heartbeat(partition, services.org.heartbeat(wake_after_seconds=wait_seconds))
+    log(Marker.WAITING, Event.WAITING_FOR_JOB, state=job.state, processed=job.processed, wait_seconds=wait_seconds)
     following = Next.MORE if step.events >= SLICE_EVENTS else Next.WAIT_FOR_JOB
     return step.then(following, events=POLL_EVENTS, wait_seconds=wait_seconds, job_waited_seconds=waited_seconds)
 

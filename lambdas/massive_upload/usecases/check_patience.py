@@ -5,6 +5,7 @@ from __future__ import annotations
 from massive_upload.contracts import Next, SliceInput, Step
 from massive_upload.domain.waits import PATIENCE_EVENTS, org_wait_seconds
 from massive_upload.errors import OrgUnreachable
+from massive_upload.observability import Event, Marker, log
 from massive_upload.ports import Heartbeat, ProgressStore
 from massive_upload.usecases.run_config import RunConfigs
 from massive_upload.usecases.slice_tasks import claimed_partition
@@ -21,6 +22,7 @@ def check_patience(task: SliceInput, store: ProgressStore, configs: RunConfigs) 
     run = store.run(task.run_id)
     if run is not None and run.is_halting:
         store.stop_partition(partition)
+        log(Marker.STOP, Event.PARTITION_STOPPED)
         return task.step.model_copy(update={"next": Next.DONE})
     patience_seconds = configs.of(task.run_id).load.effective_pace.patience_seconds
     waited_seconds = task.step.org_waited_seconds
@@ -31,6 +33,7 @@ def check_patience(task: SliceInput, store: ProgressStore, configs: RunConfigs) 
         )
     wait_seconds = min(org_wait_seconds(task.step.org_waits), patience_seconds - waited_seconds)
     store.record_heartbeat(partition, Heartbeat(wake_after_seconds=wait_seconds))
+    log(Marker.WAITING, Event.WAITING_FOR_ORG, wait_seconds=wait_seconds, waited_seconds=waited_seconds)
     return task.step.model_copy(
         update={
             "next": Next.WAIT_FOR_ORG,

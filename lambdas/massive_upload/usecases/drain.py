@@ -6,7 +6,7 @@ from massive_upload.contracts import JobCounters
 from massive_upload.domain.load import Load
 from massive_upload.domain.progress import Batch, BatchState, Partition, PartitionStatus
 from massive_upload.errors import FencedOut, JobRejected, LoadError, RequestRefused, RunHalted
-from massive_upload.observability import Marker, logger
+from massive_upload.observability import Event, Marker, following, log
 from massive_upload.salesforce.bulk import BulkIngest, Job, JobState
 from massive_upload.usecases.lost_jobs import send_again
 from massive_upload.usecases.settle_batch import settle_attempt
@@ -29,7 +29,8 @@ def end_lane(partition: Partition, services: SliceServices, load: Load) -> bool:
         batch = open_batch(services.store, mine)
         if batch is None or batch.state is BatchState.PLANNED:
             return True
-        return _drain(mine, batch, services, load)
+        with following(batch):
+            return _drain(mine, batch, services, load)
     except FencedOut:
         return False  # a slice claimed the partition in this very moment; it is looked at again
 
@@ -41,16 +42,7 @@ def _drain(partition: Partition, batch: Batch, services: SliceServices, load: Lo
     except FencedOut:
         raise
     except LoadError as error:
-        logger.warning(
-            "job in flight cannot be settled",
-            extra={
-                "marker": Marker.WARNING,
-                "partition": partition.partition,
-                "job_id": batch.job_id,
-                "error": type(error).__name__,
-                "reason": str(error),
-            },
-        )
+        log(Marker.WARNING, Event.JOB_UNSETTLED, error=type(error).__name__, reason=str(error))
         return False
 
 
@@ -79,7 +71,7 @@ def _abort(bulk: BulkIngest, job: Job) -> Job | None:
         bulk.abort(job.id)
     except RequestRefused as error:
         # It may have ended meanwhile, which the next answer tells.
-        logger.info("abort refused", extra={"job_id": job.id, "code": error.code})
+        log(Marker.WARNING, Event.ABORT_REFUSED, code=error.code)
     return bulk.get(job.id)
 
 
@@ -91,4 +83,4 @@ def _settle(partition: Partition, batch: Batch, job: Job, services: SliceService
         settle_attempt(partition, batch, counters, services, load, retry_delays_seconds=one_more)
     except (JobRejected, RunHalted) as error:
         # The batch is settled before either is raised, and the run is ending anyway.
-        logger.warning("job in flight refused", extra={"marker": Marker.WARNING, "error": type(error).__name__})
+        log(Marker.WARNING, Event.JOB_REFUSED, error=type(error).__name__, code=error.code)

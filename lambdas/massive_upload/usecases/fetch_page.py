@@ -10,6 +10,7 @@ from massive_upload.domain.source_sql import AFTER, UPTO, page_statement
 from massive_upload.domain.staged_file import Selection, StagedFileWriter
 from massive_upload.domain.waits import FETCH_EVENTS, WAIT_FOR_QUERY_EVENTS
 from massive_upload.errors import InternalError, SalesforceUnavailable, SourceRejected
+from massive_upload.observability import Event, Marker, follow, log
 from massive_upload.salesforce.data_cloud import DataCloud, Parameter, QueryExpired, QueryPage, QueryState, QueryStatus
 from massive_upload.usecases.count_source import uncounted
 from massive_upload.usecases.run_config import RunConfig
@@ -35,12 +36,15 @@ def fetch_page(task: SliceInput, services: SliceServices) -> Step:
     if step.events >= SLICE_EVENTS:
         return step.then(Next.MORE, events=FETCH_EVENTS)
     batch = open_batch(store, partition)
+    if batch is not None:
+        follow(batch)
     if batch is not None and batch.state is BatchState.SUBMITTED:
         return step.then(Next.WAIT_FOR_JOB, events=FETCH_EVENTS, wait_seconds=1)
     if batch is not None and batch.state is BatchState.CREATED:
         return step.then(Next.UPLOAD, events=FETCH_EVENTS)
     if is_halting(store, task.run_id):
         store.stop_partition(partition)
+        log(Marker.STOP, Event.PARTITION_STOPPED)
         return step.then(Next.DONE, events=FETCH_EVENTS)
     if batch is not None:
         return step.then(Next.UPLOAD, events=FETCH_EVENTS)
@@ -65,7 +69,7 @@ class _RangeReader:
         try:
             first_page = self._open_query()
         except QueryExpired:
-            self._partition = self._services.store.forget_query(self._partition)
+            self._forget_query()
             first_page = self._open_query()
         rows_left = self._rows_left()
         if rows_left is None:
@@ -74,15 +78,17 @@ class _RangeReader:
             wait_seconds = min(max(_FIRST_QUERY_WAIT_SECONDS, longer_seconds), _LONGEST_QUERY_WAIT_SECONDS)
             beat = self._services.org.heartbeat(wake_after_seconds=wait_seconds)
             self._services.store.record_heartbeat(self._partition, beat)
+            log(Marker.WAITING, Event.WAITING_FOR_QUERY, wait_seconds=wait_seconds)
             events = FETCH_EVENTS + WAIT_FOR_QUERY_EVENTS
             return self._task.step.then(Next.WAIT_FOR_QUERY, events=events, wait_seconds=wait_seconds)
         if rows_left == 0:
             self._services.store.complete_partition(self._partition, self._services.org.heartbeat())
+            log(Marker.SUCCESS, Event.PARTITION_COMPLETED)
             return self._task.step.then(Next.DONE, events=FETCH_EVENTS)
         try:
             writer = self._write_rows(first_page, rows_left)
         except QueryExpired:
-            self._partition = self._services.store.forget_query(self._partition)
+            self._forget_query()
             return self.read()
         offset = self._partition.query_offset + writer.rows
         selection = Selection(writer.content(), writer.rows)
@@ -94,6 +100,10 @@ class _RangeReader:
             next_cursor=writer.last_key or "",
             next_offset=offset,
         )
+
+    def _forget_query(self) -> None:
+        self._partition = self._services.store.forget_query(self._partition)
+        log(Marker.WARNING, Event.QUERY_EXPIRED)
 
     def _rows_left(self) -> int | None:
         """Rows of the query that are not staged; None while it runs."""
@@ -188,6 +198,7 @@ def _stage_sweep(task: SliceInput, services: SliceServices, partition: Partition
     sweep = next_sweep_rows(services.files, partition)
     if sweep is None:
         services.store.complete_partition(partition, services.org.heartbeat())
+        log(Marker.SUCCESS, Event.PARTITION_COMPLETED)
         return task.step.then(Next.DONE, events=FETCH_EVENTS)
     return _stage(task, services, partition, sweep.rows, next_cursor=sweep.next_cursor, next_offset=0)
 
@@ -219,4 +230,6 @@ def _stage(
         next_offset=next_offset,
     )
     services.store.plan_batch(partition, batch, services.org.heartbeat())
+    follow(batch)
+    log(Marker.SUCCESS, Event.PAGE_STAGED, rows=batch.rows, size_bytes=batch.size_bytes)
     return task.step.then(Next.UPLOAD, events=FETCH_EVENTS, is_progress=True)

@@ -10,6 +10,7 @@ from massive_upload.contracts import FinishRunInput, Mode, Verdict
 from massive_upload.domain.account import Account, account_of
 from massive_upload.domain.file_keys import receipt_key
 from massive_upload.domain.progress import Partition, PartitionStatus, Run, RunStatus
+from massive_upload.observability import Event, Marker, log
 from massive_upload.ports import Clock
 from massive_upload.usecases.drain import end_lane
 from massive_upload.usecases.plan_file import read_plan
@@ -23,6 +24,9 @@ _DRAIN_WAIT_SECONDS = 30
 
 _ENDED_STATUS = {"ABORTED": RunStatus.STOPPED, "TIMED_OUT": RunStatus.FAILED, "FAILED": RunStatus.FAILED}
 """What an execution that ended by itself makes of its run."""
+
+
+_MARKERS = {RunStatus.STOPPED: Marker.STOP, RunStatus.PAUSED: Marker.STOP}
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ def finish_run(task: FinishRunInput, services: SliceServices, clock: Clock) -> V
         drained = [end_lane(partition, services, config.load) for partition in partitions]
         if not all(drained) and run.drains < _MOST_DRAINS:
             services.store.count_drain(run)
+            log(Marker.WAITING, Event.WAITING_FOR_OLD_JOBS, wait_seconds=_DRAIN_WAIT_SECONDS, drains=run.drains + 1)
             return Verdict(next="Drain", run_id=run_id, status=run.status, wait_seconds=_DRAIN_WAIT_SECONDS)
         partitions = services.store.partitions(run_id)
     requests = services.org.take_requests()
@@ -87,6 +92,14 @@ def _close(
             content_type="application/json",
         )
         services.store.finish_run(run, status=ending.status, ended_at=ended_at, error=ending.error, cause=ending.cause)
+        log(
+            _MARKERS.get(ending.status, Marker.SUCCESS) if ending.error is None else Marker.ERROR,
+            Event.RUN_ENDED,
+            run_id=run.run_id,
+            status=ending.status,
+            error=ending.error,
+            **asdict(account),
+        )
     else:
         ending = _Ending(run.status, run.error, run.cause)
     if run.lease_key is not None:

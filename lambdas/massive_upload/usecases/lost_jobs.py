@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from massive_upload.domain.progress import Batch, BatchState, Partition
 from massive_upload.errors import JobRejected
+from massive_upload.observability import Event, Marker, log
 from massive_upload.usecases.slice_tasks import SliceServices
 
 MOST_LOST_JOBS = 5
@@ -27,3 +28,4 @@ def send_again(partition: Partition, batch: Batch, services: SliceServices) -> N
         batch, state=BatchState.PLANNED, attempt=batch.attempt + 1, job_id=None, lost_jobs=batch.lost_jobs + 1
     )
     services.store.plan_next_attempt(partition, batch, following, job_seconds=None, beat=services.org.heartbeat())
+    log(Marker.WARNING, Event.JOB_GONE, rows=batch.rows, lost_jobs=following.lost_jobs)

@@ -25,6 +25,7 @@ from massive_upload.domain.progress import (
 )
 from massive_upload.domain.waits import split_stagger
 from massive_upload.errors import AnotherRunActive, DuplicateKeys, InvalidInput, RunNotResumable
+from massive_upload.observability import Event, Marker, log
 from massive_upload.ports import Clock, Executions, PlannedLane
 from massive_upload.salesforce.data_cloud import QueryExpired
 from massive_upload.usecases.check_target import check_target
@@ -112,20 +113,30 @@ class _Begin:
         if lease is not None:
             holder = self._holder_at_work(lease)
             if holder is not None and self._start.scheduled:
+                log(Marker.WARNING, Event.RUN_SKIPPED, run_id=self._run_id, holder=holder.run_id)
                 return Plan(next="Skip", run_id=self._run_id)
             if holder is not None:
                 raise _another_run(holder)
             if not _take_over(lease, self._services):
-                return _wait(self._run_id, _DRAIN_WAIT_SECONDS)
+                return _wait(self._run_id, _DRAIN_WAIT_SECONDS, Event.WAITING_FOR_OLD_JOBS)
         run = self._begin(load, lease)
         if run.status is RunStatus.PLANNING:
             counted = self._count(run, load)
             if isinstance(counted, StillRunning):
-                return _wait(self._run_id, self._query_wait_seconds(run))
+                return _wait(self._run_id, self._query_wait_seconds(run), Event.WAITING_FOR_QUERY)
             run = self._commit(run, load, *counted)
         self._count_requests()
         lanes = read_plan(self._services.tasks.files, run)
         self._store.create_partitions(run, lanes)
+        log(
+            Marker.SUCCESS,
+            Event.RUN_PLANNED,
+            run_id=run.run_id,
+            load=run.load,
+            mode=run.mode,
+            source_rows=run.source_rows,
+            lanes=len(lanes),
+        )
         if run.mode == Mode.PLAN:
             return Plan(next="Finish", run_id=self._run_id)
         return _plan_of(run, lanes, load.partitioning.max_concurrency)
@@ -247,7 +258,7 @@ class _Resume:
             self._check_ended(run)
             lease = Lease(key=run.lease_key or "", run_id=self._run_id, execution_arn=self._execution.arn)
             if not _take_over(lease, self._services):
-                return _wait(self._run_id, _DRAIN_WAIT_SECONDS)
+                return _wait(self._run_id, _DRAIN_WAIT_SECONDS, Event.WAITING_FOR_OLD_JOBS)
             run = self._store.reopen_run(run, execution_arn=self._execution.arn)
         config = self._services.tasks.configs.of(self._run_id)
         lanes = read_plan(self._services.tasks.files, run)
@@ -261,6 +272,7 @@ class _Resume:
         first_delay = min((delays[partition.partition] for partition in chosen), default=0)
         items = [_lane_item(partition.partition, delays[partition.partition] - first_delay) for partition in chosen]
         concurrency = config.load.partitioning.max_concurrency
+        log(Marker.SUCCESS, Event.RUN_PLANNED, run_id=run.run_id, load=run.load, mode=Mode.RESUME, lanes=len(items))
         return Plan(next="Load", run_id=self._run_id, max_concurrency=concurrency, lanes=tuple(items))
 
     def _resumable_run(self) -> Run:
@@ -382,7 +394,8 @@ def _finish_for(holder: Lease, services: PlanServices) -> bool:
     return finish_run(finish_request(run, ended), services.tasks, services.clock).next != "Drain"
 
 
-def _wait(run_id: str, wait_seconds: int) -> Plan:
+def _wait(run_id: str, wait_seconds: int, event: Event) -> Plan:
+    log(Marker.WAITING, event, run_id=run_id, wait_seconds=wait_seconds)
     return Plan(next="Wait", run_id=run_id, wait_seconds=wait_seconds)
 
 

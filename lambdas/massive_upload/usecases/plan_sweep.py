@@ -5,6 +5,7 @@ from __future__ import annotations
 from massive_upload.contracts import Sweep
 from massive_upload.domain.progress import Batch, Partition
 from massive_upload.errors import InternalError
+from massive_upload.observability import Event, Marker, log
 from massive_upload.ports import Files, ProgressStore
 from massive_upload.usecases.sweep_files import SweepFile, read_sweep, write_sweep
 
@@ -30,6 +31,7 @@ def plan_sweep(run_id: str, store: ProgressStore, files: Files) -> Sweep:
     write_sweep(files, run_id, listed)
     rows = sum(file.rows for file in listed)
     store.save_sweep(run_id, rows=rows)
+    log(Marker.RETRY, Event.ROWS_SWEPT, rows=rows, files=len(listed))
     return Sweep(needed=True, rows=rows)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,7 @@ from massive_upload.domain.progress import Batch, BatchState, Partition
 from massive_upload.domain.staged_file import RowError, StagedFile
 from massive_upload.domain.waits import SETTLE_EVENTS
 from massive_upload.errors import InternalError, JobRejected, RunHalted
+from massive_upload.observability import Event, Marker, follow, log
 from massive_upload.ports import Files
 from massive_upload.salesforce.bulk import JobGone
 from massive_upload.usecases.job_outcome import JobOutcome, is_proven_clean, read_outcome
@@ -34,6 +36,7 @@ def settle_batch(task: SliceInput, services: SliceServices) -> Step:
     step = task.step
     if batch is None:
         return step.then(Next.FETCH, events=SETTLE_EVENTS)
+    follow(batch)
     if batch.state is not BatchState.SUBMITTED:
         return step.then(Next.BACK_OFF, events=SETTLE_EVENTS)
     load = services.configs.of(task.run_id).load
@@ -51,6 +54,7 @@ def settle_batch(task: SliceInput, services: SliceServices) -> Step:
     if _is_last(partition, batch):
         settled = services.store.partition(task.run_id, task.partition)
         services.store.complete_partition(settled, services.org.heartbeat())
+        log(Marker.SUCCESS, Event.PARTITION_COMPLETED)
         return step.then(Next.DONE, events=SETTLE_EVENTS)
     if step.events >= SLICE_EVENTS:
         return step.then(Next.MORE, events=SETTLE_EVENTS)
@@ -94,9 +98,22 @@ def settle_attempt(
         services.store.plan_next_attempt(
             partition, batch, following, job_seconds=job_seconds, beat=services.org.heartbeat()
         )
+        _log_failures(outcome)
+        log(Marker.RETRY, Event.ROWS_SENT_AGAIN, rows=following.rows, next_attempt=following.attempt)
         return following
     settled = attempt.settle()
     services.store.settle_batch(partition, batch, settled, job_seconds=job_seconds, beat=services.org.heartbeat())
+    _log_failures(outcome)
+    log(
+        Marker.SUCCESS,
+        Event.BATCH_SETTLED,
+        rows=settled.first_rows,
+        succeeded=settled.succeeded,
+        rejected=settled.rejected,
+        deferred=settled.deferred,
+        lock_errors=settled.lock_errors,
+        job_seconds=counters.seconds,
+    )
     _raise_if_hopeless(batch, outcome)
     return None
 
@@ -171,6 +188,13 @@ class _Attempt:
                 f"their keys are those of {rejected + passing} rows that were sent.",
                 next_step="Compare the external id in the job's result files with what was uploaded.",
             )
+
+
+def _log_failures(outcome: JobOutcome) -> None:
+    """One line for each code, so that a query can add them up; the messages are in the files of rejected rows."""
+    for marker, errors in ((Marker.RETRY, outcome.passing), (Marker.ERROR, outcome.rejected)):
+        for code, rows in Counter(error.code for error in errors.values()).items():
+            log(marker, Event.ROWS_FAILED, code=code, rows=rows)
 
 
 def _tries(partition: Partition, batch: Batch, load: Load) -> int:

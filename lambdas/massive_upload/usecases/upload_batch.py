@@ -6,6 +6,7 @@ from massive_upload.contracts import Next, SliceInput, Step
 from massive_upload.domain.progress import Batch, BatchState, Partition
 from massive_upload.domain.waits import UPLOAD_EVENTS, first_poll_seconds
 from massive_upload.errors import FencedOut, InternalError
+from massive_upload.observability import Event, Marker, follow, log
 from massive_upload.ports import ProgressStore
 from massive_upload.salesforce.bulk import BulkIngest, JobState
 from massive_upload.usecases.run_config import RunConfig
@@ -28,6 +29,7 @@ def upload_batch(task: SliceInput, services: SliceServices) -> Step:
     batch = open_batch(store, partition)
     if batch is None:
         return task.step.then(Next.MORE, events=UPLOAD_EVENTS)
+    follow(batch)
     if batch.state is BatchState.CREATED and _has_started(services.org.bulk, batch):
         batch = store.record_submitted(partition, batch, services.org.heartbeat())
     if batch.state is not BatchState.SUBMITTED:
@@ -43,6 +45,7 @@ def _has_started(bulk: BulkIngest, batch: Batch) -> bool:
         return False
     if job.state is JobState.OPEN:
         bulk.abort(job.id)
+        log(Marker.WARNING, Event.JOB_GIVEN_UP)
         return False
     return True
 
@@ -58,11 +61,13 @@ def _send(partition: Partition, batch: Batch, services: SliceServices, config: R
     check_lease(store, partition.run_id, config.lease_key)
     job = bulk.create(object_name=load.target.object, external_id=load.target.external_id)
     created = store.record_job(partition, batch, job.id, services.org.heartbeat())
+    follow(created)
     bulk.upload(job.id, content)
     check_lease(store, partition.run_id, config.lease_key)
     bulk.close(job.id)
     wait_seconds = first_poll_seconds(batch.rows, partition.job_seconds)
     store.record_submitted(partition, created, services.org.heartbeat(wake_after_seconds=wait_seconds))
+    log(Marker.UPLOAD, Event.BATCH_UPLOADED, rows=batch.rows, size_bytes=batch.size_bytes, wait_seconds=wait_seconds)
 
 
 def check_lease(store: ProgressStore, run_id: str, lease_key: str) -> None:

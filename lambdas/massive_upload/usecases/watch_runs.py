@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from massive_upload.contracts import ExecutionContext, FinishRunInput, WatchdogReport
 from massive_upload.domain.progress import Partition, PartitionStatus, Run
+from massive_upload.observability import Event, Marker, log
 from massive_upload.ports import Clock, Executions, ProgressStore
 
 STUCK_AFTER = timedelta(minutes=30)
@@ -32,6 +33,7 @@ def watch_runs(
             continue
         ended = executions.ended_as(run.execution_arn)
         if ended is not None:
+            log(Marker.WARNING, Event.RUN_LEFT_OPEN, run_id=run_id, ended=ended)
             finish(run, ended)
             finished += 1
         else:
