@@ -208,8 +208,7 @@ class Functions(Construct):
         if FINISH_RUN in self._functions:
             values["FINISH_RUN_FUNCTION"] = self._functions[FINISH_RUN].function_name
         return {name: values[name] for name in spec.settings.variables()} | {
-            "POWERTOOLS_SERVICE_NAME": spec.settings.service,
-            "POWERTOOLS_METRICS_NAMESPACE": "MassiveUpload",
+            "POWERTOOLS_SERVICE_NAME": cdk.Stack.of(self).stack_name,
             "POWERTOOLS_LOG_LEVEL": "INFO",
         }
 

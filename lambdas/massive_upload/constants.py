@@ -22,3 +22,6 @@ MAX_JOB_BYTES = 100_000_000
 """A job's data may be 150 MB after base64 encoding; Salesforce advises at most 100 MB raw (Bulk API 2.0 guide)."""
 
 SUCCESS_CRITERION_PERCENT = 95.0
+
+JUDGED_FROM_ROWS = 10_000
+"""The success rate of a run that goes on is told from so many rows on: before, a few rejects look like a disaster."""

@@ -86,12 +86,20 @@ class Plan(Contract):
 
 
 class JobCounters(Contract):
-    """What a job in a final state reported (Bulk API 2.0 guide, "Get Job Info"), and how long it took."""
+    """What a job in a final state reported (Bulk API 2.0 guide, "Get Job Info"), and how long it took.
+
+    Attributes:
+        seconds: how long it took from our side; 0 where that is not known.
+        processing_ms: how long the org worked on it; 0 where it does not tell.
+        apex_ms: of that, the time in triggers and other automation.
+    """
 
     state: str
     processed: int
     failed: int
-    seconds: int
+    seconds: int = 0
+    processing_ms: int = 0
+    apex_ms: int = 0
 
 
 @unique
@@ -232,3 +240,4 @@ class WatchdogReport(Contract):
     open_runs: int
     finished_runs: int
     stuck_partitions: int
+    never_started_partitions: int

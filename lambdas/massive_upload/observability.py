@@ -1,17 +1,26 @@
-"""Logging: one JSON line an event, with the ids of what it is about and a marker that people can search for."""
+"""What the functions tell of themselves, on the standard output.
+
+Logs: one JSON line an event, with the ids of what it is about and a marker that people can search for. Metrics: lines
+in CloudWatch's embedded metric format; nothing else emits any.
+"""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum, unique
 
 from aws_lambda_powertools import Logger
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from massive_upload.domain.progress import Batch
 
-logger = Logger(service="massive-upload", log_uncaught_exceptions=False)
+logger = Logger(log_uncaught_exceptions=False)
+"""Its service, as that of the metrics, is the stack's name: POWERTOOLS_SERVICE_NAME."""
+
+NAMESPACE = "MassiveUpload"
+LOAD_DIMENSION = "load"
+SERVICE_DIMENSION = "service"
 
 _BATCH_KEYS = ("partition", "batch", "attempt", "job_id")
 
@@ -54,6 +63,7 @@ class Event(StrEnum):
     WAITING_FOR_ORG = "waiting for org"
     WAITING_FOR_OLD_JOBS = "waiting for jobs in flight"
     QUERY_EXPIRED = "query expired"
+    LIMITS_UNKNOWN = "the org's limits are not known"
     JOB_GIVEN_UP = "job given up"
     JOB_GONE = "job gone"
     JOB_UNSETTLED = "job in flight cannot be settled"
@@ -62,11 +72,11 @@ class Event(StrEnum):
     RUN_LEFT_OPEN = "run left open by its execution"
 
 
-_LEVELS: Mapping[Marker, int] = {
-    Marker.ERROR: logging.ERROR,
-    Marker.WARNING: logging.WARNING,
-    Marker.RETRY: logging.WARNING,
-    Marker.STOP: logging.WARNING,
+_WRITERS: Mapping[Marker, Callable[..., None]] = {
+    Marker.ERROR: logger.error,
+    Marker.WARNING: logger.warning,
+    Marker.RETRY: logger.warning,
+    Marker.STOP: logger.warning,
 }
 
 
@@ -78,7 +88,8 @@ def log(marker: Marker, event: Event, **fields: object) -> None:
         event: what has happened.
         fields: ids, counts and codes; never content of a record, nor a text of Salesforce, which quotes records.
     """
-    logger.log(_LEVELS.get(marker, logging.INFO), event.value, extra={"marker": marker.value, **fields}, stacklevel=2)
+    write = _WRITERS.get(marker, logger.info)
+    write(event.value, extra={"marker": marker.value, **fields}, stacklevel=3)
 
 
 def follow(batch: Batch) -> None:
@@ -104,3 +115,71 @@ def task_ids(**ids: object) -> Iterator[None]:
         yield
     finally:
         logger.remove_keys([*ids, *_BATCH_KEYS])
+
+
+@unique
+class Metric(StrEnum):
+    """Every metric of the product.
+
+    Those of rows, jobs and progress have the dimensions service and load; those of the watchdog and of the org's
+    allowances have the service alone. Run, partition and batch are properties of a line, never dimensions: each value
+    of a dimension is a metric that is paid for.
+    """
+
+    ROWS_SENT = "RowsSent"
+    ROWS_SUCCEEDED = "RowsSucceeded"
+    ROWS_REJECTED = "RowsRejected"
+    ROWS_RESENT = "RowsResent"
+    LOCK_ERRORS = "LockErrors"
+    BATCHES_SETTLED = "BatchesSettled"
+    JOB_SECONDS = "JobSeconds"
+    APEX_MILLISECONDS = "ApexMilliseconds"
+    PROCESSING_MILLISECONDS = "ProcessingMilliseconds"
+    SUCCESS_RATE_PERCENT = "SuccessRatePercent"
+    PROGRESS_PERCENT = "ProgressPercent"
+    ROWS_LEFT = "RowsLeft"
+    API_REQUESTS_USED_PERCENT = "ApiRequestsUsedPercent"
+    BULK_BATCHES_USED_PERCENT = "BulkBatchesUsedPercent"
+    OPEN_RUNS = "OpenRuns"
+    STUCK_PARTITIONS = "StuckPartitions"
+    NEVER_STARTED_PARTITIONS = "NeverStartedPartitions"
+    WATCHDOG_HEARTBEAT = "WatchdogHeartbeat"
+
+    @property
+    def is_of_the_stack(self) -> bool:
+        """Whether it has no load as a dimension."""
+        return self in _OF_THE_STACK
+
+
+_OF_THE_STACK = frozenset(
+    {
+        Metric.API_REQUESTS_USED_PERCENT,
+        Metric.BULK_BATCHES_USED_PERCENT,
+        Metric.OPEN_RUNS,
+        Metric.STUCK_PARTITIONS,
+        Metric.NEVER_STARTED_PARTITIONS,
+        Metric.WATCHDOG_HEARTBEAT,
+    }
+)
+
+_UNITS = {"Percent": MetricUnit.Percent, "Milliseconds": MetricUnit.Milliseconds, "Seconds": MetricUnit.Seconds}
+"""By the end of a metric's name; the others are counts. "Milliseconds" stands before "Seconds"."""
+
+
+def emit(values: Mapping[Metric, float], *, load: str | None = None, **properties: str | int) -> None:
+    """Write one line in the embedded metric format, of which CloudWatch makes metrics (EMF specification).
+
+    Args:
+        values: of metrics that all have the same dimensions.
+        load: the load's name, for the metrics of a load.
+        properties: ids, to search for in the logs.
+    """
+    metrics = EphemeralMetrics(namespace=NAMESPACE)
+    if load is not None:
+        metrics.add_dimension(LOAD_DIMENSION, load)
+    for metric, value in values.items():
+        unit = next((unit for end, unit in _UNITS.items() if metric.endswith(end)), MetricUnit.Count)
+        metrics.add_metric(name=metric.value, unit=unit, value=value)
+    for name, text in properties.items():
+        metrics.add_metadata(name, text)
+    metrics.flush_metrics()

@@ -105,8 +105,11 @@ class ProgressStore(Protocol):
 
     # -- partitions
 
-    def create_partitions(self, run: Run, lanes: Iterable[PlannedLane]) -> None:
-        """Record the plan's partitions; those that are there stay as they are."""
+    def create_partitions(self, run: Run, lanes: Iterable[PlannedLane], *, max_concurrency: int = 0) -> None:
+        """Record the plan's partitions; those that are there stay as they are.
+
+        The first ``max_concurrency`` of them are due after their start delay; the others when one of those has ended.
+        """
 
     def partitions(self, run_id: str) -> list[Partition]:
         """All partitions of a run, in order, the sweep last."""
@@ -118,10 +121,13 @@ class ProgressStore(Protocol):
         """Make the sweep's partition ready to claim, with the number of rows that wait for it in all."""
 
     def take_over_partition(self, partition: Partition) -> Partition:
-        """Fence out whoever works on a partition, and leave it as it is."""
+        """Fence out whoever works on a partition; it is no longer due, and else stays as it is."""
 
-    def reopen_partition(self, partition: Partition) -> None:
-        """Make a partition that has not completed ready to claim, its frozen query forgotten."""
+    def reopen_partition(self, partition: Partition, *, due_after_seconds: int | None = None) -> None:
+        """Make a partition that has not completed ready to claim, its frozen query forgotten.
+
+        ``due_after_seconds`` is when its lane is to begin, where that is known.
+        """
 
     def record_heartbeat(self, partition: Partition, beat: Heartbeat) -> None:
         """Tell that a slice is alive."""

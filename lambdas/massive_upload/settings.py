@@ -6,7 +6,7 @@ The stack derives the variables that it sets from the same models.
 from __future__ import annotations
 
 import os
-from typing import ClassVar, Self
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -17,8 +17,6 @@ class Settings(BaseModel):
     """Settings that every function has. A variable is named like its field, in capitals."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
-
-    service: ClassVar[str] = "massive-upload"
 
     table_name: str
     bucket_name: str

@@ -104,7 +104,7 @@ def test_the_load_machine_may_run_its_lanes(template: Template) -> None:
 def test_a_function_has_exactly_the_environment_of_its_settings(template: Template, spec: FunctionSpec) -> None:
     variables = set(function_properties(template, spec.name)["Environment"]["Variables"])
     assert {name for name in variables if not name.startswith("POWERTOOLS_")} == set(spec.settings.variables())
-    assert {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL"} <= variables
+    assert {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_LOG_LEVEL"} <= variables
 
 
 @by_name

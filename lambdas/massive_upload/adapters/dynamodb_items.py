@@ -82,7 +82,8 @@ def run_from(item: Item) -> Run:
 
 def partition_from(item: Item) -> Partition:
     """The partition of an item."""
-    return _entity(Partition, item, {"status": PartitionStatus, "last_progress_at": _moment, "next_wake_at": _moment})
+    moments = dict.fromkeys(("due_at", "last_progress_at", "next_wake_at"), _moment)
+    return _entity(Partition, item, {"status": PartitionStatus, **moments})
 
 
 def batch_from(item: Item) -> Batch:

@@ -179,10 +179,13 @@ class DynamoDbProgress:
 
     # -- partitions
 
-    def create_partitions(self, run: Run, lanes: Iterable[PlannedLane]) -> None:
-        remaining = iter(lanes)
+    def create_partitions(self, run: Run, lanes: Iterable[PlannedLane], *, max_concurrency: int = 0) -> None:
+        remaining = (
+            self._creation(run, lane, due_after_seconds=lane.start_delay_seconds if index < max_concurrency else None)
+            for index, lane in enumerate(lanes)
+        )
         while group := list(islice(remaining, _TRANSACTION_ITEMS)):
-            self._table.transact(*[self._creation(run, lane) for lane in group])
+            self._table.transact(*group)
 
     def partitions(self, run_id: str) -> list[Partition]:
         return [items.partition_from(item) for item in self._table.query(f"RUN#{run_id}", "PART#")]
@@ -209,14 +212,15 @@ class DynamoDbProgress:
         return self.partition(run_id, SWEEP_PARTITION)
 
     def take_over_partition(self, partition: Partition) -> Partition:
-        self._change_partition(partition, Change(add={"epoch": 1}))
-        return replace(partition, epoch=partition.epoch + 1)
+        self._change_partition(partition, Change(add={"epoch": 1}, remove=("due_at",)))
+        return replace(partition, epoch=partition.epoch + 1, due_at=None)
 
-    def reopen_partition(self, partition: Partition) -> None:
+    def reopen_partition(self, partition: Partition, *, due_after_seconds: int | None = None) -> None:
+        due_at = self._after(due_after_seconds)
         change = Change(
-            put={"status": PartitionStatus.PENDING},
+            put={"status": PartitionStatus.PENDING, **_known(due_at=due_at)},
             add={"epoch": 1},
-            remove=("query_id", "query_rows", "next_wake_at", "error", "cause"),
+            remove=("query_id", "query_rows", "next_wake_at", "error", "cause", *(() if due_at else ("due_at",))),
         )
         allowed = sources_of(PARTITION_TRANSITIONS, PartitionStatus.PENDING)
         self._change_partition(partition, change, is_one_of("status", allowed))
@@ -322,7 +326,7 @@ class DynamoDbProgress:
 
     # -- writes
 
-    def _creation(self, run: Run, lane: PlannedLane) -> Item:
+    def _creation(self, run: Run, lane: PlannedLane, *, due_after_seconds: int | None) -> Item:
         """An update and not a put, as a repeated PlanRun must leave alone what has begun."""
         fresh = Partition(
             run_id=run.run_id,
@@ -334,6 +338,7 @@ class DynamoDbProgress:
             after=lane.keys.after,
             upto=lane.keys.upto,
             start_delay_seconds=lane.start_delay_seconds,
+            due_at=self._after(due_after_seconds),
         )
         values = {name: value for name, value in items.fields_of(fresh).items() if value is not None}
         change = Change(put_once=values | {"expires_at": self._expires_at()})
@@ -409,6 +414,9 @@ class DynamoDbProgress:
 
     def _expiring(self, values: Mapping[str, object]) -> Item:
         return items.to_item({**values, "expires_at": self._expires_at()})
+
+    def _after(self, seconds: int | None) -> datetime | None:
+        return None if seconds is None else self._clock.now() + timedelta(seconds=seconds)
 
     def _expires_at(self) -> int:
         return int((self._clock.now() + STATE_KEPT).timestamp())

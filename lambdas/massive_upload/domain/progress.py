@@ -132,6 +132,7 @@ class Partition:
         query_rows: rows of the frozen query alone; query_offset is the first of them that is not staged.
         open_batch: the number of the batch that is not settled.
         job_seconds: how long the last job took, for predicting the next.
+        due_at: when its lane is to begin; None where that is not known, as it waits for another lane to end.
         settled_rows, succeeded, rejected, deferred: of settled batches only.
     """
 
@@ -144,6 +145,7 @@ class Partition:
     after: str | None = None
     upto: str | None = None
     start_delay_seconds: int = 0
+    due_at: datetime | None = None
     cursor: str | None = None
     query_id: str | None = None
     query_rows: int | None = None

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from massive_upload.constants import LONG_WAIT_SECONDS, SLICE_EVENTS
-from massive_upload.contracts import JobCounters, Next, SliceInput, Step
+from massive_upload.contracts import Next, SliceInput, Step
 from massive_upload.domain.progress import BatchState
 from massive_upload.domain.waits import POLL_EVENTS, job_seconds, next_poll_seconds
 from massive_upload.observability import Event, Marker, follow, log
-from massive_upload.salesforce.bulk import Job
+from massive_upload.usecases.job_outcome import counters_of
 from massive_upload.usecases.lost_jobs import send_again
+from massive_upload.usecases.org_usage import tell_usage
 from massive_upload.usecases.slice_tasks import SliceServices, claimed_partition, is_halting, open_batch
+
+_BATCHES_BETWEEN_LOOKS = 25
+"""A batch takes at least six requests, so that looking at the org's limits adds less than one in a hundred."""
 
 
 def check_job(task: SliceInput, services: SliceServices) -> Step:
@@ -36,8 +40,10 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
         return step.then(Next.UPLOAD, events=POLL_EVENTS)
     waited_seconds = step.job_waited_seconds + step.wait_seconds
     if job.state.is_terminal:
+        tell_usage(services.org, with_batches=batch.attempt == 0 and batch.number % _BATCHES_BETWEEN_LOOKS == 0)
         store.record_heartbeat(partition, services.org.heartbeat())
-        return step.then(Next.SETTLE, events=POLL_EVENTS, job=_counters(job, waited_seconds))
+        counters = counters_of(job, seconds=job_seconds(waited_seconds, job.total_processing_ms))
+        return step.then(Next.SETTLE, events=POLL_EVENTS, job=counters)
     if waited_seconds >= LONG_WAIT_SECONDS and is_halting(store, task.run_id):
         store.stop_partition(partition)
         log(Marker.STOP, Event.PARTITION_STOPPED, waited_seconds=waited_seconds)
@@ -47,12 +53,3 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
     log(Marker.WAITING, Event.WAITING_FOR_JOB, state=job.state, processed=job.processed, wait_seconds=wait_seconds)
     following = Next.MORE if step.events >= SLICE_EVENTS else Next.WAIT_FOR_JOB
     return step.then(following, events=POLL_EVENTS, wait_seconds=wait_seconds, job_waited_seconds=waited_seconds)
-
-
-def _counters(job: Job, waited_seconds: int) -> JobCounters:
-    return JobCounters(
-        state=job.state,
-        processed=job.processed,
-        failed=job.failed,
-        seconds=job_seconds(waited_seconds, job.total_processing_ms),
-    )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from massive_upload.contracts import JobCounters
 from massive_upload.domain.load import Load
 from massive_upload.domain.progress import Batch, BatchState, Partition, PartitionStatus
 from massive_upload.errors import FencedOut, JobRejected, LoadError, RequestRefused, RunHalted
 from massive_upload.observability import Event, Marker, following, log
 from massive_upload.salesforce.bulk import BulkIngest, Job, JobState
+from massive_upload.usecases.job_outcome import counters_of
 from massive_upload.usecases.lost_jobs import send_again
 from massive_upload.usecases.settle_batch import settle_attempt
 from massive_upload.usecases.slice_tasks import SliceServices, open_batch
@@ -77,7 +77,7 @@ def _abort(bulk: BulkIngest, job: Job) -> Job | None:
 
 def _settle(partition: Partition, batch: Batch, job: Job, services: SliceServices, load: Load) -> None:
     """Settle what the job has done. What it left is planned as one more attempt, which resume would send."""
-    counters = JobCounters(state=job.state, processed=job.processed, failed=job.failed, seconds=0)
+    counters = counters_of(job)
     one_more = (0,) * (batch.attempt + 1)
     try:
         settle_attempt(partition, batch, counters, services, load, retry_delays_seconds=one_more)

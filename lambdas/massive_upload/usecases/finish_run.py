@@ -10,7 +10,7 @@ from massive_upload.contracts import FinishRunInput, Mode, Verdict
 from massive_upload.domain.account import Account, account_of
 from massive_upload.domain.file_keys import receipt_key
 from massive_upload.domain.progress import Partition, PartitionStatus, Run, RunStatus
-from massive_upload.observability import Event, Marker, log
+from massive_upload.observability import Event, Marker, Metric, emit, log
 from massive_upload.ports import Clock
 from massive_upload.usecases.drain import end_lane
 from massive_upload.usecases.plan_file import read_plan
@@ -100,6 +100,8 @@ def _close(
             error=ending.error,
             **asdict(account),
         )
+        if run.plan_name is not None and run.mode != Mode.PLAN:
+            _emit_outcome(run, account)
     else:
         ending = _Ending(run.status, run.error, run.cause)
     if run.lease_key is not None:
@@ -114,6 +116,16 @@ def _close(
         cause=ending.cause or "",
         **asdict(account),
     )
+
+
+def _emit_outcome(run: Run, account: Account) -> None:
+    rows_left = account.not_sent + account.unsettled
+    values: dict[Metric, float] = {Metric.ROWS_LEFT: rows_left}
+    if account.source_rows:
+        values[Metric.PROGRESS_PERCENT] = 100 * (account.source_rows - rows_left) / account.source_rows
+    if account.succeeded + account.rejected:
+        values[Metric.SUCCESS_RATE_PERCENT] = account.success_rate_percent
+    emit(values, load=run.load, run_id=run.run_id)
 
 
 def _ending_of(

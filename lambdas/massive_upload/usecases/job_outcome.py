@@ -9,7 +9,7 @@ from massive_upload.contracts import JobCounters
 from massive_upload.domain.progress import Batch
 from massive_upload.domain.staged_file import RowError, StagedFile
 from massive_upload.errors import InternalError, SalesforceUnavailable
-from massive_upload.salesforce.bulk import BulkIngest, JobState
+from massive_upload.salesforce.bulk import BulkIngest, Job, JobState
 from massive_upload.salesforce.error_codes import JobVerdict, RowVerdict, is_lock_error, job_verdict, row_verdict
 from massive_upload.salesforce.results import FailedRow, parse_failed, parse_keys
 
@@ -41,6 +41,18 @@ class JobOutcome:
     def is_clean(self) -> bool:
         """Whether every row succeeded."""
         return not self.passing and not self.rejected
+
+
+def counters_of(job: Job, *, seconds: int = 0) -> JobCounters:
+    """What a job that has ended reported; ``seconds`` is how long it took, where that is known."""
+    return JobCounters(
+        state=job.state,
+        processed=job.processed,
+        failed=job.failed,
+        seconds=seconds,
+        processing_ms=job.total_processing_ms,
+        apex_ms=job.apex_processing_ms,
+    )
 
 
 def read_outcome(bulk: BulkIngest, batch: Batch, counters: JobCounters, content: StagedFile | None) -> JobOutcome:

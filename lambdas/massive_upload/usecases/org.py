@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from massive_upload.ports import Heartbeat
+from massive_upload.salesforce.api_usage import ApiUsage
 from massive_upload.salesforce.bulk import BulkIngest
 from massive_upload.salesforce.connection import Connection
 from massive_upload.salesforce.data_cloud import DataCloud
@@ -22,6 +23,11 @@ class Org:
     def org_id(self) -> str:
         """Which org this is."""
         return self._connection.org_id
+
+    @property
+    def api_usage(self) -> ApiUsage | None:
+        """What the last answer that told it said about the org's daily requests."""
+        return self._connection.api_usage
 
     def data_cloud(self, dataspace: str) -> DataCloud:
         """Queries in a data space."""

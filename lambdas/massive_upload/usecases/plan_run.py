@@ -127,7 +127,8 @@ class _Begin:
             run = self._commit(run, load, *counted)
         self._count_requests()
         lanes = read_plan(self._services.tasks.files, run)
-        self._store.create_partitions(run, lanes)
+        concurrency = load.partitioning.max_concurrency
+        self._store.create_partitions(run, lanes, max_concurrency=concurrency)
         log(
             Marker.SUCCESS,
             Event.RUN_PLANNED,
@@ -139,7 +140,7 @@ class _Begin:
         )
         if run.mode == Mode.PLAN:
             return Plan(next="Finish", run_id=self._run_id)
-        return _plan_of(run, lanes, load.partitioning.max_concurrency)
+        return _plan_of(run, lanes, concurrency)
 
     def _load(self) -> Load:
         if self._start.load is None:
@@ -264,14 +265,15 @@ class _Resume:
         lanes = read_plan(self._services.tasks.files, run)
         self._store.create_partitions(run, lanes)
         delays = {lane.partition: lane.start_delay_seconds for lane in lanes}
-        chosen = self._chosen()
-        for partition in chosen:
-            if partition.status is not PartitionStatus.PENDING:
-                self._store.reopen_partition(partition)
-        self._store.count_run_requests(self._run_id, self._services.tasks.org.take_requests())
-        first_delay = min((delays[partition.partition] for partition in chosen), default=0)
-        items = [_lane_item(partition.partition, delays[partition.partition] - first_delay) for partition in chosen]
         concurrency = config.load.partitioning.max_concurrency
+        chosen = self._chosen()
+        first_delay = min((delays[partition.partition] for partition in chosen), default=0)
+        for index, partition in enumerate(chosen):
+            delay_seconds = delays[partition.partition] - first_delay
+            due_after_seconds = delay_seconds if index < concurrency else None
+            self._store.reopen_partition(partition, due_after_seconds=due_after_seconds)
+        self._store.count_run_requests(self._run_id, self._services.tasks.org.take_requests())
+        items = [_lane_item(partition.partition, delays[partition.partition] - first_delay) for partition in chosen]
         log(Marker.SUCCESS, Event.RUN_PLANNED, run_id=run.run_id, load=run.load, mode=Mode.RESUME, lanes=len(items))
         return Plan(next="Load", run_id=self._run_id, max_concurrency=concurrency, lanes=tuple(items))
 

@@ -14,10 +14,10 @@ from massive_upload.domain.progress import Batch, BatchState, Partition
 from massive_upload.domain.staged_file import RowError, StagedFile
 from massive_upload.domain.waits import SETTLE_EVENTS
 from massive_upload.errors import InternalError, JobRejected, RunHalted
-from massive_upload.observability import Event, Marker, follow, log
+from massive_upload.observability import Event, Marker, Metric, emit, follow, log
 from massive_upload.ports import Files
 from massive_upload.salesforce.bulk import JobGone
-from massive_upload.usecases.job_outcome import JobOutcome, is_proven_clean, read_outcome
+from massive_upload.usecases.job_outcome import JobOutcome, counters_of, is_proven_clean, read_outcome
 from massive_upload.usecases.lost_jobs import send_again
 from massive_upload.usecases.slice_tasks import SliceServices, claimed_partition, open_batch
 
@@ -98,12 +98,12 @@ def settle_attempt(
         services.store.plan_next_attempt(
             partition, batch, following, job_seconds=job_seconds, beat=services.org.heartbeat()
         )
-        _log_failures(outcome)
+        _tell(partition, batch, following, outcome, counters, load)
         log(Marker.RETRY, Event.ROWS_SENT_AGAIN, rows=following.rows, next_attempt=following.attempt)
         return following
     settled = attempt.settle()
     services.store.settle_batch(partition, batch, settled, job_seconds=job_seconds, beat=services.org.heartbeat())
-    _log_failures(outcome)
+    _tell(partition, batch, settled, outcome, counters, load)
     log(
         Marker.SUCCESS,
         Event.BATCH_SETTLED,
@@ -190,6 +190,32 @@ class _Attempt:
             )
 
 
+def _tell(
+    partition: Partition,
+    batch: Batch,
+    following: Batch,
+    outcome: JobOutcome,
+    counters: JobCounters,
+    load: Load,
+) -> None:
+    """Tell what an attempt came to, once it is recorded: a repetition of the task finds nothing to settle."""
+    _log_failures(outcome)
+    values: dict[Metric, float] = {
+        Metric.ROWS_SENT: batch.rows,
+        Metric.ROWS_SUCCEEDED: following.succeeded - batch.succeeded,
+        Metric.ROWS_REJECTED: following.rejected - batch.rejected,
+        Metric.ROWS_RESENT: batch.rows if batch.attempt or partition.is_sweep else 0,
+        Metric.LOCK_ERRORS: outcome.lock_errors,
+        Metric.BATCHES_SETTLED: int(following.state is BatchState.SETTLED),
+    }
+    if counters.seconds:
+        values[Metric.JOB_SECONDS] = counters.seconds
+    if counters.processing_ms:
+        values[Metric.PROCESSING_MILLISECONDS] = counters.processing_ms
+        values[Metric.APEX_MILLISECONDS] = counters.apex_ms
+    emit(values, load=load.name, run_id=batch.run_id, partition=batch.partition, batch=batch.number)
+
+
 def _log_failures(outcome: JobOutcome) -> None:
     """One line for each code, so that a query can add them up; the messages are in the files of rejected rows."""
     for marker, errors in ((Marker.RETRY, outcome.passing), (Marker.ERROR, outcome.rejected)):
@@ -232,4 +258,4 @@ def _counters(services: SliceServices, batch: Batch) -> JobCounters:
         raise JobGone(f"The org no longer knows job {batch.job_id}.")
     if not job.state.is_terminal:
         raise InternalError(f"Job {batch.job_id} was to be settled, but it has not ended.")
-    return JobCounters(state=job.state, processed=job.processed, failed=job.failed, seconds=0)
+    return counters_of(job)
