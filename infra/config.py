@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from infra.cron import cron_mistake, timezone_mistake
 from infra.documents import Document, KeyPath, apply_sets, read_document
 from massive_upload.domain.load import FieldMapping, Load, LoadName
 from massive_upload.errors import InvalidLoad
@@ -74,9 +75,21 @@ def _compile(path: Path, sets: Sequence[str]) -> tuple[Load | None, list[str]]:
     try:
         # Strict, and from JSON: in this mode "5" is no number and true is no 1, yet lists and enumerations are read.
         text = json.dumps({"name": path.stem} | document.values)
-        return Load.model_validate_json(text, strict=True), []
+        load = Load.model_validate_json(text, strict=True)
     except ValidationError as error:
         return None, [_mistake(document, details) for details in error.errors()]
+    mistakes = _schedule_mistakes(document, load)
+    return (None, mistakes) if mistakes else (load, [])
+
+
+def _schedule_mistakes(document: Document, load: Load) -> list[str]:
+    """What EventBridge Scheduler would refuse at deployment, or would never start."""
+    if load.schedule is None:
+        return []
+    found = {"cron": cron_mistake(load.schedule.cron), "timezone": timezone_mistake(load.schedule.timezone)}
+    return [
+        f"{document.place(('schedule', key))}: schedule.{key}: {mistake}" for key, mistake in found.items() if mistake
+    ]
 
 
 def _name_mistakes(path: Path) -> list[str]:

@@ -9,12 +9,14 @@ import aws_cdk as cdk
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_logs as logs
+from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from infra.assets import dependency_layer, function_code
 from infra.functions import LOG_RETENTION, WATCHDOG, Functions
 from infra.monitoring.queries import Queries
+from infra.schedules import Schedules
 from infra.storage import Storage
 from infra.workflow.load import LoadDefinition
 from infra.workflow.slice import SliceDefinition
@@ -65,7 +67,9 @@ class LoadStack(cdk.Stack):  # type: ignore[misc]  # aws_cdk is not followed by 
             ).start,
             timeout=LOAD_TIMEOUT,
         )
+        self.dead_letters = self._build_dead_letters()
         self._build_watchdog_rules()
+        Schedules(self, "Schedules", loads=loads, machine=self.load_machine, dead_letters=self.dead_letters)
         Queries(self, "Queries", log_groups=self.functions.log_groups)
         self._build_outputs()
 
@@ -91,9 +95,19 @@ class LoadStack(cdk.Stack):  # type: ignore[misc]  # aws_cdk is not followed by 
             logs=sfn.LogOptions(destination=log_group, level=sfn.LogLevel.ALL, include_execution_data=False),
         )
 
+    def _build_dead_letters(self) -> sqs.Queue:
+        """Where starts and events go that could not be delivered; whoever looks finds what was to be done."""
+        return sqs.Queue(
+            self,
+            "DeadLetters",
+            encryption=sqs.QueueEncryption.SQS_MANAGED,
+            enforce_ssl=True,
+            retention_period=cdk.Duration.days(14),
+        )
+
     def _build_watchdog_rules(self) -> None:
         """The watchdog looks every few minutes, and at once when an execution ends without its own FinishRun."""
-        watchdog = targets.LambdaFunction(self.functions[WATCHDOG])
+        watchdog = targets.LambdaFunction(self.functions[WATCHDOG], dead_letter_queue=self.dead_letters)
         events.Rule(self, "WatchdogSchedule", schedule=events.Schedule.rate(WATCHDOG_INTERVAL), targets=[watchdog])
         events.Rule(
             self,

@@ -1,0 +1,81 @@
+"""Schedules: each load that has one starts by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_scheduler as scheduler
+from aws_cdk import aws_scheduler_targets as targets
+from aws_cdk import aws_sqs as sqs
+from aws_cdk import aws_stepfunctions as sfn
+from constructs import Construct
+
+from massive_upload.domain.load import Load, Schedule
+
+RETRY_ATTEMPTS = 5
+MAX_EVENT_AGE = cdk.Duration.hours(1)
+"""A load that could not be started within the hour is not started at all: by default EventBridge tries for a whole day
+(EventBridge Scheduler user guide, "Retry policy"), and a nightly load would begin in the morning."""
+
+
+class Schedules(Construct):
+    """One schedule for each load that has one, with a role of its own. What could not be started is a dead letter."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        loads: Mapping[str, Load],
+        machine: sfn.StateMachine,
+        dead_letters: sqs.Queue,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        for name, load in sorted(loads.items()):
+            if load.schedule is not None:
+                self._build_schedule(name, load.schedule, machine, dead_letters)
+                self._warn_of_what_is_ignored(name, load.schedule)
+
+    def _build_schedule(
+        self, load_name: str, schedule: Schedule, machine: sfn.StateMachine, dead_letters: sqs.Queue
+    ) -> None:
+        role = iam.Role(
+            self,
+            f"{load_name}-role",
+            description=f"Lets the schedule start the load {load_name}",
+            assumed_by=iam.ServicePrincipal(
+                "scheduler.amazonaws.com",
+                conditions={"StringEquals": {"aws:SourceAccount": cdk.Stack.of(self).account}},
+            ),
+        )
+        scheduler.Schedule(
+            self,
+            load_name,
+            description=f"Starts the load {load_name} of {cdk.Stack.of(self).stack_name}",
+            schedule=scheduler.ScheduleExpression.expression(
+                f"cron({' '.join(schedule.cron.split())})", cdk.TimeZone.of(schedule.timezone)
+            ),
+            time_window=scheduler.TimeWindow.off(),
+            target=targets.StepFunctionsStartExecution(
+                machine,
+                input=scheduler.ScheduleTargetInput.from_object({"load": load_name, "scheduled": True}),
+                role=role,
+                dead_letter_queue=dead_letters,
+                retry_attempts=RETRY_ATTEMPTS,
+                max_event_age=MAX_EVENT_AGE,
+            ),
+        )
+
+    def _warn_of_what_is_ignored(self, load_name: str, schedule: Schedule) -> None:
+        if schedule.mode == "incremental":
+            cdk.Annotations.of(self).add_warning_v2(
+                f"massive-upload:incremental-{load_name}",
+                f"{load_name}: schedule.mode incremental is not supported yet; each start loads everything.",
+            )
+        if schedule.window is not None:
+            cdk.Annotations.of(self).add_warning_v2(
+                f"massive-upload:window-{load_name}",
+                f"{load_name}: schedule.window is not supported yet; a run goes on until it is done.",
+            )
