@@ -15,7 +15,9 @@ from constructs import Construct
 
 from infra.assets import dependency_layer, function_code
 from infra.functions import LOG_RETENTION, WATCHDOG, Functions
+from infra.monitoring.alarms import Alarms
 from infra.monitoring.queries import Queries
+from infra.monitoring.targets import Watched
 from infra.schedules import Schedules
 from infra.storage import Storage
 from infra.workflow.load import LoadDefinition
@@ -70,6 +72,16 @@ class LoadStack(cdk.Stack):  # type: ignore[misc]  # aws_cdk is not followed by 
         self.dead_letters = self._build_dead_letters()
         self._build_watchdog_rules()
         Schedules(self, "Schedules", loads=loads, machine=self.load_machine, dead_letters=self.dead_letters)
+        watched = Watched(
+            service=self.stack_name,
+            load_machine=self.load_machine,
+            slice_machine=self.slice_machine,
+            functions=self.functions,
+            table=self.storage.table,
+            dead_letters=self.dead_letters,
+        )
+        email = self.node.try_get_context("alarm_email")
+        self.alarms = Alarms(self, "Alarms", watched=watched, loads=loads, email=email)
         Queries(self, "Queries", log_groups=self.functions.log_groups)
         self._build_outputs()
 
@@ -131,6 +143,8 @@ class LoadStack(cdk.Stack):  # type: ignore[misc]  # aws_cdk is not followed by 
             "SecretArn": self.storage.secret.secret_arn,
             "LoadMachineArn": self.load_machine.state_machine_arn,
             "SliceMachineArn": self.slice_machine.state_machine_arn,
+            "AlarmTopicArn": self.alarms.topic.topic_arn,
+            "PagerTopicArn": self.alarms.pager_topic.topic_arn,
         }
         for name, value in outputs.items():
             cdk.CfnOutput(self, name, value=value)

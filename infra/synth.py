@@ -42,7 +42,8 @@ def synthesize(outdir: Path, *, loads: Mapping[str, Load], bundle: bool = False,
 def main() -> None:
     """Synthesize as the CDK command line asks, with its context and its output directory.
 
-    Context: ``loads_dir``, the directory with the loads, and ``stack_name``. A mistake in a load ends the process with
+    Context: ``loads_dir``, the directory with the loads, ``stack_name``, and ``alarm_email``, who is
+    told of alarms. A mistake in a load ends the process with
     status 1 and the mistakes alone.
     """
     app = cdk.App(context=_flags())

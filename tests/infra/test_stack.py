@@ -197,6 +197,8 @@ def test_outputs_name_what_the_command_line_needs(template: Template) -> None:
         "SecretArn",
         "LoadMachineArn",
         "SliceMachineArn",
+        "AlarmTopicArn",
+        "PagerTopicArn",
     }
 
 

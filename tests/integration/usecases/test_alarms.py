@@ -1,0 +1,121 @@
+"""Each alarm on the product's own metrics: driven to ALARM by a run with faults, and back to OK by a good one."""
+
+from datetime import timedelta
+
+import pytest
+
+from infra.config import load_directory
+from infra.synth import ROOT, STACK_NAME, synthesize
+from massive_upload.observability import NAMESPACE, Metric
+from tests.emf import Point
+from tests.infra.alarms import Alarm, read_alarms
+from tests.infra.definitions import read_template
+from tests.integration.usecases.test_metrics import Read, last, points, watch
+from tests.integration.usecases.world import open_world, paced
+
+__all__ = ["points"]
+
+LOCKED = "- match: {object: Opportunity, nth: 1}\n  action: {row_failures: {share: 0.5, code: UNABLE_TO_LOCK_ROW}}"
+REJECTED = "- match: {object: Opportunity}\n  action: {row_failures: {share: 0.3, code: STRING_TOO_LONG}}"
+ONE_JOB = paced(batch_rows=30)
+
+
+@pytest.fixture(scope="module")
+def alarms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Alarm]:
+    loads = {"opportunity": load_directory(ROOT / "loads")["opportunity"]}
+    found = read_alarms(read_template(synthesize(tmp_path_factory.mktemp("alarms") / "cdk.out", loads=loads)))
+    return {
+        name: alarm for name, alarm in found.items() if all(s.namespace == NAMESPACE for s in alarm.series.values())
+    }
+
+
+@pytest.fixture(autouse=True)
+def _service(points: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", STACK_NAME)
+
+
+@pytest.fixture
+def good_run(points: Read) -> list[Point]:
+    """The points of a run in which nothing goes wrong."""
+    with open_world(load=ONE_JOB) as world:
+        world.execute()
+        watch(world)
+    return points()
+
+
+def assert_alarms(alarm: Alarm, bad: list[Point], good: list[Point]) -> None:
+    periods = alarm.properties["EvaluationPeriods"]
+    assert alarm.state(*[good] * periods) == "OK"
+    assert alarm.state(*[bad] * periods) == "ALARM"
+    assert alarm.state(*[bad] * periods, *[good] * periods) == "OK"
+
+
+def test_the_alarms_of_this_module_are_all_there_are(alarms: dict[str, Alarm]) -> None:
+    assert set(alarms) == {
+        "SuccessRateopportunity",
+        "LockErrorsopportunity",
+        "PartitionStuck",
+        "PartitionNeverStarted",
+        "WatchdogSilent",
+        "ApiRequests",
+        "BulkBatches",
+    }
+
+
+def test_rejected_rows_raise_the_success_rate_s(alarms: dict[str, Alarm], points: Read, good_run: list[Point]) -> None:
+    with open_world(load=ONE_JOB, faults=REJECTED) as world:
+        verdict = world.execute()
+    assert verdict is not None
+    assert verdict.error == "SuccessRateBelowCriterion"
+    assert_alarms(alarms["SuccessRateopportunity"], points(), good_run)
+
+
+def test_rows_that_fail_on_locks_raise_the_lock_errors(
+    alarms: dict[str, Alarm], points: Read, good_run: list[Point]
+) -> None:
+    with open_world(load=ONE_JOB, faults=LOCKED) as world:
+        world.execute()
+    bad = points()
+    assert_alarms(alarms["LockErrorsopportunity"], bad, good_run)
+    assert alarms["LockErrorsopportunity"].state(bad) == "OK"  # once is no news
+
+
+def test_a_silent_lane_raises_the_stuck_partition_s(
+    alarms: dict[str, Alarm], points: Read, good_run: list[Point]
+) -> None:
+    with open_world(load=paced(lanes=2)) as world:
+        world.start_lane()
+        world.store.record_heartbeat(world.partition("0000"), world.services.org.heartbeat())
+        points()
+        watch(world, timedelta(hours=1))
+    bad = points()
+    assert_alarms(alarms["PartitionStuck"], bad, good_run)
+    assert_alarms(alarms["PartitionNeverStarted"], bad, good_run)
+
+
+def test_a_watchdog_that_does_not_look_is_missed_after_a_quarter_of_an_hour(
+    alarms: dict[str, Alarm], good_run: list[Point]
+) -> None:
+    alarm = alarms["WatchdogSilent"]
+    assert alarm.state(good_run, [], []) == "OK"
+    assert alarm.state(good_run, [], [], []) == "ALARM"
+    assert alarm.state([], [], [], good_run) == "OK"
+
+
+def test_requests_near_the_org_s_limit_raise_their_alarm(
+    alarms: dict[str, Alarm], points: Read, good_run: list[Point]
+) -> None:
+    with open_world(load=paced(), daily_api_requests=100) as world:
+        world.execute()
+    used = round(last(points(), Metric.API_REQUESTS_USED_PERCENT))
+    with open_world(load=paced(), daily_api_requests=used + 2) as world:
+        world.execute()
+    assert_alarms(alarms["ApiRequests"], points(), good_run)
+
+
+def test_batches_near_the_org_s_limit_raise_their_alarm(
+    alarms: dict[str, Alarm], points: Read, good_run: list[Point]
+) -> None:
+    with open_world(load=ONE_JOB, daily_bulk_batches=1) as world:
+        world.execute()
+    assert_alarms(alarms["BulkBatches"], points(), good_run)
