@@ -16,6 +16,7 @@ from constructs import Construct
 from infra.assets import dependency_layer, function_code
 from infra.functions import LOG_RETENTION, WATCHDOG, Functions
 from infra.monitoring.alarms import Alarms
+from infra.monitoring.dashboard import Dashboard
 from infra.monitoring.queries import Queries
 from infra.monitoring.targets import Watched
 from infra.schedules import Schedules
@@ -82,6 +83,7 @@ class LoadStack(cdk.Stack):  # type: ignore[misc]  # aws_cdk is not followed by 
         )
         email = self.node.try_get_context("alarm_email")
         self.alarms = Alarms(self, "Alarms", watched=watched, loads=loads, email=email)
+        Dashboard(self, "Dashboard", watched=watched, loads=sorted(loads), alarms=self.alarms)
         Queries(self, "Queries", log_groups=self.functions.log_groups)
         self._build_outputs()
 

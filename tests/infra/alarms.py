@@ -111,9 +111,13 @@ def _evaluate(node: ast.expr, values: Mapping[str, Value]) -> Value:
         case ast.Call(func=ast.Name(id="SUM" | "MAX" as function), args=[ast.List(elts=parts)]):
             known = [value for part in parts if (value := _evaluate(part, values)) is not None]
             return (sum(known) if function == "SUM" else max(known)) if known else None
-        case ast.Call(func=ast.Name(id="IF"), args=[condition, then, otherwise]):
+        case ast.Call(func=ast.Name(id="IF"), args=[condition, then, *otherwise]):
             holds = _evaluate(condition, values)
-            return None if holds is None else _evaluate(then if holds else otherwise, values)
+            if holds is None or not (holds or otherwise):
+                return None
+            return _evaluate(then if holds else otherwise[0], values)
+        case ast.Call(func=ast.Name(id="PERIOD"), args=[ast.Name()]):
+            return values["PERIOD"]
         case ast.Compare(left=left, ops=[ast.GtE() | ast.Gt() as kind], comparators=[right]):
             a, b = _evaluate(left, values), _evaluate(right, values)
             return None if a is None or b is None else float(a >= b if isinstance(kind, ast.GtE) else a > b)
