@@ -10,6 +10,7 @@ from typing import Any
 
 import aws_cdk as cdk
 
+from infra import nag
 from infra.config import load_directory
 from infra.stack import LoadStack
 from massive_upload.domain.load import Load
@@ -58,7 +59,9 @@ def main() -> None:
 def _add_stack(app: cdk.App, loads: Mapping[str, Load], stack_name: str) -> None:
     # Inside the assembly, because it refers to what is staged when nothing is bundled.
     staging = Path(app.outdir) / "staging"
-    LoadStack(app, stack_name, loads=loads, staging=staging)
+    stack = LoadStack(app, stack_name, loads=loads, staging=staging)
+    nag.accept(stack)
+    nag.check(app)
 
 
 def _flags() -> dict[str, Any]:

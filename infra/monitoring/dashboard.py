@@ -64,7 +64,8 @@ class Dashboard(Construct):
                 f"bad{index}": self._own(Metric.ROWS_REJECTED, "Sum", load),
             }
             left, good, bad = ids
-            expression = f"IF({good} + {bad} > 0, {left} * PERIOD({good}) / ({good} + {bad}) / 3600)"
+            settled = f"(FILL({good}, 0) + FILL({bad}, 0))"
+            expression = f"IF({left} > 0, {left} * PERIOD({left}) / {settled} / 3600, 0)"
             lines.append(metrics.math(expression, ids, label=load))
         return _numbers("Time left at the present pace, hours", lines)
 

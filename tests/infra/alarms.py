@@ -10,11 +10,11 @@ from tests.emf import Point
 from tests.infra.definitions import Template, flatten, resources
 
 Value = float | None
-_OPERATORS: Mapping[type, Callable[[float, float], float]] = {
+_OPERATORS: Mapping[type, Callable[[float, float], Value]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
-    ast.Div: lambda a, b: a / b if b else float("nan"),
+    ast.Div: lambda a, b: a / b if b else None,
 }
 _STATISTICS: Mapping[str, Callable[[list[float]], float]] = {
     "Sum": sum,
@@ -116,6 +116,9 @@ def _evaluate(node: ast.expr, values: Mapping[str, Value]) -> Value:
             if holds is None or not (holds or otherwise):
                 return None
             return _evaluate(then if holds else otherwise[0], values)
+        case ast.Call(func=ast.Name(id="FILL"), args=[series, filling]):
+            value = _evaluate(series, values)
+            return _evaluate(filling, values) if value is None else value
         case ast.Call(func=ast.Name(id="PERIOD"), args=[ast.Name()]):
             return values["PERIOD"]
         case ast.Compare(left=left, ops=[ast.GtE() | ast.Gt() as kind], comparators=[right]):
