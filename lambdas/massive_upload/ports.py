@@ -129,8 +129,10 @@ class ProgressStore(Protocol):
     def note_query(self, partition: Partition, query_id: str, beat: Heartbeat) -> None:
         """Remember the frozen query that a lane reads, before its result is known."""
 
-    def note_query_rows(self, partition: Partition, *, query_id: str, rows: int, beat: Heartbeat) -> Partition:
-        """Remember how many rows the frozen query has."""
+    def note_query_rows(
+        self, partition: Partition, *, query_id: str, rows: int, columns: tuple[str, ...], beat: Heartbeat
+    ) -> Partition:
+        """Remember how many rows the frozen query has, and its columns in order, where they are known."""
 
     def forget_query(self, partition: Partition) -> Partition:
         """Drop a query whose result has expired; the next one starts from the cursor."""

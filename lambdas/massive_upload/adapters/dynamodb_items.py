@@ -82,7 +82,11 @@ def run_from(item: Item) -> Run:
 
 def partition_from(item: Item) -> Partition:
     """The partition of an item."""
-    return _entity(Partition, item, {"status": PartitionStatus, "last_progress_at": _moment, "next_wake_at": _moment})
+    return _entity(
+        Partition,
+        item,
+        {"status": PartitionStatus, "query_columns": tuple, "last_progress_at": _moment, "next_wake_at": _moment},
+    )
 
 
 def batch_from(item: Item) -> Batch:

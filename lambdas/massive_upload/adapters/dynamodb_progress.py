@@ -228,15 +228,18 @@ class DynamoDbProgress:
         change = Change(put={"query_id": query_id, "query_offset": 0}, remove=("query_rows",))
         self._change_partition(partition, change | self._beat(beat))
 
-    def note_query_rows(self, partition: Partition, *, query_id: str, rows: int, beat: Heartbeat) -> Partition:
+    def note_query_rows(
+        self, partition: Partition, *, query_id: str, rows: int, columns: tuple[str, ...], beat: Heartbeat
+    ) -> Partition:
         read = replace(
             partition,
             query_id=query_id,
             query_rows=rows,
+            query_columns=columns,
             query_offset=0,
             source_rows=partition.settled_rows + rows,
         )
-        names = ("query_id", "query_rows", "query_offset", "source_rows")
+        names = ("query_id", "query_rows", "query_columns", "query_offset", "source_rows")
         change = Change(put={name: getattr(read, name) for name in names})
         self._change_partition(partition, change | self._beat(beat))
         return read
