@@ -118,7 +118,11 @@ class ProgressStore(Protocol):
         """Make the sweep's partition ready to claim, with the number of rows that wait for it in all."""
 
     def take_over_partition(self, partition: Partition) -> Partition:
-        """Fence out whoever works on a partition, and leave it as it is."""
+        """Fence out whoever works on a partition, and leave it as it is.
+
+        Returns:
+            The partition as it is now: until then its slice may have gone on.
+        """
 
     def reopen_partition(self, partition: Partition) -> None:
         """Make a partition that has not completed ready to claim, its frozen query forgotten."""

@@ -210,7 +210,10 @@ class DynamoDbProgress:
 
     def take_over_partition(self, partition: Partition) -> Partition:
         self._change_partition(partition, Change(add={"epoch": 1}))
-        return replace(partition, epoch=partition.epoch + 1)
+        taken = self.partition(partition.run_id, partition.partition)
+        if taken.epoch != partition.epoch + 1:
+            raise _fenced(f"Partition {partition.partition} of run {partition.run_id}")
+        return taken
 
     def reopen_partition(self, partition: Partition) -> None:
         change = Change(

@@ -121,14 +121,14 @@ class _RangeReader:
 
     def _note(self, status: QueryStatus, page: QueryPage | None) -> None:
         """Remember the query; and its columns, as later pages may come without saying in which order they are."""
-        store, beat = self._services.store, self._services.org.heartbeat()
-        if status.state is QueryState.FINISHED and status.row_count is not None:
+        store, org = self._services.store, self._services.org
+        if status.state.is_readable and status.row_count is not None:
             columns = tuple(column.name for column in page.columns) if page is not None else ()
             self._partition = store.note_query_rows(
-                self._partition, query_id=status.query_id, rows=status.row_count, columns=columns, beat=beat
+                self._partition, query_id=status.query_id, rows=status.row_count, columns=columns, beat=org.heartbeat()
             )
         elif self._partition.query_id is None:
-            store.note_query(self._partition, status.query_id, beat)
+            store.note_query(self._partition, status.query_id, org.heartbeat())
 
     def _submit(self) -> QueryPage:
         partition, config = self._partition, self._config

@@ -27,7 +27,7 @@ from massive_upload.errors import LoadError
 from massive_upload.ports import Files, ProgressStore
 from massive_upload.salesforce.connection import Connection
 from massive_upload.salesforce.credentials import ClientSecret
-from massive_upload.salesforce.transport import RequestsTransport
+from massive_upload.salesforce.transport import RequestsTransport, Transport
 from massive_upload.usecases.finish_run import finish_run
 from massive_upload.usecases.org import Org
 from massive_upload.usecases.plan_run import PlanServices, plan_run
@@ -55,13 +55,16 @@ class WorldClock:
 
 
 class KnownExecutions:
-    """Executions run until a test says that they have ended."""
+    """Executions run until a test says how they have ended."""
 
     def __init__(self) -> None:
-        self.ended: set[str] = set()
+        self._ended: dict[str, str] = {}
 
-    def has_ended(self, execution_arn: str) -> bool:
-        return execution_arn in self.ended
+    def end(self, name: str, status: str = "ABORTED") -> None:
+        self._ended[execution(name).arn] = status
+
+    def ended_as(self, execution_arn: str) -> str | None:
+        return self._ended.get(execution_arn)
 
 
 def execution(name: str) -> ExecutionContext:
@@ -90,11 +93,12 @@ class World:
         self.s3 = _client("s3")
         self.store = DynamoDbProgress(Table(self.dynamodb, create_table(self.dynamodb)), WorldClock(clock))
         self.files = S3Files(self.s3, create_bucket(self.s3))
-        self._transport = RequestsTransport()
+        self._requests = RequestsTransport()
+        self.transport: Transport = self._requests
         self.slices = SliceDriver(self.dynamodb, lambda: self.services, self.wait)
 
     def close(self) -> None:
-        self._transport.close()
+        self._requests.close()
 
     @property
     def services(self) -> SliceServices:
@@ -105,7 +109,7 @@ class World:
             store=cast("ProgressStore", FusedPort(self.store, self.fuse)),
             files=files,
             configs=RunConfigs(files),
-            org=Org(Connection(secret, transport=FusedTransport(self._transport, self.fuse))),
+            org=Org(Connection(secret, transport=FusedTransport(self.transport, self.fuse))),
         )
 
     def wait(self, seconds: int) -> None:
@@ -115,28 +119,28 @@ class World:
 
     def plan(self, start: Mapping[str, object], name: str = RUN) -> Plan:
         """PlanRun until the plan is ready."""
-        while True:
-            services = PlanServices(
-                tasks=self.services,
-                executions=self.executions,
-                clock=WorldClock(self.clock),
-                load_named={self.load.name: self.load}.__getitem__,
-            )
-            plan = plan_run(PlanRunInput(execution=execution(name), input=dict(start)), services)
-            if plan.next != "Wait":
-                return plan
+        while (plan := self.plan_once(start, name)).next == "Wait":
             self.wait(plan.wait_seconds)
+        return plan
+
+    def plan_once(self, start: Mapping[str, object], name: str = RUN) -> Plan:
+        services = PlanServices(
+            tasks=self.services,
+            executions=self.executions,
+            clock=WorldClock(self.clock),
+            load_named={self.load.name: self.load}.__getitem__,
+        )
+        return plan_run(PlanRunInput(execution=execution(name), input=dict(start)), services)
 
     def finish(self, state: Mapping[str, object], name: str = RUN, *, ended: str | None = None) -> Verdict:
         """FinishRun until no job is in flight."""
-        given = dict(state)
-        while True:
-            task = FinishRunInput(execution=execution(name), state=given, ended=ended)
-            verdict = finish_run(task, self.services, WorldClock(self.clock))
-            if verdict.next != "Drain":
-                return verdict
-            given["verdict"] = verdict.model_dump(mode="json")
+        while (verdict := self.finish_once(state, name, ended=ended)).next == "Drain":
             self.wait(verdict.wait_seconds)
+        return verdict
+
+    def finish_once(self, state: Mapping[str, object], name: str = RUN, *, ended: str | None = None) -> Verdict:
+        task = FinishRunInput(execution=execution(name), state=dict(state), ended=ended)
+        return finish_run(task, self.services, WorldClock(self.clock))
 
     def execute(self, start: Mapping[str, object] | None = None, name: str = RUN) -> Verdict | None:
         """An execution of the load machine; None where it is skipped."""
@@ -144,7 +148,7 @@ class World:
         try:
             plan = self._again(lambda: self.plan(start or {"load": self.load.name}, name))
             if plan.next == "Skip":
-                self.executions.ended.add(execution(name).arn)
+                self.executions.end(name, "SUCCEEDED")
                 return None
             state["plan"] = plan.model_dump(mode="json")
             if plan.next == "Load":
@@ -152,7 +156,7 @@ class World:
         except LoadError as error:
             state["error"] = {"Error": type(error).__name__, "Cause": json.dumps({"errorMessage": str(error)})}
         verdict = self._again(lambda: self.finish(state, name))
-        self.executions.ended.add(execution(name).arn)
+        self.executions.end(name, "SUCCEEDED" if verdict.next == "Succeed" else "FAILED")
         return verdict
 
     def after(self, effects: int) -> None:
@@ -161,7 +165,7 @@ class World:
 
     def abort(self, name: str = RUN, run_id: str = RUN) -> Verdict:
         """The execution ends where it is, and FinishRun hears of it."""
-        self.executions.ended.add(execution(name).arn)
+        self.executions.end(name)
         return self.finish({"input": {"run_id": run_id}}, name, ended="ABORTED")
 
     def _load_partitions(self, plan: Plan) -> None:
@@ -183,9 +187,13 @@ class World:
         self.plan({"load": self.load.name})
         return self.slices.claim(RUN, "0000")
 
+    def break_org(self, faults: str) -> None:
+        """From now on these requests go wrong, and no others."""
+        self.server.backend.faults = FaultPlan(Faults.parse(faults), 1)
+
     def mend_org(self) -> None:
-        """From now on nothing goes wrong on purpose."""
-        self.server.backend.faults = FaultPlan(Faults(), 1)
+        """From now on no request goes wrong on purpose."""
+        self.break_org("")
 
     # -- what there is
 
@@ -236,6 +244,14 @@ def open_world(
             yield world
         finally:
             world.close()
+
+
+def renamed(load: Load, field: str, spelling: str) -> Load:
+    """A load that spells a target field in its own way."""
+    document = load.model_dump(mode="json")
+    for mapping in document["fields"].values():
+        mapping["to"] = spelling if mapping["to"] == field else mapping["to"]
+    return Load.model_validate(document)
 
 
 def paced(load: Load = OPPORTUNITY, *, lanes: int = 1, **pace: Any) -> Load:
