@@ -103,12 +103,13 @@ def duration_text(seconds: float) -> str:
 
 
 class ProgressDisplay:
-    """Shows snapshots: live bars where the console is a terminal, else a plain line every few seconds."""
+    """Shows snapshots: live bars where the console can redraw, else a plain line every few seconds."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._rates = Rates()
-        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+        can_redraw = console.is_terminal and not console.is_dumb_terminal
+        self._live = Live(console=console, auto_refresh=False, transient=True) if can_redraw else None
         self._last_line_seconds: float | None = None
         self._last_line = ""
 

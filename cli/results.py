@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cli.errors import UsageMistake
 from massive_upload.domain.file_keys import receipt_key
 from massive_upload.domain.staged_file import REJECT_COLUMNS
 from massive_upload.errors import InternalError
@@ -29,8 +30,17 @@ class Results:
 
 
 def make_private_directory(path: Path) -> Path:
-    """Make a directory that only its owner may look into: rejected rows are business data."""
-    path.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+    """Make a directory that only its owner may look into: rejected rows are business data.
+
+    Raises:
+        UsageMistake: it cannot be made, such as where a file has its name.
+    """
+    try:
+        path.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageMistake(
+            f"The directory {path} cannot be made ({type(error).__name__}). Give another one with --out."
+        ) from error
     return path
 
 

@@ -116,8 +116,11 @@ def _expand_short_fields(document: Document) -> None:
 
 def _mistake(document: Document, details: ErrorDetails) -> str:
     path: KeyPath = tuple(part for part in details["loc"] if part != "[key]")
-    if details["type"] == "value_error":  # a rule over several keys; its text begins with the key
+    if details["type"] == "value_error":
         text = str(details["ctx"]["error"])
+        if path:
+            return f"{document.place(path)}: {'.'.join(map(str, path))}: {text}"
+        # A rule over several keys; its text begins with the key.
         return f"{document.place((text.partition(':')[0],))}: {text}"
     say = _SAYINGS.get(details["type"], _say_otherwise)
     name = ".".join(map(str, path))

@@ -20,8 +20,9 @@ _UNREACHABLE = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDO
 
 
 def node_environment() -> dict[str, str]:
-    """The environment in which `node` is the one of the wheel."""
-    return {**os.environ, "PATH": f"{NODE_BIN}{os.pathsep}{os.environ.get('PATH', '')}"}
+    """The environment in which `node` is the one of the wheel, and trusts whom the machine trusts, as pip does."""
+    path = f"{NODE_BIN}{os.pathsep}{os.environ.get('PATH', '')}"
+    return {**os.environ, "PATH": path, "NODE_OPTIONS": "--use-system-ca"}
 
 
 def npm_package(name: str, version: str) -> Path:
@@ -60,6 +61,8 @@ def _install(package: str, directory: Path) -> None:
         "--no-audit",
         "--no-fund",
         "--ignore-scripts",
+        "--fetch-retries=1",
+        "--fetch-retry-mintimeout=1000",
         package,
     ]
     done = subprocess.run(command, env=node_environment(), capture_output=True, text=True, check=False, timeout=240)

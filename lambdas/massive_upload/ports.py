@@ -121,7 +121,11 @@ class ProgressStore(Protocol):
         """Make the sweep's partition ready to claim, with the number of rows that wait for it in all."""
 
     def take_over_partition(self, partition: Partition) -> Partition:
-        """Fence out whoever works on a partition; it is no longer due, and else stays as it is."""
+        """Fence out whoever works on a partition; it is no longer due, and else stays as it is.
+
+        Returns:
+            The partition as it is now: until then its slice may have gone on.
+        """
 
     def reopen_partition(self, partition: Partition, *, due_after_seconds: int | None = None) -> None:
         """Make a partition that has not completed ready to claim, its frozen query forgotten.
@@ -135,8 +139,10 @@ class ProgressStore(Protocol):
     def note_query(self, partition: Partition, query_id: str, beat: Heartbeat) -> None:
         """Remember the frozen query that a lane reads, before its result is known."""
 
-    def note_query_rows(self, partition: Partition, *, query_id: str, rows: int, beat: Heartbeat) -> Partition:
-        """Remember how many rows the frozen query has."""
+    def note_query_rows(
+        self, partition: Partition, *, query_id: str, rows: int, columns: tuple[str, ...], beat: Heartbeat
+    ) -> Partition:
+        """Remember how many rows the frozen query has, and its columns in order, where they are known."""
 
     def forget_query(self, partition: Partition) -> Partition:
         """Drop a query whose result has expired; the next one starts from the cursor."""

@@ -165,7 +165,7 @@ def test_an_org_that_does_not_answer_ends_with_2(run):
     with OrgServer(OrgSettings(source=generated_opportunities(1))) as gone:
         url = gone.url
 
-    assert_refused(run(url=url), "SalesforceUnavailable", "no complete answer from the org")
+    assert_refused(run(url=url), "SalesforceUnavailable", "no complete answer from 127.0.0.1")
 
 
 def test_repeated_keys_end_with_2(run):

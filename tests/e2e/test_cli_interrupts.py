@@ -26,8 +26,9 @@ def org() -> Iterator[OrgServer]:
 class Command:
     """``massive-upload run`` in a process group of its own; reads its standard error output line by line."""
 
-    def __init__(self, org_url: str, out: Path, *sets: str) -> None:
-        arguments = ["run", "opportunity", "--local", "--json", "--org-url", org_url, "--time-scale", "1000"]
+    def __init__(self, org_url: str, out: Path, *sets: str, time_scale: int) -> None:
+        scale = ("--time-scale", str(time_scale))
+        arguments = ["run", "opportunity", "--local", "--json", "--org-url", org_url, *scale]
         for assignment in sets:
             arguments += ["--set", assignment]
         self.process = subprocess.Popen(
@@ -66,8 +67,8 @@ class Command:
 def start(org: OrgServer, tmp_path: Path) -> Iterator[Callable[..., Command]]:
     commands: list[Command] = []
 
-    def start(*sets: str) -> Command:
-        commands.append(Command(org.url, tmp_path, *sets))
+    def start(*sets: str, time_scale: int = 1000) -> Command:
+        commands.append(Command(org.url, tmp_path, *sets, time_scale=time_scale))
         return commands[-1]
 
     yield start
@@ -96,7 +97,7 @@ def test_ctrl_c_lets_the_run_stop_at_a_batch_edge(start):
 
 
 def test_ctrl_c_twice_stops_the_run_at_once(start, tmp_path):
-    command = start("pace.batch_rows=100", "pace.delay_seconds=86400")
+    command = start("pace.batch_rows=100", "pace.delay_seconds=600", time_scale=10)
     command.wait_for_line("100 of 2,000 rows")
     command.press_ctrl_c()
     command.wait_for_line("Press Ctrl-C again")

@@ -15,6 +15,7 @@ SLICE = "SliceMachine"
 
 _EVENTS = {"Pass": 2, "Choice": 2, "Wait": 2, "Succeed": 2, "Fail": 1}
 _TASK_EVENTS = 5  # entered, scheduled, started, succeeded, exited
+_RETRY_EVENTS = 3  # scheduled, started, failed
 _SYNC_TASK_EVENTS = 6  # one more: submitted
 _EXECUTION_EVENTS = 2  # started, and succeeded or failed
 
@@ -89,6 +90,16 @@ def history_events(definition: Definition, path: list[str]) -> int:
     for here, there in itertools.pairwise(path):
         assert there in states[here].targets, f"{here} does not lead to {there}"
     return _EXECUTION_EVENTS + sum(_events_of(states[name].body) for name in path)
+
+
+def visit_events(definition: Definition, path: list[str]) -> int:
+    """The history events of going this way within an execution, retries not counted."""
+    return history_events(definition, path) - _EXECUTION_EVENTS
+
+
+def retry_events(policies: list[dict[str, Any]]) -> int:
+    """The history events that retriers add when all of their attempts are used up."""
+    return _RETRY_EVENTS * sum(int(policy["MaxAttempts"]) for policy in policies)
 
 
 def _events_of(body: dict[str, Any]) -> int:

@@ -9,6 +9,7 @@ import pytest
 from infra.config import load_directory
 from infra.functions import FUNCTIONS, FunctionSpec
 from infra.synth import ROOT, synthesize
+from massive_upload.adapters.dynamodb_progress import STATE_KEPT
 from massive_upload.domain.load import Load
 from tests.infra.definitions import Template, flatten, read_template, resources
 
@@ -70,6 +71,22 @@ def expected_grants(template: Template, spec: FunctionSpec) -> set[tuple[str, st
 def test_a_function_may_do_what_its_row_says_and_nothing_else(template: Template, spec: FunctionSpec) -> None:
     role_id = function_properties(template, spec.name)["Role"]["Fn::GetAtt"][0]
     assert grants(template, role_id) == expected_grants(template, spec)
+
+
+def test_who_takes_a_target_over_may_do_all_that_ends_a_run(template: Template) -> None:
+    """PlanRun finishes the run of an execution that ended without doing so."""
+    granted = {
+        name: {
+            (action, resource)
+            for action, resource in grants(template, function_properties(template, name)["Role"]["Fn::GetAtt"][0])
+            if not action.startswith("logs:")
+        }
+        for name in ("PlanRun", "FinishRun")
+    }
+    assert granted["FinishRun"] <= granted["PlanRun"]
+    plan, finish = (function_properties(template, name) for name in ("PlanRun", "FinishRun"))
+    assert (plan["Timeout"], plan["MemorySize"]) >= (finish["Timeout"], finish["MemorySize"])
+    assert set(finish["Environment"]["Variables"]) <= set(plan["Environment"]["Variables"])
 
 
 def test_every_function_has_a_role_of_its_own(template: Template) -> None:
@@ -158,8 +175,8 @@ def test_the_bucket_is_private_and_forgets(template: Template) -> None:
     (encryption,) = properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
     assert encryption["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
     rules = {rule["Id"]: rule for rule in properties["LifecycleConfiguration"]["Rules"]}
-    assert (rules["staged"]["Prefix"], rules["staged"]["ExpirationInDays"]) == ("staged/", 7)
-    assert (rules["runs"]["Prefix"], rules["runs"]["ExpirationInDays"]) == ("runs/", 90)
+    assert (rules["staged"]["Prefix"], rules["staged"]["ExpirationInDays"]) == ("staged/", STATE_KEPT.days)
+    assert (rules["runs"]["Prefix"], rules["runs"]["ExpirationInDays"]) == ("runs/", STATE_KEPT.days)
     assert rules["unfinished-uploads"]["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
 
 

@@ -83,7 +83,7 @@ def run_from(item: Item) -> Run:
 def partition_from(item: Item) -> Partition:
     """The partition of an item."""
     moments = dict.fromkeys(("due_at", "last_progress_at", "next_wake_at"), _moment)
-    return _entity(Partition, item, {"status": PartitionStatus, **moments})
+    return _entity(Partition, item, {"status": PartitionStatus, "query_columns": tuple, **moments})
 
 
 def batch_from(item: Item) -> Batch:

@@ -213,7 +213,10 @@ class DynamoDbProgress:
 
     def take_over_partition(self, partition: Partition) -> Partition:
         self._change_partition(partition, Change(add={"epoch": 1}, remove=("due_at",)))
-        return replace(partition, epoch=partition.epoch + 1, due_at=None)
+        taken = self.partition(partition.run_id, partition.partition)
+        if taken.epoch != partition.epoch + 1:
+            raise _fenced(f"Partition {partition.partition} of run {partition.run_id}")
+        return taken
 
     def reopen_partition(self, partition: Partition, *, due_after_seconds: int | None = None) -> None:
         due_at = self._after(due_after_seconds)
@@ -232,15 +235,18 @@ class DynamoDbProgress:
         change = Change(put={"query_id": query_id, "query_offset": 0}, remove=("query_rows",))
         self._change_partition(partition, change | self._beat(beat))
 
-    def note_query_rows(self, partition: Partition, *, query_id: str, rows: int, beat: Heartbeat) -> Partition:
+    def note_query_rows(
+        self, partition: Partition, *, query_id: str, rows: int, columns: tuple[str, ...], beat: Heartbeat
+    ) -> Partition:
         read = replace(
             partition,
             query_id=query_id,
             query_rows=rows,
+            query_columns=columns,
             query_offset=0,
             source_rows=partition.settled_rows + rows,
         )
-        names = ("query_id", "query_rows", "query_offset", "source_rows")
+        names = ("query_id", "query_rows", "query_columns", "query_offset", "source_rows")
         change = Change(put={name: getattr(read, name) for name in names})
         self._change_partition(partition, change | self._beat(beat))
         return read

@@ -27,7 +27,7 @@ class SourceCount:
 
     @property
     def null_keys(self) -> int:
-        """Rows that no run can load, as they have no key."""
+        """Rows that no run can load, as their key is NULL or blank."""
         return self.all_rows - self.keyed_rows
 
     @property

@@ -5,10 +5,11 @@ from __future__ import annotations
 from enum import StrEnum, unique
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from massive_upload.constants import JOB_ROWS_PER_BATCH, LONG_WAIT_SECONDS, MAX_LANES, SUCCESS_CRITERION_PERCENT
 from massive_upload.domain import presets
+from massive_upload.domain.sql_condition import check_condition
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\"]+$")]
 """An object or column of the source: any text without quotes and control characters, so that quoting is safe."""
@@ -24,6 +25,8 @@ LoadName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 
 DelaySeconds = Annotated[int, Field(ge=0, le=LONG_WAIT_SECONDS)]
 """No wait is longer, so that a stop or pause is seen in time."""
+
+RetryDelays = Annotated[tuple[DelaySeconds, ...], Field(max_length=10)]
 
 
 class Model(BaseModel):
@@ -51,7 +54,7 @@ class Source(Model):
     dataspace: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]+$")] = "default"
     parent: Name | None = None
     modified: Name | None = None
-    where: Annotated[str, StringConstraints(min_length=1)] | None = None
+    where: Annotated[str, StringConstraints(min_length=1), AfterValidator(check_condition)] | None = None
 
 
 class Target(Model):
@@ -84,8 +87,8 @@ class Pace(Model):
     batch_rows: Annotated[int, Field(ge=1, le=15 * JOB_ROWS_PER_BATCH)]
     delay_seconds: DelaySeconds
     stagger_seconds: Annotated[int, Field(ge=0, le=7 * 86_400)]
-    retry_delays_seconds: tuple[Annotated[int, Field(ge=0, le=LONG_WAIT_SECONDS)], ...]
-    patience_seconds: Annotated[int, Field(ge=0, le=7 * 86_400)] = presets.PATIENCE_SECONDS
+    retry_delays_seconds: RetryDelays
+    patience_seconds: Annotated[int, Field(ge=0, le=86_400)] = presets.PATIENCE_SECONDS
 
 
 class Sample(Model):
@@ -118,8 +121,8 @@ class PaceOverrides(Model):
     batch_rows: Annotated[int, Field(ge=1, le=15 * JOB_ROWS_PER_BATCH)] | None = None
     delay_seconds: DelaySeconds | None = None
     stagger_seconds: Annotated[int, Field(ge=0, le=7 * 86_400)] | None = None
-    retry_delays_seconds: tuple[Annotated[int, Field(ge=0, le=LONG_WAIT_SECONDS)], ...] | None = None
-    patience_seconds: Annotated[int, Field(ge=0, le=7 * 86_400)] | None = None
+    retry_delays_seconds: RetryDelays | None = None
+    patience_seconds: Annotated[int, Field(ge=0, le=86_400)] | None = None
 
 
 class SampleOverrides(Model):

@@ -129,7 +129,7 @@ class Partition:
     Attributes:
         cursor: the last settled key; the sweep's is the number of files that it has settled.
         source_rows: rows of the query that the lane reads; until it has read one, the planned rows.
-        query_rows: rows of the frozen query alone; query_offset is the first of them that is not staged.
+        query_rows, query_columns: of the frozen query alone; query_offset is the first of them that is not staged.
         open_batch: the number of the batch that is not settled.
         job_seconds: how long the last job took, for predicting the next.
         due_at: when its lane is to begin; None where that is not known, as it waits for another lane to end.
@@ -149,6 +149,7 @@ class Partition:
     cursor: str | None = None
     query_id: str | None = None
     query_rows: int | None = None
+    query_columns: tuple[str, ...] = ()
     query_offset: int = 0
     next_batch: int = 0
     open_batch: int | None = None

@@ -38,24 +38,26 @@ def plan_statement(load: Load, *, case_sensitive_key: bool, sample_rows: int | N
     """The statement that counts the source and cuts its keys into even buckets, in order.
 
     Columns of each row: first_key (for its type), last_key as text, bucket_rows (all NULL where nothing can be loaded),
-    all_rows, keyed_rows, distinct_keys. ``all_rows - keyed_rows`` rows have a NULL key, and
+    all_rows, keyed_rows, distinct_keys. ``all_rows - keyed_rows`` rows have no key, NULL or blank, and
     ``keyed_rows - distinct_keys`` are duplicates.
     Every mapped column is named, so that one which does not exist is found before anything is written.
     """
     key = quoted(load.source.key)
+    identity = _identity(key, case_sensitive_key=case_sensitive_key)
     buckets = load.partitioning.count or BUCKETS
     source = _rows(load, list(dict.fromkeys([load.source.key, *load.fields])), sample_rows=sample_rows)
     kept = _kept_rows(load, [load.source.key], case_sensitive_key=case_sensitive_key, sample_rows=sample_rows)
     return f"""
 WITH "source" AS ({source}),
 "totals" AS (
-  SELECT COUNT(*) AS "all_rows", COUNT({key}) AS "keyed_rows",
-         COUNT(DISTINCT {_identity(key, case_sensitive_key=case_sensitive_key)}) AS "distinct_keys"
+  SELECT COUNT(*) AS "all_rows",
+         COUNT(CASE WHEN {_has_key(key)} THEN 1 END) AS "keyed_rows",
+         COUNT(DISTINCT CASE WHEN {_has_key(key)} THEN {identity} END) AS "distinct_keys"
   FROM "source"
 ),
 "numbered" AS (
   SELECT {key}, NTILE({buckets}) OVER (ORDER BY {key}) AS "bucket"
-  FROM ({kept}) AS "kept" WHERE {key} IS NOT NULL
+  FROM ({kept}) AS "kept" WHERE {_has_key(key)}
 ),
 "buckets" AS (
   SELECT "bucket", MIN({key}) AS "first_key", CAST(MAX({key}) AS VARCHAR) AS "last_key", COUNT(*) AS "bucket_rows"
@@ -88,7 +90,8 @@ def page_statement(
     kept_key = f'"kept".{key}'
     lower = f"{kept_key} > {_bound(AFTER, key_type)} AND " if has_lower_bound else ""
     upper = f"{kept_key} <= {_bound(UPTO, key_type)}"
-    return f'SELECT {selected} FROM ({kept}) AS "kept" WHERE {lower}{upper} ORDER BY {kept_key}'  # noqa: S608 - see `quoted`
+    conditions = f"{lower}{upper} AND {_has_key(kept_key)}"
+    return f'SELECT {selected} FROM ({kept}) AS "kept" WHERE {conditions} ORDER BY {kept_key}'  # noqa: S608 - see `quoted`
 
 
 def _bound(parameter: str, key_type: str) -> str:
@@ -106,9 +109,9 @@ def _selected(column: str, kind: FieldType) -> str:
 def _rows(load: Load, columns: list[str], *, sample_rows: int | None) -> str:
     """Every row that the load's filter lets through; of a sample, its first rows by key."""
     key = quoted(load.source.key)
-    conditions = [f"({load.source.where})"] if load.source.where else []
+    conditions = [f"(\n{load.source.where}\n)"] if load.source.where else []
     if sample_rows is not None:
-        conditions.append(f"{key} IS NOT NULL")
+        conditions.append(_has_key(key))
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     limit = f" ORDER BY {key} LIMIT {sample_rows}" if sample_rows is not None else ""
     selected = ", ".join(quoted(column) for column in columns)
@@ -131,6 +134,11 @@ def _kept_rows(load: Load, columns: list[str], *, case_sensitive_key: bool, samp
         f' ORDER BY {modified} DESC NULLS LAST, {key} DESC) AS "massive_upload_rank" FROM ({rows}) AS "source_rows")'
         f' AS "ranked" WHERE "massive_upload_rank" = 1'
     )
+
+
+def _has_key(key: str) -> str:
+    """Whether a row can be upserted: Salesforce takes a blank text for none."""
+    return f"TRIM(CAST({key} AS VARCHAR)) <> ''"
 
 
 def _identity(key: str, *, case_sensitive_key: bool) -> str:

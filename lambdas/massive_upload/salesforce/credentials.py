@@ -29,6 +29,9 @@ class PrivateKey:
     private_key: str = field(repr=False)
 
 
+_SHARED_LOGIN_HOSTS = ("login.salesforce.com", "test.salesforce.com")
+"""They do not serve the client credentials flow (Salesforce Help, "OAuth 2.0 Client Credentials Flow")."""
+
 Credentials = ClientSecret | PrivateKey
 
 
@@ -50,6 +53,11 @@ def parse_credentials(secret: Mapping[str, object]) -> Credentials:
             username=_required(secret, "username"),
             # A key pasted into a JSON editor often arrives with its line breaks escaped twice.
             private_key=_required(secret, "private_key").replace("\\n", "\n"),
+        )
+    if has_client_secret and urlsplit(login_url).hostname in _SHARED_LOGIN_HOSTS:
+        raise CredentialsRejected(
+            "login_url of the org's secret is the shared login host, which does not serve client credentials.",
+            next_step="Give the org's My Domain, such as https://example.my.salesforce.com.",
         )
     if has_client_secret:
         return ClientSecret(login_url=login_url, client_id=client_id, client_secret=_required(secret, "client_secret"))

@@ -38,17 +38,23 @@ class QueryExpired(LoadError):
 
 
 class QueryState(StrEnum):
-    """Whether a query's result can be read."""
+    """How far a query is. ResultsProduced can be read already, but may not know its number of rows yet."""
 
     RUNNING = "Running"
+    RESULTS_PRODUCED = "ResultsProduced"
     FINISHED = "Finished"
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether the query's result can be read."""
+        return self is not QueryState.RUNNING
 
 
 _STATES = {
     "running": QueryState.RUNNING,
     "unspecified": QueryState.RUNNING,
     "runningorunspecified": QueryState.RUNNING,
-    "resultsproduced": QueryState.FINISHED,
+    "resultsproduced": QueryState.RESULTS_PRODUCED,
     "finished": QueryState.FINISHED,
 }
 
@@ -242,7 +248,7 @@ def _status(asked: str, answer: Answer, *, query_id: str) -> QueryStatus | None:
     if state is None:
         raise unexpected(asked, "the query's state is not a documented one")
     row_count = as_integer(asked, "rowCount", source.get("rowCount"))
-    return QueryStatus(query_id=found_id, state=state, row_count=row_count if state is QueryState.FINISHED else None)
+    return QueryStatus(query_id=found_id, state=state, row_count=row_count if state.is_readable else None)
 
 
 def _columns(asked: str, metadata: object) -> tuple[Column, ...]:

@@ -107,8 +107,8 @@ class RequestsTransport:
             answer = self._send_within_host(request)
         except requests.RequestException as error:
             raise SalesforceUnavailable(
-                f"{request.asked}: no complete answer from the org ({type(error).__name__}).",
-                next_step="It is tried again by itself; if it stays so, check the network.",
+                f"{request.asked}: no complete answer from {urlsplit(request.url).netloc} ({type(error).__name__}).",
+                next_step="Check login_url, and that this network reaches the org.",
                 code=type(error).__name__,
             ) from error
         return Response(status=answer.status_code, headers=answer.headers, body=answer.content)

@@ -49,7 +49,7 @@ def count_source(
         status = source.status(query_id)
         if status.state is QueryState.FINISHED and status.row_count is None:
             raise uncounted(query_id)
-    if status.state is not QueryState.FINISHED or status.row_count is None:
+    if not status.state.is_readable or status.row_count is None:
         return StillRunning(status.query_id)
     return _read(source, load, status, status.row_count, first)
 

@@ -73,14 +73,7 @@ class _RangeReader:
             first_page = self._open_query()
         rows_left = self._rows_left()
         if rows_left is None:
-            has_waited = self._task.step.next is Next.WAIT_FOR_QUERY
-            longer_seconds = 2 * self._task.step.wait_seconds if has_waited else 0
-            wait_seconds = min(max(_FIRST_QUERY_WAIT_SECONDS, longer_seconds), _LONGEST_QUERY_WAIT_SECONDS)
-            beat = self._services.org.heartbeat(wake_after_seconds=wait_seconds)
-            self._services.store.record_heartbeat(self._partition, beat)
-            log(Marker.WAITING, Event.WAITING_FOR_QUERY, wait_seconds=wait_seconds)
-            events = FETCH_EVENTS + WAIT_FOR_QUERY_EVENTS
-            return self._task.step.then(Next.WAIT_FOR_QUERY, events=events, wait_seconds=wait_seconds)
+            return self._wait_for_query()
         if rows_left == 0:
             self._services.store.complete_partition(self._partition, self._services.org.heartbeat())
             log(Marker.SUCCESS, Event.PARTITION_COMPLETED)
@@ -89,7 +82,7 @@ class _RangeReader:
             writer = self._write_rows(first_page, rows_left)
         except QueryExpired:
             self._forget_query()
-            return self.read()
+            return self._wait_for_query()
         offset = self._partition.query_offset + writer.rows
         selection = Selection(writer.content(), writer.rows)
         return _stage(
@@ -105,6 +98,16 @@ class _RangeReader:
         self._partition = self._services.store.forget_query(self._partition)
         log(Marker.WARNING, Event.QUERY_EXPIRED)
 
+    def _wait_for_query(self) -> Step:
+        has_waited = self._task.step.next is Next.WAIT_FOR_QUERY
+        longer_seconds = 2 * self._task.step.wait_seconds if has_waited else 0
+        wait_seconds = min(max(_FIRST_QUERY_WAIT_SECONDS, longer_seconds), _LONGEST_QUERY_WAIT_SECONDS)
+        beat = self._services.org.heartbeat(wake_after_seconds=wait_seconds)
+        self._services.store.record_heartbeat(self._partition, beat)
+        log(Marker.WAITING, Event.WAITING_FOR_QUERY, wait_seconds=wait_seconds)
+        events = FETCH_EVENTS + WAIT_FOR_QUERY_EVENTS
+        return self._task.step.then(Next.WAIT_FOR_QUERY, events=events, wait_seconds=wait_seconds)
+
     def _rows_left(self) -> int | None:
         """Rows of the query that are not staged; None while it runs."""
         if self._partition.query_rows is None:
@@ -117,23 +120,25 @@ class _RangeReader:
             page = self._submit()
             if page.status is None:
                 raise InternalError("The source's query was answered without a status.")
-            self._note(page.status)
+            self._note(page.status, page)
             return page if self._partition.query_rows is not None else None
         if self._partition.query_rows is None:
             status = self._source.status(self._partition.query_id)
             if status.state is QueryState.FINISHED and status.row_count is None:
                 raise uncounted(status.query_id)
-            self._note(status)
+            self._note(status, None)
         return None
 
-    def _note(self, status: QueryStatus) -> None:
-        store, beat = self._services.store, self._services.org.heartbeat()
-        if status.state is QueryState.FINISHED and status.row_count is not None:
+    def _note(self, status: QueryStatus, page: QueryPage | None) -> None:
+        """Remember the query; and its columns, as later pages may come without saying in which order they are."""
+        store, org = self._services.store, self._services.org
+        if status.state.is_readable and status.row_count is not None:
+            columns = tuple(column.name for column in page.columns) if page is not None else ()
             self._partition = store.note_query_rows(
-                self._partition, query_id=status.query_id, rows=status.row_count, beat=beat
+                self._partition, query_id=status.query_id, rows=status.row_count, columns=columns, beat=org.heartbeat()
             )
         elif self._partition.query_id is None:
-            store.note_query(self._partition, status.query_id, beat)
+            store.note_query(self._partition, status.query_id, org.heartbeat())
 
     def _submit(self) -> QueryPage:
         partition, config = self._partition, self._config
@@ -157,8 +162,7 @@ class _RangeReader:
         smaller batch, and the next query starts behind it.
         """
         writer = StagedFileWriter(self._config.load, max_rows=self._batch_rows)
-        columns = list(self._config.load.fields)
-        rows = _in_order(first_page, columns) if first_page is not None else []
+        rows = self._in_order(first_page) if first_page is not None else []
         offset = self._partition.query_offset
         writer.append(rows[:rows_left])
         while writer.rows < rows_left and not writer.is_full:
@@ -175,23 +179,24 @@ class _RangeReader:
                     f"The source's query has {rows_left - writer.rows} more rows, but a page of it came empty.",
                     next_step="It is read again by itself.",
                 )
-            writer.append(_in_order(page, columns)[:limit])
+            writer.append(self._in_order(page)[:limit])
         return writer
 
-
-def _in_order(page: QueryPage, columns: list[str]) -> list[list[object]]:
-    """A page's rows with the columns as they were selected, in whatever order the answer has them."""
-    found = [column.name.casefold() for column in page.columns]
-    wanted = [column.casefold() for column in columns]
-    if not found or found == wanted:
-        return page.rows
-    if sorted(found) != sorted(wanted):
-        raise SourceRejected(
-            f"The source's query was answered with the columns {', '.join(column.name for column in page.columns)}.",
-            next_step=f"Asked for were {', '.join(columns)}; compare the load's fields with the source object.",
-        )
-    positions = [found.index(name) for name in wanted]
-    return [[row[position] for position in positions] for row in page.rows]
+    def _in_order(self, page: QueryPage) -> list[list[object]]:
+        """A page's rows with the columns as they were selected, in whatever order the query has them."""
+        answered = [column.name for column in page.columns] or self._partition.query_columns
+        selected = list(self._config.load.fields)
+        found = [name.casefold() for name in answered]
+        wanted = [name.casefold() for name in selected]
+        if not found or found == wanted:
+            return page.rows
+        if sorted(found) != sorted(wanted):
+            raise SourceRejected(
+                f"The source's query was answered with the columns {', '.join(answered)}.",
+                next_step=f"Asked for were {', '.join(selected)}; compare the load's fields with the source object.",
+            )
+        positions = [found.index(name) for name in wanted]
+        return [[row[position] for position in positions] for row in page.rows]
 
 
 def _stage_sweep(task: SliceInput, services: SliceServices, partition: Partition) -> Step:

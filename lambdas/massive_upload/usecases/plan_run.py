@@ -120,12 +120,17 @@ class _Begin:
             if not _take_over(lease, self._services):
                 return _wait(self._run_id, _DRAIN_WAIT_SECONDS, Event.WAITING_FOR_OLD_JOBS)
         run = self._begin(load, lease)
+        try:
+            return self._plan_lanes(run, load)
+        finally:  # a plan that fails has cost requests too
+            self._store.count_run_requests(self._run_id, self._org.take_requests())
+
+    def _plan_lanes(self, run: Run, load: Load) -> Plan:
         if run.status is RunStatus.PLANNING:
             counted = self._count(run, load)
             if isinstance(counted, StillRunning):
                 return _wait(self._run_id, self._query_wait_seconds(run), Event.WAITING_FOR_QUERY)
             run = self._commit(run, load, *counted)
-        self._count_requests()
         lanes = read_plan(self._services.tasks.files, run)
         concurrency = load.partitioning.max_concurrency
         self._store.create_partitions(run, lanes, max_concurrency=concurrency)
@@ -202,7 +207,6 @@ class _Begin:
         if isinstance(counted, StillRunning):
             if counted.query_id != query_id:
                 self._store.note_plan_query(run, counted.query_id, case_sensitive_key=case_sensitive)
-            self._count_requests()
             return counted
         return counted, case_sensitive
 
@@ -237,9 +241,6 @@ class _Begin:
                 duplicates_dropped=count.duplicates,
             )
         )
-
-    def _count_requests(self) -> None:
-        self._store.count_run_requests(self._run_id, self._org.take_requests())
 
 
 class _Resume:

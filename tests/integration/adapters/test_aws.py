@@ -57,10 +57,10 @@ def test_an_execution_has_ended_when_it_no_longer_runs_or_is_not_known(s3):
     )["stateMachineArn"]
     execution = client.start_execution(stateMachineArn=machine, name="one")["executionArn"]
     executions = StepFunctionsExecutions(client)
-    assert not executions.has_ended(execution)
+    assert executions.ended_as(execution) is None
     client.stop_execution(executionArn=execution)
-    assert executions.has_ended(execution)
-    assert executions.has_ended(execution.replace(":one", ":never"))
+    assert executions.ended_as(execution) == client.describe_execution(executionArn=execution)["status"] == "ABORTED"
+    assert executions.ended_as(execution.replace(":one", ":never")) == "ABORTED"
 
 
 def test_the_machines_clock_is_in_utc():

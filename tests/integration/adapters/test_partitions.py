@@ -16,7 +16,7 @@ from massive_upload.domain.progress import (
     Partition,
     PartitionStatus,
 )
-from massive_upload.errors import FencedOut, InternalError
+from massive_upload.errors import FencedOut, InternalError, StateChanged
 from massive_upload.ports import Heartbeat
 from tests.integration.adapters.entities import (
     BEAT,
@@ -30,6 +30,8 @@ from tests.integration.adapters.entities import (
     force_partition,
 )
 from tests.integration.adapters.stack import TABLE
+
+COLUMNS = ("Key__c", "Name__c")
 
 
 def lane(store: DynamoDbProgress, partition: str = "0000") -> Partition:
@@ -49,7 +51,7 @@ def test_more_lanes_than_one_transaction_takes_are_recorded_in_order(store):
 def test_recording_the_lanes_again_leaves_those_that_have_begun_as_they_are(store, dynamodb):
     run = begin(store, lanes=2)
     begun = claim(dynamodb, store)
-    store.note_query_rows(begun, query_id="q", rows=90, beat=BEAT)
+    store.note_query_rows(begun, query_id="q", rows=90, columns=COLUMNS, beat=BEAT)
     before = store.partitions(RUN)
     changed = a_lane(0, keys=replace(a_lane(0).keys, upto="other", rows=1))
     store.create_partitions(run, [changed, a_lane(1), a_lane(2)])
@@ -107,7 +109,7 @@ def test_a_query_is_remembered_then_its_rows_then_forgotten(store, dynamodb):
     claimed = claim(dynamodb, store)
     store.note_query(claimed, "q-1", BEAT)
     assert (lane(store).query_id, lane(store).query_rows) == ("q-1", None)
-    read = store.note_query_rows(claimed, query_id="q-1", rows=90, beat=BEAT)
+    read = store.note_query_rows(claimed, query_id="q-1", rows=90, columns=COLUMNS, beat=BEAT)
     assert (read.query_rows, read.query_offset, read.source_rows) == (90, 0, 90)
     assert replace(lane(store), last_progress_at=None, next_wake_at=None, api_requests=0) == read
     forgotten = store.forget_query(read)
@@ -117,7 +119,7 @@ def test_a_query_is_remembered_then_its_rows_then_forgotten(store, dynamodb):
 
 def test_rows_of_a_new_query_are_counted_on_top_of_the_settled_ones(store, dynamodb):
     settle_one(store, dynamodb)
-    read = store.note_query_rows(lane(store), query_id="q-2", rows=70, beat=BEAT)
+    read = store.note_query_rows(lane(store), query_id="q-2", rows=70, columns=COLUMNS, beat=BEAT)
     assert (read.source_rows, read.query_offset) == (80, 0)
 
 
@@ -149,7 +151,7 @@ def test_a_settled_batch_is_not_counted_twice(store, dynamodb):
     claimed = settle_one(store, dynamodb)
     before = lane(store)
     submitted = a_batch(state=BatchState.SUBMITTED, job_id="750")
-    with pytest.raises(FencedOut):
+    with pytest.raises(StateChanged):
         store.settle_batch(
             claimed, submitted, replace(submitted, state=BatchState.SETTLED, succeeded=10), job_seconds=4, beat=BEAT
         )
@@ -171,7 +173,7 @@ def test_a_second_batch_is_not_planned_while_one_is_open(store, dynamodb):
     begin(store)
     claimed = claim(dynamodb, store)
     store.plan_batch(claimed, a_batch(), BEAT)
-    with pytest.raises(FencedOut):
+    with pytest.raises(StateChanged):
         store.plan_batch(claimed, a_batch(number=1), BEAT)
     assert [batch.number for batch in store.batches(RUN, "0000")] == [0]
     assert lane(store).batches == 1
@@ -207,24 +209,34 @@ def test_an_open_job_is_replaced_only_by_whoever_saw_it(store, dynamodb):
     store.plan_batch(claimed, a_batch(), BEAT)
     first = store.record_job(claimed, a_batch(), "750", BEAT)
     second = store.record_job(claimed, first, "751", BEAT)
-    with pytest.raises(FencedOut):
+    with pytest.raises(StateChanged):
         store.record_submitted(claimed, first, BEAT)
     assert store.record_submitted(claimed, second, BEAT).state is BatchState.SUBMITTED
     assert lane(store).jobs == 2
+
+
+def test_who_takes_a_partition_over_finds_what_its_slice_did_until_then(store, dynamodb):
+    begin(store)
+    claimed = claim(dynamodb, store)
+    read_before = lane(store)
+    store.plan_batch(claimed, a_batch(), BEAT)
+    taken = store.take_over_partition(read_before)
+    assert (taken.epoch, taken.open_batch) == (claimed.epoch + 1, 0)
+    assert taken == lane(store)
 
 
 def test_a_partition_with_an_open_batch_cannot_be_completed(store, dynamodb):
     begin(store)
     claimed = claim(dynamodb, store)
     store.plan_batch(claimed, a_batch(), BEAT)
-    with pytest.raises(FencedOut):
+    with pytest.raises(StateChanged):
         store.complete_partition(claimed, BEAT)
     assert lane(store).status is PartitionStatus.RUNNING
 
 
 def test_reopening_fences_out_and_forgets_the_query_but_not_the_cursor(store, dynamodb):
     claimed = settle_one(store, dynamodb)
-    read = store.note_query_rows(lane(store), query_id="q", rows=90, beat=BEAT)
+    read = store.note_query_rows(lane(store), query_id="q", rows=90, columns=COLUMNS, beat=BEAT)
     store.reopen_partition(read)
     found = lane(store)
     assert (found.status, found.epoch, found.cursor) == (PartitionStatus.PENDING, claimed.epoch + 1, "k0010")
@@ -237,7 +249,9 @@ Change = Callable[[DynamoDbProgress, Partition], object]
 CHANGES: dict[str, Change] = {
     "record_heartbeat": lambda store, stale: store.record_heartbeat(stale, BEAT),
     "note_query": lambda store, stale: store.note_query(stale, "q", BEAT),
-    "note_query_rows": lambda store, stale: store.note_query_rows(stale, query_id="q", rows=1, beat=BEAT),
+    "note_query_rows": lambda store, stale: store.note_query_rows(
+        stale, query_id="q", rows=1, columns=COLUMNS, beat=BEAT
+    ),
     "forget_query": lambda store, stale: store.forget_query(stale),
     "complete_partition": lambda store, stale: store.complete_partition(stale, BEAT),
     "stop_partition": lambda store, stale: store.stop_partition(stale),
@@ -290,7 +304,7 @@ def test_a_partition_changes_its_status_as_the_table_of_transitions_says(store, 
         STATUS_CHANGES[target](store, read)
         assert lane(store).status is target
     else:
-        with pytest.raises(FencedOut):
+        with pytest.raises(StateChanged):
             STATUS_CHANGES[target](store, read)
         assert lane(store) == read
 
@@ -318,7 +332,7 @@ def test_a_batch_changes_its_state_as_the_table_says_and_from_the_state_it_was_r
     for found in BatchState:
         if found is not source:
             force_batch(dynamodb, found)
-            with pytest.raises(FencedOut if is_allowed else InternalError):
+            with pytest.raises(StateChanged if is_allowed else InternalError):
                 BATCH_CHANGES[target](store, claimed, read)
             assert store.batch(claimed, 0).state is found
     force_batch(dynamodb, source)

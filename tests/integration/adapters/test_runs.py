@@ -66,8 +66,9 @@ def test_a_run_is_read_as_it_was_begun(store):
 
 def test_the_same_execution_begins_a_run_again_and_gets_what_is_recorded(store):
     store.begin_run(a_run())
-    store.note_plan_query(a_run(), "q-1")
-    assert store.begin_run(a_run()).plan_query_id == "q-1"
+    store.note_plan_query(a_run(), "q-1", case_sensitive_key=True)
+    recorded = store.begin_run(a_run())
+    assert (recorded.plan_query_id, recorded.case_sensitive_key) == ("q-1", True)
 
 
 def test_another_execution_cannot_begin_the_same_run(store):
@@ -90,7 +91,7 @@ def test_a_run_that_has_ended_takes_no_plan(store):
     with pytest.raises(FencedOut):
         store.commit_plan(a_run(plan_name="late"))
     with pytest.raises(FencedOut):
-        store.note_plan_query(run, "q-1")
+        store.note_plan_query(run, "q-1", case_sensitive_key=False)
 
 
 def test_a_run_is_finished_once(store):

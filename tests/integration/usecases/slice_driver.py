@@ -56,9 +56,13 @@ class SliceDriver:
         self._wait = wait
         self._states: Definition = slice_definition()["States"]
         self.visited: list[str] = []
+        self.most_states: int | None = None
 
     def run_lane(self, run_id: str, partition: str) -> None:
-        """Slice after slice, until one says that it is done."""
+        """Slice after slice, until one says that it is done.
+
+        ``most_states`` ends a lane that would go on for ever.
+        """
         while self.run_slice(run_id, partition) is Next.MORE:
             pass
 
@@ -72,6 +76,7 @@ class SliceDriver:
             state = self._states[name]
             if state["Type"] == "Succeed":
                 return Next(payload["step"]["next"])
+            assert self.most_states is None or len(self.visited) < self.most_states
             self.visited.append(name)
             name = self._enter(name, state, payload)
 

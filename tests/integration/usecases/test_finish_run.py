@@ -4,20 +4,19 @@ import json
 
 import pytest
 
-from local.org import Faults
-from local.org.faults import FaultPlan
-from massive_upload.contracts import FinishRunInput, Verdict
+from massive_upload.contracts import Verdict
 from massive_upload.domain.account import Account
 from massive_upload.domain.file_keys import receipt_key
-from massive_upload.domain.progress import PartitionStatus, RunStatus
+from massive_upload.domain.progress import BatchState, Run, RunStatus
 from massive_upload.ports import Heartbeat
 from massive_upload.usecases.finish_run import finish_run
-from massive_upload.usecases.watch_runs import watch_runs
-from tests.integration.usecases.world import RUN, World, WorldClock, execution, open_world, paced
+from massive_upload.usecases.watch_runs import finish_request, watch_runs
+from tests.integration.usecases.world import RUN, World, WorldClock, open_world, paced
 
 START = {"load": "opportunity"}
 RESUME = {"mode": "resume", "run_id": RUN}
 DEAF = "- match: {path: /jobs/ingest/}\n  action: {status: 503, code: SERVER_UNAVAILABLE}"
+STUBBORN = "- match: {method: PATCH}\n  action: {status: 400, code: INVALIDJOBSTATE}"
 
 
 def account(world: World) -> Account:
@@ -47,24 +46,54 @@ def test_a_job_in_flight_is_aborted_or_settled_and_resume_sends_the_rest(seconds
         assert world.loaded_keys == world.keys_of()
 
 
-def test_a_job_that_was_created_and_not_closed_is_aborted():
+def left_created(world: World) -> str:
+    """A lane left with a job that is recorded, and that may or may not have its data: the job's id."""
+    world.plan(START)
+    world.break_org("- match: {method: PUT}\n  action: {reset: after}")
+    world.slices.run_slice(RUN, "0000", stop_before="CheckPatience")
+    world.mend_org()
+    batch = world.open_batch()
+    assert batch.state is BatchState.CREATED
+    return batch.job_id or ""
+
+
+@pytest.mark.parametrize("job", ["Open", "Aborted", "deleted"])
+def test_a_job_that_was_created_and_not_closed_is_given_up_and_its_rows_are_not_sent(job):
     with open_world(load=paced()) as world:
-        task = world.start_lane()
-        world.slices.run_slice(RUN, "0000", stop_before="UploadBatch")
-        assert task.partition == "0000"
-        world.server.backend.faults = FaultPlan(Faults.parse("- match: {method: PUT}\n  action: {reset: after}"), 1)
-        world.slices.run_slice(RUN, "0000", stop_before="CheckPatience")
-        assert world.jobs["Open"] == 1
+        job_id = left_created(world)
+        if job != "Open":
+            world.server.backend.ingest.set_state(job_id, "Aborted")
+        if job == "deleted":
+            world.server.backend.ingest.delete(job_id)
         verdict = world.abort()
         assert (verdict.not_sent, verdict.unsettled) == (30, 0)
+        assert (world.open_batch().state, world.open_batch().job_id) == (BatchState.PLANNED, None)
         assert "Open" not in world.jobs
+        resumed = world.execute(RESUME, "again")
+        assert resumed is not None
+        assert (resumed.status, resumed.succeeded) == ("Completed", 30)
+        assert world.loaded_keys == world.keys_of()
+
+
+def test_rows_of_a_job_that_may_have_got_its_data_are_unsettled_while_the_org_cannot_be_reached():
+    with open_world(load=paced()) as world:
+        left_created(world)
+        world.break_org(DEAF)
+        verdict = world.abort()
+        assert (verdict.unsettled, verdict.not_sent, verdict.succeeded) == (10, 20, 0)
+        assert world.open_batch().state is BatchState.CREATED
+        assert account(world).balances
+        world.mend_org()
+        resumed = world.execute(RESUME, "again")
+        assert resumed is not None
+        assert (resumed.succeeded, resumed.unsettled) == (30, 0)
 
 
 def test_rows_of_an_org_that_cannot_be_reached_at_the_end_are_unsettled_until_resume():
     with open_world(load=paced()) as world:
         left_in_flight(world)
         world.wait(1000)
-        world.server.backend.faults = FaultPlan(Faults.parse(DEAF), 1)
+        world.break_org(DEAF)
         verdict = world.abort()
         assert (verdict.next, verdict.unsettled, verdict.not_sent) == ("Fail", 10, 20)
         assert account(world).balances
@@ -128,40 +157,18 @@ def test_too_few_successes_fail_the_execution_but_complete_the_run():
         assert "66.67 %" in verdict.cause
 
 
-def test_an_org_that_stays_away_for_longer_than_the_loads_patience_ends_the_lane():
-    with open_world(load=paced(patience_seconds=500)) as world:
-        world.plan(START)
-        world.server.backend.faults = FaultPlan(Faults.parse(DEAF.replace("/ingest/", "/ingest")), 1)
-        world.slices.run_lane(RUN, "0000")
-        lane = world.partition()
-        assert (lane.status, lane.error) == (PartitionStatus.FAILED, "OrgUnreachable")
-        assert world.slices.visited.count("WaitForOrg") == 3, "60, 300 and what is left of 500 seconds"
-        world.mend_org()
-        resumed = world.abort()
-        assert resumed.not_sent == 30
-        verdict = world.execute(RESUME, "again")
-        assert verdict is not None
-        assert verdict.succeeded == 30
-
-
-def test_a_lane_that_waits_for_the_org_stops_when_it_is_asked_to():
-    with open_world(load=paced(), faults=DEAF.replace("/ingest/", "/ingest")) as world:
-        world.plan(START)
-        world.slices.run_slice(RUN, "0000", stop_before="CheckPatience")
-        world.store.request_stop(RUN, "by hand")
-        world.slices.run_slice(RUN, "0000")
-        assert world.partition().status is PartitionStatus.STOPPED
-
-
 def test_the_watchdog_finishes_runs_whose_execution_ended_and_counts_lanes_that_stand_still():
     with open_world(load=paced()) as world:
         task = world.start_lane()
         world.store.record_heartbeat(world.partition(), Heartbeat(wake_after_seconds=3600))
-        asked: list[str] = []
+        asked: list[tuple[str, str]] = []
 
         def look() -> tuple[int, int]:
             report = watch_runs(
-                world.store, world.executions, WorldClock(world.clock), lambda run: asked.append(run.run_id)
+                world.store,
+                world.executions,
+                WorldClock(world.clock),
+                lambda run, ended: asked.append((run.run_id, ended)),
             )
             assert report.open_runs == 1
             return report.finished_runs, report.stuck_partitions
@@ -173,20 +180,65 @@ def test_the_watchdog_finishes_runs_whose_execution_ended_and_counts_lanes_that_
         world.wait(1)
         assert look() == (0, 1)
         assert asked == []
-        world.executions.ended.add(execution(RUN).arn)
+        world.executions.end(RUN, "TIMED_OUT")
         assert look() == (1, 0)
-        assert asked == [RUN]
+        assert asked == [(RUN, "TIMED_OUT")]
 
 
-def test_drains_come_to_an_end():
-    with open_world(load=paced()) as world:
+NEVER_ENDING = pytest.mark.parametrize("faults", [DEAF, STUBBORN], ids=["deaf", "stubborn"])
+MOST_CALLS = 11
+"""Ten that find jobs in flight, and one that ends the run."""
+
+
+def assert_ended_unsettled(world: World) -> None:
+    run = world.run()
+    assert run.status is RunStatus.STOPPED
+    assert world.store.lease(run.lease_key or "") is None
+    assert world.store.open_runs() == []
+    assert (account(world).unsettled, account(world).not_sent) == (10, 20)
+    assert account(world).balances
+
+
+@NEVER_ENDING
+def test_a_run_comes_to_an_end_although_its_job_does_not(faults):
+    with open_world(load=paced(), queue_seconds=1e9) as world:
         left_in_flight(world)
-        world.server.backend.faults = FaultPlan(Faults.parse(DEAF), 1)
+        world.break_org(faults)
         verdicts: list[Verdict] = []
-        state: dict[str, object] = {}
-        while not verdicts or verdicts[-1].next == "Drain":
-            task = FinishRunInput(execution=execution(RUN), state=state, ended="ABORTED")
-            verdicts.append(finish_run(task, world.services, WorldClock(world.clock)))
-            state["verdict"] = verdicts[-1].model_dump(mode="json")
-        assert [verdict.drains for verdict in verdicts[:-1]] == list(range(1, len(verdicts)))
-        assert len(verdicts) == 11
+        while len(verdicts) < MOST_CALLS:
+            verdicts.append(world.finish_once({}, ended="ABORTED"))
+        assert [verdict.next for verdict in verdicts] == ["Drain"] * (MOST_CALLS - 1) + ["Fail"]
+        assert verdicts[-1].unsettled == 10
+        assert_ended_unsettled(world)
+
+
+@NEVER_ENDING
+def test_the_watchdog_brings_a_run_to_an_end_although_its_job_does_not(faults):
+    """It calls FinishRun for the execution as it found it, and hears no answer."""
+    with open_world(load=paced(), queue_seconds=1e9) as world:
+        left_in_flight(world)
+        world.break_org(faults)
+        world.executions.end(RUN)
+        clock = WorldClock(world.clock)
+
+        def finish(run: Run, ended: str) -> None:
+            finish_run(finish_request(run, ended), world.services, clock)
+
+        calls = 0
+        while watch_runs(world.store, world.executions, clock, finish).finished_runs:
+            calls += 1
+            assert calls <= MOST_CALLS
+            world.wait(300)
+        assert calls == MOST_CALLS
+        assert_ended_unsettled(world)
+
+
+def test_a_run_that_is_resumed_may_wait_for_its_jobs_anew():
+    with open_world(load=paced(), queue_seconds=1e9) as world:
+        left_in_flight(world)
+        world.break_org(DEAF)
+        world.abort()
+        world.mend_org()
+        world.plan(RESUME, "again")
+        world.break_org(DEAF)
+        assert world.finish_once({"run_id": RUN}, "again", ended="ABORTED").next == "Drain"

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from local.org import generated_opportunities
+from massive_upload.constants import LONG_WAIT_SECONDS
 from massive_upload.domain.load import FieldMapping, Load
 from massive_upload.domain.progress import Lease, PartitionStatus, RunStatus
 from massive_upload.errors import (
@@ -144,11 +145,24 @@ def test_a_load_that_does_not_fit_the_org_is_refused_before_anything_is_written(
         ({"load": "opportunity", "partitions": [1]}, "mode resume"),
         ({"load": "opportunity", "run_id": "a/b"}, "run_id"),
         ({"mode": "resume"}, "needs the run_id"),
+        ({"mode": "resume", "run_id": RUN, "pace": {"delay_seconds": 1}}, "pace cannot change"),
+        ({"mode": "resume", "run_id": RUN, "partitioning": {"count": 2}}, "partitioning cannot change"),
+        ({"mode": "resume", "run_id": RUN, "sample": {"rows": 2}}, "sample cannot change"),
     ],
 )
 def test_an_input_that_is_wrong_says_where(start, says):
     with open_world() as world, pytest.raises(InvalidInput, match=says):
         world.plan(start)
+
+
+@pytest.mark.parametrize("name", ["täglich", "two words", "a:b", "x" * 81])
+def test_an_execution_whose_name_cannot_be_a_runs_id_is_refused(name):
+    """Step Functions allows more characters in a name than keys of S3 and patterns of ours."""
+    with open_world(load=paced()) as world:
+        with pytest.raises(InvalidInput, match="cannot be a run's id"):
+            world.plan(START, name)
+        assert world.store.open_runs() == []
+        assert world.plan({**START, "run_id": "given"}, name).run_id == "given"
 
 
 def test_what_step_functions_adds_to_a_nested_input_is_no_mistake():
@@ -162,7 +176,70 @@ def test_more_lanes_than_possible_are_refused():
         world.plan({**START, "partitioning": {"count": 1001}})
 
 
+A_WEEK_SECONDS = 7 * 86_400
+
+
+def test_lanes_that_would_start_after_more_than_14_days_are_refused_before_anything_is_planned():
+    with open_world(load=paced(lanes=4, stagger_seconds=A_WEEK_SECONDS)) as world:
+        with pytest.raises(InvalidInput, match="more than 14 days"):
+            world.plan(START)
+        assert world.store.partitions(RUN) == []
+
+
+def test_the_last_lane_may_start_after_14_days():
+    with open_world(load=paced(lanes=3, stagger_seconds=A_WEEK_SECONDS)) as world:
+        assert world.plan(START).lanes[-1].long_waits * LONG_WAIT_SECONDS == 2 * A_WEEK_SECONDS
+
+
+def test_the_plan_waits_ever_longer_for_its_query_and_asks_the_org_for_the_rest_once():
+    with open_world(load=paced(), query_running_seconds=900.0) as world:
+        waits = []
+        while (plan := world.plan_once(START)).next == "Wait":
+            waits.append(plan.wait_seconds)
+            world.wait(plan.wait_seconds)
+        assert plan.next == "Load"
+        assert waits == sorted(waits)
+        assert (waits[0], waits[-1]) == (5, 60)
+        assert len(waits) < 30
+        assert world.requests["query_sql"] == 1
+        assert world.requests["describe"] == 2, "the target and its parent"
+
+
 # -- who may have the target
+
+
+def test_a_target_is_the_same_however_a_load_spells_it():
+    with open_world(load=paced()) as world:
+        world.plan(START)
+        world.load = changed(paced(), target={"object": "OPPORTUNITY", "external_id": "External_ID__c"})
+        with pytest.raises(AnotherRunActive):
+            world.plan(START, "second")
+
+
+@pytest.mark.parametrize("mode", ["full", "resume"])
+def test_who_takes_the_target_over_waits_until_the_job_in_flight_has_ended(mode):
+    """The org refuses to abort it, and its rows must not be written over those of the next run."""
+    with open_world(load=paced(), queue_seconds=100.0) as world:
+        if mode == "resume":
+            world.plan(START, "second")
+            world.abort("second", "second")
+        world.plan(START)
+        world.slices.run_slice(RUN, "0000", stop_before="CheckJob")
+        world.executions.end(RUN)
+        world.break_org("- match: {method: PATCH}\n  action: {status: 400, code: INVALIDJOBSTATE}")
+        start = START if mode == "full" else {"mode": "resume", "run_id": "second"}
+        plan, waits = world.plan_once(start, "third"), 0
+        while plan.next == "Wait":
+            assert world.jobs != {"JobComplete": 1}
+            assert _holder(world) == execution(RUN).arn
+            assert world.run().status is RunStatus.RUNNING
+            waits += 1
+            world.wait(plan.wait_seconds)
+            plan = world.plan_once(start, "third")
+        assert waits >= 3
+        assert (plan.next, world.jobs) == ("Load", {"JobComplete": 1})
+        assert _holder(world) == execution("third").arn
+        assert (world.run().status, world.partition().succeeded) == (RunStatus.STOPPED, 10)
 
 
 def test_a_second_start_by_hand_is_refused_and_one_by_schedule_is_skipped():
@@ -191,7 +268,7 @@ def test_who_takes_the_target_over_ends_the_run_before_it_with_its_job_in_flight
         world.slices.run_slice(RUN, "0000", stop_before="CheckJob")
         if is_job_ended:
             world.wait(1000)
-        world.executions.ended.add(execution(RUN).arn)
+        world.executions.end(RUN)
         verdict = world.execute(START, "second")
         assert verdict is not None
         assert (verdict.status, verdict.succeeded) == ("Completed", 30)
@@ -209,7 +286,7 @@ def test_a_target_held_for_the_run_of_another_execution_leaves_that_run_alone():
         key = (world.run().lease_key or "").replace("Opportunity", "Account")
         held = Lease(key=key, run_id=RUN, execution_arn=execution("in-vain").arn)
         world.store.acquire_lease(held)
-        world.executions.ended.add(execution("in-vain").arn)
+        world.executions.end("in-vain")
         world.load = changed(
             paced(),
             name="account",
@@ -232,7 +309,7 @@ def test_a_stopped_run_goes_on_where_it_was():
         world.slices.run_lane(RUN, "0001")
         stopped = world.finish({})
         assert (stopped.next, stopped.status) == ("Succeed", "Stopped")
-        world.executions.ended.add(execution(RUN).arn)
+        world.executions.end(RUN)
         verdict = world.execute(RESUME, "again")
         assert verdict is not None
         assert (verdict.run_id, verdict.status, verdict.succeeded) == (RUN, "Completed", 30)
@@ -248,6 +325,14 @@ def test_one_partition_alone_is_resumed_when_a_person_names_it():
         world.slices.run_lane(RUN, "0002")
         verdict = world.finish({"run_id": RUN}, "again")
         assert (verdict.next, verdict.error, verdict.succeeded) == ("Fail", "LanesUnfinished", 10)
+
+
+def test_partitions_that_the_run_does_not_have_are_refused():
+    with open_world(load=paced(lanes=3)) as world:
+        world.plan(START)
+        world.abort()
+        with pytest.raises(InvalidInput, match=r"has no partition 0003, 0007\. Its partitions are 0 to 2"):
+            world.plan({**RESUME, "partitions": [1, 3, 7]}, "again")
 
 
 def test_a_resume_that_is_repeated_after_a_crash_anywhere_is_the_same():

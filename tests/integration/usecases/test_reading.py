@@ -1,9 +1,14 @@
 """Reading the source: a frozen query, page by page, and what happens when it is slow, gone, or gives little."""
 
+import json
+from dataclasses import replace
+
 import pytest
 
 from massive_upload.contracts import Verdict
-from massive_upload.errors import SalesforceUnavailable
+from massive_upload.errors import SalesforceUnavailable, SourceRejected
+from massive_upload.salesforce.data_cloud import QUERY_PATH
+from massive_upload.salesforce.transport import Request, Response, Transport
 from massive_upload.usecases.fetch_page import fetch_page
 from tests.integration.usecases.world import RUN, World, open_world, paced
 
@@ -71,3 +76,81 @@ def test_values_arrive_as_they_are_in_the_source():
         assert found["OPP-0000008"]["Probability"] == "0.00001"
         assert found["OPP-0000007"]["Description"] is None
         assert found["OPP-0000008"]["Description"] == "blanks around 8"
+
+
+UNCOUNTED = """
+- match: {method: GET, path: "/query-sql/[^/]+$"}
+  action: {status: 200, body: '{"queryId": "q", "completionStatus": "Finished"}'}
+"""
+
+
+def test_a_lanes_query_that_ends_without_a_row_count_is_refused_and_not_waited_for_for_ever():
+    with open_world(load=paced(), query_running_seconds=60.0) as world:
+        world.plan({"load": "opportunity"})
+        world.break_org(UNCOUNTED)
+        world.slices.most_states = 100
+        world.slices.run_lane(RUN, "0000")
+        assert (world.partition().status, world.partition().error) == ("Failed", SourceRejected.__name__)
+        assert "does not tell how many rows" in (world.partition().cause or "")
+        world.mend_org()
+        world.abort()
+        assert_all_loaded(world, world.execute({"mode": "resume", "run_id": RUN}, "again"))
+
+
+def test_a_plans_query_that_ends_without_a_row_count_is_refused_and_not_waited_for_for_ever():
+    with open_world(load=paced(), query_running_seconds=60.0, faults=UNCOUNTED) as world:
+        waiting = world.plan_once({"load": "opportunity"})
+        assert waiting.next == "Wait"
+        with pytest.raises(SourceRejected, match="does not tell how many rows"):
+            world.plan_once({"load": "opportunity"})
+
+
+class OtherColumnOrder:
+    """A transport to an org that lists a result's columns, and their values, in the reverse order.
+
+    Args:
+        transport: to the org.
+        renamed: a column that gets another name.
+        names_once: whether only the first answer of a query lists its columns.
+    """
+
+    def __init__(self, transport: Transport, *, renamed: str | None = None, names_once: bool = False) -> None:
+        self._transport = transport
+        self._renamed = renamed
+        self._names_once = names_once
+
+    def send(self, request: Request) -> Response:
+        response = self._transport.send(request)
+        if QUERY_PATH not in request.url or not response.is_success:
+            return response
+        answer = json.loads(response.body)
+        if "data" not in answer:
+            return response
+        for column in answer["metadata"]:
+            column["name"] = "Other__c" if column["name"] == self._renamed else column["name"].upper()
+        answer["metadata"].reverse()
+        if self._names_once and request.method == "GET":
+            del answer["metadata"]
+        answer["data"] = [row[::-1] for row in answer["data"]]
+        return replace(response, body=json.dumps(answer).encode())
+
+
+@pytest.mark.parametrize("names_once", [False, True])
+def test_rows_are_read_by_the_names_of_their_columns_in_whatever_order_these_come(names_once):
+    with open_world(load=paced()) as world:
+        world.execute()
+        expected = world.server.backend.digest("Opportunity")
+    with open_world(load=paced(), page_rows=4) as world:
+        world.transport = OtherColumnOrder(world.transport, names_once=names_once)
+        assert_all_loaded(world, world.execute())
+        assert world.server.backend.digest("Opportunity") == expected
+
+
+def test_columns_that_were_not_asked_for_are_refused_and_nothing_is_sent():
+    with open_world(load=paced()) as world:
+        world.plan({"load": "opportunity"})
+        world.transport = OtherColumnOrder(world.transport, renamed="Name__c")
+        world.slices.run_lane(RUN, "0000")
+        assert (world.partition().status, world.partition().error) == ("Failed", SourceRejected.__name__)
+        assert "Other__c" in (world.partition().cause or "")
+        assert world.jobs == {}

@@ -10,8 +10,9 @@ from massive_upload.contracts import Next, SliceInput, Step
 from massive_upload.domain.progress import BatchState, Lease
 from massive_upload.errors import FencedOut, JobRejected
 from massive_upload.ports import ProgressStore
-from massive_upload.usecases.check_job import MOST_LOST_JOBS, check_job
+from massive_upload.usecases.check_job import check_job
 from massive_upload.usecases.fetch_page import fetch_page
+from massive_upload.usecases.lost_jobs import MOST_LOST_JOBS
 from massive_upload.usecases.settle_batch import settle_batch
 from massive_upload.usecases.upload_batch import upload_batch
 from tests.integration.usecases.slice_driver import Crash
@@ -129,6 +130,27 @@ def test_a_submitted_job_that_was_deleted_is_sent_again():
         world.slices.run_lane(RUN, "0000")
         assert world.loaded_keys == world.keys_of()
         assert world.partition().succeeded == 30
+
+
+@pytest.mark.parametrize("is_counted", [True, False])
+def test_a_job_that_is_deleted_before_its_results_are_read_is_sent_again(is_counted):
+    refused = "{row_failures: {share: 0.5, code: STRING_TOO_LONG}}"
+    faults = f"- match: {{object: Opportunity, nth: 1}}\n  action: {refused}"
+    with open_world(load=paced(batch_rows=30), faults=faults) as world:
+        task = fetched(world)
+        upload_batch(task, world.services)
+        world.wait(1000)
+        ended = check_job(task, world.services)
+        assert (ended.next, ended.job is not None and ended.job.failed > 0) == (Next.SETTLE, True)
+        world.server.backend.ingest.delete(world.open_batch().job_id or "")
+        settling = after(task, ended if is_counted else task.step)
+        assert settle_batch(settling, world.services).next is Next.BACK_OFF
+        batch = world.open_batch()
+        assert (batch.state, batch.attempt, batch.lost_jobs, batch.rows) == (BatchState.PLANNED, 1, 1, 30)
+        assert (batch.succeeded, batch.rejected) == (0, 0)
+        world.slices.run_lane(RUN, "0000")
+        assert world.partition().succeeded == 30
+        assert world.loaded_keys == world.keys_of()
 
 
 def test_jobs_that_are_deleted_again_and_again_end_the_lane():

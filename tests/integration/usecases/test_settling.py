@@ -9,15 +9,16 @@ import pytest
 
 from local.org import generated_opportunities
 from local.org.opportunities import REJECTED_SQL
-from massive_upload.contracts import SliceInput
+from massive_upload.contracts import JobCounters, SliceInput
 from massive_upload.domain.file_keys import receipt_key
 from massive_upload.domain.progress import BatchState, PartitionStatus
 from massive_upload.domain.staged_file import REJECT_COLUMNS
-from massive_upload.errors import JobRejected, RunHalted, SalesforceUnavailable
+from massive_upload.errors import InternalError, JobRejected, RunHalted, SalesforceUnavailable
 from massive_upload.usecases.fetch_page import fetch_page
 from massive_upload.usecases.settle_batch import settle_batch
 from massive_upload.usecases.upload_batch import upload_batch
-from tests.integration.usecases.world import RUN, World, open_world, paced
+from tests.integration.usecases.sources import opportunities_with
+from tests.integration.usecases.world import RUN, World, open_world, paced, renamed
 
 LOCKED = """
 - match: {object: Opportunity, nth: 1}
@@ -206,3 +207,80 @@ def test_given_up_rows_of_several_lanes_share_the_sweeps_jobs():
         assert verdict is not None
         assert verdict.succeeded == 30
         assert world.jobs == {"JobComplete": 4}
+
+
+def test_a_run_that_is_stopped_by_some_rows_settles_the_batch_and_keeps_the_others_for_later():
+    full = (
+        "- match: {object: Opportunity, nth: 1}\n  action: {row_failures: {share: 0.3, code: STORAGE_LIMIT_EXCEEDED}}"
+    )
+    with open_world(load=paced(batch_rows=30), faults=LOCKED + full) as world:
+        task = ended_job(world)
+        job_id = world.open_batch().job_id or ""
+        found = [
+            row["sf__Error"].partition(":")[0] for row in rows_of(world.server.backend.ingest.results(job_id).failed())
+        ]
+        locked, stopping = found.count("UNABLE_TO_LOCK_ROW"), found.count("STORAGE_LIMIT_EXCEEDED")
+        assert min(locked, stopping) > 0
+        with pytest.raises(RunHalted):
+            settle_batch(task, world.services)
+        assert (world.run().stop_requested, world.run().stop_reason) == (True, "STORAGE_LIMIT_EXCEEDED")
+        lane = world.partition()
+        assert (lane.open_batch, lane.settled_rows) == (None, 30)
+        assert (lane.succeeded, lane.rejected, lane.deferred) == (30 - locked - stopping, stopping, locked)
+        (batch,) = world.store.batches(RUN, "0000")
+        assert batch.deferred_file is not None
+        assert {row["error_code"] for row in rows_of(world.files.read(batch.deferred_file))} == {"UNABLE_TO_LOCK_ROW"}
+        assert world.jobs == {"JobComplete": 1}, "no row is sent again while the cause lasts"
+
+
+def test_a_stopped_run_sends_the_rows_that_it_kept_for_later_once_it_is_resumed():
+    full = (
+        "- match: {object: Opportunity, nth: 1}\n  action: {row_failures: {share: 0.3, code: STORAGE_LIMIT_EXCEEDED}}"
+    )
+    with open_world(load=paced(batch_rows=30), faults=LOCKED + full) as world:
+        stopped = world.execute()
+        assert stopped is not None
+        rejected = world.partition().rejected
+        assert stopped.rejected == rejected + world.partition().deferred
+        resumed = world.execute({"mode": "resume", "run_id": RUN}, "again")
+        assert resumed is not None
+        assert (resumed.rejected, resumed.succeeded) == (rejected, 30 - rejected)
+
+
+def test_rows_that_fail_are_found_although_the_load_spells_the_external_id_in_another_case():
+    load = renamed(paced(batch_rows=30), "External_ID__c", "EXTERNAL_id__c")
+    refused = "- match: {object: Opportunity, nth: 2}\n  action: {row_failures: {share: 0.5, code: STRING_TOO_LONG}}"
+    with open_world(load=load, faults=LOCKED + refused) as world:
+        verdict = world.execute()
+        assert verdict is not None
+        kept = rejected_rows(world)
+        assert world.partition().resent_rows > len(kept) > 0
+        assert (verdict.succeeded, verdict.rejected) == (30 - len(kept), len(kept))
+        assert {row["EXTERNAL_id__c"] for row in kept} == world.keys_of() - world.loaded_keys
+
+
+def test_a_cell_longer_than_any_field_is_rejected_by_the_org_and_kept_whole():
+    text = "x" * 500_000
+    source = opportunities_with("Description__c", "CASE WHEN n = 7 THEN repeat('x', 500000) ELSE 'short' END")
+    with open_world(source=source, load=paced(batch_rows=30)) as world:
+        verdict = world.execute()
+        assert verdict is not None
+        assert (verdict.status, verdict.succeeded, verdict.rejected) == ("Completed", 29, 1)
+        (row,) = rejected_rows(world)
+        assert (row["External_ID__c"], row["error_code"]) == ("OPP-0000007", "STRING_TOO_LONG")
+        assert row["Description"] == text
+
+
+@pytest.mark.parametrize("code", ["UNABLE_TO_LOCK_ROW", "STRING_TOO_LONG"])
+def test_an_outcome_that_cannot_be_told_apart_by_keys_is_not_guessed(code):
+    """Salesforce trims keys, so the one row that it names may be either of two that differ by blanks only."""
+    source = opportunities_with("ExternalId__c", "CASE n WHEN 1 THEN 'K' WHEN 2 THEN 'K' || chr(9) ELSE 'K-' || n END")
+    body = f'\\"sf__Id\\",\\"sf__Error\\",\\"External_ID__c\\"\\n\\"\\",\\"{code}:text:--\\",\\"K\\"\\n'
+    faults = f'- match: {{path: failedResults}}\n  action: {{status: 200, body: "{body}"}}'
+    with open_world(source=source, load=paced(batch_rows=30), faults=faults) as world:
+        task = ended_job(world)
+        before = (world.partition(), world.open_batch())
+        job = JobCounters(state="JobComplete", processed=30, failed=1, seconds=1)
+        with pytest.raises(InternalError, match=r"names 1 rows .* those of 2 rows"):
+            settle_batch(task.model_copy(update={"step": task.step.model_copy(update={"job": job})}), world.services)
+        assert (world.partition(), world.open_batch()) == before

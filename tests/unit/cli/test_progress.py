@@ -102,12 +102,22 @@ def test_a_line_that_says_nothing_new_is_not_printed():
 
 def test_on_a_terminal_bars_are_drawn():
     written = StringIO()
-    with ProgressDisplay(Console(file=written, width=120, force_terminal=True)) as display:
+    terminal = Console(file=written, width=120, force_terminal=True, _environ={"TERM": "xterm"})
+    with ProgressDisplay(terminal) as display:
         display.show(lanes(2), at_seconds=0)
         display.say("something happened")
 
     assert "0 / 200" in written.getvalue()
     assert "something happened" in written.getvalue()
+
+
+def test_a_terminal_that_cannot_redraw_gets_lines():
+    written = StringIO()
+    terminal = Console(file=written, width=120, force_terminal=True, _environ={"TERM": "dumb"})
+    with ProgressDisplay(terminal) as display:
+        display.show(lanes(2), at_seconds=0)
+
+    assert "0 of 200 rows" in written.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def runs(draw: st.DrawFn) -> tuple[Run, list[Partition], dict[str, Batch], Class
 def _count(batch: Batch, classes: Classes, *, elsewhere: str) -> None:
     classes.succeeded += batch.succeeded
     classes.rejected += batch.rejected
-    place = "unsettled" if batch.state is BatchState.SUBMITTED else elsewhere
+    place = elsewhere if batch.state is BatchState.PLANNED else "unsettled"
     setattr(classes, place, getattr(classes, place) + batch.rows)
 
 

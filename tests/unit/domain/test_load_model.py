@@ -1,6 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
+from massive_upload.constants import LONG_WAIT_SECONDS
 from massive_upload.domain.load import Load, PaceOverrides, PartitioningOverrides, SampleOverrides
 from massive_upload.domain.presets import PACE, LockRisk
 from tests.unit.domain.loads import EXTERNAL_ID, KEY, a_load
@@ -49,6 +50,7 @@ def test_a_load_survives_its_frozen_form():
         ({"fields": {KEY: {"to": EXTERNAL_ID}, 'A" FROM x --': {"to": "Name"}}}, "pattern"),
         ({"fields": {KEY: {"to": EXTERNAL_ID}, "A": {"to": "Account.Owner.Name"}}}, "pattern"),
         ({"pace": {"batch_rows": 0}}, "greater than or equal to 1"),
+        ({"pace": {"delay_seconds": LONG_WAIT_SECONDS + 1}}, "less than or equal to 600"),
         ({"partitioning": {"count": 1001}}, "less than or equal to 1000"),
         ({"unknown": 1}, "Extra inputs"),
     ],

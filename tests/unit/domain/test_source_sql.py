@@ -36,7 +36,7 @@ class Source:
         return self._database.execute(statement).fetchall()
 
     def lanes(self, count: int) -> list[list[tuple[Any, ...]]]:
-        buckets = [Bucket(last_key=str(last_key), rows=rows) for last_key, rows, *_ in self.plan()]
+        buckets = [Bucket(last_key=str(last_key), rows=rows) for _, last_key, rows, *_ in self.plan()]
         lanes = cut_lanes(buckets, count)
         read = [self.read(lane.after, lane.upto) for lane in lanes]
         assert [len(rows) for rows in read] == [lane.rows for lane in lanes]
@@ -76,14 +76,14 @@ def test_the_counts_and_the_edges_come_from_one_statement(database):
     source = Source(database, rows, a_load(partitioning={"count": 5}))
     planned = source.plan()
     assert len(planned) == 5
-    assert {row[2:] for row in planned} == {(2504, 2501, 2500)}
+    assert {row[3:] for row in planned} == {(2504, 2501, 2500)}
     source.case_sensitive_key = True
-    assert {row[2:] for row in source.plan()} == {(2504, 2501, 2501)}
+    assert {row[3:] for row in source.plan()} == {(2504, 2501, 2501)}
 
 
 def test_a_source_without_a_key_has_one_row_that_says_so(database):
     source = Source(database, f'SELECT CAST(NULL AS VARCHAR) AS "{KEY}" FROM range(3)', a_load())
-    assert source.plan() == [(None, None, 3, 0, 0)]
+    assert source.plan() == [(None, None, None, 3, 0, 0)]
 
 
 def test_there_are_no_more_buckets_than_the_payload_of_the_plan_can_take(database):
@@ -128,7 +128,7 @@ def test_a_sample_is_the_first_rows_by_key(database):
     source.sample_rows = 12
     (lane,) = source.lanes(1)
     assert keys(lane) == [f"K{number:05d}" for number in range(1, 13)]
-    assert {row[2:] for row in source.plan()} == {(12, 12, 12)}
+    assert {row[3:] for row in source.plan()} == {(12, 12, 12)}
 
 
 def test_the_loads_filter_holds_for_the_count_and_the_rows(database):
@@ -136,7 +136,7 @@ def test_the_loads_filter_holds_for_the_count_and_the_rows(database):
     source = Source(database, select, a_load(source={"where": '"Odd" = 1 OR "Odd" > 7'}))
     (lane,) = source.lanes(1)
     assert keys(lane) == ["K00001", "K00003", "K00005", "K00007", "K00009"]
-    assert source.plan()[0][2:] == (5, 5, 5)
+    assert source.plan()[0][3:] == (5, 5, 5)
 
 
 def test_numbers_travel_digit_for_digit(database):

@@ -89,9 +89,9 @@ def test_the_limit_of_rows_holds_across_pages():
 def test_selecting_keys_gives_their_rows_as_they_were(page, data):
     content = write(page).content()
     file = StagedFile(content, EXTERNAL_ID)
-    keys = list(file.keys())
+    keys = list(file.row_keys())
     chosen = set(data.draw(st.lists(st.sampled_from(keys)))) if keys else set()
-    lines = [line for line, key in zip(read(content)[1:], keys, strict=True) if key in chosen]
+    lines = [line for line in read(content)[1:] if line[0].strip() in chosen]
     selection = file.select(chosen)
     assert read(selection.content) == [HEADER, *lines]
     assert selection.rows == len(lines)
@@ -135,5 +135,5 @@ def test_columns_are_written_in_the_mappings_order_under_the_targets_names():
 
 
 def test_a_file_without_the_key_column_is_refused():
-    with pytest.raises(ValueError, match=EXTERNAL_ID):
+    with pytest.raises(ValueError, match=EXTERNAL_ID.casefold()):
         StagedFile(b"Name\nx\n", EXTERNAL_ID)

@@ -377,3 +377,26 @@ def test_a_compiled_load_reads_back_the_same(file: Path) -> None:
     file.write_text(GOOD, encoding="utf-8")
     load = load_file(file)
     assert Load.model_validate(json.loads(load.model_dump_json())) == load
+
+
+@pytest.mark.parametrize(
+    ("condition", "mistake"),
+    [
+        ("1 = 1) OR (1 = 1", "the brackets do not match; write one SQL condition"),
+        ("(1 = 1", "the brackets do not match; write one SQL condition"),
+        ("1 = 1 -- all", "-- cannot be part of a filter; write one SQL condition, without comments"),
+        ("1 = 1; DROP", "; cannot be part of a filter; write one SQL condition, without comments"),
+        ("Stage__c = 'Won", "a quote ' is not closed; double a quote that is part of a text"),
+    ],
+)
+def test_a_filter_is_one_condition(file: Path, condition: str, mistake: str) -> None:
+    text = GOOD.replace("{object: Opp", f'{{where: "{condition}", object: Opp')
+    assert mistakes(file, text) == [f"loads/opportunity.yaml:1: source.where: {mistake}"]
+
+
+@pytest.mark.parametrize("condition", ["Name__c = 'it''s -- (' AND (Amount__c > 0)", '"Odd;(Column" IS NULL'])
+def test_what_stands_in_quotes_is_no_part_of_a_filters_form(file: Path, condition: str) -> None:
+    document = yaml.safe_load(GOOD)
+    document["source"]["where"] = condition
+    file.write_text(json.dumps(document), encoding="utf-8")
+    assert load_file(file).source.where == condition

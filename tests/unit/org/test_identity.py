@@ -27,7 +27,12 @@ def identity(clock):
 
 def assertion(private_pem: str = KEYS.private_pem, **claims: object) -> dict[str, str]:
     now = int(time.time())
-    known = {"iss": CLIENT_ID, "sub": USERNAME, "aud": "https://login.salesforce.com", "exp": now + 180}
+    known = {
+        "iss": CLIENT_ID,
+        "sub": USERNAME,
+        "aud": "https://login.salesforce.com",
+        "exp": now + 86_400,
+    }  # parameters are made long before they are used
     return {
         "grant_type": JWT_BEARER,
         "assertion": jwt.encode({**known, **claims}, private_pem, algorithm="RS256"),

@@ -71,9 +71,9 @@ def test_submit_returns_status_columns_and_rows(status):
     [
         ("Finished", QueryState.FINISHED),
         ("FINISHED", QueryState.FINISHED),
-        ("ResultsProduced", QueryState.FINISHED),
-        ("RESULTS_PRODUCED", QueryState.FINISHED),
-        ("results_produced", QueryState.FINISHED),
+        ("ResultsProduced", QueryState.RESULTS_PRODUCED),
+        ("RESULTS_PRODUCED", QueryState.RESULTS_PRODUCED),
+        ("results_produced", QueryState.RESULTS_PRODUCED),
         ("Running", QueryState.RUNNING),
         ("RUNNING_OR_UNSPECIFIED", QueryState.RUNNING),
         ("Unspecified", QueryState.RUNNING),

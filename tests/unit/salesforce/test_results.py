@@ -128,13 +128,16 @@ def test_a_missing_error_column_is_named():
         b"Ext__c,Name\nK1,a\nK2",
         b"Ext__c,Name\nK1,a,b\n",
         b"Ext__c,Name\nK\xff,a\n",
-        b"Ext__c,Name\nK1," + b"x" * 500_000,
     ],
 )
 def test_a_damaged_file_is_passing_and_quotes_nothing(data):
     with pytest.raises(SalesforceUnavailable, match="damaged") as caught:
         parse_keys(data, key_column="Ext__c")
     assert "K1" not in str(caught.value)
+
+
+def test_a_field_longer_than_salesforce_allows_is_read_all_the_same():
+    assert parse_keys(b"Ext__c,Name\nK1," + b"x" * 500_000 + b"\n", key_column="Ext__c") == ["K1"]
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)

@@ -1,0 +1,94 @@
+"""Waiting: for an org that does not answer, and for a job that goes on for long."""
+
+import pytest
+
+from massive_upload.constants import LONG_WAIT_SECONDS
+from massive_upload.contracts import Next, Step
+from massive_upload.domain.progress import BatchState, PartitionStatus
+from massive_upload.usecases.check_job import check_job
+from massive_upload.usecases.fetch_page import fetch_page
+from massive_upload.usecases.upload_batch import upload_batch
+from tests.integration.usecases.world import RUN, open_world, paced
+
+SILENT = "{status: 503, code: SERVER_UNAVAILABLE}"
+
+
+def test_an_org_that_stays_away_for_longer_than_the_loads_patience_ends_the_lane():
+    with open_world(load=paced(patience_seconds=500)) as world:
+        world.plan({"load": "opportunity"})
+        world.break_org(f"- match: {{path: /jobs/ingest}}\n  action: {SILENT}")
+        world.slices.run_lane(RUN, "0000")
+        lane = world.partition()
+        assert (lane.status, lane.error) == (PartitionStatus.FAILED, "OrgUnreachable")
+        assert world.slices.visited.count("WaitForOrg") == 3, "60, 300 and what is left of 500 seconds"
+        world.mend_org()
+        resumed = world.abort()
+        assert resumed.not_sent == 30
+        verdict = world.execute({"mode": "resume", "run_id": RUN}, "again")
+        assert verdict is not None
+        assert verdict.succeeded == 30
+
+
+def test_results_that_cannot_be_read_use_up_the_patience_although_the_jobs_state_can():
+    refused = "- match: {object: Opportunity, nth: 1}\n  action: {row_failures: {share: 0.5, code: STRING_TOO_LONG}}\n"
+    unreadable = f"- match: {{path: failedResults}}\n  action: {SILENT}"
+    with open_world(load=paced(patience_seconds=500), faults=refused + unreadable) as world:
+        world.plan({"load": "opportunity"})
+        world.slices.most_states = 100
+        world.slices.run_lane(RUN, "0000")
+        lane = world.partition()
+        assert (lane.status, lane.error) == (PartitionStatus.FAILED, "OrgUnreachable")
+        assert world.slices.visited.count("CheckJob") > 3
+        assert world.slices.visited.count("WaitForOrg") == 3
+        assert world.open_batch().state is BatchState.SUBMITTED
+
+
+def test_patience_begins_anew_once_the_lane_has_got_on():
+    """Three outages of 60 s, one for each batch, and a patience of 100 s."""
+    tries = [first + retry for first in (1, 6, 11) for retry in range(4)]
+    outages = "\n".join(f"- match: {{method: PUT, nth: {number}}}\n  action: {SILENT}" for number in tries)
+    with open_world(load=paced(patience_seconds=100), faults=outages) as world:
+        verdict = world.execute()
+        assert verdict is not None
+        assert world.slices.visited.count("WaitForOrg") == 3
+        assert (verdict.status, verdict.succeeded) == ("Completed", 30)
+
+
+def test_a_lane_that_waits_for_the_org_stops_when_it_is_asked_to():
+    silent = f"- match: {{path: /jobs/ingest}}\n  action: {SILENT}"
+    with open_world(load=paced(), faults=silent) as world:
+        world.plan({"load": "opportunity"})
+        world.slices.run_slice(RUN, "0000", stop_before="CheckPatience")
+        world.store.request_stop(RUN, "by hand")
+        world.slices.run_slice(RUN, "0000")
+        assert world.partition().status is PartitionStatus.STOPPED
+
+
+@pytest.mark.parametrize(
+    ("waited_seconds", "following", "status"),
+    [
+        (LONG_WAIT_SECONDS - 1, Next.WAIT_FOR_JOB, PartitionStatus.RUNNING),
+        (LONG_WAIT_SECONDS, Next.DONE, PartitionStatus.STOPPED),
+    ],
+)
+def test_a_stop_leaves_a_job_that_was_waited_for_for_ten_minutes_to_finish_run(waited_seconds, following, status):
+    with open_world(load=paced(), queue_seconds=100_000.0) as world:
+        task = world.start_lane()
+        fetch_page(task, world.services)
+        upload_batch(task, world.services)
+        world.store.request_stop(RUN, "by hand")
+        step = Step(epoch=task.step.epoch, job_waited_seconds=waited_seconds - 30, wait_seconds=30)
+        answer = check_job(task.model_copy(update={"step": step}), world.services)
+        assert (answer.next, world.partition().status) == (following, status)
+        assert world.open_batch().state is BatchState.SUBMITTED
+        verdict = world.finish({})
+        assert (verdict.status, verdict.unsettled, verdict.not_sent) == ("Stopped", 0, 30)
+        assert world.jobs == {"Aborted": 1}
+
+
+def test_a_job_of_a_run_that_goes_on_is_waited_for_however_long_it_takes():
+    with open_world(load=paced(batch_rows=30), queue_seconds=100_000.0) as world:
+        verdict = world.execute()
+        assert verdict is not None
+        assert (verdict.status, verdict.succeeded) == ("Completed", 30)
+        assert world.jobs == {"JobComplete": 1}
