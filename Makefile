@@ -43,7 +43,7 @@ build:
 	@mkdir -p build
 
 pytest: .venv/installed-dev ## all tests
-	@$(BIN)/pytest --quiet -rs --cov --cov-report=term:skip-covered
+	@$(BIN)/pytest --quiet -rs --numprocesses auto --dist loadfile --cov --cov-report=term:skip-covered
 
 fmt: .venv/installed-dev ## rewrite the code as the checks want it
 	@$(BIN)/ruff check --quiet --fix .

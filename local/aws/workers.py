@@ -58,10 +58,18 @@ class ForkServer:
             raise RuntimeError("The server of Lambda execution environments did not start; see its output above.")
 
     def fork(self) -> socket.socket:
-        """Returns the connection to a new, still empty execution environment."""
+        """Returns the connection to a new, still empty execution environment.
+
+        Raises:
+            EnvironmentDied: The server has ended.
+        """
         ours, theirs = socket.socketpair()
-        with theirs, self._lock:
-            socket.send_fds(self._control, [b"f"], [theirs.fileno()])
+        try:
+            with theirs, self._lock:
+                socket.send_fds(self._control, [b"f"], [theirs.fileno()])
+        except OSError as error:
+            ours.close()
+            raise EnvironmentDied("the embedded AWS is stopping") from error
         return ours
 
     def close(self) -> None:
@@ -85,11 +93,11 @@ class ExecutionEnvironment:
     def __init__(self, connection: socket.socket, *, handler: str, variables: dict[str, str], log_file: Path) -> None:
         self._connection = connection
         settings = {"handler": handler, "environment": variables, "log_file": str(log_file)}
-        send_frame(connection, json.dumps(settings).encode())
         connection.settimeout(_INITIALISATION_SECONDS)
         try:
+            send_frame(connection, json.dumps(settings).encode())
             hello = json.loads(receive_frame(connection))
-        except (EOFError, TimeoutError) as error:
+        except (EOFError, OSError) as error:
             connection.close()
             raise EnvironmentDied(f"the handler {handler} could not be loaded") from error
         self.pid: int = hello["pid"]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import requests
 
+ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-c", "from cli.main import main; main()"]
 
 
@@ -16,7 +17,7 @@ def test_the_demo_loads_generated_rows_and_leaves_its_files(tmp_path):
     done = subprocess.run(
         [*COMMAND, "demo", "--rows", "3000", "--lanes", "2"],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'lambdas'}"},
         capture_output=True,
         text=True,
         timeout=120,

@@ -22,6 +22,7 @@ from tests.infra.definitions import Template, read_template
 TIME_SCALE = 500.0
 PICTURE = ROOT / "build" / "dashboard.png"
 WATCHED_EVERY_SECONDS = 0.5
+QUERY_SECONDS = 100.0  # so that lanes wait on purpose
 
 FAULTS = """
 - match: {object: Opportunity, nth: 2}
@@ -53,7 +54,10 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NightRun]:
     source = generated_opportunities(12_000, seed=3, rejected_share=0.08)
     sets = ["partitioning.count=6", "pace.stagger_seconds=0", "pace.delay_seconds=0", "pace.batch_rows=1000"]
     loads = {"opportunity": load_file(ROOT / "loads" / "opportunity.yaml", sets=sets)}
-    settings = OrgSettings(source=source, time_scale=TIME_SCALE, row_ms=100, faults=Faults.parse(FAULTS))
+    faults = Faults.parse(FAULTS)
+    settings = OrgSettings(
+        source=source, time_scale=TIME_SCALE, row_ms=100, query_running_seconds=QUERY_SECONDS, faults=faults
+    )
     work_dir = tmp_path_factory.mktemp("night")
     with (
         OrgServer(settings) as org,
