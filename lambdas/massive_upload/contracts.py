@@ -89,14 +89,15 @@ class JobCounters(Contract):
     """What a job in a final state reported (Bulk API 2.0 guide, "Get Job Info"), and how long it took.
 
     Attributes:
+        processed, failed: rows; None where the org did not tell, which proves nothing.
         seconds: how long it took from our side; 0 where that is not known.
         processing_ms: how long the org worked on it; 0 where it does not tell.
         apex_ms: of that, the time in triggers and other automation.
     """
 
     state: str
-    processed: int
-    failed: int
+    processed: int | None
+    failed: int | None
     seconds: int = 0
     processing_ms: int = 0
     apex_ms: int = 0

@@ -66,8 +66,8 @@ class Job:
     Attributes:
         id: the job's id, as the org spells it.
         state: where it is.
-        processed: rows that were tried so far, the failed ones included.
-        failed: rows that were tried and failed.
+        processed: rows that were tried so far, the failed ones included; None where the org does not tell.
+        failed: rows that were tried and failed; None where the org does not tell.
         retries: how often the org itself has tried again to save the job's batches.
         total_processing_ms: time to process the job.
         api_active_processing_ms: of that, time spent on the rows themselves.
@@ -77,8 +77,8 @@ class Job:
 
     id: str
     state: JobState
-    processed: int = 0
-    failed: int = 0
+    processed: int | None = None
+    failed: int | None = None
     retries: int = 0
     total_processing_ms: int = 0
     api_active_processing_ms: int = 0
@@ -198,17 +198,17 @@ def _refusal(asked: str, response: Response, target: str) -> LoadError:
 def _job(asked: str, answer: Answer, *, job_id: str) -> Job:
     """Read a job; the counters are missing while it is open, and `errorMessage` unless there is one."""
 
-    def number(key: str) -> int:
-        return as_integer(asked, key, answer.get(key)) or 0
+    def number(key: str) -> int | None:
+        return as_integer(asked, key, answer.get(key))
 
     return Job(
         id=job_id,
         state=JobState.parse(asked, answer.get("state")),
         processed=number("numberRecordsProcessed"),
         failed=number("numberRecordsFailed"),
-        retries=number("retries"),
-        total_processing_ms=number("totalProcessingTime"),
-        api_active_processing_ms=number("apiActiveProcessingTime"),
-        apex_processing_ms=number("apexProcessingTime"),
+        retries=number("retries") or 0,
+        total_processing_ms=number("totalProcessingTime") or 0,
+        api_active_processing_ms=number("apiActiveProcessingTime") or 0,
+        apex_processing_ms=number("apexProcessingTime") or 0,
         error_message=as_text(answer.get("errorMessage")) or None,
     )

@@ -105,6 +105,11 @@ def parse_keys(data: bytes, *, key_column: str) -> list[str]:
     return [row[key_at] for row in file.rows()]
 
 
+def is_whole(data: bytes) -> bool:
+    """Whether a result file ends where a record ends; else its last record may have been cut."""
+    return not data or data.endswith((b"\n", b"\r"))
+
+
 def _failed_row(*, key: str, error: RowError, record_id: str) -> FailedRow:
     return FailedRow(key=key, code=error.code, message=error.message, fields=error.fields, record_id=record_id)
 
@@ -115,7 +120,7 @@ class _ResultFile:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise _damaged("it is not UTF-8") from error
-        self._reader = csv.reader(io.StringIO(text, newline=""))
+        self._reader = csv.reader(io.StringIO(text, newline=""), strict=True)
         self._header: Sequence[str] = next(self._records(), [])
         self._positions = {name.strip().casefold(): at for at, name in enumerate(self._header)}
 
