@@ -5,6 +5,7 @@
     │   ├── SalesforceUnavailable  5xx, maintenance, connection or read time-out, a truncated answer
     │   ├── SalesforceBusy         429, or too many concurrent requests
     │   ├── SessionExpired         a token refused again just after it was renewed
+    │   ├── QuotaExhausted         the org's daily requests or batches are used up; the day rolls, so they come back
     │   ├── StorageUnavailable     DynamoDB or S3 throttled or failed beyond the SDK's own retries
     │   └── StateChanged           a repetition of the same task was faster; the next try reads what it recorded
     └── FinalError                 a person must act; never retried
@@ -20,7 +21,6 @@
         ├── FencedOut              a newer slice, or another run, has taken over
         ├── RequestRefused         an answer that no rule expects (any other 4xx)
         ├── OrgUnreachable         the org did not answer for as long as the load's patience lasts
-        ├── QuotaExhausted         the org's daily requests, batches or storage are used up
         ├── JobRejected            the org refused a whole job for a reason of configuration
         ├── RunHalted              an error that would repeat for every row
         └── InternalError          a defect of this product
@@ -73,6 +73,10 @@ class SalesforceBusy(PassingError):
 
 class SessionExpired(PassingError):
     """A token was refused although it had just been renewed."""
+
+
+class QuotaExhausted(PassingError):
+    """A daily allowance of the org is used up. It counts the last 24 hours, so it comes back little by little."""
 
 
 class StorageUnavailable(PassingError):
@@ -141,10 +145,6 @@ class RequestRefused(FinalError):
 
 class OrgUnreachable(FinalError):
     """The org did not answer for as long as the load's patience lasts."""
-
-
-class QuotaExhausted(FinalError):
-    """A daily allowance of the org is used up."""
 
 
 class JobRejected(FinalError):

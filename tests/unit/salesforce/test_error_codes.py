@@ -4,6 +4,7 @@ import pytest
 from massive_upload.errors import (
     LoadError,
     QuotaExhausted,
+    RunHalted,
     RequestRefused,
     SalesforceBusy,
     SalesforceUnavailable,
@@ -39,7 +40,7 @@ HTML = b"<html><body>We are down for maintenance: hidden</body></html>"
         (429, "TOO_MANY_REQUESTS", "", SalesforceBusy),
         (400, "ExceededQuota", "", QuotaExhausted),
         (400, "EXCEEDED_QUOTA", "", QuotaExhausted),
-        (400, "STORAGE_LIMIT_EXCEEDED", "", QuotaExhausted),
+        (400, "STORAGE_LIMIT_EXCEEDED", "", RunHalted),
         (408, "REQUEST_TIMEOUT", "", SalesforceUnavailable),
         (500, "UNKNOWN_EXCEPTION", "", SalesforceUnavailable),
         (500, "INVALID_FIELD", "", SalesforceUnavailable),
