@@ -52,7 +52,11 @@ class LoadDefinition(Construct):
                 "PlanRun",
                 self._functions["PlanRun"],
                 payload=sfn.TaskInput.from_object(
-                    {"execution": _EXECUTION, "input": sfn.JsonPath.object_at("$$.Execution.Input")}
+                    {
+                        "execution": _EXECUTION,
+                        "input": sfn.JsonPath.object_at("$$.Execution.Input"),
+                        "state": sfn.JsonPath.object_at("$"),
+                    }
                 ),
                 result_path="$.plan",
             )

@@ -58,10 +58,14 @@ class ExecutionContext(Contract):
 
 
 class PlanRunInput(Contract):
-    """Task input of PlanRun. ``input`` is validated by the use case, so that its errors read well."""
+    """Task input of PlanRun. ``input`` is validated by the use case, so that its errors read well.
+
+    ``state`` is the machine's state: where PlanRun has waited before, it holds its last ``plan``.
+    """
 
     execution: ExecutionContext
     input: dict[str, Any]
+    state: dict[str, Any] = Field(default_factory=dict)
 
 
 class Lane(Contract):
@@ -76,11 +80,16 @@ class Lane(Contract):
 
 
 class Plan(Contract):
-    """Result of PlanRun."""
+    """Result of PlanRun.
+
+    ``org_waits`` and ``org_waited_seconds`` count the waits in a row for an org that did not answer, and add them up.
+    """
 
     next: Literal["Wait", "Load", "Finish", "Skip"]
     run_id: str
     wait_seconds: int = 0
+    org_waits: int = Field(default=0, ge=0)
+    org_waited_seconds: int = Field(default=0, ge=0)
     max_concurrency: int = 1
     lanes: tuple[Lane, ...] = ()
 

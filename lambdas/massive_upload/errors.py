@@ -7,7 +7,7 @@
     │   ├── SessionExpired         a token refused again just after it was renewed
     │   ├── QuotaExhausted         the org's daily requests or batches are used up; the day rolls, so they come back
     │   ├── StorageUnavailable     DynamoDB or S3 throttled or failed beyond the SDK's own retries
-    │   └── StateChanged           a repetition of the same task was faster; the next try reads what it recorded
+    │   └── StateChanged           somebody else was faster: a repetition of the task, or who changed the org's job
     └── FinalError                 a person must act; never retried
         ├── ConfigurationError     something about the load or its surroundings is wrong; nothing was written
         │   ├── InvalidInput       the execution input
@@ -84,7 +84,11 @@ class StorageUnavailable(PassingError):
 
 
 class StateChanged(PassingError):
-    """A repetition of the same task, under the same claim, changed the state in between."""
+    """The state changed in between; the next try reads what it is now.
+
+    A repetition of the same task, under the same claim, recorded something, or somebody closed, aborted or deleted the
+    job in the org.
+    """
 
 
 class FinalError(LoadError):

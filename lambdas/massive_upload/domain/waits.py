@@ -15,6 +15,8 @@ SETTLE_EVENTS = 9
 PATIENCE_EVENTS = 40
 """A task with its retries, CheckPatience, Patient?, WaitForOrg"""
 
+_PLAN_WAITS_SECONDS = (2, 5, 10, *ORG_WAITS_SECONDS)
+
 _SHORTEST_POLL_SECONDS = 1
 _MARGIN_PART = 4
 """The first look is a quarter later than the last job took, so that one look is enough for most jobs."""
@@ -60,6 +62,11 @@ def job_seconds(waited_seconds: int, processing_ms: int) -> int:
 def org_wait_seconds(waits_so_far: int) -> int:
     """How long to wait for an org that does not answer, after so many such waits in a row."""
     return ORG_WAITS_SECONDS[min(waits_so_far, len(ORG_WAITS_SECONDS) - 1)]
+
+
+def plan_wait_seconds(waits_so_far: int) -> int:
+    """How long PlanRun waits for an org that does not answer: as a task's retries do, then as a slice does."""
+    return _PLAN_WAITS_SECONDS[min(waits_so_far, len(_PLAN_WAITS_SECONDS) - 1)]
 
 
 def split_stagger(start_delay_seconds: int) -> tuple[int, int]:

@@ -20,6 +20,7 @@ from massive_upload.errors import (
     SalesforceBusy,
     SalesforceUnavailable,
     SessionExpired,
+    StateChanged,
     TargetRejected,
 )
 from massive_upload.salesforce.answers import normalised_word
@@ -105,8 +106,8 @@ REQUEST_RULES: tuple[Rule, ...] = (
         ),
     ),
     Rule(
-        RequestRefused,
-        "The job is not in the state that this call needs: read its state first.",
+        StateChanged,
+        "The job is not in the state that this call needs, so its state is read again.",
         codes=("INVALIDJOB", "INVALIDJOBSTATE"),
     ),
     Rule(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from uuid import uuid4
@@ -23,8 +23,16 @@ from massive_upload.domain.progress import (
     RunStatus,
     partition_id,
 )
-from massive_upload.domain.waits import split_stagger
-from massive_upload.errors import AnotherRunActive, DuplicateKeys, InvalidInput, RunNotResumable
+from massive_upload.domain.waits import plan_wait_seconds, split_stagger
+from massive_upload.errors import (
+    AnotherRunActive,
+    DuplicateKeys,
+    InvalidInput,
+    LoadError,
+    OrgUnreachable,
+    PassingError,
+    RunNotResumable,
+)
 from massive_upload.observability import Event, Marker, log
 from massive_upload.ports import Clock, Executions, PlannedLane
 from massive_upload.salesforce.data_cloud import QueryExpired
@@ -65,18 +73,61 @@ def plan_run(task: PlanRunInput, services: PlanServices) -> Plan:
         ConfigurationError: something is wrong with the input, the load, the source or the target; nothing was written
             to the target.
         AnotherRunActive: another execution is loading the target.
-        PassingError: the org or AWS did not answer.
+        OrgUnreachable: the org or AWS did not answer for as long as the load's patience lasts.
     """
     start = _parse(task.input)
     run_id = run_id_of(task.input, task.execution)
+    _check_run_id(run_id)
+    plan = _Resume if start.mode is Mode.RESUME else _Begin
+    try:
+        return plan(start, run_id, task.execution, services).plan()
+    except (PassingError, QueryExpired) as error:
+        return _wait_for_org(start, run_id, task, services, error)
+
+
+def _check_run_id(run_id: str) -> None:
     if not re.fullmatch(RUN_ID_PATTERN, run_id):
         raise InvalidInput(
             f"{run_id!r} cannot be a run's id.",
             next_step="Name the execution, or give a run_id, with letters, digits, '.', '_' and '-' alone.",
         )
-    if start.mode is Mode.RESUME:
-        return _Resume(start, run_id, task.execution, services).plan()
-    return _Begin(start, run_id, task.execution, services).plan()
+
+
+def _wait_for_org(start: StartInput, run_id: str, task: PlanRunInput, services: PlanServices, error: LoadError) -> Plan:
+    """Plan again after a while. What was done so far is recorded, or may be done again."""
+    waits, waited_seconds = _org_waits(task.state)
+    patience_seconds = _patience_seconds(start, run_id, services)
+    if waited_seconds >= patience_seconds:
+        raise OrgUnreachable(
+            f"The run could not be planned for {waited_seconds} s, which is the load's patience; at last: {error}",
+            next_step="Start again when the org answers; nothing was written.",
+            code=error.code,
+        ) from error
+    wait_seconds = min(plan_wait_seconds(waits), patience_seconds - waited_seconds)
+    log(Marker.WAITING, Event.WAITING_FOR_ORG, run_id=run_id, wait_seconds=wait_seconds, code=error.code)
+    return Plan(
+        next="Wait",
+        run_id=run_id,
+        wait_seconds=wait_seconds,
+        org_waits=waits + 1,
+        org_waited_seconds=waited_seconds + wait_seconds,
+    )
+
+
+def _patience_seconds(start: StartInput, run_id: str, services: PlanServices) -> int:
+    if start.pace is not None and start.pace.patience_seconds is not None:
+        return start.pace.patience_seconds
+    load = services.tasks.configs.of(run_id).load if start.load is None else services.load_named(start.load)
+    return load.effective_pace.patience_seconds
+
+
+def _org_waits(state: Mapping[str, object]) -> tuple[int, int]:
+    """How many times in a row this PlanRun has waited for the org, and for how long."""
+    before = state.get("plan")
+    if before is None:
+        return 0, 0
+    plan = Plan.model_validate(before)
+    return plan.org_waits, plan.org_waited_seconds
 
 
 def _parse(given: dict[str, object]) -> StartInput:

@@ -141,7 +141,7 @@ def test_a_job_that_is_deleted_before_its_results_are_read_is_sent_again(is_coun
         upload_batch(task, world.services)
         world.wait(1000)
         ended = check_job(task, world.services)
-        assert (ended.next, ended.job is not None and ended.job.failed > 0) == (Next.SETTLE, True)
+        assert (ended.next, ended.job is not None and bool(ended.job.failed)) == (Next.SETTLE, True)
         world.server.backend.ingest.delete(world.open_batch().job_id or "")
         settling = after(task, ended if is_counted else task.step)
         assert settle_batch(settling, world.services).next is Next.BACK_OFF

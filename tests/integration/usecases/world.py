@@ -119,18 +119,20 @@ class World:
 
     def plan(self, start: Mapping[str, object], name: str = RUN) -> Plan:
         """PlanRun until the plan is ready."""
-        while (plan := self.plan_once(start, name)).next == "Wait":
+        plan: Plan | None = None
+        while (plan := self.plan_once(start, name, plan)).next == "Wait":
             self.wait(plan.wait_seconds)
         return plan
 
-    def plan_once(self, start: Mapping[str, object], name: str = RUN) -> Plan:
+    def plan_once(self, start: Mapping[str, object], name: str = RUN, before: Plan | None = None) -> Plan:
         services = PlanServices(
             tasks=self.services,
             executions=self.executions,
             clock=WorldClock(self.clock),
             load_named={self.load.name: self.load}.__getitem__,
         )
-        return plan_run(PlanRunInput(execution=execution(name), input=dict(start)), services)
+        state = {"plan": before.model_dump(mode="json")} if before is not None else {}
+        return plan_run(PlanRunInput(execution=execution(name), input=dict(start), state=state), services)
 
     def finish(self, state: Mapping[str, object], name: str = RUN, *, ended: str | None = None) -> Verdict:
         """FinishRun until no job is in flight."""

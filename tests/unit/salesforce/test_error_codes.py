@@ -4,11 +4,12 @@ import pytest
 from massive_upload.errors import (
     LoadError,
     QuotaExhausted,
-    RunHalted,
     RequestRefused,
+    RunHalted,
     SalesforceBusy,
     SalesforceUnavailable,
     SessionExpired,
+    StateChanged,
     TargetRejected,
 )
 from massive_upload.salesforce.error_bodies import parse_error_body
@@ -58,9 +59,9 @@ HTML = b"<html><body>We are down for maintenance: hidden</body></html>"
         (403, "INSUFFICIENT_ACCESS", "", TargetRejected),
         (403, "INSUFFICIENT_ACCESS_OR_READONLY", "", TargetRejected),
         (403, "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY", "", TargetRejected),
-        (400, "INVALIDJOBSTATE", "", RequestRefused),
-        (400, "InvalidJobState", "", RequestRefused),
-        (400, "INVALIDJOB", "", RequestRefused),
+        (400, "INVALIDJOBSTATE", "", StateChanged),
+        (400, "InvalidJobState", "", StateChanged),
+        (400, "INVALIDJOB", "", StateChanged),
         (403, "API_DISABLED_FOR_ORG", "", RequestRefused),
         (403, "ANYTHING", "", RequestRefused),
         (400, "ANYTHING", "", RequestRefused),
