@@ -138,6 +138,8 @@ class Step(Contract):
         org_waits: how many times in a row the slice has waited for an org that does not answer.
         org_waited_seconds: the sum of those waits.
         job_waited_seconds: how long this slice has waited for the job in flight.
+        job_seen: how far that job was when the slice last looked.
+        job_still_seconds: for how long it has not got any further.
         job: the counters of a job that has ended, for SettleBatch.
     """
 
@@ -148,6 +150,8 @@ class Step(Contract):
     org_waits: int = Field(default=0, ge=0)
     org_waited_seconds: int = Field(default=0, ge=0)
     job_waited_seconds: int = Field(default=0, ge=0)
+    job_seen: str = ""
+    job_still_seconds: int = Field(default=0, ge=0)
     job: JobCounters | None = None
 
     def then(
