@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from massive_upload.constants import SLICE_EVENTS
 from massive_upload.contracts import Next, SliceInput, Step
-from massive_upload.domain.file_keys import staged_key
+from massive_upload.domain.file_keys import staged_key, unwritable_key
 from massive_upload.domain.progress import Batch, BatchState, Partition
 from massive_upload.domain.source_sql import AFTER, UPTO, page_statement
-from massive_upload.domain.staged_file import Selection, StagedFileWriter
+from massive_upload.domain.staged_file import UNWRITABLE, Selection, StagedFileWriter
 from massive_upload.domain.waits import FETCH_EVENTS, WAIT_FOR_QUERY_EVENTS, org_wait_seconds
 from massive_upload.errors import InternalError, LoadError, PassingError, SalesforceUnavailable, SourceRejected
 from massive_upload.observability import Event, Marker, follow, log
@@ -91,15 +91,14 @@ class _RangeReader:
         except QueryExpired as error:
             self._forget_query(error)
             raise SalesforceUnavailable(str(error), code=error.code) from error
-        offset = self._partition.query_offset + writer.rows
-        selection = Selection(writer.content(), writer.rows)
         return _stage(
             self._task,
             self._services,
             self._partition,
-            selection,
-            next_cursor=writer.last_key or "",
-            next_offset=offset,
+            Selection(writer.content(), writer.rows),
+            unwritable=writer.unwritable,
+            next_cursor=writer.last_key or self._partition.cursor or self._partition.after or "",
+            next_offset=self._partition.query_offset + writer.taken,
         )
 
     def _forget_query(self, error: LoadError) -> None:
@@ -188,13 +187,13 @@ class _RangeReader:
         rows = self._in_order(first_page) if first_page is not None else []
         offset = self._partition.query_offset
         writer.append(rows[:rows_left])
-        while writer.rows < rows_left and not writer.is_full:
+        while writer.taken < rows_left and not writer.is_full:
             query_id = self._partition.query_id or ""
-            limit = min(self._batch_rows, rows_left) - writer.rows
+            limit = min(self._batch_rows - writer.rows, rows_left - writer.taken)
             try:
-                page = self._read_page(query_id, offset=offset + writer.rows, limit=limit)
+                page = self._read_page(query_id, offset=offset + writer.taken, limit=limit)
             except (QueryExpired, PassingError):
-                if writer.rows == 0:
+                if writer.taken == 0:
                     raise
                 break
             writer.append(self._in_order(page)[:limit])
@@ -241,6 +240,7 @@ def _stage(
     partition: Partition,
     staged: Selection,
     *,
+    unwritable: Selection | None = None,
     next_cursor: str,
     next_offset: int,
 ) -> Step:
@@ -248,6 +248,11 @@ def _stage(
     number = partition.next_batch
     key = staged_key(task.run_id, task.partition, number, 0)
     services.files.write(key, staged.content)
+    rejected_files: tuple[str, ...] = ()
+    if unwritable is not None:
+        rejected_files = (unwritable_key(task.run_id, task.partition, number),)
+        services.files.write(rejected_files[0], unwritable.content)
+    rejected = unwritable.rows if unwritable is not None else 0
     batch = Batch(
         run_id=task.run_id,
         partition=task.partition,
@@ -255,7 +260,9 @@ def _stage(
         state=BatchState.PLANNED,
         attempt=0,
         rows=staged.rows,
-        first_rows=staged.rows,
+        first_rows=staged.rows + rejected,
+        rejected=rejected,
+        rejected_files=rejected_files,
         size_bytes=len(staged.content),
         file_key=key,
         next_cursor=next_cursor,
@@ -264,4 +271,6 @@ def _stage(
     services.store.plan_batch(partition, batch, services.org.heartbeat())
     follow(batch)
     log(Marker.SUCCESS, Event.PAGE_STAGED, rows=batch.rows, size_bytes=batch.size_bytes)
+    if rejected:
+        log(Marker.ERROR, Event.ROWS_FAILED, code=UNWRITABLE.code, rows=rejected)
     return task.step.then(Next.UPLOAD, events=FETCH_EVENTS, is_progress=True)
