@@ -54,7 +54,7 @@ class IngestJobs:
         self._schemas = {name: table.schema for name, table in tables.items()}
         self._scheduler = scheduler
         self._limits = limits
-        self._faults = faults
+        self.faults = faults
         self._queue_seconds = queue_seconds
         self._seed = seed
         self._ids = IdSequence("750")
@@ -243,7 +243,7 @@ class IngestJobs:
         row_count = 0
         if not isinstance(upload, str):
             row_count = upload.row_count
-            faults = self._faults.for_job(job.id, job.spec.object_name, row_count)
+            faults = self.faults.for_job(job.id, job.spec.object_name, row_count)
         job.outcomes = [None] * row_count
         starts = range(0, row_count, BATCH_ROWS) or range(1)
         self._limits.count_batches(len(starts))

@@ -88,7 +88,7 @@ def draw(seed: int, rows: int | None = None) -> Mixture:
         case_collisions=collisions,
     )
     load = paced(
-        OPPORTUNITY.model_copy(update={"duplicates": "keep_newest"}),
+        OPPORTUNITY.model_copy(update={"duplicates": "keep_newest", "success_criterion_percent": 0.0}),
         lanes=dice.randint(1, 4),
         batch_rows=min(batch_rows, 10_000),
         delay_seconds=dice.choice((0, 30, 600)),

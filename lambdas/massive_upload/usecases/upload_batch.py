@@ -7,7 +7,7 @@ from dataclasses import replace
 from massive_upload.contracts import Next, SliceInput, Step
 from massive_upload.domain.progress import Batch, BatchState, Partition
 from massive_upload.domain.waits import UPLOAD_EVENTS, first_poll_seconds
-from massive_upload.errors import FencedOut, InternalError
+from massive_upload.errors import FencedOut, InternalError, PassingError
 from massive_upload.observability import Event, Marker, follow, log
 from massive_upload.ports import ProgressStore
 from massive_upload.salesforce.bulk import BulkIngest, JobState
@@ -71,10 +71,22 @@ def _send(partition: Partition, batch: Batch, services: SliceServices, config: R
     follow(created)
     bulk.upload(job.id, content)
     check_lease(store, partition.run_id, config.lease_key)
-    bulk.close(job.id)
+    _close(bulk, job.id)
     wait_seconds = first_poll_seconds(batch.rows, partition.job_seconds)
     store.record_submitted(partition, created, services.org.heartbeat(wake_after_seconds=wait_seconds))
     log(Marker.UPLOAD, Event.BATCH_UPLOADED, rows=batch.rows, size_bytes=batch.size_bytes, wait_seconds=wait_seconds)
+
+
+def _close(bulk: BulkIngest, job_id: str) -> None:
+    """Close a job whose data the org has taken for sure; a doubtful end is cleared up by a look at the job."""
+    try:
+        bulk.close(job_id)
+    except PassingError:
+        job = bulk.get(job_id)
+        if job is None or job.state is JobState.ABORTED:
+            raise
+        if job.state is JobState.OPEN:
+            bulk.close(job_id)
 
 
 def check_lease(store: ProgressStore, run_id: str, lease_key: str) -> None:
