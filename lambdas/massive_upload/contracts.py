@@ -57,15 +57,25 @@ class ExecutionContext(Contract):
     started_at: datetime
 
 
-class PlanRunInput(Contract):
-    """Task input of PlanRun. ``input`` is validated by the use case, so that its errors read well.
+class OrgWaits(Contract):
+    """How often in a row, and for how long in all, PlanRun has waited for an org that does not answer."""
 
-    ``state`` is the machine's state: where PlanRun has waited before, it holds its last ``plan``.
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    org_waits: int = Field(default=0, ge=0)
+    org_waited_seconds: int = Field(default=0, ge=0)
+
+
+class PlanRunInput(Contract):
+    """Task input of PlanRun.
+
+    ``input`` is validated by the use case, so that its errors read well. ``plan`` is the answer of the PlanRun before
+    this one, of which only the waits matter.
     """
 
     execution: ExecutionContext
     input: dict[str, Any]
-    state: dict[str, Any] = Field(default_factory=dict)
+    plan: OrgWaits = OrgWaits()
 
 
 class Lane(Contract):
@@ -79,17 +89,14 @@ class Lane(Contract):
     long_waits: int = Field(ge=0)
 
 
-class Plan(Contract):
-    """Result of PlanRun.
+class Plan(OrgWaits):
+    """Result of PlanRun."""
 
-    ``org_waits`` and ``org_waited_seconds`` count the waits in a row for an org that did not answer, and add them up.
-    """
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     next: Literal["Wait", "Load", "Finish", "Skip"]
     run_id: str
     wait_seconds: int = 0
-    org_waits: int = Field(default=0, ge=0)
-    org_waited_seconds: int = Field(default=0, ge=0)
     max_concurrency: int = 1
     lanes: tuple[Lane, ...] = ()
 

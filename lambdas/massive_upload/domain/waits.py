@@ -1,6 +1,6 @@
 """How long a slice waits, and how many history events it may use."""
 
-from massive_upload.constants import LONG_WAIT_SECONDS, ORG_WAITS_SECONDS
+from massive_upload.constants import LONG_WAIT_SECONDS, ORG_WAITS_SECONDS, RETRY_WAITS_SECONDS
 
 # History events of one visit (Step Functions: a Task has 5, a Choice or Wait 2; a retry adds 3 each).
 FETCH_EVENTS = 7
@@ -14,8 +14,6 @@ SETTLE_EVENTS = 9
 """SettleBatch, NextStep?, Pace or BackOff"""
 PATIENCE_EVENTS = 40
 """A task with its retries, CheckPatience, Patient?, WaitForOrg"""
-
-_PLAN_WAITS_SECONDS = (2, 5, 10, *ORG_WAITS_SECONDS)
 
 _SHORTEST_POLL_SECONDS = 1
 _MARGIN_PART = 4
@@ -65,8 +63,9 @@ def org_wait_seconds(waits_so_far: int) -> int:
 
 
 def plan_wait_seconds(waits_so_far: int) -> int:
-    """How long PlanRun waits for an org that does not answer: as a task's retries do, then as a slice does."""
-    return _PLAN_WAITS_SECONDS[min(waits_so_far, len(_PLAN_WAITS_SECONDS) - 1)]
+    """How long PlanRun waits for an org that does not answer: as long as a task's retries, then as a slice does."""
+    waits = (*RETRY_WAITS_SECONDS, *ORG_WAITS_SECONDS)
+    return waits[min(waits_so_far, len(waits) - 1)]
 
 
 def split_stagger(start_delay_seconds: int) -> tuple[int, int]:

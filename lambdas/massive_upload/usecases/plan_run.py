@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from uuid import uuid4
@@ -11,7 +11,16 @@ from uuid import uuid4
 from pydantic import ValidationError
 
 from massive_upload.constants import MAX_LANES
-from massive_upload.contracts import RUN_ID_PATTERN, ExecutionContext, Lane, Mode, Plan, PlanRunInput, StartInput
+from massive_upload.contracts import (
+    RUN_ID_PATTERN,
+    ExecutionContext,
+    Lane,
+    Mode,
+    OrgWaits,
+    Plan,
+    PlanRunInput,
+    StartInput,
+)
 from massive_upload.domain import presets
 from massive_upload.domain.lanes import SourceCount, cut_lanes
 from massive_upload.domain.load import Load
@@ -25,13 +34,14 @@ from massive_upload.domain.progress import (
 )
 from massive_upload.domain.waits import plan_wait_seconds, split_stagger
 from massive_upload.errors import (
+    ORG_NOT_READY,
     AnotherRunActive,
     DuplicateKeys,
     InvalidInput,
     LoadError,
     OrgUnreachable,
-    PassingError,
     RunNotResumable,
+    SalesforceUnavailable,
 )
 from massive_upload.observability import Event, Marker, log
 from massive_upload.ports import Clock, Executions, PlannedLane
@@ -73,61 +83,47 @@ def plan_run(task: PlanRunInput, services: PlanServices) -> Plan:
         ConfigurationError: something is wrong with the input, the load, the source or the target; nothing was written
             to the target.
         AnotherRunActive: another execution is loading the target.
-        OrgUnreachable: the org or AWS did not answer for as long as the load's patience lasts.
+        PassingError: the org or AWS did not answer.
     """
     start = _parse(task.input)
     run_id = run_id_of(task.input, task.execution)
-    _check_run_id(run_id)
-    plan = _Resume if start.mode is Mode.RESUME else _Begin
-    try:
-        return plan(start, run_id, task.execution, services).plan()
-    except (PassingError, QueryExpired) as error:
-        return _wait_for_org(start, run_id, task, services, error)
-
-
-def _check_run_id(run_id: str) -> None:
     if not re.fullmatch(RUN_ID_PATTERN, run_id):
         raise InvalidInput(
             f"{run_id!r} cannot be a run's id.",
             next_step="Name the execution, or give a run_id, with letters, digits, '.', '_' and '-' alone.",
         )
+    planning = (_Resume if start.mode is Mode.RESUME else _Begin)(start, run_id, task.execution, services)
+    try:
+        return planning.plan()
+    except (*ORG_NOT_READY, QueryExpired) as error:
+        silent = isinstance(error, SalesforceUnavailable) and not error.answered
+        if silent and not _has_begun(run_id, task.execution, services):
+            raise  # its address may be wrong: nobody is to wait for hours to hear of it
+        return _wait_for_org(task.plan, run_id, error, planning.patience_seconds())
 
 
-def _wait_for_org(start: StartInput, run_id: str, task: PlanRunInput, services: PlanServices, error: LoadError) -> Plan:
-    """Plan again after a while. What was done so far is recorded, or may be done again."""
-    waits, waited_seconds = _org_waits(task.state)
-    patience_seconds = _patience_seconds(start, run_id, services)
+def _has_begun(run_id: str, execution: ExecutionContext, services: PlanServices) -> bool:
+    run = services.tasks.store.run(run_id)
+    return run is not None and run.execution_arn == execution.arn
+
+
+def _wait_for_org(before: OrgWaits, run_id: str, error: LoadError, patience_seconds: int) -> Plan:
+    """The next wait for an org that does not answer, which is nobody's fault before anything is written either."""
+    waited_seconds = before.org_waited_seconds
     if waited_seconds >= patience_seconds:
         raise OrgUnreachable(
-            f"The run could not be planned for {waited_seconds} s, which is the load's patience; at last: {error}",
-            next_step="Start again when the org answers; nothing was written.",
-            code=error.code,
+            f"The org did not answer for {waited_seconds} s, which is the load's patience; last: {error}",
+            next_step="Start the run again when the org answers; raise pace.patience_seconds for longer outages.",
         ) from error
-    wait_seconds = min(plan_wait_seconds(waits), patience_seconds - waited_seconds)
-    log(Marker.WAITING, Event.WAITING_FOR_ORG, run_id=run_id, wait_seconds=wait_seconds, code=error.code)
+    wait_seconds = min(plan_wait_seconds(before.org_waits), patience_seconds - waited_seconds)
+    log(Marker.WAITING, Event.WAITING_FOR_ORG, wait_seconds=wait_seconds, waited_seconds=waited_seconds)
     return Plan(
         next="Wait",
         run_id=run_id,
         wait_seconds=wait_seconds,
-        org_waits=waits + 1,
+        org_waits=before.org_waits + 1,
         org_waited_seconds=waited_seconds + wait_seconds,
     )
-
-
-def _patience_seconds(start: StartInput, run_id: str, services: PlanServices) -> int:
-    if start.pace is not None and start.pace.patience_seconds is not None:
-        return start.pace.patience_seconds
-    load = services.tasks.configs.of(run_id).load if start.load is None else services.load_named(start.load)
-    return load.effective_pace.patience_seconds
-
-
-def _org_waits(state: Mapping[str, object]) -> tuple[int, int]:
-    """How many times in a row this PlanRun has waited for the org, and for how long."""
-    before = state.get("plan")
-    if before is None:
-        return 0, 0
-    plan = Plan.model_validate(before)
-    return plan.org_waits, plan.org_waited_seconds
 
 
 def _parse(given: dict[str, object]) -> StartInput:
@@ -175,6 +171,10 @@ class _Begin:
             return self._plan_lanes(run, load)
         finally:  # a plan that fails has cost requests too
             self._store.count_run_requests(self._run_id, self._org.take_requests())
+
+    def patience_seconds(self) -> int:
+        """For how long an org that does not answer is waited for."""
+        return self._load().effective_pace.patience_seconds
 
     def _plan_lanes(self, run: Run, load: Load) -> Plan:
         if run.status is RunStatus.PLANNING:
@@ -328,6 +328,10 @@ class _Resume:
         items = [_lane_item(partition.partition, delays[partition.partition] - first_delay) for partition in chosen]
         log(Marker.SUCCESS, Event.RUN_PLANNED, run_id=run.run_id, load=run.load, mode=Mode.RESUME, lanes=len(items))
         return Plan(next="Load", run_id=self._run_id, max_concurrency=concurrency, lanes=tuple(items))
+
+    def patience_seconds(self) -> int:
+        """For how long an org that does not answer is waited for."""
+        return self._services.tasks.configs.of(self._run_id).load.effective_pace.patience_seconds
 
     def _resumable_run(self) -> Run:
         if self._start.run_id is None:

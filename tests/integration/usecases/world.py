@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -20,10 +20,10 @@ from local.org.faults import FaultPlan
 from massive_upload.adapters.aws import S3Files
 from massive_upload.adapters.dynamodb_progress import DynamoDbProgress
 from massive_upload.adapters.dynamodb_table import Table
-from massive_upload.contracts import ExecutionContext, FinishRunInput, Plan, PlanRunInput, SliceInput, Verdict
+from massive_upload.contracts import ExecutionContext, FinishRunInput, OrgWaits, Plan, PlanRunInput, SliceInput, Verdict
 from massive_upload.domain.load import Load, PaceOverrides, PartitioningOverrides
 from massive_upload.domain.progress import Batch, Partition, Run
-from massive_upload.errors import LoadError
+from massive_upload.errors import LoadError, PassingError
 from massive_upload.ports import Files, ProgressStore
 from massive_upload.salesforce.connection import Connection
 from massive_upload.salesforce.credentials import ClientSecret
@@ -119,20 +119,21 @@ class World:
 
     def plan(self, start: Mapping[str, object], name: str = RUN) -> Plan:
         """PlanRun until the plan is ready."""
-        plan: Plan | None = None
-        while (plan := self.plan_once(start, name, plan)).next == "Wait":
+        waits = OrgWaits()
+        while (plan := self.plan_once(start, name, waits)).next == "Wait":
             self.wait(plan.wait_seconds)
+            waits = OrgWaits(**plan.model_dump())
         return plan
 
-    def plan_once(self, start: Mapping[str, object], name: str = RUN, before: Plan | None = None) -> Plan:
+    def plan_once(self, start: Mapping[str, object], name: str = RUN, waits: OrgWaits | None = None) -> Plan:
         services = PlanServices(
             tasks=self.services,
             executions=self.executions,
             clock=WorldClock(self.clock),
             load_named={self.load.name: self.load}.__getitem__,
         )
-        state = {"plan": before.model_dump(mode="json")} if before is not None else {}
-        return plan_run(PlanRunInput(execution=execution(name), input=dict(start), state=state), services)
+        task = PlanRunInput(execution=execution(name), input=dict(start), plan=waits or OrgWaits())
+        return plan_run(task, services)
 
     def finish(self, state: Mapping[str, object], name: str = RUN, *, ended: str | None = None) -> Verdict:
         """FinishRun until no job is in flight."""
@@ -179,10 +180,10 @@ class World:
 
     def _again(self, task: Callable[[], T]) -> T:
         """As the machine's Retry does it."""
-        try:
-            return task()
-        except Crash:
-            return task()
+        for _ in range(3):
+            with suppress(Crash, PassingError):
+                return task()
+        return task()
 
     def start_lane(self) -> SliceInput:
         """Plan the load and claim its first lane: what the slice's tasks are given."""
