@@ -53,7 +53,7 @@ class Routes:
         response = self._scripted(scripted) if scripted else self._carry_out(request)
         for action in actions:
             _withhold(action, "after")
-            if action.cut_body is not None:
+            if action.cut_body is not None and response.status == 200:
                 response = replace(response, body=response.body[: int(len(response.body) * action.cut_body)])
         return response
 
