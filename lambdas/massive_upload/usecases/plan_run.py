@@ -92,6 +92,25 @@ def _parse(given: dict[str, object]) -> StartInput:
         ) from error
 
 
+def resumable(run: Run | None, run_id: str) -> Run:
+    """The run, if there is something that it can go on with.
+
+    Raises:
+        RunNotResumable: there is no such run, it has completed, or it ended before its plan counted.
+    """
+    if run is None:
+        raise RunNotResumable(
+            f"There is no run {run_id!r}.",
+            next_step="Look the run_id up; state is kept for 90 days. Start a new run with mode full.",
+        )
+    if run.status is RunStatus.COMPLETED or run.plan_name is None or run.mode == Mode.PLAN:
+        raise RunNotResumable(
+            f"Run {run_id} is {run.status} and has nothing to go on with.",
+            next_step="Start a new run with mode full.",
+        )
+    return run
+
+
 class _Begin:
     """A run that begins with a plan: full, sample, or the plan alone."""
 
@@ -127,6 +146,8 @@ class _Begin:
 
     def _plan_lanes(self, run: Run, load: Load) -> Plan:
         if run.status is RunStatus.PLANNING:
+            if run.is_halting:
+                return Plan(next="Finish", run_id=self._run_id)
             counted = self._count(run, load)
             if isinstance(counted, StillRunning):
                 return _wait(self._run_id, self._query_wait_seconds(run), Event.WAITING_FOR_QUERY)
@@ -284,18 +305,7 @@ class _Resume:
                 "mode resume needs the run_id of the run to go on with.",
                 next_step="It is the name of the run's first execution.",
             )
-        run = self._store.run(self._run_id)
-        if run is None:
-            raise RunNotResumable(
-                f"There is no run {self._run_id!r}.",
-                next_step="Look the run_id up; state is kept for 90 days. Start a new run with mode full.",
-            )
-        if run.status is RunStatus.COMPLETED or run.plan_name is None or run.mode == Mode.PLAN:
-            raise RunNotResumable(
-                f"Run {self._run_id} is {run.status} and has nothing to go on with.",
-                next_step="Start a new run with mode full.",
-            )
-        return run
+        return resumable(self._store.run(self._run_id), self._run_id)
 
     def _check_input(self) -> None:
         changes = [name for name in ("pace", "partitioning", "sample") if getattr(self._start, name) is not None]
@@ -355,8 +365,8 @@ def _plan_of(run: Run, lanes: Sequence[PlannedLane], max_concurrency: int) -> Pl
 
 
 def _lane_item(partition: str, delay_seconds: int) -> Lane:
-    first_wait_seconds, long_waits = split_stagger(delay_seconds)
-    return Lane(partition=partition, first_wait_seconds=first_wait_seconds, long_waits=long_waits)
+    short_wait_seconds, long_waits = split_stagger(delay_seconds)
+    return Lane(partition=partition, short_wait_seconds=short_wait_seconds, long_waits=long_waits)
 
 
 def _take_over(lease: Lease, services: PlanServices) -> bool:
