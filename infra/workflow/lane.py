@@ -1,8 +1,8 @@
 """A lane: what the Distributed Map does with one item, ``{run_id, lane}``.
 
-It waits for its turn, looking at the run's flags before each wait, then runs slice after slice until the partition is
-done. So the lanes of a stopped run that have yet to begin end at once, however many take turns. Its output is empty: the outcome of a
-partition is in DynamoDB.
+It waits for its turn, then runs slice after slice until the partition is done. It looks at the run's flags before each
+wait, so that the lanes of a stopped run that have yet to begin end at once, however many take turns. Its output is
+empty: the outcome of a partition is in DynamoDB.
 """
 
 from __future__ import annotations

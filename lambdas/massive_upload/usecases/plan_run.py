@@ -277,6 +277,8 @@ class _Resume:
     def plan(self) -> Plan:
         self._check_input()
         run = self._resumable_run()
+        lanes = read_plan(self._services.tasks.files, run)
+        self._check_partitions(lanes)
         if run.execution_arn != self._execution.arn:
             self._check_ended(run)
             lease = Lease(key=run.lease_key or "", run_id=self._run_id, execution_arn=self._execution.arn)
@@ -284,7 +286,6 @@ class _Resume:
                 return _wait(self._run_id, _DRAIN_WAIT_SECONDS, Event.WAITING_FOR_OLD_JOBS)
             run = self._store.reopen_run(run, execution_arn=self._execution.arn)
         config = self._services.tasks.configs.of(self._run_id)
-        lanes = read_plan(self._services.tasks.files, run)
         self._store.create_partitions(run, lanes)
         delays = {lane.partition: lane.start_delay_seconds for lane in lanes}
         concurrency = config.load.partitioning.max_concurrency
@@ -315,6 +316,18 @@ class _Resume:
                 next_step=f"Leave {', '.join(changes)} out, or start a new run.",
             )
 
+    def _check_partitions(self, lanes: Sequence[PlannedLane]) -> None:
+        """Before the run is reopened: a mistake must leave it as it is."""
+        unknown = self._wanted() - {lane.partition for lane in lanes}
+        if unknown:
+            raise InvalidInput(
+                f"Run {self._run_id} has no partition {', '.join(sorted(unknown))}.",
+                next_step=f"Its partitions are 0 to {len(lanes) - 1}.",
+            )
+
+    def _wanted(self) -> set[str]:
+        return {partition_id(index) for index in self._start.partitions or ()}
+
     def _check_ended(self, run: Run) -> None:
         if run.status is RunStatus.RUNNING and self._services.executions.ended_as(run.execution_arn) is None:
             raise AnotherRunActive(
@@ -324,13 +337,7 @@ class _Resume:
     def _chosen(self) -> list[Partition]:
         """The partitions to go on with."""
         lanes = [partition for partition in self._store.partitions(self._run_id) if not partition.is_sweep]
-        wanted = {partition_id(index) for index in self._start.partitions or ()}
-        unknown = wanted - {lane.partition for lane in lanes}
-        if unknown:
-            raise InvalidInput(
-                f"Run {self._run_id} has no partition {', '.join(sorted(unknown))}.",
-                next_step=f"Its partitions are 0 to {len(lanes) - 1}.",
-            )
+        wanted = self._wanted()
         unfinished = [lane for lane in lanes if lane.status is not PartitionStatus.COMPLETED]
         return [lane for lane in unfinished if not wanted or lane.partition in wanted]
 

@@ -1,7 +1,6 @@
 """Stop and pause: seen in every wait, with an exact account, and a run that goes on as if nothing had been."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -196,20 +195,20 @@ def test_a_second_pause_after_a_resume_is_obeyed():
 
 
 def test_a_crash_at_any_step_of_the_end_leaves_the_same_account():
-    def halted_world(prepare: Callable[[World], None]) -> tuple[Verdict, int]:
+    def end_of_run(*, crash_after: int | None) -> tuple[Verdict, int]:
         with open_world(load=paced()) as world:
             world.plan(START)
             ask_during(world, "WaitForJob", Halt.STOP)
             world.slices.run_lane(RUN, "0000")
             before = world.fuse.effects
-            prepare(world)
+            if crash_after is not None:
+                world.after(crash_after)
             verdict = world.finish_again({})
             assert account(world).balances
             assert (world.run().status, world.store.open_runs()) == (RunStatus.STOPPED, [])
             return verdict, world.fuse.effects - before
 
-    expected, effects = halted_world(lambda _world: None)
+    expected, effects = end_of_run(crash_after=None)
     assert effects >= 3
     for effect in range(1, effects + 1):
-        verdict, _ = halted_world(lambda world, effect=effect: world.after(effect))
-        assert verdict == expected
+        assert end_of_run(crash_after=effect)[0] == expected
