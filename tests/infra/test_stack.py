@@ -182,6 +182,14 @@ def test_the_bucket_refuses_plain_http_and_old_tls(template: Template) -> None:
     assert {"NumericLessThan": {"s3:TlsVersion": 1.2}} in conditions
 
 
+def test_the_dead_letters_are_encrypted_and_refuse_plain_http(template: Template) -> None:
+    (queue,) = resources(template, "AWS::SQS::Queue").values()
+    assert queue["Properties"]["SqsManagedSseEnabled"] is True
+    (policy,) = resources(template, "AWS::SQS::QueuePolicy").values()
+    denied = [each for each in policy["Properties"]["PolicyDocument"]["Statement"] if each["Effect"] == "Deny"]
+    assert [each["Condition"] for each in denied] == [{"Bool": {"aws:SecureTransport": "false"}}]
+
+
 def test_the_secret_has_no_value_until_the_operator_puts_one(template: Template) -> None:
     (secret,) = resources(template, "AWS::SecretsManager::Secret").values()
     assert not {"SecretString", "GenerateSecretString"} & set(secret["Properties"])
