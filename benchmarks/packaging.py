@@ -1,4 +1,6 @@
-"""What the functions' packages weigh, and how long each handler takes to be imported: ``python -m benchmarks.packaging``.
+"""What the functions' packages weigh, and how long it takes to import each handler.
+
+Run it as ``python -m benchmarks.packaging``.
 
 The weights are those of what ``cdk deploy`` uploads. The times are those of this machine's Python, processor and
 packages, not those of the arm64 packages on Lambda; they compare handlers and changes with one another.

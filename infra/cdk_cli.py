@@ -24,7 +24,8 @@ def main() -> None:
         package = npm_package("aws-cdk", CDK_VERSION)
     except NpmError as error:
         sys.exit(str(error))
-    command = [NODE_BIN / "node", package / "node_modules" / "aws-cdk" / "bin" / "cdk", *sys.argv[1:]]
+    cdk = package / "node_modules" / "aws-cdk" / "bin" / "cdk"
+    command = [str(NODE_BIN / "node"), str(cdk), *sys.argv[1:]]
     done = subprocess.run(command, cwd=_ROOT, env=_environment(), check=False)  # noqa: S603 - the operator's arguments
     sys.exit(done.returncode)
 

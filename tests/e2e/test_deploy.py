@@ -48,7 +48,7 @@ class Shell:
         """Every command up to the first that fails; its status and what all of them said."""
         steps = " && ".join(f"{{\n{command}\n}}" for command in re.split(r"(?<!\\)\n(?![ }])", commands.strip()))
         print(f"{steps} < /dev/null; echo ended $?", file=self._stdin, flush=True)
-        said = []
+        said: list[str] = []
         for line in self._stdout:
             if line.startswith("ended "):
                 return int(line.split()[1]), "".join(said)

@@ -11,12 +11,10 @@ import pytest
 
 from infra.config import load_file
 from infra.functions import FUNCTIONS, FunctionSpec
-from infra.synth import ROOT
 from local.aws.embedded import ExecutionResult
 from local.org import Faults, OrgServer, OrgSettings
 from local.org.credentials import CLIENT_ID, CLIENT_SECRET
 from local.org.sources import file_source
-from massive_upload.domain.progress import BatchState
 from tests.e2e.recorder import Recorder, recording
 from tests.e2e.world import World, deployed
 from tests.infra.definitions import Template, read_template
@@ -110,50 +108,15 @@ def _parcels(directory: Path) -> Path:
 
 def _live_through(world: World) -> dict[str, ExecutionResult]:
     """A run with everything; one that is stopped and taken over; one that is stopped in its sweep, and resumed."""
-    ended = {"whole": _run(world, "whole")}
-    rules = world.aws.client("events")
-    (load_ended,) = [rule["Name"] for rule in rules.list_rules()["Rules"] if "LoadEnded" in rule["Name"]]
-
-    rules.disable_rule(Name=load_ended)  # so that nobody finishes it before the next run takes over
-    _stop_with_a_job_in_flight(world, "lost", in_sweep=False)
-    ended["taking-over"] = _run(world, "taking-over")
-
-    rules.enable_rule(Name=load_ended)
-    _stop_with_a_job_in_flight(world, "stopped", in_sweep=True)
-    while world.store.open_runs():
-        _look(world)
+    load = {"load": "parcel"}
+    ended = {"whole": world.run_and_watch(load, "whole")}
+    with world.without_the_rule():  # so that nobody finishes it before the next run takes over
+        world.stop_with_a_job_in_flight(load, "lost")
+        ended["taking-over"] = world.run(load, "taking-over")
+    world.stop_with_a_job_in_flight(load, "stopped", in_sweep=True)
+    world.await_no_open_run()
     ended["resuming"] = world.run({"mode": "resume", "run_id": "stopped"}, "resuming")
     return ended
-
-
-def _run(world: World, name: str) -> ExecutionResult:
-    arn = world.start({"load": "parcel"}, name)
-    while True:
-        _look(world)
-        try:
-            return world.aws.wait_for_execution(arn, 0.5)
-        except TimeoutError:
-            continue
-
-
-def _look(world: World) -> None:
-    """The watchdog's schedule does not fire by itself in the embedded AWS."""
-    functions = world.aws.client("lambda")
-    names = [function["FunctionName"] for function in functions.list_functions()["Functions"]]
-    (watchdog,) = [name for name in names if "Watchdog" in name]
-    functions.invoke(FunctionName=watchdog, Payload=b"{}")
-
-
-def _stop_with_a_job_in_flight(world: World, name: str, *, in_sweep: bool) -> None:
-    arn = world.start({"load": "parcel"}, name)
-    while not any(
-        batch.state is BatchState.SUBMITTED
-        for partition in world.store.partitions(name)
-        if partition.is_sweep == in_sweep
-        for batch in world.store.batches(name, partition.partition)
-    ):
-        assert world.aws.client("stepfunctions").describe_execution(executionArn=arn)["status"] == "RUNNING"
-    world.aws.stop_execution(arn)
 
 
 def test_the_night_went_as_it_should(night: Night) -> None:

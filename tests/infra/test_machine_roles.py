@@ -21,7 +21,7 @@ LOG_DELIVERY = {
 """Step Functions guide, "Using CloudWatch Logs to log execution history": they have no resources to name."""
 
 NESTED_RULE = f"arn:{_HERE % 'events'}:rule/StepFunctionsGetEventsForStepFunctionsExecutionRule"
-"""Step Functions guide, "Start workflow executions from a task state": the rule by which a parent hears of its child."""
+"""Step Functions guide, "Start workflow executions from a task state": the rule that tells a parent of its child."""
 
 
 def needed_by(state: State, machine_id: str) -> set[tuple[str, str]]:
