@@ -20,9 +20,10 @@ from tests.e2e.world import World, deployed
 from tests.infra.definitions import Template, read_template
 from tests.infra.test_stack import function_properties, grants
 
-TIME_SCALE = 1_000.0
+TIME_SCALE = 200.0
 ROWS = 600
 QUERY_SECONDS = 100.0  # so that a lane waits on purpose
+QUEUE_SECONDS = 200.0  # a second, so that an execution is stopped long before its job has ended
 OUTAGE_REQUESTS = 12  # more than the tries of two lanes' tasks, so that CheckPatience has to wait
 
 MARKS = ("K-ONLY-HERE-", "T-ONLY-HERE-", "N-ONLY-HERE-", "7712345", "1812-0", "1847-0")
@@ -44,16 +45,19 @@ fields:
 lock_risk: low
 success_criterion_percent: 50
 partitioning: {count: 2}
-pace: {batch_rows: 300, delay_seconds: 0, stagger_seconds: 0}
+pace: {batch_rows: 300, delay_seconds: 0, stagger_seconds: 0, retry_delays_seconds: [2]}
 """
 
-# Of every job some rows are locked and some break a rule; one job fails half way; the org is down for a while.
+# One lane is refused for good; of every job some rows are locked and some break a rule; one job fails half way; the org
+# is down for a while.
 FAULTS = f"""
+- match: {{method: POST, path: "/jobs/ingest$", nth: 1}}
+  action: {{status: 403, code: API_CURRENTLY_DISABLED, message: "{MESSAGE}"}}
 - match: {{object: Parcel__c}}
   action: {{row_failures: {{share: 0.5, code: UNABLE_TO_LOCK_ROW, message: "{MESSAGE}"}}}}
 - match: {{object: Parcel__c}}
   action: {{row_failures: {{share: 0.05, code: FIELD_CUSTOM_VALIDATION_EXCEPTION, message: "{MESSAGE}"}}}}
-- match: {{object: Parcel__c, nth: 5}}
+- match: {{object: Parcel__c, nth: 3}}
   action: {{job_fails: {{after_rows: 50, message: "InternalServerError : {MESSAGE}"}}}}
 """ + "".join(
     f"""
@@ -85,7 +89,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
         time_scale=TIME_SCALE,
         faults=Faults.parse(FAULTS),
         query_running_seconds=QUERY_SECONDS,
-        queue_seconds=QUERY_SECONDS,
+        queue_seconds=QUEUE_SECONDS,
     )
     with (
         recording() as recorder,
@@ -107,23 +111,23 @@ def _parcels(directory: Path) -> Path:
 
 
 def _live_through(world: World) -> dict[str, ExecutionResult]:
-    """A run with everything; one that is stopped and taken over; one that is stopped in its sweep, and resumed."""
+    """A run that fails after its sweep and is resumed; one that is stopped and taken over; one that is stopped."""
     load = {"load": "parcel"}
     ended = {"whole": world.run_and_watch(load, "whole")}
+    ended["resuming"] = world.run({"mode": "resume", "run_id": "whole"}, "resuming")
     with world.without_the_rule():  # so that nobody finishes it before the next run takes over
         world.stop_with_a_job_in_flight(load, "lost")
         ended["taking-over"] = world.run(load, "taking-over")
-    world.stop_with_a_job_in_flight(load, "stopped", in_sweep=True)
+    world.stop_with_a_job_in_flight(load, "stopped")
     world.await_no_open_run()
-    ended["resuming"] = world.run({"mode": "resume", "run_id": "stopped"}, "resuming")
     return ended
 
 
 def test_the_night_went_as_it_should(night: Night) -> None:
     assert {name: (result.status, result.error) for name, result in night.ended.items()} == {
-        "whole": ("SUCCEEDED", None),
-        "taking-over": ("SUCCEEDED", None),
+        "whole": ("FAILED", "PartitionsFailed"),
         "resuming": ("SUCCEEDED", None),
+        "taking-over": ("SUCCEEDED", None),
     }
     partitions = night.world.store.partitions("whole")
     assert any(partition.is_sweep for partition in partitions)

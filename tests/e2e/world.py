@@ -81,13 +81,12 @@ class World:
         yield
         rules.enable_rule(Name=name)
 
-    def stop_with_a_job_in_flight(self, payload: Mapping[str, object], name: str, *, in_sweep: bool = False) -> None:
-        """Start, and stop the execution when a job of a lane, or of the sweep, has been uploaded."""
+    def stop_with_a_job_in_flight(self, payload: Mapping[str, object], name: str) -> None:
+        """Start, and stop the execution as soon as a job has been uploaded."""
         arn = self.start(payload, name)
         while not any(
             batch.state is BatchState.SUBMITTED
             for partition in self.store.partitions(name)
-            if partition.is_sweep == in_sweep
             for batch in self.store.batches(name, partition.partition)
         ):
             status = self.aws.client("stepfunctions").describe_execution(executionArn=arn)["status"]
