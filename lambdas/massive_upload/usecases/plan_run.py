@@ -38,8 +38,8 @@ from massive_upload.errors import (
     AnotherRunActive,
     DuplicateKeys,
     InvalidInput,
+    LoadError,
     OrgUnreachable,
-    PassingError,
     RunNotResumable,
     SalesforceUnavailable,
 )
@@ -98,7 +98,7 @@ def plan_run(task: PlanRunInput, services: PlanServices) -> Plan:
     planning = (_Resume if start.mode is Mode.RESUME else _Begin)(start, run_id, task.execution, services)
     try:
         return planning.plan()
-    except ORG_NOT_READY as error:
+    except (*ORG_NOT_READY, QueryExpired) as error:
         silent = isinstance(error, SalesforceUnavailable) and not error.answered
         if silent and _begun_run(run_id, task.execution, services) is None:
             raise  # its address may be wrong: nobody is to wait for hours to hear of it
@@ -111,7 +111,7 @@ def _begun_run(run_id: str, execution: ExecutionContext, services: PlanServices)
     return run if run is not None and run.execution_arn == execution.arn else None
 
 
-def _wait_for_org(before: OrgWaits, run_id: str, error: PassingError, patience_seconds: int) -> Plan:
+def _wait_for_org(before: OrgWaits, run_id: str, error: LoadError, patience_seconds: int) -> Plan:
     """The next wait for an org that does not answer, which is nobody's fault before anything is written either."""
     waited_seconds = before.org_waited_seconds
     if waited_seconds >= patience_seconds:

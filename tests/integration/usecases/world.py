@@ -196,7 +196,7 @@ class World:
 
     def break_org(self, faults: str) -> None:
         """From now on these requests go wrong, and no others."""
-        self.server.backend.faults = FaultPlan(Faults.parse(faults), 1)
+        self.server.backend.faults = FaultPlan(Faults.parse(faults), 1, self.clock.seconds)
 
     def mend_org(self) -> None:
         """From now on no request goes wrong on purpose."""
