@@ -97,8 +97,6 @@ class Plan(OrgWaits):
     next: Literal["Wait", "Load", "Finish", "Skip"]
     run_id: str
     wait_seconds: int = 0
-    org_waits: int = Field(default=0, ge=0)
-    org_waited_seconds: int = Field(default=0, ge=0)
     max_concurrency: int = 1
     lanes: tuple[Lane, ...] = ()
 

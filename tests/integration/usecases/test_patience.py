@@ -176,23 +176,6 @@ def test_a_job_that_neither_ends_nor_can_be_aborted_ends_the_lane_and_its_rows_a
         assert (resumed.status, resumed.succeeded, resumed.unsettled) == ("Completed", 30, 0)
 
 
-def test_a_plan_waits_for_an_org_that_does_not_answer():
-    with open_world(load=paced(), faults=f"- match: {{until_seconds: 600}}\n  action: {SILENT}") as world:
-        verdict = world.execute()
-        assert verdict is not None
-        assert (verdict.status, verdict.succeeded) == ("Completed", 30)
-        assert world.clock.seconds() < 1_200
-
-
-def test_a_plan_comes_to_the_end_of_its_patience():
-    with open_world(load=paced(patience_seconds=500), faults=f"- match: {{}}\n  action: {SILENT}") as world:
-        verdict = world.execute()
-        assert verdict is not None
-        assert (verdict.next, verdict.error, verdict.source_rows) == ("Fail", "OrgUnreachable", 0)
-        assert "503 SERVER_UNAVAILABLE" in verdict.cause
-        assert world.clock.seconds() == 500
-
-
 def test_the_input_may_change_a_plans_patience():
     start = {"load": "opportunity", "pace": {"patience_seconds": 12}}
     with open_world(load=paced(), faults=f"- match: {{}}\n  action: {SILENT}") as world:
