@@ -203,13 +203,13 @@ def test_rows_that_fail_in_the_sweep_as_well_are_rejected_with_all_their_tries()
 
 
 def test_the_sweep_sends_rows_again_until_none_meets_a_lock():
-    """Half of the rows at each try: after the lane's one try the sweep needs several."""
-    locked = "- {match: {object: Opportunity}, action: {row_failures: {share: 0.5, code: UNABLE_TO_LOCK_ROW}}}"
+    """Three in ten at each try: after the lane's one try the sweep needs several."""
+    locked = "- {match: {object: Opportunity}, action: {row_failures: {share: 0.3, code: UNABLE_TO_LOCK_ROW}}}"
     with open_world(load=paced(batch_rows=30, retry_delays_seconds=()), faults=locked) as world:
         verdict = world.execute()
         assert verdict is not None
         assert (verdict.status, verdict.succeeded, verdict.rejected) == ("Completed", 30, 0)
-        assert world.partition("sweep").jobs > 2
+        assert world.partition("sweep").jobs > 1
 
 
 def test_given_up_rows_of_several_lanes_share_the_sweeps_jobs():
