@@ -21,7 +21,7 @@ REFUSED = "- match: {method: POST, path: 'jobs/ingest$', nth: 1}\n  action: {sta
 
 WAITS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "WaitForQuery": ({}, {"query_running_seconds": 900.0}),
-    "WaitForJob": ({}, {"queue_seconds": 100_000.0}),
+    "WaitForJob": ({}, {"queue_seconds": 5_000.0}),
     "WaitForOrg": ({}, {"faults": SILENT}),
     "BackOff": ({"retry_delays_seconds": (600, 600)}, {"faults": LOCKED}),
     "Pace": ({"delay_seconds": 600}, {}),
