@@ -91,6 +91,7 @@ FUNCTIONS = (
         timeout_seconds=600,
         memory_mb=256,
         table=("GetItem", "UpdateItem"),
+        reads=(RUNS,),
     ),
     FunctionSpec(
         name="SettleBatch",

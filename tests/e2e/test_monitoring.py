@@ -26,6 +26,8 @@ QUERY_SECONDS = 100.0  # so that lanes wait on purpose
 FAULTS = """
 - match: {object: Opportunity, nth: 2}
   action: {row_failures: {share: 0.1, code: FIELD_CUSTOM_VALIDATION_EXCEPTION, message: "Jane Doe owes 17 EUR"}}
+- match: {object: Opportunity, every: 3}
+  action: {row_failures: {share: 0.3, code: UNABLE_TO_LOCK_ROW, message: "unable to obtain a lock on Jane Doe"}}
 - match: {object: Opportunity, nth: 4}
   action: {job_fails: {after_rows: 300, message: "InternalServerError : Jane Doe could not be saved"}}
 - match: {method: PUT, path: "/batches$", nth: 3}

@@ -185,7 +185,7 @@ def press_ctrl_c_while_watching(run_id: str) -> tuple[int, str]:
 
 
 def test_a_run_that_goes_on_is_shown_and_left_alone(world: World) -> None:
-    run_id = start_and_wait_for_rows(world, "--set", "pace.batch_rows=50")
+    run_id = start_and_wait_for_rows(world, "--set", "pace.batch_rows=20")
     shown = document(invoke("status", run_id, "--json"))
     assert (shown["status"], shown["ended_at"], shown["asked_to"], adds_up(shown)) == ("Running", None, None, True)
 
