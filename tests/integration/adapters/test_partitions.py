@@ -13,6 +13,8 @@ from massive_upload.domain.progress import (
     PARTITION_TRANSITIONS,
     Batch,
     BatchState,
+    KeptList,
+    KeyRange,
     Partition,
     PartitionStatus,
 )
@@ -53,7 +55,7 @@ def test_recording_the_lanes_again_leaves_those_that_have_begun_as_they_are(stor
     begun = claim(dynamodb, store)
     store.note_query_rows(begun, query_id="q", rows=90, columns=COLUMNS, beat=BEAT)
     before = store.partitions(RUN)
-    changed = a_lane(0, keys=replace(a_lane(0).keys, upto="other", rows=1))
+    changed = a_lane(0, reads=KeyRange(after=None, upto="other", rows=1))
     store.create_partitions(run, [changed, a_lane(1), a_lane(2)])
     after = store.partitions(RUN)
     assert after[:2] == before
@@ -62,7 +64,7 @@ def test_recording_the_lanes_again_leaves_those_that_have_begun_as_they_are(stor
 
 def test_the_sweep_comes_last_and_is_claimed_like_a_lane(store, dynamodb):
     begin(store, lanes=2)
-    sweep = store.save_sweep(RUN, rows=5)
+    sweep = store.save_sweep(RUN, KeptList(key="list", rows=5))
     assert (sweep.is_sweep, sweep.status, sweep.planned_rows, sweep.source_rows) == (
         True,
         PartitionStatus.PENDING,
@@ -75,10 +77,10 @@ def test_the_sweep_comes_last_and_is_claimed_like_a_lane(store, dynamodb):
 
 def test_a_sweep_that_grows_keeps_its_claim_and_its_counts(store, dynamodb):
     begin(store)
-    store.save_sweep(RUN, rows=5)
+    store.save_sweep(RUN, KeptList(key="list", rows=5))
     claimed = claim(dynamodb, store, "sweep")
     store.complete_partition(claimed, BEAT)
-    again = store.save_sweep(RUN, rows=9)
+    again = store.save_sweep(RUN, KeptList(key="list", rows=9))
     assert (again.status, again.epoch, again.source_rows) == (PartitionStatus.PENDING, claimed.epoch, 9)
     assert again.api_requests == BEAT.api_requests
 
@@ -343,7 +345,7 @@ def test_a_batch_changes_its_state_as_the_table_says_and_from_the_state_it_was_r
 
 def test_everything_but_the_lease_and_the_list_of_open_runs_expires(store, dynamodb):
     settle_one(store, dynamodb)
-    store.save_sweep(RUN, rows=1)
+    store.save_sweep(RUN, KeptList(key="list", rows=1))
     expires_at = str(int((STARTED_AT + STATE_KEPT).timestamp()))
     found = dynamodb.scan(TableName=TABLE)["Items"]
     expiring = {item["sk"]["S"] for item in found if item.get("expires_at", {}).get("N") == expires_at}
