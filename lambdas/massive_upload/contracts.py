@@ -75,11 +75,11 @@ class PlanRunInput(Contract):
 class Lane(Contract):
     """One item of the Distributed Map.
 
-    ``first_wait_seconds`` and then ``long_waits`` times LONG_WAIT_SECONDS make up the lane's stagger.
+    ``long_waits`` times LONG_WAIT_SECONDS and then ``short_wait_seconds`` make up the lane's stagger.
     """
 
     partition: PartitionId
-    first_wait_seconds: int = Field(ge=0)
+    short_wait_seconds: int = Field(ge=0)
     long_waits: int = Field(ge=0)
 
 

@@ -49,6 +49,16 @@ class World:
     def run(self, payload: Mapping[str, object], name: str) -> ExecutionResult:
         return self.wait(self.start(payload, name))
 
+    def execution_arn(self, run_id: str) -> str:
+        """Which execution carries a run out."""
+        run = self.store.run(run_id)
+        assert run is not None
+        return run.execution_arn
+
+    def execution_has_ended(self, run_id: str) -> bool:
+        description = self.aws.client("stepfunctions").describe_execution(executionArn=self.execution_arn(run_id))
+        return str(description["status"]) != "RUNNING"
+
     def receipt(self, run_id: str) -> dict[str, Any]:
         document: dict[str, Any] = json.loads(self.files.read(receipt_key(run_id)))
         return document

@@ -63,7 +63,7 @@ def org_wait_seconds(waits_so_far: int) -> int:
 
 
 def split_stagger(start_delay_seconds: int) -> tuple[int, int]:
-    """A lane's start delay as a first wait and a number of long ones."""
+    """A lane's start delay as a short wait and a number of long ones."""
     return start_delay_seconds % LONG_WAIT_SECONDS, start_delay_seconds // LONG_WAIT_SECONDS
 
 

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from massive_upload.contracts import FinishRunInput, Mode, Verdict
 from massive_upload.domain.account import Account, Outcome, outcome_of
-from massive_upload.domain.progress import Partition, PartitionStatus, Run, RunStatus
+from massive_upload.domain.progress import Halt, Partition, PartitionStatus, Run, RunStatus
+from massive_upload.errors import RunHalted
 from massive_upload.observability import Event, Marker, Metric, emit, log
 from massive_upload.ports import Clock
 from massive_upload.usecases.drain import end_lane
 from massive_upload.usecases.plan_file import read_plan
-from massive_upload.usecases.receipt import Ended, write_receipt
+from massive_upload.usecases.receipt import Ended, ask_target, write_receipt
 from massive_upload.usecases.run_ids import run_id_of
 from massive_upload.usecases.slice_tasks import SliceServices, open_batch
 
 _MOST_DRAINS = 10
 """Jobs in flight that have not ended by then leave their rows unsettled: a run must come to an end."""
 _DRAIN_WAIT_SECONDS = 30
+
+RUN_STOPPED = "RunStopped"
+"""The error of an execution whose run an operator stopped; one that was paused succeeds."""
 
 _ENDED_STATUS = {"ABORTED": RunStatus.STOPPED, "TIMED_OUT": RunStatus.FAILED, "FAILED": RunStatus.FAILED}
 """What an execution that ended by itself makes of its run."""
@@ -81,16 +85,18 @@ def _close(
     if run.plan_name is not None and run.mode != Mode.PLAN:
         criterion = services.configs.of(run.run_id).load.success_criterion_percent
     ending = failure or _ending_of(run, partitions, outcome, criterion, task.ended)
-    if run.status in (RunStatus.PLANNING, RunStatus.RUNNING):
+    if run.is_unfinished:
         ended_at = clock.now()
         ended = Ended(status=ending.status, error=ending.error, at=ended_at)
-        write_receipt(run, ended, outcome, partitions, services)
+        target = ask_target(run, services)
         requests = services.org.take_requests()
         if requests:
             services.store.count_run_requests(run.run_id, requests)
+        counted = replace(run, api_requests=run.api_requests + requests)
+        write_receipt(counted, ended, outcome, partitions, target, services)
         services.store.finish_run(run, status=ending.status, ended_at=ended_at, error=ending.error, cause=ending.cause)
         log(
-            _MARKERS.get(ending.status, Marker.SUCCESS) if ending.error is None else Marker.ERROR,
+            _MARKERS.get(ending.status, Marker.SUCCESS if ending.error is None else Marker.ERROR),
             Event.RUN_ENDED,
             run_id=run.run_id,
             status=ending.status,
@@ -129,6 +135,12 @@ def _ending_of(
     run: Run, partitions: list[Partition], outcome: Outcome, criterion_percent: float, ended: str | None
 ) -> _Ending:
     account = outcome.account
+    if run.plan_name is None and run.is_halting:
+        return _Ending(
+            RunStatus.STOPPED,
+            RUN_STOPPED,
+            "The run was asked to end before it was planned; nothing was written. Start a new run.",
+        )
     if run.plan_name is None:
         return _Ending(
             RunStatus.FAILED,
@@ -148,6 +160,8 @@ def _ending_of(
     is_unfinished = bool(incomplete) or _awaits_sweep(partitions)
     if is_unfinished and ended in _ENDED_STATUS and not run.is_halting:
         return _Ending(_ENDED_STATUS[ended], f"Execution{ended.title().replace('_', '')}", _resume_hint(run, ended))
+    if run.halt_asked_for is not None and (len(incomplete) > len(failed) or _awaits_sweep(partitions)):
+        return _halted(run, run.halt_asked_for, failed)
     if failed:
         first = failed[0]
         return _Ending(
@@ -157,8 +171,10 @@ def _ending_of(
             f"{_resume_hint(run)}",
         )
     if is_unfinished:
-        status = RunStatus.PAUSED if run.pause_requested else RunStatus.STOPPED
-        return _Ending(status) if run.is_halting else _Ending(RunStatus.FAILED, "LanesUnfinished", _resume_hint(run))
+        if run.stop_reason is None:
+            return _Ending(RunStatus.FAILED, "LanesUnfinished", _resume_hint(run))
+        halted = f"Rows fail with {run.stop_reason}, which would repeat for every row. {_resume_hint(run)}"
+        return _Ending(RunStatus.FAILED, RunHalted.__name__, halted)
     if account.unsettled:
         return _Ending(RunStatus.FAILED, "RowsUnsettled", _resume_hint(run))
     if account.success_rate_percent < criterion_percent:
@@ -169,6 +185,14 @@ def _ending_of(
             f"The rejected rows are kept with their reasons.",
         )
     return _Ending(RunStatus.COMPLETED)
+
+
+def _halted(run: Run, halt: Halt, failed: list[Partition]) -> _Ending:
+    """The end of a run that an operator asked for: a stop shows red in the console, a pause goes on by and by."""
+    if halt is Halt.PAUSE:
+        return _Ending(RunStatus.PAUSED)
+    failures = f"{len(failed)} partitions had failed before. " if failed else ""
+    return _Ending(RunStatus.STOPPED, RUN_STOPPED, f"The run was asked to stop. {failures}{_resume_hint(run)}")
 
 
 def _awaits_sweep(partitions: list[Partition]) -> bool:

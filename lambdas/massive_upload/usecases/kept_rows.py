@@ -24,6 +24,8 @@ T = TypeVar("T")
 
 _READERS = 8
 """Fewer than the ten connections that a client of boto3 keeps."""
+_READ_AHEAD = 64
+"""So many files at most are in memory at a time."""
 
 
 class KeptRows(BaseModel):
@@ -96,7 +98,8 @@ def read_each(files: Files, keys: Sequence[str], work: Callable[[str, KeptFile],
         return work(key, parse_kept_file(files.read(key)))
 
     with ThreadPoolExecutor(_READERS) as pool:
-        yield from pool.map(read, keys)
+        for start in range(0, len(keys), _READ_AHEAD):
+            yield from pool.map(read, keys[start : start + _READ_AHEAD])
 
 
 def _selection(files: Files, entries: Sequence[KeptRows], key_column: str) -> Selection:

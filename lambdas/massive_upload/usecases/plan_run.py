@@ -110,6 +110,25 @@ def _check_names(start: StartInput) -> None:
             )
 
 
+def resumable(run: Run | None, run_id: str) -> Run:
+    """The run, if there is something that it can go on with.
+
+    Raises:
+        RunNotResumable: there is no such run, it has completed, or it ended before its plan counted.
+    """
+    if run is None:
+        raise RunNotResumable(
+            f"There is no run {run_id!r}.",
+            next_step="Look the run_id up; state is kept for 90 days. Start a new run with mode full.",
+        )
+    if run.status is RunStatus.COMPLETED or run.plan_name is None or run.mode == Mode.PLAN:
+        raise RunNotResumable(
+            f"Run {run_id} is {run.status} and has nothing to go on with.",
+            next_step="Start a new run with mode full.",
+        )
+    return run
+
+
 class _Begin:
     """A run that begins with a plan: full, sample, or the plan alone."""
 
@@ -141,6 +160,8 @@ class _Begin:
 
     def _plan_lanes(self, run: Run, load: Load) -> Plan:
         if run.status is RunStatus.PLANNING:
+            if run.is_halting:
+                return Plan(next="Finish", run_id=self._run_id)
             planned = self._decide(run, load)
             if isinstance(planned, StillRunning):
                 return _wait(self._run_id, self._query_wait_seconds(run), Event.WAITING_FOR_QUERY)
@@ -344,6 +365,8 @@ class _Resume:
     def plan(self) -> Plan:
         self._check_input()
         run = self._resumable_run()
+        lanes = read_plan(self._services.tasks.files, run)
+        self._check_partitions(lanes)
         if run.execution_arn != self._execution.arn:
             self._check_ended(run)
             lease = Lease(key=run.lease_key or "", run_id=self._run_id, execution_arn=self._execution.arn)
@@ -351,7 +374,6 @@ class _Resume:
                 return _wait(self._run_id, _DRAIN_WAIT_SECONDS, Event.WAITING_FOR_OLD_JOBS)
             run = self._store.reopen_run(run, execution_arn=self._execution.arn)
         config = self._services.tasks.configs.of(self._run_id)
-        lanes = read_plan(self._services.tasks.files, run)
         self._store.create_partitions(run, lanes)
         delays = {lane.partition: lane.start_delay_seconds for lane in lanes}
         concurrency = config.load.partitioning.max_concurrency
@@ -372,18 +394,7 @@ class _Resume:
                 "mode resume needs the run_id of the run to go on with.",
                 next_step="It is the name of the run's first execution.",
             )
-        run = self._store.run(self._run_id)
-        if run is None:
-            raise RunNotResumable(
-                f"There is no run {self._run_id!r}.",
-                next_step="Look the run_id up; state is kept for 90 days. Start a new run with mode full.",
-            )
-        if run.status is RunStatus.COMPLETED or run.plan_name is None or run.mode == Mode.PLAN:
-            raise RunNotResumable(
-                f"Run {self._run_id} is {run.status} and has nothing to go on with.",
-                next_step="Start a new run with mode full.",
-            )
-        return run
+        return resumable(self._store.run(self._run_id), self._run_id)
 
     def _check_input(self) -> None:
         changes = [name for name in ("pace", "partitioning", "sample") if getattr(self._start, name) is not None]
@@ -392,6 +403,18 @@ class _Resume:
                 f"A run that is resumed keeps the configuration that it was planned with; {changes[0]} cannot change.",
                 next_step=f"Leave {', '.join(changes)} out, or start a new run.",
             )
+
+    def _check_partitions(self, lanes: Sequence[PlannedLane]) -> None:
+        """Before the run is reopened: a mistake must leave it as it is."""
+        unknown = self._wanted() - {lane.partition for lane in lanes}
+        if unknown:
+            raise InvalidInput(
+                f"Run {self._run_id} has no partition {', '.join(sorted(unknown))}.",
+                next_step=f"Its partitions are 0 to {len(lanes) - 1}.",
+            )
+
+    def _wanted(self) -> set[str]:
+        return {partition_id(index) for index in self._start.partitions or ()}
 
     def _check_ended(self, run: Run) -> None:
         if run.status is RunStatus.RUNNING and self._services.executions.ended_as(run.execution_arn) is None:
@@ -402,13 +425,7 @@ class _Resume:
     def _chosen(self) -> list[Partition]:
         """The partitions to go on with."""
         lanes = [partition for partition in self._store.partitions(self._run_id) if not partition.is_sweep]
-        wanted = {partition_id(index) for index in self._start.partitions or ()}
-        unknown = wanted - {lane.partition for lane in lanes}
-        if unknown:
-            raise InvalidInput(
-                f"Run {self._run_id} has no partition {', '.join(sorted(unknown))}.",
-                next_step=f"Its partitions are 0 to {len(lanes) - 1}.",
-            )
+        wanted = self._wanted()
         unfinished = [lane for lane in lanes if lane.status is not PartitionStatus.COMPLETED]
         return [lane for lane in unfinished if not wanted or lane.partition in wanted]
 
@@ -450,8 +467,8 @@ def _plan_of(run: Run, lanes: Sequence[PlannedLane], max_concurrency: int) -> Pl
 
 
 def _lane_item(partition: str, delay_seconds: int) -> Lane:
-    first_wait_seconds, long_waits = split_stagger(delay_seconds)
-    return Lane(partition=partition, first_wait_seconds=first_wait_seconds, long_waits=long_waits)
+    short_wait_seconds, long_waits = split_stagger(delay_seconds)
+    return Lane(partition=partition, short_wait_seconds=short_wait_seconds, long_waits=long_waits)
 
 
 def _take_over(lease: Lease, services: PlanServices) -> bool:

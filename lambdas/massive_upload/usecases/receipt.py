@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
@@ -13,7 +13,6 @@ from massive_upload.domain.progress import Partition, Run
 from massive_upload.errors import LoadError
 from massive_upload.observability import Event, Marker, log
 from massive_upload.usecases.rejected_files import rejected_files
-from massive_upload.usecases.run_config import RunConfig
 from massive_upload.usecases.slice_tasks import SliceServices
 
 _FIGURES = ("batches", "jobs", "resent_rows", "lock_errors", "api_requests")
@@ -45,6 +44,7 @@ def write_receipt(
     ended: Ended,
     outcome: Outcome,
     partitions: Sequence[Partition],
+    target: Mapping[str, object] | None,
     services: SliceServices,
 ) -> None:
     """Write a run's receipt; one that is there, of an end that the run was resumed from, is replaced."""
@@ -67,7 +67,7 @@ def write_receipt(
         "rejected_by_code": dict(outcome.rejected_by_code),
         "succeeded_keys": outcome.succeeded_keys.hex,
         "drift": _drift(lanes),
-        "target": _target(run, config, services),
+        "target": target,
         "figures": figures | {"api_requests": figures["api_requests"] + run.api_requests},
         "rejected_files": rejected_files(partitions, services.store, services.files).all,
         "partitions": [{name: getattr(partition, name) for name in _OF_A_PARTITION} for partition in partitions],
@@ -83,17 +83,20 @@ def _drift(lanes: Sequence[Partition]) -> dict[str, int]:
     return {"planned_rows": planned, "read_rows": read, "more_rows": read - planned}
 
 
-def _target(run: Run, config: RunConfig | None, services: SliceServices) -> dict[str, object] | None:
-    """What the target says by itself: it is told, and decides nothing, as others may write to it as well.
+def ask_target(run: Run, services: SliceServices) -> Mapping[str, object] | None:
+    """Ask the target how many of its records the run's user was the last to modify since the run began.
 
-    ``modified_rows`` is None where the org did not tell.
+    The answer is told and decides nothing, as others may write to the target as well.
+
+    Returns:
+        None for a run that wrote nothing. ``modified_rows`` is None where the org did not tell.
     """
-    if config is None or run.lease_key is None:  # nothing was written
+    if run.plan_name is None or run.lease_key is None:
         return None
-    name = config.load.target.object
+    target = services.configs.of(run.run_id).load.target
     modified_rows: int | None = None
     try:
-        modified_rows = services.org.metadata.count_modified(name, since=run.started_at)
+        modified_rows = services.org.metadata.count_modified(target.object, since=run.started_at)
     except LoadError as error:
         log(Marker.WARNING, Event.TARGET_NOT_COUNTED, error=type(error).__name__, code=error.code)
-    return {"object": name, "since": run.started_at.isoformat(), "modified_rows": modified_rows}
+    return {**target.model_dump(), "since": run.started_at.isoformat(), "modified_rows": modified_rows}

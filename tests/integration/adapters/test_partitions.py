@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from massive_upload.adapters.dynamodb_progress import STATE_KEPT, DynamoDbProgress
+from massive_upload.domain.key_digest import KeyDigest
 from massive_upload.domain.progress import (
     BATCH_TRANSITIONS,
     PARTITION_TRANSITIONS,
@@ -147,6 +148,30 @@ def test_the_life_of_a_batch_is_counted_in_its_partition(store, dynamodb):
     (batch,) = store.batches(RUN, "0000")
     assert batch == store.batch(found, 0)
     assert (batch.state, batch.job_id, batch.rejected_files) == (BatchState.SETTLED, "750", ("r.csv",))
+
+
+def test_codes_and_keys_of_settled_batches_add_up_in_their_partition(store, dynamodb):
+    first, second = KeyDigest.of(["a", "b"]), KeyDigest.of(["c"])
+    claimed = settle_one(store, dynamodb, rejected_codes={"A": 1, "B": 2}, succeeded_keys=first)
+    (batch,) = store.batches(RUN, "0000")
+    assert (batch.rejected_codes, batch.succeeded_keys) == ({"A": 1, "B": 2}, first)
+    claimed = lane(store)
+    another = a_batch(number=1, keys=second)
+    store.plan_batch(claimed, another, BEAT)
+    submitted = store.record_submitted(claimed, store.record_job(claimed, another, "751", BEAT), BEAT)
+    assert store.batch(claimed, 1).keys == second
+    done = replace(submitted, state=BatchState.SETTLED, rejected_codes={"B": 5}, succeeded_keys=second)
+    store.settle_batch(claimed, submitted, done, job_seconds=None, beat=BEAT)
+    found = lane(store)
+    assert (found.rejected_codes, found.succeeded_keys) == ({"A": 1, "B": 7}, KeyDigest.of(["c", "b", "a"]))
+
+
+def test_a_lane_may_read_kept_rows_instead_of_a_range_of_keys(store):
+    run = begin(store, lanes=0)
+    store.create_partitions(run, [a_lane(0, reads=KeptList(key="list", rows=7))])
+    found = lane(store)
+    assert (found.kept_list, found.planned_rows, found.source_rows) == ("list", 7, 7)
+    assert (found.after, found.upto) == (None, None)
 
 
 def test_a_settled_batch_is_not_counted_twice(store, dynamodb):
@@ -349,4 +374,5 @@ def test_everything_but_the_lease_and_the_list_of_open_runs_expires(store, dynam
     expires_at = str(int((STARTED_AT + STATE_KEPT).timestamp()))
     found = dynamodb.scan(TableName=TABLE)["Items"]
     expiring = {item["sk"]["S"] for item in found if item.get("expires_at", {}).get("N") == expires_at}
-    assert expiring == {"META", "PART#0000", "PART#sweep", "BATCH#000000"}
+    begun = f"{STARTED_AT.isoformat(timespec='milliseconds')}#{RUN}"
+    assert expiring == {"META", begun, "PART#0000", "PART#sweep", "BATCH#000000"}

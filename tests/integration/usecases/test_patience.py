@@ -4,7 +4,7 @@ import pytest
 
 from massive_upload.constants import LONG_WAIT_SECONDS
 from massive_upload.contracts import Next, Step
-from massive_upload.domain.progress import BatchState, PartitionStatus
+from massive_upload.domain.progress import BatchState, Halt, PartitionStatus
 from massive_upload.usecases.check_job import check_job
 from massive_upload.usecases.fetch_page import fetch_page
 from massive_upload.usecases.upload_batch import upload_batch
@@ -59,7 +59,7 @@ def test_a_lane_that_waits_for_the_org_stops_when_it_is_asked_to():
     with open_world(load=paced(), faults=silent) as world:
         world.plan({"load": "opportunity"})
         world.slices.run_slice(RUN, "0000", stop_before="CheckPatience")
-        world.store.request_stop(RUN, "by hand")
+        world.store.ask_to_halt(RUN, Halt.STOP)
         world.slices.run_slice(RUN, "0000")
         assert world.partition().status is PartitionStatus.STOPPED
 
@@ -76,7 +76,7 @@ def test_a_stop_leaves_a_job_that_was_waited_for_for_ten_minutes_to_finish_run(w
         task = world.start_lane()
         fetch_page(task, world.services)
         upload_batch(task, world.services)
-        world.store.request_stop(RUN, "by hand")
+        world.store.ask_to_halt(RUN, Halt.STOP)
         step = Step(epoch=task.step.epoch, job_waited_seconds=waited_seconds - 30, wait_seconds=30)
         answer = check_job(task.model_copy(update={"step": step}), world.services)
         assert (answer.next, world.partition().status) == (following, status)

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -47,7 +47,7 @@ def kept(world: World, run_id: str) -> list[dict[str, str]]:
     return [row for key in keys for row in rows_of(world.files.read(key).decode())]
 
 
-def executed(world: World, start: dict[str, object] | None = None, name: str = RUN) -> Verdict:
+def executed(world: World, start: Mapping[str, object] | None = None, name: str = RUN) -> Verdict:
     verdict = world.execute(start, name)
     assert verdict is not None
     return verdict
@@ -135,7 +135,7 @@ def test_a_retry_has_lanes_batches_attempts_and_a_sweep_of_its_own():
         assert receipt(world, "mended")["drift"] == {"planned_rows": 30, "read_rows": 30, "more_rows": 0}
 
 
-def wrong(start: dict[str, object], words: str, before: Callable[[World], object] = executed) -> Any:
+def wrong(start: Mapping[str, object], words: str, before: Callable[[World], object] = executed) -> Any:
     return pytest.param(start, words, before, id=words)
 
 

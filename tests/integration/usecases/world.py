@@ -138,6 +138,10 @@ class World:
             self.wait(verdict.wait_seconds)
         return verdict
 
+    def finish_again(self, state: Mapping[str, object], name: str = RUN) -> Verdict:
+        """The same, tried again after a crash."""
+        return self._again(lambda: self.finish(state, name))
+
     def finish_once(self, state: Mapping[str, object], name: str = RUN, *, ended: str | None = None) -> Verdict:
         task = FinishRunInput(execution=execution(name), state=dict(state), ended=ended)
         return finish_run(task, self.services, WorldClock(self.clock))
@@ -155,7 +159,7 @@ class World:
                 self._load_partitions(plan)
         except LoadError as error:
             state["error"] = {"Error": type(error).__name__, "Cause": json.dumps({"errorMessage": str(error)})}
-        verdict = self._again(lambda: self.finish(state, name))
+        verdict = self.finish_again(state, name)
         self.executions.end(name, "SUCCEEDED" if verdict.next == "Succeed" else "FAILED")
         return verdict
 
