@@ -65,11 +65,25 @@ class ExecutionContext(Contract):
     started_at: datetime
 
 
+class OrgWaits(Contract):
+    """How often in a row, and for how long in all, PlanRun has waited for an org that does not answer."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    org_waits: int = Field(default=0, ge=0)
+    org_waited_seconds: int = Field(default=0, ge=0)
+
+
 class PlanRunInput(Contract):
-    """Task input of PlanRun. ``input`` is validated by the use case, so that its errors read well."""
+    """Task input of PlanRun.
+
+    ``input`` is validated by the use case, so that its errors read well. ``plan`` is the answer of the PlanRun before
+    this one, of which only the waits matter.
+    """
 
     execution: ExecutionContext
     input: dict[str, Any]
+    plan: OrgWaits = OrgWaits()
 
 
 class Lane(Contract):
@@ -83,8 +97,10 @@ class Lane(Contract):
     long_waits: int = Field(ge=0)
 
 
-class Plan(Contract):
+class Plan(OrgWaits):
     """Result of PlanRun."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     next: Literal["Wait", "Load", "Finish", "Skip"]
     run_id: str

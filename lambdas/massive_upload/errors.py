@@ -49,7 +49,15 @@ class PassingError(LoadError):
 
 
 class SalesforceUnavailable(PassingError):
-    """The org did not answer, or answered with a server error."""
+    """The org did not answer, or answered with a server error.
+
+    Attributes:
+        answered: False where not even a connection gave an answer: the org may be down, or its address wrong.
+    """
+
+    def __init__(self, message: str, *, next_step: str = "", code: str | None = None, answered: bool = True) -> None:
+        self.answered = answered
+        super().__init__(message, next_step=next_step, code=code)
 
 
 class SalesforceBusy(PassingError):
@@ -73,6 +81,10 @@ class SalesforceBusy(PassingError):
 
 class SessionExpired(PassingError):
     """A token was refused although it had just been renewed."""
+
+
+ORG_NOT_READY = (SalesforceUnavailable, SalesforceBusy, SessionExpired)
+"""The passing errors that are the org's, not those of AWS or of our own writes."""
 
 
 class StorageUnavailable(PassingError):

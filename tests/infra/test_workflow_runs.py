@@ -10,7 +10,7 @@ import pytest
 
 from infra.functions import FUNCTIONS
 from local.aws.embedded import EmbeddedAws, ExecutionResult
-from massive_upload.contracts import FinishRunInput, PlanRunInput, SliceInput
+from massive_upload.contracts import FinishRunInput, OrgWaits, PlanRunInput, SliceInput
 from tests.infra.definitions import Template
 
 RUN = "run-1"
@@ -109,7 +109,8 @@ def test_the_functions_get_what_the_contracts_say(machines: Machines) -> None:
     machines.prepare({}, {"0000": "Pending"})
     machines.run()
     (plan_input,) = machines.calls("PlanRun")
-    assert PlanRunInput.model_validate(plan_input).input == {"load": "opportunity"}
+    planned = PlanRunInput.model_validate(plan_input)
+    assert (planned.input, planned.plan) == ({"load": "opportunity"}, OrgWaits())
     (fetch_input,) = machines.calls("FetchPage")
     fetched = SliceInput.model_validate(fetch_input)
     assert (fetched.run_id, fetched.partition, fetched.step.epoch) == (RUN, "0000", 1)
@@ -121,9 +122,11 @@ def test_the_functions_get_what_the_contracts_say(machines: Machines) -> None:
 
 
 def test_a_running_query_of_the_plan_is_waited_for(machines: Machines) -> None:
-    machines.prepare({"PlanRun": [PLAN | {"next": "Wait", "wait_seconds": 5}, PLAN]}, {"0000": "Pending"})
+    waiting = PLAN | {"next": "Wait", "wait_seconds": 5, "org_waits": 1, "org_waited_seconds": 5}
+    machines.prepare({"PlanRun": [waiting, PLAN]}, {"0000": "Pending"})
     assert machines.run().status == "SUCCEEDED"
-    assert len(machines.calls("PlanRun")) == 2
+    waits = [PlanRunInput.model_validate(call).plan.org_waits for call in machines.calls("PlanRun")]
+    assert waits == [0, 1]
 
 
 @pytest.mark.parametrize(("word", "finishes"), [("Skip", 0), ("Finish", 1)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from uuid import uuid4
@@ -11,7 +11,16 @@ from uuid import uuid4
 from pydantic import ValidationError
 
 from massive_upload.constants import MAX_LANES
-from massive_upload.contracts import RUN_ID_PATTERN, ExecutionContext, Lane, Mode, Plan, PlanRunInput, StartInput
+from massive_upload.contracts import (
+    RUN_ID_PATTERN,
+    ExecutionContext,
+    Lane,
+    Mode,
+    OrgWaits,
+    Plan,
+    PlanRunInput,
+    StartInput,
+)
 from massive_upload.domain import presets
 from massive_upload.domain.file_keys import kept_list_key
 from massive_upload.domain.lanes import cut_evenly, cut_lanes
@@ -26,8 +35,17 @@ from massive_upload.domain.progress import (
     RunStatus,
     partition_id,
 )
-from massive_upload.domain.waits import split_stagger
-from massive_upload.errors import AnotherRunActive, DuplicateKeys, InvalidInput, RunNotResumable
+from massive_upload.domain.waits import plan_wait_seconds, split_stagger
+from massive_upload.errors import (
+    ORG_NOT_READY,
+    AnotherRunActive,
+    DuplicateKeys,
+    InvalidInput,
+    OrgUnreachable,
+    PassingError,
+    RunNotResumable,
+    SalesforceUnavailable,
+)
 from massive_upload.observability import Event, Marker, log
 from massive_upload.ports import Clock, Executions, PlannedLane
 from massive_upload.salesforce.data_cloud import QueryExpired
@@ -80,11 +98,38 @@ def plan_run(task: PlanRunInput, services: PlanServices) -> Plan:
             next_step="Name the execution, or give a run_id, with letters, digits, '.', '_' and '-' alone.",
         )
     _check_names(start)
-    if start.mode is Mode.RETRY_FAILED:
-        return _Retry(start, run_id, task.execution, services).plan()
-    if start.mode is Mode.RESUME:
-        return _Resume(start, run_id, task.execution, services).plan()
-    return _Begin(start, run_id, task.execution, services).plan()
+    planning = _PLANNING.get(start.mode, _Begin)(start, run_id, task.execution, services)
+    try:
+        return planning.plan()
+    except ORG_NOT_READY as error:
+        silent = isinstance(error, SalesforceUnavailable) and not error.answered
+        if silent and not _has_begun(run_id, task.execution, services):
+            raise  # its address may be wrong: nobody is to wait for hours to hear of it
+        return _wait_for_org(task.plan, run_id, error, planning.patience_seconds())
+
+
+def _has_begun(run_id: str, execution: ExecutionContext, services: PlanServices) -> bool:
+    run = services.tasks.store.run(run_id)
+    return run is not None and run.execution_arn == execution.arn
+
+
+def _wait_for_org(before: OrgWaits, run_id: str, error: PassingError, patience_seconds: int) -> Plan:
+    """The next wait for an org that does not answer, which is nobody's fault before anything is written either."""
+    waited_seconds = before.org_waited_seconds
+    if waited_seconds >= patience_seconds:
+        raise OrgUnreachable(
+            f"The org did not answer for {waited_seconds} s, which is the load's patience; last: {error}",
+            next_step="Start the run again when the org answers; raise pace.patience_seconds for longer outages.",
+        ) from error
+    wait_seconds = min(plan_wait_seconds(before.org_waits), patience_seconds - waited_seconds)
+    log(Marker.WAITING, Event.WAITING_FOR_ORG, wait_seconds=wait_seconds, waited_seconds=waited_seconds)
+    return Plan(
+        next="Wait",
+        run_id=run_id,
+        wait_seconds=wait_seconds,
+        org_waits=before.org_waits + 1,
+        org_waited_seconds=waited_seconds + wait_seconds,
+    )
 
 
 def _parse(given: dict[str, object]) -> StartInput:
@@ -157,6 +202,10 @@ class _Begin:
             return self._plan_lanes(run, load)
         finally:  # a plan that fails has cost requests too
             self._store.count_run_requests(self._run_id, self._org.take_requests())
+
+    def patience_seconds(self) -> int:
+        """For how long an org that does not answer is waited for."""
+        return self._load().effective_pace.patience_seconds
 
     def _plan_lanes(self, run: Run, load: Load) -> Plan:
         if run.status is RunStatus.PLANNING:
@@ -388,6 +437,10 @@ class _Resume:
         log(Marker.SUCCESS, Event.RUN_PLANNED, run_id=run.run_id, load=run.load, mode=Mode.RESUME, lanes=len(items))
         return Plan(next="Load", run_id=self._run_id, max_concurrency=concurrency, lanes=tuple(items))
 
+    def patience_seconds(self) -> int:
+        """For how long an org that does not answer is waited for."""
+        return self._services.tasks.configs.of(self._run_id).load.effective_pace.patience_seconds
+
     def _resumable_run(self) -> Run:
         if self._start.run_id is None:
             raise InvalidInput(
@@ -428,6 +481,10 @@ class _Resume:
         wanted = self._wanted()
         unfinished = [lane for lane in lanes if lane.status is not PartitionStatus.COMPLETED]
         return [lane for lane in unfinished if not wanted or lane.partition in wanted]
+
+
+_PLANNING: Mapping[Mode, type[_Begin | _Resume]] = {Mode.RESUME: _Resume, Mode.RETRY_FAILED: _Retry}
+"""How a run is planned; all other modes count the source."""
 
 
 def _with_overrides(load: Load, start: StartInput) -> Load:

@@ -1,14 +1,17 @@
 """Waiting: for an org that does not answer, and for a job that goes on for long."""
 
+from datetime import timedelta
+
 import pytest
 
 from massive_upload.constants import LONG_WAIT_SECONDS
 from massive_upload.contracts import Next, Step
 from massive_upload.domain.progress import BatchState, Halt, PartitionStatus
+from massive_upload.errors import SalesforceUnavailable
 from massive_upload.usecases.check_job import check_job
 from massive_upload.usecases.fetch_page import fetch_page
 from massive_upload.usecases.upload_batch import upload_batch
-from tests.integration.usecases.world import RUN, open_world, paced
+from tests.integration.usecases.world import RUN, WorldClock, open_world, paced
 
 SILENT = "{status: 503, code: SERVER_UNAVAILABLE}"
 
@@ -62,6 +65,41 @@ def test_a_lane_that_waits_for_the_org_stops_when_it_is_asked_to():
         world.store.ask_to_halt(RUN, Halt.STOP)
         world.slices.run_slice(RUN, "0000")
         assert world.partition().status is PartitionStatus.STOPPED
+
+
+@pytest.mark.parametrize("path", ["token", "describe", "query-sql"])
+def test_an_org_under_maintenance_is_waited_for_before_the_run_is_planned_too(path: str):
+    """Each of its first six requests there: 2, 5, 10, 60, 300 and 600 s."""
+    outages = "\n".join(f"- match: {{path: {path}, nth: {number}}}\n  action: {SILENT}" for number in range(1, 7))
+    with open_world(load=paced(), faults=outages) as world:
+        before = WorldClock(world.clock).now()
+        verdict = world.execute()
+        assert verdict is not None
+        assert (verdict.status, verdict.succeeded) == ("Completed", 30)
+        assert WorldClock(world.clock).now() - before >= timedelta(seconds=977)
+
+
+def test_a_run_that_could_not_be_planned_within_the_loads_patience_fails():
+    with open_world(
+        load=paced(patience_seconds=100), faults=f"- match: {{path: describe}}\n  action: {SILENT}"
+    ) as world:
+        verdict = world.execute()
+        assert verdict is not None
+        assert (verdict.status, verdict.error) == ("Failed", "OrgUnreachable")
+        assert not world.jobs
+
+
+def test_an_org_that_has_never_answered_may_have_another_address_and_is_not_waited_for():
+    with open_world(load=paced(), faults="- match: {path: token}\n  action: {reset: before}") as world:
+        with pytest.raises(SalesforceUnavailable):
+            world.plan_once({"load": "opportunity"})
+        assert world.store.run(RUN) is None
+
+
+def test_an_org_that_falls_silent_after_it_has_answered_is_waited_for():
+    with open_world(load=paced(), faults="- match: {path: query-sql, nth: 1}\n  action: {reset: before}") as world:
+        assert world.plan_once({"load": "opportunity"}).org_waits == 1
+        assert world.plan({"load": "opportunity"}).next == "Load"
 
 
 @pytest.mark.parametrize(

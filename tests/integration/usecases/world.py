@@ -20,7 +20,7 @@ from local.org.faults import FaultPlan
 from massive_upload.adapters.aws import S3Files
 from massive_upload.adapters.dynamodb_progress import DynamoDbProgress
 from massive_upload.adapters.dynamodb_table import Table
-from massive_upload.contracts import ExecutionContext, FinishRunInput, Plan, PlanRunInput, SliceInput, Verdict
+from massive_upload.contracts import ExecutionContext, FinishRunInput, OrgWaits, Plan, PlanRunInput, SliceInput, Verdict
 from massive_upload.domain.load import Load, PaceOverrides, PartitioningOverrides
 from massive_upload.domain.progress import Batch, Partition, Run
 from massive_upload.errors import LoadError
@@ -119,18 +119,21 @@ class World:
 
     def plan(self, start: Mapping[str, object], name: str = RUN) -> Plan:
         """PlanRun until the plan is ready."""
-        while (plan := self.plan_once(start, name)).next == "Wait":
+        waits = OrgWaits()
+        while (plan := self.plan_once(start, name, waits)).next == "Wait":
             self.wait(plan.wait_seconds)
+            waits = OrgWaits(**plan.model_dump())
         return plan
 
-    def plan_once(self, start: Mapping[str, object], name: str = RUN) -> Plan:
+    def plan_once(self, start: Mapping[str, object], name: str = RUN, waits: OrgWaits | None = None) -> Plan:
         services = PlanServices(
             tasks=self.services,
             executions=self.executions,
             clock=WorldClock(self.clock),
             load_named={self.load.name: self.load}.__getitem__,
         )
-        return plan_run(PlanRunInput(execution=execution(name), input=dict(start)), services)
+        task = PlanRunInput(execution=execution(name), input=dict(start), plan=waits or OrgWaits())
+        return plan_run(task, services)
 
     def finish(self, state: Mapping[str, object], name: str = RUN, *, ended: str | None = None) -> Verdict:
         """FinishRun until no job is in flight."""
