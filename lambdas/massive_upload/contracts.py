@@ -113,14 +113,15 @@ class JobCounters(Contract):
     """What a job in a final state reported (Bulk API 2.0 guide, "Get Job Info"), and how long it took.
 
     Attributes:
+        processed, failed: rows; None where the org did not tell, which proves nothing.
         seconds: how long it took from our side; 0 where that is not known.
         processing_ms: how long the org worked on it; 0 where it does not tell.
         apex_ms: of that, the time in triggers and other automation.
     """
 
     state: str
-    processed: int
-    failed: int
+    processed: int | None
+    failed: int | None
     seconds: int = 0
     processing_ms: int = 0
     apex_ms: int = 0
@@ -152,6 +153,8 @@ class Step(Contract):
         org_waits: how many times in a row the slice has waited for an org that does not answer.
         org_waited_seconds: the sum of those waits.
         job_waited_seconds: how long this slice has waited for the job in flight.
+        job_seen: how far that job was when the slice last looked.
+        job_still_seconds: for how long it has not got any further.
         job: the counters of a job that has ended, for SettleBatch.
     """
 
@@ -162,6 +165,8 @@ class Step(Contract):
     org_waits: int = Field(default=0, ge=0)
     org_waited_seconds: int = Field(default=0, ge=0)
     job_waited_seconds: int = Field(default=0, ge=0)
+    job_seen: str = ""
+    job_still_seconds: int = Field(default=0, ge=0)
     job: JobCounters | None = None
 
     def then(

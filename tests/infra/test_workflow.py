@@ -20,6 +20,7 @@ ORG_RETRY = {
         "SalesforceUnavailable",
         "SalesforceBusy",
         "SessionExpired",
+        "QuotaExhausted",
         "StorageUnavailable",
         "StateChanged",
     ],

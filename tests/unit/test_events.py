@@ -17,6 +17,7 @@ from massive_upload.contracts import (
     StartInput,
     WatchdogInput,
 )
+from massive_upload.domain.presets import SWEEP_RETRY_DELAYS_SECONDS
 from massive_upload.usecases.check_job import check_job
 from massive_upload.usecases.check_patience import check_patience
 from massive_upload.usecases.fetch_page import fetch_page
@@ -93,8 +94,9 @@ def test_a_start_that_resumes_goes_on_with_the_run_that_it_names(world, name):
 def test_a_start_that_retries_takes_up_the_rows_of_the_run_and_the_code_that_it_names():
     event = load_event("load_retry_failed")
     failures = f"{{row_failures: {{share: 1, code: {event['only']}}}}}"
-    faults = "".join(f"- match: {{object: Opportunity, nth: {nth}}}\n  action: {failures}\n" for nth in range(1, 6))
-    with open_world(load=paced(batch_rows=30), faults=faults) as world:
+    tries = 1 + 1 + len(SWEEP_RETRY_DELAYS_SECONDS)
+    faults = [f"- match: {{object: Opportunity, nth: {nth}}}\n  action: {failures}\n" for nth in range(1, tries + 1)]
+    with open_world(load=paced(batch_rows=30, retry_delays_seconds=()), faults="".join(faults)) as world:
         world.execute(load_event("load_full"), RUN)
         verdict = world.execute(event, "again")
         assert verdict is not None

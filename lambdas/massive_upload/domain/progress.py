@@ -72,12 +72,13 @@ PARTITION_TRANSITIONS: Mapping[PartitionStatus, frozenset[PartitionStatus]] = {
 """Only resume leads back to Pending; a completed partition goes back only where the sweep finds new rows for it."""
 
 BATCH_TRANSITIONS: Mapping[BatchState, frozenset[BatchState]] = {
-    BatchState.PLANNED: frozenset({BatchState.CREATED}),
+    BatchState.PLANNED: frozenset({BatchState.CREATED, BatchState.SETTLED}),
     BatchState.CREATED: frozenset({BatchState.CREATED, BatchState.SUBMITTED, BatchState.PLANNED}),
     BatchState.SUBMITTED: frozenset({BatchState.PLANNED, BatchState.SETTLED}),
     BatchState.SETTLED: frozenset(),
 }
-"""Created to Created: an Open job was given up for another. To Planned: one more attempt, or a job that is gone."""
+"""Created to Created: an Open job was given up for another. To Planned: one more attempt, or a job that is gone.
+Planned to Settled: none of the batch's rows can be sent."""
 
 
 def sources_of(transitions: Mapping[S, frozenset[S]], target: S) -> list[S]:

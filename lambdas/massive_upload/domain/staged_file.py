@@ -28,71 +28,6 @@ class RowError:
     fields: str
 
 
-class StagedFileWriter:
-    """Writes pages of a load as the CSV of one job, up to a number of rows and bytes.
-
-    UTF-8 without BOM, comma, LF (what the job is created with). Every text is as it came; only cells that need it are
-    quoted, and a carriage return is such a need.
-    """
-
-    def __init__(self, load: Load, *, max_rows: int, max_bytes: int = MAX_JOB_BYTES) -> None:
-        self._mappings = list(load.fields.values())
-        self._key_index = list(load.fields).index(load.source.key)
-        self._keys_digest = NO_KEYS
-        self._max_rows = max_rows
-        self._max_bytes = max_bytes
-        self._chunks = [_encode([[mapping.to for mapping in self._mappings]])]
-        self.size_bytes = len(self._chunks[0])
-        self.rows = 0
-        self.last_key: str | None = None
-        self.is_full = False
-
-    def append(self, page: Sequence[Sequence[object]]) -> int:
-        """Write as many rows of a page as fit.
-
-        Args:
-            page: rows of JSON values, in the mapping's column order.
-
-        Returns:
-            How many rows, from the page's start, were written.
-        """
-        if not page:
-            return 0
-        columns = [
-            format_column(values, mapping.type, mapping.null)
-            for values, mapping in zip(zip(*page, strict=True), self._mappings, strict=True)
-        ]
-        lines = list(zip(*columns, strict=True))
-        taken = 0
-        while taken < len(lines) and not self.is_full:
-            chunk_rows = min(_CHUNK_ROWS, len(lines) - taken, self._max_rows - self.rows)
-            taken += self._write(lines[taken : taken + chunk_rows])
-        if taken:
-            self.last_key = str(page[taken - 1][self._key_index])
-            self._keys_digest += KeyDigest.of(columns[self._key_index][:taken])
-        return taken
-
-    def selection(self) -> Selection:
-        """The file so far."""
-        return Selection(b"".join(self._chunks), self.rows, self._keys_digest)
-
-    def _write(self, lines: Sequence[Sequence[str]]) -> int:
-        """Write a chunk, or the part of it that stays within the bytes. At least one row is always written."""
-        while True:
-            chunk = _encode(lines)
-            is_first_row = self.rows == 0 and len(lines) == 1
-            if is_first_row or self.size_bytes + len(chunk) <= self._max_bytes:
-                self._chunks.append(chunk)
-                self.size_bytes += len(chunk)
-                self.rows += len(lines)
-                self.is_full = self.rows >= self._max_rows
-                return len(lines)
-            if len(lines) == 1:
-                self.is_full = True
-                return 0
-            lines = lines[: len(lines) // 2]
-
-
 @dataclass(frozen=True)
 class Selection:
     """A file made of some rows.
@@ -106,6 +41,103 @@ class Selection:
     rows: int
     keys: KeyDigest
     codes: Mapping[str, int] = field(default_factory=dict)
+
+
+UNWRITABLE = RowError(
+    "UNWRITABLE", "A text holds half of a surrogate pair, which UTF-8 cannot hold; it is spelt \\udXXX here.", ""
+)
+"""Our own error for rows that cannot be sent."""
+
+
+class StagedFileWriter:
+    """Writes pages of a load as the CSV of one job, up to a number of rows and bytes.
+
+    UTF-8 without BOM, comma, LF (what the job is created with). Every text is as it came; only cells that need it are
+    quoted, and a carriage return is such a need. Rows that UTF-8 cannot hold are left out and kept apart.
+
+    Attributes:
+        rows: rows in the file.
+        taken: rows that were read: those in the file and those left out.
+        last_key: the key of the last row read, unless it is one that UTF-8 cannot hold.
+    """
+
+    def __init__(self, load: Load, *, max_rows: int, max_bytes: int = MAX_JOB_BYTES) -> None:
+        self._mappings = list(load.fields.values())
+        self._key_index = list(load.fields).index(load.source.key)
+        self._keys_digest = NO_KEYS
+        self._max_rows = max_rows
+        self._max_bytes = max_bytes
+        self._chunks = [_encode([[mapping.to for mapping in self._mappings]])]
+        self.size_bytes = len(self._chunks[0])
+        self.rows = 0
+        self.taken = 0
+        self.last_key: str | None = None
+        self.is_full = False
+        self._unwritable: list[Sequence[str]] = []
+
+    def append(self, page: Sequence[Sequence[object]]) -> int:
+        """Write as many rows of a page as fit.
+
+        Args:
+            page: rows of JSON values, in the mapping's column order.
+
+        Returns:
+            How many rows, from the page's start, were taken.
+        """
+        if not page:
+            return 0
+        columns = [
+            format_column(values, mapping.type, mapping.null)
+            for values, mapping in zip(zip(*page, strict=True), self._mappings, strict=True)
+        ]
+        lines = list(zip(*columns, strict=True))
+        taken = 0
+        while taken < len(lines) and not self.is_full:
+            chunk_rows = min(_CHUNK_ROWS, len(lines) - taken, self._max_rows - self.rows)
+            taken += self._write(lines[taken : taken + chunk_rows])
+        self.taken += taken
+        keys = (str(row[self._key_index]) for row in reversed(page[:taken]))
+        self.last_key = next(filter(is_writable, keys), self.last_key)
+        return taken
+
+    @property
+    def unwritable(self) -> Selection | None:
+        """The rows left out, as a file with their error; None where there are none."""
+        if not self._unwritable:
+            return None
+        error = [UNWRITABLE.code, UNWRITABLE.message, UNWRITABLE.fields, "0"]
+        header = [*(mapping.to for mapping in self._mappings), *REJECT_COLUMNS]
+        lines = [[*map(_spelt, line), *error] for line in self._unwritable]
+        left_out = selection_of(header, lines, header[self._key_index])
+        return replace(left_out, codes={UNWRITABLE.code: len(lines)})
+
+    def selection(self) -> Selection:
+        """The file so far."""
+        return Selection(b"".join(self._chunks), self.rows, self._keys_digest)
+
+    def _write(self, lines: Sequence[Sequence[str]]) -> int:
+        """Take a chunk, or the part of it that stays within the bytes. At least one row is always taken."""
+        while True:
+            try:
+                chunk = _encode(lines)
+            except UnicodeEncodeError:
+                if len(lines) == 1:
+                    self._unwritable.extend(lines)
+                    return 1
+                lines = lines[: len(lines) // 2]
+                continue
+            is_first_row = self.rows == 0 and len(lines) == 1
+            if is_first_row or self.size_bytes + len(chunk) <= self._max_bytes:
+                self._chunks.append(chunk)
+                self._keys_digest += KeyDigest.of(line[self._key_index] for line in lines)
+                self.size_bytes += len(chunk)
+                self.rows += len(lines)
+                self.is_full = self.rows >= self._max_rows
+                return len(lines)
+            if len(lines) == 1:
+                self.is_full = True
+                return 0
+            lines = lines[: len(lines) // 2]
 
 
 class StagedFile:
@@ -146,6 +178,19 @@ def selection_of(header: Sequence[str], lines: Sequence[Sequence[str]], key_colu
 
 def _index_of(column: str, header: Sequence[str]) -> int:
     return [name.casefold() for name in header].index(column.casefold())
+
+
+def is_writable(text: str) -> bool:
+    """Whether UTF-8 can hold a text: half of a surrogate pair, which JSON can, it cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _spelt(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _encode(lines: Sequence[Sequence[str]]) -> bytes:

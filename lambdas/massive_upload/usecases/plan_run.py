@@ -41,8 +41,8 @@ from massive_upload.errors import (
     AnotherRunActive,
     DuplicateKeys,
     InvalidInput,
+    LoadError,
     OrgUnreachable,
-    PassingError,
     RunNotResumable,
     SalesforceUnavailable,
 )
@@ -98,22 +98,26 @@ def plan_run(task: PlanRunInput, services: PlanServices) -> Plan:
             next_step="Name the execution, or give a run_id, with letters, digits, '.', '_' and '-' alone.",
         )
     _check_names(start)
+    run = _begun_run(run_id, task.execution, services)
+    if run is not None and run.is_unfinished and run.is_halting:  # before the org is asked, which may be down
+        return Plan(next="Finish", run_id=run_id)
     planning = _PLANNING.get(start.mode, _Begin)(start, run_id, task.execution, services)
     try:
         return planning.plan()
-    except ORG_NOT_READY as error:
+    except (*ORG_NOT_READY, QueryExpired) as error:
         silent = isinstance(error, SalesforceUnavailable) and not error.answered
-        if silent and not _has_begun(run_id, task.execution, services):
+        if silent and _begun_run(run_id, task.execution, services) is None:
             raise  # its address may be wrong: nobody is to wait for hours to hear of it
         return _wait_for_org(task.plan, run_id, error, planning.patience_seconds())
 
 
-def _has_begun(run_id: str, execution: ExecutionContext, services: PlanServices) -> bool:
+def _begun_run(run_id: str, execution: ExecutionContext, services: PlanServices) -> Run | None:
+    """The run, where this execution has begun or reopened it."""
     run = services.tasks.store.run(run_id)
-    return run is not None and run.execution_arn == execution.arn
+    return run if run is not None and run.execution_arn == execution.arn else None
 
 
-def _wait_for_org(before: OrgWaits, run_id: str, error: PassingError, patience_seconds: int) -> Plan:
+def _wait_for_org(before: OrgWaits, run_id: str, error: LoadError, patience_seconds: int) -> Plan:
     """The next wait for an org that does not answer, which is nobody's fault before anything is written either."""
     waited_seconds = before.org_waited_seconds
     if waited_seconds >= patience_seconds:
@@ -209,8 +213,6 @@ class _Begin:
 
     def _plan_lanes(self, run: Run, load: Load) -> Plan:
         if run.status is RunStatus.PLANNING:
-            if run.is_halting:
-                return Plan(next="Finish", run_id=self._run_id)
             planned = self._decide(run, load)
             if isinstance(planned, StillRunning):
                 return _wait(self._run_id, self._query_wait_seconds(run), Event.WAITING_FOR_QUERY)

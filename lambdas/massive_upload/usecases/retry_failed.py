@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from massive_upload.contracts import Mode
 from massive_upload.domain.kept_file import KeptFile
 from massive_upload.domain.progress import Run, RunStatus
+from massive_upload.domain.staged_file import UNWRITABLE
 from massive_upload.errors import InvalidInput
 from massive_upload.ports import Files, ProgressStore
 from massive_upload.usecases.kept_rows import KeptRows, read_each, read_kept_list
@@ -46,6 +47,8 @@ def still_rejected(
     store: ProgressStore, files: Files, first: Run, *, only: str | None, most_rows: int
 ) -> list[KeptRows]:
     """The rows of a family that are still rejected, in entries of at most ``most_rows`` rows.
+
+    Rows that could not be written as they were are not among them: their texts are spelt in the kept file.
 
     Every file with rejected rows is read, as the table does not say which of its rows have which code.
 
@@ -114,7 +117,7 @@ def _rejected_by(store: ProgressStore, files: Files, run_id: str) -> Sequence[st
 
 
 def _take(key: str, file: KeptFile, taken: Collection[str], *, only: str | None, most_rows: int) -> _Taking:
-    codes = {row.error.code for row in file.rows} - set(taken)
+    codes = {row.error.code for row in file.rows} - {*taken, UNWRITABLE.code}
     wanted = {only} & codes if only is not None else codes
     rows = [row for row in file.rows if row.error.code in wanted]
     is_whole = len(rows) == len(file.rows)

@@ -100,12 +100,16 @@ def test_a_job_in_flight_that_ends_in_time_is_settled_and_no_other_is_created(ha
         assert world.jobs == {"JobComplete": 3}, "nothing that was settled was sent again"
 
 
+@pytest.mark.parametrize("is_org_down", [False, True])
 @pytest.mark.parametrize("halt", Halt)
-def test_a_run_that_is_asked_to_end_while_its_source_is_counted_ends_stopped(halt):
+def test_a_run_that_is_asked_to_end_while_its_source_is_counted_ends_stopped(halt, is_org_down):
     with open_world(load=paced(), query_running_seconds=900.0) as world:
         plan = world.plan_once(START)
         assert plan.next == "Wait"
         assert plan.wait_seconds <= LONG_WAIT_SECONDS
+        if is_org_down:
+            world.break_org("- match: {path: /}\n  action: {status: 503, code: SERVER_UNAVAILABLE}")
+            assert world.plan_once(START).next == "Wait"
         assert world.store.ask_to_halt(RUN, halt)
         world.wait(plan.wait_seconds)
         assert world.plan_once(START).next == "Finish"

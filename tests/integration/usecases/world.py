@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -23,7 +23,7 @@ from massive_upload.adapters.dynamodb_table import Table
 from massive_upload.contracts import ExecutionContext, FinishRunInput, OrgWaits, Plan, PlanRunInput, SliceInput, Verdict
 from massive_upload.domain.load import Load, PaceOverrides, PartitioningOverrides
 from massive_upload.domain.progress import Batch, Partition, Run
-from massive_upload.errors import LoadError
+from massive_upload.errors import LoadError, PassingError
 from massive_upload.ports import Files, ProgressStore
 from massive_upload.salesforce.connection import Connection
 from massive_upload.salesforce.credentials import ClientSecret
@@ -184,10 +184,10 @@ class World:
 
     def _again(self, task: Callable[[], T]) -> T:
         """As the machine's Retry does it."""
-        try:
-            return task()
-        except Crash:
-            return task()
+        for _ in range(3):
+            with suppress(Crash, PassingError):
+                return task()
+        return task()
 
     def start_lane(self) -> SliceInput:
         """Plan the load and claim its first lane: what the slice's tasks are given."""
@@ -196,7 +196,7 @@ class World:
 
     def break_org(self, faults: str) -> None:
         """From now on these requests go wrong, and no others."""
-        self.server.backend.faults = FaultPlan(Faults.parse(faults), 1)
+        self.server.backend.faults = FaultPlan(Faults.parse(faults), 1, self.clock.seconds)
 
     def mend_org(self) -> None:
         """From now on no request goes wrong on purpose."""
