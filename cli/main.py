@@ -14,6 +14,7 @@ import typer
 
 from cli.errors import UsageMistake, errors_as_exit_codes
 from cli.exit_status import EXIT_STATUS
+from cli.failure_commands import failure_commands
 from cli.stack_commands import stack_commands
 
 app = typer.Typer(
@@ -24,6 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(stack_commands)
+app.add_typer(failure_commands)
 
 
 def main() -> None:

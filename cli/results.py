@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.errors import UsageMistake
+from cli.failures import Rejects
 from massive_upload.domain.file_keys import receipt_key
+from massive_upload.domain.kept_file import parse_kept_file
 from massive_upload.domain.staged_file import REJECT_COLUMNS
 from massive_upload.errors import InternalError
 from massive_upload.ports import Files
@@ -65,6 +67,27 @@ def save_results(files: Files, run_id: str, out: Path) -> Results:
         make_private_directory(path.parent)
         path.write_bytes(files.read(key))
     return Results(receipt, tuple(paths))
+
+
+def saved_rejects(out: Path, run_id: str | None) -> Rejects:
+    """The rejected rows that `save_results` has left in ``out``.
+
+    Args:
+        out: the directory.
+        run_id: the run that is expected there; None for whichever it is.
+
+    Raises:
+        UsageMistake: there is no receipt, or that of another run.
+    """
+    try:
+        content = (out / RECEIPT_NAME).read_bytes()
+    except OSError as error:
+        raise UsageMistake(f"{out} holds no {RECEIPT_NAME}; give the directory that the run called Files.") from error
+    receipt = json.loads(content)
+    if run_id not in (None, receipt["run_id"]):
+        raise UsageMistake(f"{out} holds run {receipt['run_id']}, not {run_id}.")
+    files = (parse_kept_file(path.read_bytes()) for path in _local_paths(content, out))
+    return Rejects(receipt["run_id"], (receipt["target"] or {}).get("external_id", ""), files)
 
 
 def rejected_by_reason(files: Sequence[Path]) -> Counter[str]:

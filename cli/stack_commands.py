@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 stack_commands = typer.Typer()
 
-_PANEL = "On a deployed stack"
+PANEL = "On a deployed stack"
 
 StackName = Annotated[str, typer.Option("--stack", help="The stack's name.")]
 Region = Annotated[
@@ -35,7 +35,7 @@ AsJson = Annotated[
 ]
 
 
-@stack_commands.command(epilog=EXIT_STATUS, rich_help_panel=_PANEL)
+@stack_commands.command(epilog=EXIT_STATUS, rich_help_panel=PANEL)
 def start(
     load: Annotated[str, typer.Argument(help="The load: the name of a file in loads/ as it was deployed.")],
     mode: Annotated[
@@ -69,14 +69,14 @@ def start(
 
     massive-upload start opportunity --set pace.batch_rows=1000 --set partitioning.count=5
     """
-    with _on(stack, region, profile) as found:
+    with on_stack(stack, region, profile) as found:
         from cli.stack_run import start_input, start_run
 
         payload = start_input(load, mode=mode, sets=sets or [])
-        _go_on(start_run(found, payload, run_id=run_id), "begins", watch=watch, as_json=as_json)
+        go_on(start_run(found, payload, run_id=run_id), "begins", watch=watch, as_json=as_json)
 
 
-@stack_commands.command(epilog=EXIT_STATUS, rich_help_panel=_PANEL)
+@stack_commands.command(epilog=EXIT_STATUS, rich_help_panel=PANEL)
 def resume(
     run_id: RunId,
     partitions: Annotated[
@@ -97,13 +97,13 @@ def resume(
 
     massive-upload resume opportunity-20260131-220000-1a2b --partition 7
     """
-    with _on(stack, region, profile) as found:
+    with on_stack(stack, region, profile) as found:
         from cli.stack_run import resume_run
 
-        _go_on(resume_run(found, run_id, partitions=partitions or []), "goes on", watch=watch, as_json=as_json)
+        go_on(resume_run(found, run_id, partitions=partitions or []), "goes on", watch=watch, as_json=as_json)
 
 
-@stack_commands.command(epilog=EXIT_STATUS, rich_help_panel=_PANEL)
+@stack_commands.command(epilog=EXIT_STATUS, rich_help_panel=PANEL)
 def watch(
     run_id: RunId,
     as_json: AsJson = False,
@@ -115,13 +115,13 @@ def watch(
 
     [b]Example:[/b] massive-upload watch latest
     """
-    with _on(stack, region, profile) as found:
+    with on_stack(stack, region, profile) as found:
         from cli.stack_run import watch_run, watched_run
 
         raise typer.Exit(watch_run(watched_run(found, run_id), as_json=as_json))
 
 
-@stack_commands.command(rich_help_panel=_PANEL)
+@stack_commands.command(rich_help_panel=PANEL)
 def status(
     run_id: Annotated[str | None, typer.Argument(help="The run, or 'latest'; by default the newest runs.")] = None,
     as_json: AsJson = False,
@@ -137,7 +137,7 @@ def status(
 
     massive-upload status latest --json
     """
-    with _on(stack, region, profile) as found:
+    with on_stack(stack, region, profile) as found:
         from cli.status import show_newest, show_run
 
         if run_id is None:
@@ -146,7 +146,7 @@ def status(
             show_run(found, run_id, as_json=as_json)
 
 
-@stack_commands.command(rich_help_panel=_PANEL)
+@stack_commands.command(rich_help_panel=PANEL)
 def stop(run_id: RunId, stack: StackName = "MassiveUpload", region: Region = None, profile: Profile = None) -> None:
     """Stop a run at the next batch edge of each lane; its execution ends as failed with RunStopped.
 
@@ -154,13 +154,13 @@ def stop(run_id: RunId, stack: StackName = "MassiveUpload", region: Region = Non
 
     [b]Example:[/b] massive-upload stop latest
     """
-    with _on(stack, region, profile) as found:
+    with on_stack(stack, region, profile) as found:
         from massive_upload.domain.progress import Halt
 
         _halt(found, run_id, Halt.STOP)
 
 
-@stack_commands.command(rich_help_panel=_PANEL)
+@stack_commands.command(rich_help_panel=PANEL)
 def pause(run_id: RunId, stack: StackName = "MassiveUpload", region: Region = None, profile: Profile = None) -> None:
     """Pause a run at the next batch edge of each lane; its execution succeeds, and no alarm rings.
 
@@ -168,14 +168,14 @@ def pause(run_id: RunId, stack: StackName = "MassiveUpload", region: Region = No
 
     [b]Example:[/b] massive-upload pause latest
     """
-    with _on(stack, region, profile) as found:
+    with on_stack(stack, region, profile) as found:
         from massive_upload.domain.progress import Halt
 
         _halt(found, run_id, Halt.PAUSE)
 
 
 @contextmanager
-def _on(stack: str, region: str | None, profile: str | None) -> Iterator[Stack]:
+def on_stack(stack: str, region: str | None, profile: str | None) -> Iterator[Stack]:
     """The stack that a command is for; what goes wrong becomes a line and an exit status."""
     with errors_as_exit_codes(interrupted="Interrupted; a run that has begun goes on."):
         from cli.stack import aws_errors_as_mistakes, find_stack
@@ -184,7 +184,7 @@ def _on(stack: str, region: str | None, profile: str | None) -> Iterator[Stack]:
             yield find_stack(stack, region=region, profile=profile)
 
 
-def _go_on(run: StackRun, what: str, *, watch: bool, as_json: bool) -> None:
+def go_on(run: StackRun, what: str, *, watch: bool, as_json: bool) -> None:
     """Watch a run that has just been started, or say how to."""
     import json
     import sys

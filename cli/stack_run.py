@@ -122,6 +122,18 @@ def resume_run(stack: Stack, run_id: str, *, partitions: Sequence[int]) -> Stack
     return resumed
 
 
+def retry_run(stack: Stack, run_id: str, *, only: str | None) -> StackRun:
+    """Begin a run that sends the rejected rows of another once more, and wait until it is recorded.
+
+    Raises:
+        UsageMistake: there is no such run.
+        RunRefused: it was refused before it began.
+    """
+    run = find_run(stack.store, run_id, fits=lambda candidate: not candidate.is_unfinished)
+    payload = {"mode": Mode.RETRY_FAILED.value, "of": run.run_id} | ({"only": only} if only is not None else {})
+    return start_run(stack, payload, run_id=new_run_id(f"{run.load}-retry"))
+
+
 def halt_run(stack: Stack, run_id: str, halt: Halt) -> Run:
     """Ask a run to stop or to pause; the run as it was just before.
 

@@ -34,14 +34,22 @@ class Mode(StrEnum):
     SAMPLE = "sample"
     PLAN = "plan"
     RESUME = "resume"
+    RETRY_FAILED = "retry_failed"
 
 
 class StartInput(Contract):
-    """The input of an execution of ``load``, as a person or a schedule writes it."""
+    """The input of an execution of ``load``, as a person or a schedule writes it.
+
+    Attributes:
+        of: with mode retry_failed, the run whose rejected rows are sent once more.
+        only: with mode retry_failed, the code of the errors that are taken up; all where it is left out.
+    """
 
     load: str | None = None
     mode: Mode = Mode.FULL
     run_id: RunId | None = None
+    of: RunId | None = None
+    only: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     partitions: tuple[Annotated[int, Field(ge=0, le=9999)], ...] | None = None
     scheduled: bool = False
     pace: PaceOverrides | None = None

@@ -70,6 +70,7 @@ class Event(StrEnum):
     JOB_UNSETTLED = "job in flight cannot be settled"
     JOB_REFUSED = "job in flight refused"
     ABORT_REFUSED = "abort refused"
+    TARGET_NOT_COUNTED = "the target's records are not counted"
     RUN_LEFT_OPEN = "run left open by its execution"
 
 

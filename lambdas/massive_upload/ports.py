@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from massive_upload.domain.progress import Batch, Halt, KeyRange, Lease, Partition, Run, RunStatus
+from massive_upload.domain.progress import Batch, Halt, KeptList, KeyRange, Lease, Partition, Run, RunStatus
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +15,7 @@ class PlannedLane:
     """A lane as the plan has it."""
 
     partition: str
-    keys: KeyRange
+    reads: KeyRange | KeptList
     start_delay_seconds: int
 
 
@@ -81,9 +81,14 @@ class ProgressStore(Protocol):
     def commit_plan(self, run: Run) -> Run:
         """Turn a planned run to Running; its plan's name and counts are the given run's.
 
+        Where it sends the rejected rows of another run, that one's retries name it from the same moment on.
+
         Returns:
             The run as it is recorded: where a repeated PlanRun was faster, with the plan of that one.
         """
+
+    def retries_of(self, run_id: str) -> Sequence[str]:
+        """The ids of the planned runs that send a run's rejected rows once more."""
 
     def reopen_run(self, run: Run, *, execution_arn: str) -> Run:
         """Let another execution go on with a run that has ended, its flags lowered."""
@@ -127,8 +132,8 @@ class ProgressStore(Protocol):
     def partition(self, run_id: str, partition: str) -> Partition:
         """One partition, read consistently."""
 
-    def save_sweep(self, run_id: str, *, rows: int) -> Partition:
-        """Make the sweep's partition ready to claim, with the number of rows that wait for it in all."""
+    def save_sweep(self, run_id: str, kept: KeptList) -> Partition:
+        """Make the sweep's partition ready to claim, with all the rows that wait for it."""
 
     def take_over_partition(self, partition: Partition) -> Partition:
         """Fence out whoever works on a partition; it is no longer due, and else stays as it is.

@@ -194,7 +194,7 @@ class JobChunk:
         refused = {row: error for row in self._rows if (error := faults.row_errors.get(row))}
         for place, ids in locked_out.items():
             refused[self._rows[place]] = unable_to_lock_row(ids)
-        outcomes = self._upserter.write(self._rows, refused)
+        outcomes = self._upserter.write(self._rows, refused, at=at)
         job.record(self._rows, outcomes)
         job.active_seconds += running_seconds
         job.changed_at = at

@@ -33,6 +33,7 @@ class ObjectTable:
         self.schema = schema
         self._ids = IdSequence(schema.key_prefix)
         self._records: dict[str, list[Value]] = {}
+        self._modified_at: dict[str, float] = {}
         self._keys: dict[str, dict[str, str]] = {each.name: {} for each in schema.fields if each.external_id}
         self._defaults: list[Value] = [False if each.type is FieldType.BOOLEAN else None for each in schema.fields]
 
@@ -77,6 +78,14 @@ class ObjectTable:
                 self.set_key(field, record_id, key)
                 self._records[record_id][position] = key
 
+    def modify(self, record_id: str, at: float) -> None:
+        """Note that the API's user wrote a record, in simulated seconds; nobody has modified what was seeded."""
+        self._modified_at[record_id] = at
+
+    def count_modified(self, since: float) -> int:
+        """How many records the API's user wrote from a moment on, in simulated seconds."""
+        return sum(at >= since for at in list(self._modified_at.values()))
+
     def rows(self) -> Iterator[dict[str, Value]]:
         """Every record as a mapping of field names."""
         names = [each.name for each in self.schema.fields]
@@ -113,18 +122,23 @@ class Upserter:
         found = [[self._parent(column, row) for column in self._lookups] for row in rows]
         return [tuple(each for each in ids if isinstance(each, str)) for ids in found]
 
-    def write(self, rows: range, refused: Mapping[int, RowError]) -> list[Saved | RowError]:
+    def write(self, rows: range, refused: Mapping[int, RowError], *, at: float) -> list[Saved | RowError]:
         """Upsert one chunk, its rows in order.
 
         Args:
             rows: the row numbers of the chunk.
             refused: rows that must not be written, with their reason.
+            at: the moment, in simulated seconds.
 
         Returns:
             One outcome for each row.
         """
         repeated = self._repeated_keys(rows)
-        return [refused.get(row) or self._upload.errors.get(row) or self._write_row(row, repeated) for row in rows]
+        outcomes = [refused.get(row) or self._upload.errors.get(row) or self._write_row(row, repeated) for row in rows]
+        for outcome in outcomes:
+            if isinstance(outcome, Saved):
+                self._table.modify(outcome.record_id, at)
+        return outcomes
 
     def _needs_check(self, column: Column) -> bool:
         """Lookups must be found, and keys other than the one that is matched by must be free."""

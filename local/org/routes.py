@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import orjson
 
@@ -11,12 +12,18 @@ from local.org.backend import OrgBackend
 from local.org.datacloud import FirstAnswer
 from local.org.errors import ApiError, OAuthError, not_found
 from local.org.faults import Action
+from local.org.identity import USER_ID
 from local.org.messages import ConnectionCutError, NoAnswerError, Request, Response
 
 MULTIPART_CHARACTERS = 100_000
 """Bulk API 2.0 guide: a multipart request holds at most 100,000 characters."""
 
-_COUNT_QUERY = re.compile(r"\s*SELECT\s+COUNT\(\)\s+FROM\s+(\w+)\s*", re.IGNORECASE)
+_COUNT_QUERY = re.compile(
+    r"\s*SELECT\s+COUNT\(\)\s+FROM\s+(?P<object>\w+)"
+    r"(?P<modified>\s+WHERE\s+LastModifiedById\s*=\s*'(?P<user>\w+)'"
+    r"\s+AND\s+LastModifiedDate\s*>=\s*(?P<since>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)))?\s*",
+    re.IGNORECASE,
+)
 
 Match = re.Match[str]
 Answer = Callable[[Request, Match], Response]
@@ -163,9 +170,17 @@ class Routes:
     def _count(self, request: Request, _match: Match) -> Response:
         count = _COUNT_QUERY.fullmatch(request.query.get("q", ""))
         if count is None:
-            message = "This org only understands SELECT COUNT() FROM <object>"
+            message = (
+                "This org only understands SELECT COUNT() FROM <object> "
+                "[WHERE LastModifiedById = '<id>' AND LastModifiedDate >= <dateTime>]"
+            )
             raise ApiError(400, "MALFORMED_QUERY", message)
-        total = len(self._backend.table(count[1]))
+        table = self._backend.table(count["object"])
+        total = len(table)
+        if count["modified"]:
+            since = datetime.fromisoformat(count["since"].upper().replace("Z", "+00:00"))
+            since_seconds = (since - self._backend.clock.at(0)).total_seconds()
+            total = table.count_modified(since_seconds) if count["user"][:15] == USER_ID[:15] else 0
         return Response.of_json({"totalSize": total, "done": True, "records": []})
 
     def _describe(self, _request: Request, match: Match) -> Response:

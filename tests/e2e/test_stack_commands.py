@@ -16,11 +16,10 @@ from cli import stack_run
 from cli.main import app
 from infra.config import load_file
 from infra.synth import ROOT
-from local.aws.identity import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
 from local.org import OrgServer, OrgSettings, generated_opportunities
 from massive_upload.domain.progress import PartitionStatus
 from tests.e2e.opportunities import expected_rows, target_rows
-from tests.e2e.world import World, deployed
+from tests.e2e.world import World, as_operator, deployed
 
 TIME_SCALE = 500.0
 ROWS = 2_000
@@ -46,15 +45,7 @@ def world(org: OrgServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture(autouse=True)
 def aws(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The ordinary environment of the AWS command line."""
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", world.aws.endpoint_url)
-    monkeypatch.setenv("AWS_REGION", REGION)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)
-    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    as_operator(world, monkeypatch)
     monkeypatch.setattr(stack_run, "_LOOK_SECONDS", 0.2)
 
 

@@ -17,6 +17,7 @@ from massive_upload.contracts import (
     StartInput,
     WatchdogInput,
 )
+from massive_upload.domain.presets import SWEEP_RETRY_DELAYS_SECONDS
 from massive_upload.usecases.check_job import check_job
 from massive_upload.usecases.check_patience import check_patience
 from massive_upload.usecases.fetch_page import fetch_page
@@ -44,6 +45,10 @@ CONTRACTS: dict[str, type[BaseModel]] = {
 RUN = "opportunity-2026-01-31"
 
 
+_LATER = ("resume", "retry_failed")
+"""Modes that need a run to go on from."""
+
+
 def load_event(name: str) -> dict[str, Any]:
     event: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text(encoding="utf-8"))
     return event
@@ -69,7 +74,7 @@ def test_a_tasks_event_is_its_contracts(name):
     CONTRACTS[name].model_validate(load_event(name))
 
 
-@pytest.mark.parametrize("name", [name for name in STARTS if load_event(name).get("mode") != "resume"])
+@pytest.mark.parametrize("name", [name for name in STARTS if load_event(name).get("mode") not in _LATER])
 def test_a_start_runs(world, name):
     verdict = world.execute(load_event(name), RUN)
     assert verdict is not None
@@ -84,6 +89,18 @@ def test_a_start_that_resumes_goes_on_with_the_run_that_it_names(world, name):
     plan = world.plan(load_event(name), "again")
     partitions = load_event(name).get("partitions", range(8))
     assert [lane.partition for lane in plan.lanes] == [f"{index:04d}" for index in partitions]
+
+
+def test_a_start_that_retries_takes_up_the_rows_of_the_run_and_the_code_that_it_names():
+    event = load_event("load_retry_failed")
+    failures = f"{{row_failures: {{share: 1, code: {event['only']}}}}}"
+    tries = 1 + 1 + len(SWEEP_RETRY_DELAYS_SECONDS)
+    faults = [f"- match: {{object: Opportunity, nth: {nth}}}\n  action: {failures}\n" for nth in range(1, tries + 1)]
+    with open_world(load=paced(batch_rows=30, retry_delays_seconds=()), faults="".join(faults)) as world:
+        world.execute(load_event("load_full"), RUN)
+        verdict = world.execute(event, "again")
+        assert verdict is not None
+        assert (verdict.status, verdict.source_rows, verdict.succeeded) == ("Completed", 30, 30)
 
 
 def test_the_tasks_events_tell_the_story_of_a_run(world):

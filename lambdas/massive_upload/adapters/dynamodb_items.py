@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
+from massive_upload.domain.key_digest import KeyDigest
 from massive_upload.domain.progress import (
     Batch,
     BatchState,
@@ -25,6 +26,7 @@ Item = dict[str, Any]
 T = TypeVar("T")
 
 OPEN_RUNS_KEY = "OPEN"
+RETRY_PREFIX = "RETRY#"
 BEGUN_RUNS_KEY = "BEGUN"
 _serialize = TypeSerializer().serialize
 _deserialize = TypeDeserializer().deserialize
@@ -33,6 +35,11 @@ _deserialize = TypeDeserializer().deserialize
 def run_key(run_id: str) -> Item:
     """Key of a run's item."""
     return to_item({"pk": f"RUN#{run_id}", "sk": "META"})
+
+
+def retry_key(first_run_id: str, run_id: str) -> Item:
+    """Key of the item, beside a run's own, that names a run which sends its rejected rows once more."""
+    return to_item({"pk": f"RUN#{first_run_id}", "sk": f"{RETRY_PREFIX}{run_id}"})
 
 
 def open_run_key(run_id: str) -> Item:
@@ -66,6 +73,8 @@ def to_value(value: object) -> dict[str, Any]:
         value = value.value
     elif isinstance(value, datetime):
         value = value.astimezone(UTC).isoformat(timespec="milliseconds")
+    elif isinstance(value, KeyDigest):
+        value = value.hex
     elif isinstance(value, tuple):
         value = list(value)
     return dict(_serialize(value))
@@ -89,17 +98,26 @@ def run_from(item: Item) -> Run:
 def partition_from(item: Item) -> Partition:
     """The partition of an item."""
     moments = dict.fromkeys(("due_at", "last_progress_at", "next_wake_at"), _moment)
-    return _entity(Partition, item, {"status": PartitionStatus, "query_columns": tuple, **moments})
+    return _entity(Partition, item, {"status": PartitionStatus, "query_columns": tuple, **_OUTCOMES, **moments})
 
 
 def batch_from(item: Item) -> Batch:
     """The batch of an item."""
-    return _entity(Batch, item, {"state": BatchState, "rejected_files": tuple})
+    converters = {"state": BatchState, "rejected_files": tuple, "keys": KeyDigest.from_hex}
+    return _entity(Batch, item, {**converters, **_OUTCOMES})
 
 
 def lease_from(item: Item) -> Lease:
     """The lease of an item."""
     return _entity(Lease, item, {})
+
+
+def _counts(found: Mapping[str, Decimal]) -> dict[str, int]:
+    return {name: int(number) for name, number in found.items()}
+
+
+_OUTCOMES = {"rejected_codes": _counts, "succeeded_keys": KeyDigest.from_hex}
+"""What partitions and batches tell in common of their rows."""
 
 
 def _moment(text: str) -> datetime:

@@ -23,6 +23,7 @@ from massive_upload.adapters.dynamodb_writes import (
     update,
 )
 from massive_upload.constants import SWEEP_PARTITION
+from massive_upload.domain.error_counts import add_counts
 from massive_upload.domain.progress import (
     BATCH_TRANSITIONS,
     PARTITION_TRANSITIONS,
@@ -31,6 +32,8 @@ from massive_upload.domain.progress import (
     Batch,
     BatchState,
     Halt,
+    KeptList,
+    KeyRange,
     Lease,
     Partition,
     PartitionStatus,
@@ -124,14 +127,19 @@ class DynamoDbProgress:
         planned = replace(run, status=RunStatus.RUNNING)
         names = ("status", "plan_name", "source_rows", "skipped_null_key", "duplicates_dropped")
         change = Change(put={name: getattr(planned, name) for name in names})
+        link = [self._retry_link(run, run.retry_of)] if run.retry_of is not None else []
         try:
-            self._change_run(run, change, only_from=[RunStatus.PLANNING])
+            self._change_run(run, change, only_from=[RunStatus.PLANNING], also=link)
         except ConditionFailed as failure:
             recorded = self._run_found(failure, run.run_id)
             if recorded.status is RunStatus.RUNNING and recorded.execution_arn == run.execution_arn:
                 return recorded
             raise _fenced(f"Run {run.run_id}") from failure
         return planned
+
+    def retries_of(self, run_id: str) -> Sequence[str]:
+        found = self._table.query(items.run_key(run_id)["pk"]["S"], items.RETRY_PREFIX)
+        return [str(item["sk"]["S"]).removeprefix(items.RETRY_PREFIX) for item in found]
 
     def reopen_run(self, run: Run, *, execution_arn: str) -> Run:
         reopened = replace(
@@ -213,14 +221,15 @@ class DynamoDbProgress:
             raise _missing(f"Partition {partition} of run {run_id}")
         return items.partition_from(item)
 
-    def save_sweep(self, run_id: str, *, rows: int) -> Partition:
+    def save_sweep(self, run_id: str, kept: KeptList) -> Partition:
         change = Change(
             put={
                 "run_id": run_id,
                 "partition": SWEEP_PARTITION,
                 "status": PartitionStatus.PENDING,
-                "planned_rows": rows,
-                "source_rows": rows,
+                "kept_list": kept.key,
+                "planned_rows": kept.rows,
+                "source_rows": kept.rows,
             },
             put_once={"epoch": 0, "expires_at": self._expires_at()},
             remove=("error", "cause"),
@@ -330,7 +339,14 @@ class DynamoDbProgress:
         self, partition: Partition, batch: Batch, settled: Batch, *, job_seconds: int | None, beat: Heartbeat
     ) -> None:
         change = Change(
-            put={"cursor": settled.next_cursor, "query_offset": settled.next_offset} | _known(job_seconds=job_seconds),
+            put={
+                "cursor": settled.next_cursor,
+                "query_offset": settled.next_offset,
+                # Sums of a partition that cannot have changed: only settling changes them, and it closes the batch.
+                "rejected_codes": add_counts(partition.rejected_codes, settled.rejected_codes),
+                "succeeded_keys": partition.succeeded_keys + settled.succeeded_keys,
+                **_known(job_seconds=job_seconds),
+            },
             add={
                 "settled_rows": settled.first_rows,
                 "succeeded": settled.succeeded,
@@ -351,21 +367,27 @@ class DynamoDbProgress:
 
     def _creation(self, run: Run, lane: PlannedLane, *, due_after_seconds: int | None) -> Item:
         """An update and not a put, as a repeated PlanRun must leave alone what has begun."""
+        keys = lane.reads if isinstance(lane.reads, KeyRange) else None
         fresh = Partition(
             run_id=run.run_id,
             partition=lane.partition,
             status=PartitionStatus.PENDING,
             epoch=0,
-            planned_rows=lane.keys.rows,
-            source_rows=lane.keys.rows,
-            after=lane.keys.after,
-            upto=lane.keys.upto,
+            planned_rows=lane.reads.rows,
+            source_rows=lane.reads.rows,
+            after=keys.after if keys else None,
+            upto=keys.upto if keys else None,
+            kept_list=lane.reads.key if isinstance(lane.reads, KeptList) else None,
             start_delay_seconds=lane.start_delay_seconds,
             due_at=self._after(due_after_seconds),
         )
         values = {name: value for name, value in items.fields_of(fresh).items() if value is not None}
         change = Change(put_once=values | {"expires_at": self._expires_at()})
         return update(self._table.name, items.partition_key(run.run_id, lane.partition), change)
+
+    def _retry_link(self, run: Run, first_run_id: str) -> Item:
+        key = items.retry_key(first_run_id, run.run_id)
+        return put(self._table.name, key | self._expiring({}))
 
     def _mark_open(self, run_id: str) -> Item:
         return put(self._table.name, items.open_run_key(run_id))

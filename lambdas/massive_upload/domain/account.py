@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from massive_upload.domain.progress import Batch, BatchState, Partition, Run
+from massive_upload.domain.error_counts import add_counts
+from massive_upload.domain.key_digest import NO_KEYS, KeyDigest
+from massive_upload.domain.progress import Batch, BatchState, Partition, PartitionStatus, Run
+
+AWAITS_SWEEP = "AWAITS_SWEEP"
+"""Our code, in an account, for rows given up for a passing reason that the sweep has not settled; their own codes are
+in the files that keep them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +58,6 @@ def account_of(run: Run, partitions: Sequence[Partition], open_batches: Mapping[
     count as rejected until the sweep has settled them: they are kept, with their reason.
     """
     lanes = [partition for partition in partitions if not partition.is_sweep]
-    sweeps = [partition for partition in partitions if partition.is_sweep]
     succeeded = rejected = unsettled = not_sent = 0
     for partition in partitions:
         batch = open_batches.get(partition.partition)
@@ -64,7 +69,7 @@ def account_of(run: Run, partitions: Sequence[Partition], open_batches: Mapping[
         not_sent += lane.source_rows - lane.settled_rows
         if batch:
             not_sent -= batch.first_rows - (batch.rows if batch.state is BatchState.PLANNED else 0)
-    rejected += sum(lane.deferred for lane in lanes) - sum(_swept(sweep, open_batches) for sweep in sweeps)
+    rejected += _awaiting_sweep(partitions, open_batches)
     return Account(
         source_rows=sum(lane.source_rows for lane in lanes) + run.skipped_null_key + run.duplicates_dropped,
         succeeded=succeeded,
@@ -74,6 +79,56 @@ def account_of(run: Run, partitions: Sequence[Partition], open_batches: Mapping[
         duplicates_dropped=run.duplicates_dropped,
         unsettled=unsettled,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a run's rows, as its partitions tell.
+
+    Attributes:
+        rejected_by_code: the rejected rows by the code of their error.
+        succeeded_keys: the digest of the keys of the rows that succeeded.
+        partitions_add_up: whether each partition by itself accounts for the rows that it has settled.
+    """
+
+    account: Account
+    rejected_by_code: Mapping[str, int]
+    succeeded_keys: KeyDigest
+    partitions_add_up: bool
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether every figure agrees with the others; only then a run may be called completed."""
+        is_every_code_known = sum(self.rejected_by_code.values()) == self.account.rejected
+        return self.account.balances and is_every_code_known and self.partitions_add_up
+
+
+def outcome_of(run: Run, partitions: Sequence[Partition], open_batches: Mapping[str, Batch]) -> Outcome:
+    """Add up a run, as `account_of` does, with its codes and keys."""
+    by_code: dict[str, int] = {}
+    keys = NO_KEYS
+    parts: list[Partition | Batch] = [*partitions, *open_batches.values()]
+    for each in parts:
+        by_code = add_counts(by_code, each.rejected_codes)
+        keys += each.succeeded_keys
+    awaiting = _awaiting_sweep(partitions, open_batches)
+    return Outcome(
+        account=account_of(run, partitions, open_batches),
+        rejected_by_code=by_code | ({AWAITS_SWEEP: awaiting} if awaiting else {}),
+        succeeded_keys=keys,
+        partitions_add_up=all(map(_adds_up, partitions)),
+    )
+
+
+def _adds_up(partition: Partition) -> bool:
+    settled = partition.succeeded + partition.rejected + partition.deferred
+    has_all = partition.settled_rows == partition.source_rows or partition.status is not PartitionStatus.COMPLETED
+    return settled == partition.settled_rows <= partition.source_rows and has_all
+
+
+def _awaiting_sweep(partitions: Sequence[Partition], open_batches: Mapping[str, Batch]) -> int:
+    swept = sum(_swept(partition, open_batches) for partition in partitions if partition.is_sweep)
+    return sum(partition.deferred for partition in partitions) - swept
 
 
 def _swept(sweep: Partition, open_batches: Mapping[str, Batch]) -> int:

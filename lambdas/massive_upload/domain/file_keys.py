@@ -23,9 +23,9 @@ def receipt_key(run_id: str) -> str:
     return f"{RUNS_PREFIX}{run_id}/receipt.json"
 
 
-def sweep_key(run_id: str) -> str:
-    """The list of files with rows for the sweep."""
-    return f"{RUNS_PREFIX}{run_id}/sweep.json"
+def kept_list_key(run_id: str, name: str) -> str:
+    """A list of kept rows for a lane to read."""
+    return f"{RUNS_PREFIX}{run_id}/kept/{name}.json"
 
 
 def staged_key(run_id: str, partition: str, batch: int, attempt: int) -> str:

@@ -46,15 +46,25 @@ def cut_lanes(buckets: Sequence[Bucket], count: int) -> list[KeyRange]:
 
     The ranges cover every bucket once and in order. There are fewer than ``count`` where there are fewer buckets.
     """
-    total = sum(bucket.rows for bucket in buckets)
-    ranges: list[KeyRange] = []
-    after: str | None = None
-    rows = done = 0
-    for index, bucket in enumerate(buckets):
-        rows += bucket.rows
-        done += bucket.rows
-        is_last = index == len(buckets) - 1
+    return [
+        KeyRange(
+            after=buckets[cut.start - 1].last_key if cut.start else None,
+            upto=buckets[cut.stop - 1].last_key,
+            rows=sum(bucket.rows for bucket in buckets[cut.start : cut.stop]),
+        )
+        for cut in cut_evenly([bucket.rows for bucket in buckets], count)
+    ]
+
+
+def cut_evenly(weights: Sequence[int], count: int) -> list[range]:
+    """Put neighbours together to at most ``count`` ranges of positions of even weight, in order."""
+    total = sum(weights)
+    ranges: list[range] = []
+    start = done = 0
+    for index, weight in enumerate(weights):
+        done += weight
+        is_last = index == len(weights) - 1
         if is_last or done * count >= total * (len(ranges) + 1):
-            ranges.append(KeyRange(after=after, upto=bucket.last_key, rows=rows))
-            after, rows = bucket.last_key, 0
+            ranges.append(range(start, index + 1))
+            start = index + 1
     return ranges

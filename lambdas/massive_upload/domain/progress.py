@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum, unique
 from typing import TypeVar
 
 from massive_upload.constants import SWEEP_PARTITION
+from massive_upload.domain.key_digest import NO_KEYS, KeyDigest
 
 S = TypeVar("S", bound=StrEnum)
 
@@ -98,6 +99,8 @@ class Run:
     """One execution of a load, and what was planned for it.
 
     Attributes:
+        retry_of: the run whose rejected rows this one sends once more.
+        retry_only: the code of the errors that it takes up; None for all.
         stop_requested, pause_requested: the flags that the lanes look at.
         stop_reason: the code for which the product itself raised stop_requested; None where an operator did.
     """
@@ -110,6 +113,8 @@ class Run:
     started_at: datetime
     ended_at: datetime | None = None
     lease_key: str | None = None
+    retry_of: str | None = None
+    retry_only: str | None = None
     plan_name: str | None = None
     plan_query_id: str | None = None
     case_sensitive_key: bool | None = None
@@ -152,17 +157,28 @@ class KeyRange:
 
 
 @dataclass(frozen=True, kw_only=True)
+class KeptList:
+    """Rows that were kept when they failed: the key of a list of files, and how many rows it names."""
+
+    key: str
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Partition:
-    """A range of keys and how far its lane has come.
+    """A range of keys, or a list of kept rows, and how far its lane has come.
 
     Attributes:
-        cursor: the last settled key; the sweep's is the number of files that it has settled.
-        source_rows: rows of the query that the lane reads; until it has read one, the planned rows.
+        kept_list: key of the list of kept rows that the lane reads instead of the source.
+        cursor: the last settled key; of a lane that reads kept rows, how many entries of its list are settled.
+        source_rows: rows of the query or list that the lane reads; until it has read a query, the planned rows.
         query_rows, query_columns: of the frozen query alone; query_offset is the first of them that is not staged.
         open_batch: the number of the batch that is not settled.
         job_seconds: how long the last job took, for predicting the next.
         due_at: when its lane is to begin; None where that is not known, as it waits for another lane to end.
-        settled_rows, succeeded, rejected, deferred: of settled batches only.
+        settled_rows, succeeded, rejected, deferred, rejected_codes, succeeded_keys: of settled batches only.
+        rejected_codes: rows by the code of their error.
+        succeeded_keys: the digest of the keys of the rows that succeeded.
     """
 
     run_id: str
@@ -173,6 +189,7 @@ class Partition:
     source_rows: int
     after: str | None = None
     upto: str | None = None
+    kept_list: str | None = None
     start_delay_seconds: int = 0
     due_at: datetime | None = None
     cursor: str | None = None
@@ -187,6 +204,8 @@ class Partition:
     succeeded: int = 0
     rejected: int = 0
     deferred: int = 0
+    rejected_codes: Mapping[str, int] = field(default_factory=dict)
+    succeeded_keys: KeyDigest = NO_KEYS
     batches: int = 0
     jobs: int = 0
     resent_rows: int = 0
@@ -211,7 +230,9 @@ class Batch:
         rows, size_bytes, file_key: of the current attempt's staged file.
         first_rows: rows of attempt 0.
         next_cursor, next_offset: the partition's once the batch is settled.
+        keys: digest of the keys that the current attempt sends; once it is settled, of those that it brought in.
         succeeded, rejected: rows whose outcome earlier attempts have settled.
+        rejected_codes, succeeded_keys: of those rows, what `Partition` says of them.
         rejected_files: keys of the files that hold the rejected rows.
         deferred_file: key of the file that holds the rows given up for a passing reason.
     """
@@ -228,8 +249,11 @@ class Batch:
     next_cursor: str
     next_offset: int
     job_id: str | None = None
+    keys: KeyDigest = NO_KEYS
     succeeded: int = 0
     rejected: int = 0
+    rejected_codes: Mapping[str, int] = field(default_factory=dict)
+    succeeded_keys: KeyDigest = NO_KEYS
     deferred: int = 0
     lock_errors: int = 0
     lost_jobs: int = 0

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from massive_upload.constants import MAX_JOB_BYTES
+from massive_upload.domain.key_digest import NO_KEYS, KeyDigest
 from massive_upload.domain.load import Load
 from massive_upload.domain.values import format_column
 
@@ -28,10 +30,17 @@ class RowError:
 
 @dataclass(frozen=True)
 class Selection:
-    """A file made of some rows of another."""
+    """A file made of some rows.
+
+    Attributes:
+        keys: the digest of their keys.
+        codes: where each row is kept with its error, how many rows have which code.
+    """
 
     content: bytes
     rows: int
+    keys: KeyDigest
+    codes: Mapping[str, int] = field(default_factory=dict)
 
 
 UNWRITABLE = RowError(
@@ -55,6 +64,7 @@ class StagedFileWriter:
     def __init__(self, load: Load, *, max_rows: int, max_bytes: int = MAX_JOB_BYTES) -> None:
         self._mappings = list(load.fields.values())
         self._key_index = list(load.fields).index(load.source.key)
+        self._keys_digest = NO_KEYS
         self._max_rows = max_rows
         self._max_bytes = max_bytes
         self._chunks = [_encode([[mapping.to for mapping in self._mappings]])]
@@ -98,11 +108,12 @@ class StagedFileWriter:
         error = [UNWRITABLE.code, UNWRITABLE.message, UNWRITABLE.fields, "0"]
         header = [*(mapping.to for mapping in self._mappings), *REJECT_COLUMNS]
         lines = [[*map(_spelt, line), *error] for line in self._unwritable]
-        return Selection(_encode([header, *lines]), len(lines))
+        left_out = selection_of(header, lines, header[self._key_index])
+        return replace(left_out, codes={UNWRITABLE.code: len(lines)})
 
-    def content(self) -> bytes:
+    def selection(self) -> Selection:
         """The file so far."""
-        return b"".join(self._chunks)
+        return Selection(b"".join(self._chunks), self.rows, self._keys_digest)
 
     def _write(self, lines: Sequence[Sequence[str]]) -> int:
         """Take a chunk, or the part of it that stays within the bytes. At least one row is always taken."""
@@ -118,6 +129,7 @@ class StagedFileWriter:
             is_first_row = self.rows == 0 and len(lines) == 1
             if is_first_row or self.size_bytes + len(chunk) <= self._max_bytes:
                 self._chunks.append(chunk)
+                self._keys_digest += KeyDigest.of(line[self._key_index] for line in lines)
                 self.size_bytes += len(chunk)
                 self.rows += len(lines)
                 self.is_full = self.rows >= self._max_rows
@@ -135,7 +147,7 @@ class StagedFile:
         reader = csv.reader(io.StringIO(content.decode("utf-8"), newline=""))
         self._header = next(reader)
         self._lines = list(reader)
-        self._key_index = [name.casefold() for name in self._header].index(key_column.casefold())
+        self._key_index = _index_of(key_column, self._header)
         self.key_column = key_column
 
     def row_keys(self) -> Iterator[str]:
@@ -145,7 +157,7 @@ class StagedFile:
     def select(self, keys: set[str]) -> Selection:
         """The rows with one of ``keys``, as a file to send again."""
         lines = [line for line in self._lines if line[self._key_index].strip() in keys]
-        return Selection(_encode([self._header, *lines]), len(lines))
+        return selection_of(self._header, lines, self.key_column)
 
     def with_errors(self, errors: Mapping[str, RowError], *, tries: int) -> Selection:
         """The rows that failed, each with its error and how often it was sent: a file to keep."""
@@ -154,18 +166,18 @@ class StagedFile:
             for line in self._lines
             if (error := errors.get(line[self._key_index].strip())) is not None
         ]
-        return Selection(_encode([[*self._header, *REJECT_COLUMNS], *lines]), len(lines))
+        codes = Counter(line[-len(REJECT_COLUMNS)] for line in lines)
+        return replace(selection_of([*self._header, *REJECT_COLUMNS], lines, self.key_column), codes=codes)
 
 
-def without_errors(files: Sequence[bytes]) -> Selection:
-    """Files made by `StagedFile.with_errors` put together, without the errors: a file to send again."""
-    header: list[str] = []
-    lines: list[list[str]] = []
-    for content in files:
-        reader = csv.reader(io.StringIO(content.decode("utf-8"), newline=""))
-        header = next(reader)[: -len(REJECT_COLUMNS)]
-        lines.extend(line[: -len(REJECT_COLUMNS)] for line in reader)
-    return Selection(_encode([header, *lines]), len(lines))
+def selection_of(header: Sequence[str], lines: Sequence[Sequence[str]], key_column: str) -> Selection:
+    """A file of some lines."""
+    key_index = _index_of(key_column, header)
+    return Selection(_encode([header, *lines]), len(lines), KeyDigest.of(line[key_index] for line in lines))
+
+
+def _index_of(column: str, header: Sequence[str]) -> int:
+    return [name.casefold() for name in header].index(column.casefold())
 
 
 def is_writable(text: str) -> bool:

@@ -26,6 +26,7 @@ class Session:
     access_token: str = field(repr=False)
     instance_url: str
     org_id: str
+    user_id: str
     issued_at_seconds: float
 
     @property
@@ -62,10 +63,12 @@ def log_in(credentials: Credentials, *, send: Callable[[Request], Response], now
     if not access_token:
         raise CredentialsRejected(f"{request.asked}: the answer holds no access token.", next_step=NEXT_STEP)
     instance_url = _instance_url(answer, credentials.login_url)
+    org_id, user_id = _identity(answer)
     return Session(
         access_token=access_token,
         instance_url=instance_url,
-        org_id=_org_id(answer) or urlsplit(instance_url).netloc,
+        org_id=org_id or urlsplit(instance_url).netloc,
+        user_id=user_id,
         issued_at_seconds=now_seconds,
     )
 
@@ -111,7 +114,7 @@ def _instance_url(answer: Answer, login_url: str) -> str:
     return url
 
 
-def _org_id(answer: Answer) -> str:
-    """The org's id from the identity URL, `https://HOST/id/ORG_ID/USER_ID`."""
+def _identity(answer: Answer) -> tuple[str, str]:
+    """The ids of org and user from the identity URL, `https://HOST/id/ORG_ID/USER_ID`; empty where it tells none."""
     segments = urlsplit(as_text(answer.get("id"))).path.strip("/").split("/")
-    return segments[-2] if len(segments) >= 3 and segments[-3] == "id" else ""
+    return (segments[-2], segments[-1]) if len(segments) >= 3 and segments[-3] == "id" else ("", "")

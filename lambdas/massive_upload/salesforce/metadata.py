@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from urllib.parse import quote
 
 from massive_upload.errors import RequestRefused, TargetRejected
@@ -110,6 +111,29 @@ class Metadata:
         Raises:
             TargetRejected: there is no such object.
         """
+        return self._count(object_name, "")
+
+    def count_modified(self, object_name: str, *, since: datetime) -> int | None:
+        """How many records of the object the logged-in user was the last to modify.
+
+        Args:
+            object_name: the object's API name.
+            since: from this moment on, to the second: SOQL's dateTime literals have no fractions, and no quotes (SOQL
+                and SOSL Reference, "Date Formats and Date Literals").
+
+        Returns:
+            None where the login does not tell who the user is.
+
+        Raises:
+            TargetRejected: there is no such object.
+        """
+        user_id = self._connection.user_id
+        if not re.fullmatch(r"[A-Za-z0-9]{15,18}", user_id):
+            return None
+        moment = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return self._count(object_name, f" WHERE LastModifiedById = '{user_id}' AND LastModifiedDate >= {moment}")
+
+    def _count(self, object_name: str, condition: str) -> int:
         if not re.fullmatch(r"\w+", object_name):
             raise TargetRejected(
                 f"{object_name!r} is no API name of an object.", next_step="Correct it in the load's file."
@@ -117,7 +141,7 @@ class Metadata:
         response = self._connection.request(
             "GET",
             QUERY_PATH,
-            params={"q": f"SELECT COUNT() FROM {object_name}"},  # noqa: S608 - a checked name
+            params={"q": f"SELECT COUNT() FROM {object_name}{condition}"},  # noqa: S608 - a checked name
         )
         asked = f"GET {QUERY_PATH}"
         count = as_integer(asked, "totalSize", read_object(asked, response).get("totalSize"))

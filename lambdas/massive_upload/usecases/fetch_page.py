@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from massive_upload.constants import SLICE_EVENTS
+from massive_upload.constants import JOB_ROWS_PER_BATCH, SLICE_EVENTS
 from massive_upload.contracts import Next, SliceInput, Step
 from massive_upload.domain.file_keys import staged_key, unwritable_key
+from massive_upload.domain.load import Load
 from massive_upload.domain.progress import Batch, BatchState, Partition
 from massive_upload.domain.source_sql import AFTER, UPTO, page_statement
 from massive_upload.domain.staged_file import UNWRITABLE, Selection, StagedFileWriter
@@ -13,9 +14,9 @@ from massive_upload.errors import InternalError, LoadError, PassingError, Salesf
 from massive_upload.observability import Event, Marker, follow, log
 from massive_upload.salesforce.data_cloud import DataCloud, Parameter, QueryExpired, QueryPage, QueryState, QueryStatus
 from massive_upload.usecases.count_source import uncounted
+from massive_upload.usecases.kept_rows import next_kept_rows
 from massive_upload.usecases.run_config import RunConfig
 from massive_upload.usecases.slice_tasks import SliceServices, claimed_partition, is_halting, open_batch
-from massive_upload.usecases.sweep_files import next_sweep_rows
 
 _BOUND_TYPE = "Varchar"
 _WAITS_FOR_A_QUERY = 2
@@ -52,9 +53,10 @@ def fetch_page(task: SliceInput, services: SliceServices) -> Step:
         return step.then(Next.DONE, events=FETCH_EVENTS)
     if batch is not None:
         return step.then(Next.UPLOAD, events=FETCH_EVENTS)
-    if partition.is_sweep:
-        return _stage_sweep(task, services, partition)
-    return _RangeReader(task, services, partition, services.configs.of(task.run_id)).read()
+    config = services.configs.of(task.run_id)
+    if partition.kept_list is not None:
+        return _stage_kept_rows(task, services, partition, config.load)
+    return _RangeReader(task, services, partition, config).read()
 
 
 class _RangeReader:
@@ -95,7 +97,7 @@ class _RangeReader:
             self._task,
             self._services,
             self._partition,
-            Selection(writer.content(), writer.rows),
+            writer.selection(),
             unwritable=writer.unwritable,
             next_cursor=writer.last_key or self._partition.cursor or self._partition.after or "",
             next_offset=self._partition.query_offset + writer.taken,
@@ -225,13 +227,15 @@ class _RangeReader:
         return [[row[position] for position in positions] for row in page.rows]
 
 
-def _stage_sweep(task: SliceInput, services: SliceServices, partition: Partition) -> Step:
-    sweep = next_sweep_rows(services.files, partition)
-    if sweep is None:
+def _stage_kept_rows(task: SliceInput, services: SliceServices, partition: Partition, load: Load) -> Step:
+    """Stage rows that failed before. The sweep's jobs are as large as one batch of Salesforce's."""
+    max_rows = JOB_ROWS_PER_BATCH if partition.is_sweep else load.effective_pace.batch_rows
+    following = next_kept_rows(services.files, partition, key_column=load.target.external_id, max_rows=max_rows)
+    if following is None:
         services.store.complete_partition(partition, services.org.heartbeat())
         log(Marker.SUCCESS, Event.PARTITION_COMPLETED)
         return task.step.then(Next.DONE, events=FETCH_EVENTS)
-    return _stage(task, services, partition, sweep.rows, next_cursor=sweep.next_cursor, next_offset=0)
+    return _stage(task, services, partition, following.rows, next_cursor=following.next_cursor, next_offset=0)
 
 
 def _stage(
@@ -262,9 +266,11 @@ def _stage(
         rows=staged.rows,
         first_rows=staged.rows + rejected,
         rejected=rejected,
+        rejected_codes=unwritable.codes if unwritable is not None else {},
         rejected_files=rejected_files,
         size_bytes=len(staged.content),
         file_key=key,
+        keys=staged.keys,
         next_cursor=next_cursor,
         next_offset=next_offset,
     )

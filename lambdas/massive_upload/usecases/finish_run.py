@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from massive_upload.contracts import FinishRunInput, Mode, Verdict
-from massive_upload.domain.account import Account, account_of
-from massive_upload.domain.file_keys import receipt_key
+from massive_upload.domain.account import Account, Outcome, outcome_of
 from massive_upload.domain.progress import Halt, Partition, PartitionStatus, Run, RunStatus
 from massive_upload.errors import RunHalted
 from massive_upload.observability import Event, Marker, Metric, emit, log
 from massive_upload.ports import Clock
 from massive_upload.usecases.drain import end_lane
 from massive_upload.usecases.plan_file import read_plan
+from massive_upload.usecases.receipt import Ended, ask_target, write_receipt
 from massive_upload.usecases.run_ids import run_id_of
 from massive_upload.usecases.slice_tasks import SliceServices, open_batch
-from massive_upload.usecases.sweep_files import SweepFile, read_sweep
 
 _MOST_DRAINS = 10
 """Jobs in flight that have not ended by then leave their rows unsettled: a run must come to an end."""
@@ -68,9 +67,6 @@ def finish_run(task: FinishRunInput, services: SliceServices, clock: Clock) -> V
             log(Marker.WAITING, Event.WAITING_FOR_OLD_JOBS, wait_seconds=_DRAIN_WAIT_SECONDS, drains=run.drains + 1)
             return Verdict(next="Drain", run_id=run_id, status=run.status, wait_seconds=_DRAIN_WAIT_SECONDS)
         partitions = services.store.partitions(run_id)
-    requests = services.org.take_requests()
-    if requests:
-        services.store.count_run_requests(run_id, requests)
     return _close(run, partitions, task, failure, services, clock)
 
 
@@ -83,18 +79,21 @@ def _close(
     clock: Clock,
 ) -> Verdict:
     open_batches = {p.partition: batch for p in partitions if (batch := open_batch(services.store, p)) is not None}
-    account = account_of(run, partitions, open_batches)
+    outcome = outcome_of(run, partitions, open_batches)
+    account = outcome.account
     criterion = 0.0
     if run.plan_name is not None and run.mode != Mode.PLAN:
         criterion = services.configs.of(run.run_id).load.success_criterion_percent
-    ending = failure or _ending_of(run, partitions, account, criterion, task.ended)
+    ending = failure or _ending_of(run, partitions, outcome, criterion, task.ended)
     if run.is_unfinished:
         ended_at = clock.now()
-        services.files.write(
-            receipt_key(run.run_id),
-            _receipt(run, ending, account, partitions, services, ended_at.isoformat()),
-            content_type="application/json",
-        )
+        ended = Ended(status=ending.status, error=ending.error, at=ended_at)
+        target = ask_target(run, services)
+        requests = services.org.take_requests()
+        if requests:
+            services.store.count_run_requests(run.run_id, requests)
+        counted = replace(run, api_requests=run.api_requests + requests)
+        write_receipt(counted, ended, outcome, partitions, target, services)
         services.store.finish_run(run, status=ending.status, ended_at=ended_at, error=ending.error, cause=ending.cause)
         log(
             _MARKERS.get(ending.status, Marker.SUCCESS if ending.error is None else Marker.ERROR),
@@ -133,8 +132,9 @@ def _emit_outcome(run: Run, account: Account) -> None:
 
 
 def _ending_of(
-    run: Run, partitions: list[Partition], account: Account, criterion_percent: float, ended: str | None
+    run: Run, partitions: list[Partition], outcome: Outcome, criterion_percent: float, ended: str | None
 ) -> _Ending:
+    account = outcome.account
     if run.plan_name is None and run.is_halting:
         return _Ending(
             RunStatus.STOPPED,
@@ -149,11 +149,11 @@ def _ending_of(
         )
     if run.mode == Mode.PLAN:
         return _Ending(RunStatus.COMPLETED)
-    if not account.balances:
+    if not outcome.adds_up:
         return _Ending(
             RunStatus.FAILED,
             "AccountDoesNotBalance",
-            "The classes of rows do not add up to the source's rows. This is a defect: keep the run's state.",
+            "The run's figures do not add up to its rows. This is a defect: keep the run's state.",
         )
     incomplete = [partition for partition in partitions if partition.status is not PartitionStatus.COMPLETED]
     failed = [partition for partition in incomplete if partition.status is PartitionStatus.FAILED]
@@ -231,71 +231,3 @@ def _verdict_without_run(run_id: str, failure: _Ending | None) -> Verdict:
     return Verdict(
         next="Fail", run_id=run_id, status=failure.status, error=failure.error or "", cause=failure.cause or ""
     )
-
-
-def _receipt(
-    run: Run,
-    ending: _Ending,
-    account: Account,
-    partitions: list[Partition],
-    services: SliceServices,
-    ended_at: str,
-) -> bytes:
-    rejected_files = [
-        key
-        for partition in partitions
-        if partition.rejected or partition.open_batch is not None
-        for batch in services.store.batches(run.run_id, partition.partition)
-        for key in batch.rejected_files
-    ]
-    document = {
-        "run_id": run.run_id,
-        "load": run.load,
-        "mode": run.mode,
-        "status": ending.status,
-        "error": ending.error,
-        "started_at": run.started_at.isoformat(),
-        "ended_at": ended_at,
-        "account": asdict(account),
-        "success_rate_percent": round(account.success_rate_percent, 3),
-        "rejected_files": rejected_files + _unswept_files(partitions, services),
-        "partitions": [_partition_lines(partition) for partition in partitions],
-    }
-    return json.dumps(document, indent=2).encode()
-
-
-def _unswept_files(partitions: list[Partition], services: SliceServices) -> list[str]:
-    """Files of rows that were given up and that no sweep has settled: they count as rejected."""
-    sweep = next((partition for partition in partitions if partition.is_sweep), None)
-    settled = {file.key for file in _settled_sweep_files(sweep, services)} if sweep is not None else set()
-    return [
-        batch.deferred_file
-        for partition in partitions
-        if partition.deferred
-        for batch in services.store.batches(partition.run_id, partition.partition)
-        if batch.deferred_file is not None and batch.deferred_file not in settled
-    ]
-
-
-def _settled_sweep_files(sweep: Partition, services: SliceServices) -> list[SweepFile]:
-    return read_sweep(services.files, sweep.run_id)[: int(sweep.cursor or "0")]
-
-
-def _partition_lines(partition: Partition) -> dict[str, object]:
-    names = (
-        "partition",
-        "status",
-        "planned_rows",
-        "source_rows",
-        "settled_rows",
-        "succeeded",
-        "rejected",
-        "deferred",
-        "batches",
-        "jobs",
-        "resent_rows",
-        "lock_errors",
-        "api_requests",
-        "error",
-    )
-    return {name: getattr(partition, name) for name in names}

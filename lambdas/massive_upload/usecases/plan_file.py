@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
 from massive_upload.domain.file_keys import plan_key
-from massive_upload.domain.lanes import SourceCount
-from massive_upload.domain.progress import KeyRange, Run
+from massive_upload.domain.progress import KeptList, KeyRange, Run
 from massive_upload.ports import Files, PlannedLane
 
 
-def write_plan(files: Files, run_id: str, plan_name: str, lanes: Sequence[PlannedLane], count: SourceCount) -> None:
-    """Write a plan; it counts once the run's item names it."""
+def write_plan(files: Files, run: Run, lanes: Sequence[PlannedLane]) -> None:
+    """Write the plan that a run is about to have; it counts once the run's item names it."""
     document = {
-        "source_rows": count.all_rows,
-        "skipped_null_key": count.null_keys,
-        "duplicates_dropped": count.duplicates,
+        "source_rows": run.source_rows,
+        "skipped_null_key": run.skipped_null_key,
+        "duplicates_dropped": run.duplicates_dropped,
         "lanes": [asdict(lane) for lane in lanes],
     }
-    files.write(plan_key(run_id, plan_name), json.dumps(document).encode(), content_type="application/json")
+    key = plan_key(run.run_id, run.plan_name or "")
+    files.write(key, json.dumps(document).encode(), content_type="application/json")
 
 
 def read_plan(files: Files, run: Run) -> list[PlannedLane]:
@@ -29,8 +30,12 @@ def read_plan(files: Files, run: Run) -> list[PlannedLane]:
     return [
         PlannedLane(
             partition=lane["partition"],
-            keys=KeyRange(**lane["keys"]),
+            reads=_reads(lane["reads"]),
             start_delay_seconds=lane["start_delay_seconds"],
         )
         for lane in document["lanes"]
     ]
+
+
+def _reads(document: Mapping[str, Any]) -> KeyRange | KeptList:
+    return KeptList(**document) if "key" in document else KeyRange(**document)

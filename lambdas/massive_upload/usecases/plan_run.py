@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from uuid import uuid4
 
 from pydantic import ValidationError
@@ -22,9 +22,12 @@ from massive_upload.contracts import (
     StartInput,
 )
 from massive_upload.domain import presets
-from massive_upload.domain.lanes import SourceCount, cut_lanes
+from massive_upload.domain.file_keys import kept_list_key
+from massive_upload.domain.lanes import cut_evenly, cut_lanes
 from massive_upload.domain.load import Load
 from massive_upload.domain.progress import (
+    KeptList,
+    KeyRange,
     Lease,
     Partition,
     PartitionStatus,
@@ -49,7 +52,9 @@ from massive_upload.salesforce.data_cloud import QueryExpired
 from massive_upload.usecases.check_target import check_target
 from massive_upload.usecases.count_source import CountedSource, StillRunning, count_source
 from massive_upload.usecases.finish_run import finish_run
+from massive_upload.usecases.kept_rows import KeptRows, write_kept_list
 from massive_upload.usecases.plan_file import read_plan, write_plan
+from massive_upload.usecases.retry_failed import first_run, still_rejected
 from massive_upload.usecases.run_config import RunConfig
 from massive_upload.usecases.run_ids import run_id_of
 from massive_upload.usecases.slice_tasks import SliceServices
@@ -92,10 +97,11 @@ def plan_run(task: PlanRunInput, services: PlanServices) -> Plan:
             f"{run_id!r} cannot be a run's id.",
             next_step="Name the execution, or give a run_id, with letters, digits, '.', '_' and '-' alone.",
         )
+    _check_names(start)
     run = _begun_run(run_id, task.execution, services)
     if run is not None and run.is_unfinished and run.is_halting:  # before the org is asked, which may be down
         return Plan(next="Finish", run_id=run_id)
-    planning = (_Resume if start.mode is Mode.RESUME else _Begin)(start, run_id, task.execution, services)
+    planning = _PLANNING.get(start.mode, _Begin)(start, run_id, task.execution, services)
     try:
         return planning.plan()
     except (*ORG_NOT_READY, QueryExpired) as error:
@@ -143,6 +149,16 @@ def _parse(given: dict[str, object]) -> StartInput:
         ) from error
 
 
+def _check_names(start: StartInput) -> None:
+    """Each way to start names what it is about, and nothing else."""
+    allowed = {Mode.RESUME: {"partitions"}, Mode.RETRY_FAILED: {"of", "only"}}
+    for name, mode in (("partitions", Mode.RESUME), ("of", Mode.RETRY_FAILED), ("only", Mode.RETRY_FAILED)):
+        if getattr(start, name) is not None and name not in allowed.get(start.mode, ()):
+            raise InvalidInput(
+                f"{name} can be given with mode {mode} only.", next_step=f'Add "mode": "{mode}", or leave it out.'
+            )
+
+
 def resumable(run: Run | None, run_id: str) -> Run:
     """The run, if there is something that it can go on with.
 
@@ -174,10 +190,6 @@ class _Begin:
         self._org = services.tasks.org
 
     def plan(self) -> Plan:
-        if self._start.partitions is not None:
-            raise InvalidInput(
-                "partitions can be given with mode resume only.", next_step='Add "mode": "resume" and the run_id.'
-            )
         load = self._load()
         lease = self._lease(load)
         if lease is not None:
@@ -201,10 +213,10 @@ class _Begin:
 
     def _plan_lanes(self, run: Run, load: Load) -> Plan:
         if run.status is RunStatus.PLANNING:
-            counted = self._count(run, load)
-            if isinstance(counted, StillRunning):
+            planned = self._decide(run, load)
+            if isinstance(planned, StillRunning):
                 return _wait(self._run_id, self._query_wait_seconds(run), Event.WAITING_FOR_QUERY)
-            run = self._commit(run, load, *counted)
+            run = planned
         lanes = read_plan(self._services.tasks.files, run)
         concurrency = load.partitioning.max_concurrency
         self._store.create_partitions(run, lanes, max_concurrency=concurrency)
@@ -224,13 +236,7 @@ class _Begin:
     def _load(self) -> Load:
         if self._start.load is None:
             raise InvalidInput("The input does not name a load.", next_step='Start with {"load": "opportunity"}.')
-        load = self._services.load_named(self._start.load)
-        try:
-            return load.with_overrides(
-                pace=self._start.pace, partitioning=self._start.partitioning, sample=self._start.sample
-            )
-        except ValidationError as error:
-            raise InvalidInput(f"The input's overrides do not fit the load {load.name}: {error}.") from error
+        return _with_overrides(self._services.load_named(self._start.load), self._start)
 
     def _lease(self, load: Load) -> Lease | None:
         """A run that only plans writes nothing, so it needs no lease."""
@@ -261,8 +267,20 @@ class _Begin:
                 execution_arn=self._execution.arn,
                 started_at=self._execution.started_at,
                 lease_key=lease.key if lease else None,
+                retry_of=self._retry_of,
+                retry_only=self._start.only,
             )
         )
+
+    @property
+    def _retry_of(self) -> str | None:
+        """The run whose rejected rows this one takes up, if it does."""
+        return None
+
+    def _decide(self, run: Run, load: Load) -> Run | StillRunning:
+        """Count the source and commit the run to a plan."""
+        counted = self._count(run, load)
+        return counted if isinstance(counted, StillRunning) else self._commit(run, load, *counted)
 
     def _count(self, run: Run, load: Load) -> tuple[CountedSource, bool] | StillRunning:
         case_sensitive = run.case_sensitive_key
@@ -295,8 +313,7 @@ class _Begin:
                 f"{'' if case_sensitive else ' (case is ignored, as the target does)'}.",
                 next_step="Mend the source, narrow source.where, or say duplicates: keep_newest.",
             )
-        lanes = _cut(load, count, sample=self._start.mode is Mode.SAMPLE)
-        plan_name = uuid4().hex
+        lanes = 1 if self._start.mode is Mode.SAMPLE else _lanes_for(load, count.loadable_rows)
         config = RunConfig(
             load=load,
             key_type=counted.key_type,
@@ -304,17 +321,86 @@ class _Begin:
             sample_rows=self._sample_rows(load),
             lease_key=run.lease_key or "",
         )
-        self._services.tasks.configs.freeze(self._run_id, config)
-        write_plan(self._services.tasks.files, self._run_id, plan_name, lanes, count)
-        return self._store.commit_plan(
-            replace(
-                run,
-                plan_name=plan_name,
-                source_rows=count.all_rows,
-                skipped_null_key=count.null_keys,
-                duplicates_dropped=count.duplicates,
-            )
+        planned = replace(
+            run,
+            plan_name=uuid4().hex,
+            source_rows=count.all_rows,
+            skipped_null_key=count.null_keys,
+            duplicates_dropped=count.duplicates,
         )
+        return self._commit_to(planned, config, cut_lanes(count.buckets, lanes))
+
+    def _commit_to(self, planned: Run, config: RunConfig, reads: Sequence[KeyRange | KeptList]) -> Run:
+        """Write down what the run's tasks go by, then make it count."""
+        self._services.tasks.configs.freeze(self._run_id, config)
+        write_plan(self._services.tasks.files, planned, _staggered(config.load, reads))
+        return self._store.commit_plan(planned)
+
+
+class _Retry(_Begin):
+    """A run that begins with the rejected rows of another, under the configuration that this one had.
+
+    Kept rows hold the target's columns as they were sent, so a mapping that was changed since could not be applied to
+    them; pace and partitioning can be given anew.
+    """
+
+    def _load(self) -> Load:
+        unfit = [name for name in ("load", "sample") if getattr(self._start, name) is not None]
+        if unfit:
+            raise InvalidInput(
+                f"{unfit[0]} cannot be given with mode {Mode.RETRY_FAILED}: the run that is retried decides it.",
+                next_step=f"Leave {', '.join(unfit)} out.",
+            )
+        return _with_overrides(self._services.tasks.configs.of(self._first.run_id).load, self._start)
+
+    @cached_property
+    def _first(self) -> Run:
+        if self._start.of is None:
+            raise InvalidInput(
+                f"mode {Mode.RETRY_FAILED} needs the run whose rejected rows are sent once more.",
+                next_step='Name it: "of": "...".',
+            )
+        return first_run(self._store, self._start.of)
+
+    def _lease(self, load: Load) -> Lease | None:
+        lease = super()._lease(load)
+        if lease is not None and lease.key != self._first.lease_key:
+            raise InvalidInput(
+                f"Run {self._first.run_id} wrote to {self._first.lease_key}; the login leads to {lease.key}.",
+                next_step="Put the login of the same org into the secret.",
+            )
+        return lease
+
+    @property
+    def _retry_of(self) -> str | None:
+        return self._first.run_id
+
+    def _decide(self, run: Run, load: Load) -> Run | StillRunning:
+        tasks = self._services.tasks
+        before = tasks.configs.of(self._first.run_id)
+        entries = still_rejected(
+            self._store,
+            tasks.files,
+            self._first,
+            only=self._start.only,
+            most_rows=load.effective_pace.batch_rows,
+        )
+        config = before.model_copy(
+            update={"load": load, "case_sensitive_key": check_target(load, self._org.metadata), "sample_rows": None}
+        )
+        rows = sum(entry.rows for entry in entries)
+        planned = replace(run, plan_name=uuid4().hex, source_rows=rows)
+        return self._commit_to(planned, config, self._write_lists(planned, load, entries))
+
+    def _write_lists(self, planned: Run, load: Load, entries: Sequence[KeptRows]) -> list[KeptList]:
+        """A list for each lane, under the plan's name: one that was left half done is never read."""
+        lists: list[KeptList] = []
+        for cut in cut_evenly([entry.rows for entry in entries], _lanes_for(load, planned.source_rows)):
+            part = entries[cut.start : cut.stop]
+            key = kept_list_key(planned.run_id, f"{planned.plan_name}-{partition_id(len(lists))}")
+            write_kept_list(self._services.tasks.files, key, part)
+            lists.append(KeptList(key=key, rows=sum(entry.rows for entry in part)))
+        return lists
 
 
 class _Resume:
@@ -399,26 +485,37 @@ class _Resume:
         return [lane for lane in unfinished if not wanted or lane.partition in wanted]
 
 
-def _cut(load: Load, count: SourceCount, *, sample: bool) -> list[PlannedLane]:
-    rows = count.loadable_rows
-    if rows == 0:
-        return []
+_PLANNING: Mapping[Mode, type[_Begin | _Resume]] = {Mode.RESUME: _Resume, Mode.RETRY_FAILED: _Retry}
+"""How a run is planned; all other modes count the source."""
+
+
+def _with_overrides(load: Load, start: StartInput) -> Load:
+    try:
+        return load.with_overrides(pace=start.pace, partitioning=start.partitioning, sample=start.sample)
+    except ValidationError as error:
+        raise InvalidInput(f"The input's overrides do not fit the load {load.name}: {error}.") from error
+
+
+def _lanes_for(load: Load, rows: int) -> int:
     wanted = load.partitioning.count or presets.lanes_for(rows, load.lock_risk, lane_rows=load.partitioning.lane_rows)
-    if wanted > MAX_LANES:
+    if rows and wanted > MAX_LANES:
         raise InvalidInput(
             f"{rows} rows make {wanted} lanes; at most {MAX_LANES} are possible.",
             next_step="Raise partitioning.lane_rows.",
         )
-    ranges = cut_lanes(count.buckets, 1 if sample else wanted)
+    return wanted
+
+
+def _staggered(load: Load, reads: Sequence[KeyRange | KeptList]) -> list[PlannedLane]:
     stagger_seconds = load.effective_pace.stagger_seconds
-    if (len(ranges) - 1) * stagger_seconds > _LONGEST_STAGGER_SECONDS:
+    if (len(reads) - 1) * stagger_seconds > _LONGEST_STAGGER_SECONDS:
         raise InvalidInput(
-            f"{len(ranges)} lanes that start {stagger_seconds} s apart would take more than 14 days to start.",
+            f"{len(reads)} lanes that start {stagger_seconds} s apart would take more than 14 days to start.",
             next_step="Lower pace.stagger_seconds, or raise partitioning.lane_rows.",
         )
     return [
-        PlannedLane(partition=partition_id(index), keys=keys, start_delay_seconds=index * stagger_seconds)
-        for index, keys in enumerate(ranges)
+        PlannedLane(partition=partition_id(index), reads=each, start_delay_seconds=index * stagger_seconds)
+        for index, each in enumerate(reads)
     ]
 
 

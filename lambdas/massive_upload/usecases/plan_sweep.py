@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from massive_upload.constants import SWEEP_PARTITION
 from massive_upload.contracts import Sweep
-from massive_upload.domain.progress import Batch, Partition
+from massive_upload.domain.file_keys import kept_list_key
+from massive_upload.domain.progress import Batch, KeptList, Partition
 from massive_upload.errors import InternalError
 from massive_upload.observability import Event, Marker, log
 from massive_upload.ports import Files, ProgressStore
-from massive_upload.usecases.sweep_files import SweepFile, read_sweep, write_sweep
+from massive_upload.usecases.kept_rows import KeptRows, read_kept_list, write_kept_list
 
 
 def plan_sweep(run_id: str, store: ProgressStore, files: Files) -> Sweep:
     """List the files of given-up rows for the sweep, which sends them once more in one lane.
 
-    The list only ever grows at its end, as the sweep's cursor counts its files: a resumed run adds what its lanes have
-    given up since.
+    The list only ever grows at its end, as the sweep's cursor counts its entries: a resumed run adds what its lanes
+    have given up since.
     """
     run = store.run(run_id)
     if run is None:
@@ -23,26 +25,27 @@ def plan_sweep(run_id: str, store: ProgressStore, files: Files) -> Sweep:
     lanes = [partition for partition in partitions if not partition.is_sweep]
     found = [file for lane in lanes if lane.deferred for file in _deferred_files(store.batches(run_id, lane.partition))]
     sweep = next((partition for partition in partitions if partition.is_sweep), None)
-    listed = read_sweep(files, run_id) if sweep is not None else []
-    known = {file.key for file in listed}
-    listed += [file for file in found if file.key not in known]
+    list_key = kept_list_key(run_id, SWEEP_PARTITION)
+    listed = read_kept_list(files, list_key) if sweep is not None else []
+    known = {entry.key for entry in listed}
+    listed += [entry for entry in found if entry.key not in known]
     if run.is_halting or not _rows_left(listed, sweep):
         return Sweep(needed=False)
-    write_sweep(files, run_id, listed)
-    rows = sum(file.rows for file in listed)
-    store.save_sweep(run_id, rows=rows)
+    write_kept_list(files, list_key, listed)
+    rows = sum(entry.rows for entry in listed)
+    store.save_sweep(run_id, KeptList(key=list_key, rows=rows))
     log(Marker.RETRY, Event.ROWS_SWEPT, rows=rows, files=len(listed))
     return Sweep(needed=True, rows=rows)
 
 
-def _deferred_files(batches: list[Batch]) -> list[SweepFile]:
+def _deferred_files(batches: list[Batch]) -> list[KeptRows]:
     return [
-        SweepFile(key=batch.deferred_file, rows=batch.deferred, size_bytes=batch.size_bytes)
+        KeptRows(key=batch.deferred_file, rows=batch.deferred, size_bytes=batch.size_bytes)
         for batch in batches
         if batch.deferred_file is not None
     ]
 
 
-def _rows_left(listed: list[SweepFile], sweep: Partition | None) -> int:
+def _rows_left(listed: list[KeptRows], sweep: Partition | None) -> int:
     settled = sweep.settled_rows if sweep is not None else 0
-    return sum(file.rows for file in listed) - settled
+    return sum(entry.rows for entry in listed) - settled

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from hashlib import sha256
+
 from pydantic import BaseModel, ConfigDict
 
 from massive_upload.domain.file_keys import config_key
@@ -28,6 +31,12 @@ class RunConfig(BaseModel):
     case_sensitive_key: bool
     sample_rows: int | None
     lease_key: str
+
+    @property
+    def load_sha256(self) -> str:
+        """SHA-256 of the load as JSON with sorted keys and no spaces: the same for runs of the same configuration."""
+        document = json.dumps(self.load.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return sha256(document.encode()).hexdigest()
 
 
 class RunConfigs:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from massive_upload.constants import SLICE_EVENTS
 from massive_upload.contracts import JobCounters, Next, SliceInput, Step
 from massive_upload.domain import presets
+from massive_upload.domain.error_counts import add_counts
 from massive_upload.domain.file_keys import deferred_key, rejected_key, staged_key
 from massive_upload.domain.load import Load
 from massive_upload.domain.progress import Batch, BatchState, Partition
@@ -147,6 +148,8 @@ class _Attempt:
             rows=again.rows,
             size_bytes=len(again.content),
             file_key=key,
+            keys=again.keys,
+            succeeded_keys=batch.succeeded_keys + batch.keys - again.keys,
             succeeded=batch.succeeded + self.batch.rows - again.rows - (batch.rejected - self.batch.rejected),
         )
 
@@ -161,7 +164,8 @@ class _Attempt:
         rejected = batch.rejected - self.batch.rejected
         self._check_match(rejected, batch.deferred)
         succeeded = batch.succeeded + self.batch.rows - rejected - batch.deferred
-        return replace(batch, state=BatchState.SETTLED, succeeded=succeeded)
+        succeeded_keys = batch.succeeded_keys + batch.keys
+        return replace(batch, state=BatchState.SETTLED, succeeded=succeeded, succeeded_keys=succeeded_keys)
 
     def _with_rejected(self, errors: Mapping[str, RowError]) -> Batch:
         batch = replace(self.batch, lock_errors=self.batch.lock_errors + self.outcome.lock_errors)
@@ -170,7 +174,13 @@ class _Attempt:
         kept = self.content.with_errors(errors, tries=self.tries)
         key = rejected_key(batch.run_id, batch.partition, batch.number, batch.attempt)
         self.files.write(key, kept.content)
-        return replace(batch, rejected=batch.rejected + kept.rows, rejected_files=(*batch.rejected_files, key))
+        return replace(
+            batch,
+            keys=batch.keys - kept.keys,
+            rejected=batch.rejected + kept.rows,
+            rejected_codes=add_counts(batch.rejected_codes, kept.codes),
+            rejected_files=(*batch.rejected_files, key),
+        )
 
     def _with_deferred(self, batch: Batch) -> Batch:
         if not self.outcome.passing or self.content is None:
@@ -178,7 +188,7 @@ class _Attempt:
         kept = self.content.with_errors(self.outcome.passing, tries=self.tries)
         key = deferred_key(batch.run_id, batch.partition, batch.number)
         self.files.write(key, kept.content)
-        return replace(batch, deferred=kept.rows, deferred_file=key)
+        return replace(batch, keys=batch.keys - kept.keys, deferred=kept.rows, deferred_file=key)
 
     def _check_match(self, rejected: int, passing: int) -> None:
         """The rows that the org named, and no others, must be found in the staged file."""
@@ -247,7 +257,7 @@ def _raise_if_hopeless(batch: Batch, outcome: JobOutcome) -> None:
 
 def _is_last(partition: Partition, batch: Batch) -> bool:
     """Whether nothing is left to read once this batch is settled. A query that has expired is asked once more."""
-    if partition.is_sweep:
+    if partition.kept_list is not None:
         return partition.settled_rows + batch.first_rows >= partition.source_rows
     return partition.query_rows is not None and batch.next_offset >= partition.query_rows
 

@@ -45,7 +45,7 @@ def a_run(**changes: Any) -> Run:
 
 def a_lane(index: int = 0, **changes: Any) -> PlannedLane:
     keys = KeyRange(after=f"k{index:04d}" if index else None, upto=f"k{index + 1:04d}", rows=100)
-    lane = PlannedLane(partition=f"{index:04d}", keys=keys, start_delay_seconds=index * 60)
+    lane = PlannedLane(partition=f"{index:04d}", reads=keys, start_delay_seconds=index * 60)
     return replace(lane, **changes)
 
 

@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 
 from massive_upload.adapters.dynamodb_progress import STATE_KEPT, DynamoDbProgress
+from massive_upload.domain.key_digest import KeyDigest
 from massive_upload.domain.progress import (
     BATCH_TRANSITIONS,
     PARTITION_TRANSITIONS,
     Batch,
     BatchState,
+    KeptList,
+    KeyRange,
     Partition,
     PartitionStatus,
 )
@@ -53,7 +56,7 @@ def test_recording_the_lanes_again_leaves_those_that_have_begun_as_they_are(stor
     begun = claim(dynamodb, store)
     store.note_query_rows(begun, query_id="q", rows=90, columns=COLUMNS, beat=BEAT)
     before = store.partitions(RUN)
-    changed = a_lane(0, keys=replace(a_lane(0).keys, upto="other", rows=1))
+    changed = a_lane(0, reads=KeyRange(after=None, upto="other", rows=1))
     store.create_partitions(run, [changed, a_lane(1), a_lane(2)])
     after = store.partitions(RUN)
     assert after[:2] == before
@@ -62,7 +65,7 @@ def test_recording_the_lanes_again_leaves_those_that_have_begun_as_they_are(stor
 
 def test_the_sweep_comes_last_and_is_claimed_like_a_lane(store, dynamodb):
     begin(store, lanes=2)
-    sweep = store.save_sweep(RUN, rows=5)
+    sweep = store.save_sweep(RUN, KeptList(key="list", rows=5))
     assert (sweep.is_sweep, sweep.status, sweep.planned_rows, sweep.source_rows) == (
         True,
         PartitionStatus.PENDING,
@@ -75,10 +78,10 @@ def test_the_sweep_comes_last_and_is_claimed_like_a_lane(store, dynamodb):
 
 def test_a_sweep_that_grows_keeps_its_claim_and_its_counts(store, dynamodb):
     begin(store)
-    store.save_sweep(RUN, rows=5)
+    store.save_sweep(RUN, KeptList(key="list", rows=5))
     claimed = claim(dynamodb, store, "sweep")
     store.complete_partition(claimed, BEAT)
-    again = store.save_sweep(RUN, rows=9)
+    again = store.save_sweep(RUN, KeptList(key="list", rows=9))
     assert (again.status, again.epoch, again.source_rows) == (PartitionStatus.PENDING, claimed.epoch, 9)
     assert again.api_requests == BEAT.api_requests
 
@@ -145,6 +148,30 @@ def test_the_life_of_a_batch_is_counted_in_its_partition(store, dynamodb):
     (batch,) = store.batches(RUN, "0000")
     assert batch == store.batch(found, 0)
     assert (batch.state, batch.job_id, batch.rejected_files) == (BatchState.SETTLED, "750", ("r.csv",))
+
+
+def test_codes_and_keys_of_settled_batches_add_up_in_their_partition(store, dynamodb):
+    first, second = KeyDigest.of(["a", "b"]), KeyDigest.of(["c"])
+    claimed = settle_one(store, dynamodb, rejected_codes={"A": 1, "B": 2}, succeeded_keys=first)
+    (batch,) = store.batches(RUN, "0000")
+    assert (batch.rejected_codes, batch.succeeded_keys) == ({"A": 1, "B": 2}, first)
+    claimed = lane(store)
+    another = a_batch(number=1, keys=second)
+    store.plan_batch(claimed, another, BEAT)
+    submitted = store.record_submitted(claimed, store.record_job(claimed, another, "751", BEAT), BEAT)
+    assert store.batch(claimed, 1).keys == second
+    done = replace(submitted, state=BatchState.SETTLED, rejected_codes={"B": 5}, succeeded_keys=second)
+    store.settle_batch(claimed, submitted, done, job_seconds=None, beat=BEAT)
+    found = lane(store)
+    assert (found.rejected_codes, found.succeeded_keys) == ({"A": 1, "B": 7}, KeyDigest.of(["c", "b", "a"]))
+
+
+def test_a_lane_may_read_kept_rows_instead_of_a_range_of_keys(store):
+    run = begin(store, lanes=0)
+    store.create_partitions(run, [a_lane(0, reads=KeptList(key="list", rows=7))])
+    found = lane(store)
+    assert (found.kept_list, found.planned_rows, found.source_rows) == ("list", 7, 7)
+    assert (found.after, found.upto) == (None, None)
 
 
 def test_a_settled_batch_is_not_counted_twice(store, dynamodb):
@@ -343,7 +370,7 @@ def test_a_batch_changes_its_state_as_the_table_says_and_from_the_state_it_was_r
 
 def test_everything_but_the_lease_and_the_list_of_open_runs_expires(store, dynamodb):
     settle_one(store, dynamodb)
-    store.save_sweep(RUN, rows=1)
+    store.save_sweep(RUN, KeptList(key="list", rows=1))
     expires_at = str(int((STARTED_AT + STATE_KEPT).timestamp()))
     found = dynamodb.scan(TableName=TABLE)["Items"]
     expiring = {item["sk"]["S"] for item in found if item.get("expires_at", {}).get("N") == expires_at}

@@ -218,3 +218,12 @@ def test_a_run_is_reopened_from_the_states_that_allow_it_alone(store, dynamodb, 
             store.reopen_run(run, execution_arn=OTHER_ARN)
     else:
         assert store.reopen_run(run, execution_arn=OTHER_ARN).status is RunStatus.RUNNING
+
+
+def test_a_retry_is_found_by_the_run_that_it_retries_once_its_plan_counts(store):
+    run = store.begin_run(a_run(retry_of="first", retry_only="CODE"))
+    assert store.retries_of("first") == []
+    store.commit_plan(replace(run, plan_name="plan"))
+    assert store.retries_of("first") == [RUN]
+    assert store.retries_of(RUN) == []
+    assert store.partitions("first") == []

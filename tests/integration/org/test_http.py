@@ -10,6 +10,7 @@ import pytest
 import requests
 
 from local.org.credentials import CLIENT_ID, CLIENT_SECRET
+from local.org.identity import USER_ID
 from tests.integration.org.support import Client
 
 CREDENTIALS = {"grant_type": "client_credentials", "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
@@ -190,6 +191,29 @@ def test_a_count_is_the_only_query(client):
     assert answer.json() == {"totalSize": 1, "done": True, "records": []}
     refused = client.call("GET", "/query", params={"q": "SELECT Id FROM Opportunity"})
     assert (refused.status_code, refused.json()[0]["errorCode"]) == (400, "MALFORMED_QUERY")
+
+
+@pytest.mark.parametrize(
+    ("user", "since", "records"),
+    [
+        (USER_ID, "2020-01-01T00:00:00Z", 1),
+        (USER_ID[:15], "2020-01-01T00:00:00+01:00", 1),
+        (USER_ID, "2999-01-01T00:00:00Z", 0),
+        ("0057Q0000000002AAA", "2020-01-01T00:00:00Z", 0),
+    ],
+)
+def test_a_count_may_ask_who_modified_a_record_last_and_when(client, user, since, records):
+    """SOQL and SOSL Reference: COUNT() with a WHERE clause tells its rows in totalSize; dateTime literals are bare."""
+    load(client)
+    soql = f"SELECT COUNT() FROM Opportunity WHERE LastModifiedById = '{user}' AND LastModifiedDate >= {since}"
+    assert client.call("GET", "/query", params={"q": soql}).json()["totalSize"] == records
+
+
+def test_records_that_the_org_began_with_were_modified_by_nobody(client):
+    soql = (
+        f"SELECT COUNT() FROM Account WHERE LastModifiedById = '{USER_ID}' AND LastModifiedDate >= 2020-01-01T00:00:00Z"
+    )
+    assert client.call("GET", "/query", params={"q": soql}).json()["totalSize"] == 0
 
 
 def test_query_sql_is_submitted_read_in_pages_and_cancelled(client):

@@ -6,7 +6,7 @@ from typing import Any
 from massive_upload.salesforce.transport import Request, Response, Transport
 from tests.integration.usecases.slice_driver import Crash
 
-_READS = frozenset({"lease", "run", "open_runs", "partitions", "partition", "batch", "batches", "read"})
+_READS = frozenset({"lease", "run", "open_runs", "partitions", "partition", "batch", "batches", "read", "retries_of"})
 
 
 class Killed(BaseException):

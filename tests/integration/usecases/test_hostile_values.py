@@ -13,6 +13,7 @@ from local.org.opportunities import OPPORTUNITY
 from local.org.schema import ObjectSchema
 from local.org.sources import Table
 from massive_upload.domain.file_keys import receipt_key
+from massive_upload.domain.key_digest import KeyDigest
 from massive_upload.salesforce.data_cloud import QUERY_PATH
 from massive_upload.salesforce.transport import Request, Response, Transport
 from tests.integration.usecases.sources import opportunities_with
@@ -182,6 +183,12 @@ def test_rows_that_cannot_be_sent_are_rejected_with_a_reason_and_the_others_arri
         assert {row["Name"] for row in rows} == {"a \\ud83d of a pair"}
         assert {(row["error_code"], row["tries"]) for row in rows} == {("UNWRITABLE", "0")}
         assert (world.jobs == {}) == (every == 1)
+        told = json.loads(world.files.read(receipt_key(RUN)))
+        assert told["rejected_by_code"] == {"UNWRITABLE": unfit}
+        assert told["succeeded_keys"] == KeyDigest.of(world.loaded_keys).hex
+        retry = world.execute({"mode": "retry_failed", "of": RUN}, "retry")
+        assert retry is not None
+        assert (retry.status, retry.source_rows) == ("Completed", 0), "what is kept is not what the source holds"
 
 
 HOSTILE_SQL = 'x\'; DROP TABLE "Opportunity__dlm"; --'
@@ -193,6 +200,8 @@ HOSTILE_SQL = 'x\'; DROP TABLE "Opportunity__dlm"; --'
         {"run_id": HOSTILE_SQL},
         {"mode": HOSTILE_SQL},
         {"partitions": [HOSTILE_SQL]},
+        {"of": HOSTILE_SQL},
+        {"only": HOSTILE_SQL},
         {"scheduled": HOSTILE_SQL},
         {"pace": {"batch_rows": HOSTILE_SQL}},
         {"pace": {HOSTILE_SQL: 1}},

@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from massive_upload.domain.kept_file import parse_kept_file
 from massive_upload.domain.staged_file import (
     REJECT_COLUMNS,
     RowError,
     StagedFile,
     StagedFileWriter,
-    without_errors,
+    selection_of,
 )
 from massive_upload.domain.values import CLEAR
 from tests.unit.domain.loads import EXTERNAL_ID, a_load
@@ -43,15 +44,15 @@ def expected(value: str | None, empty: str) -> str:
 def test_what_a_csv_reader_reads_is_what_was_written(page):
     writer = write(page)
     written = [[key, expected(name, ""), expected(note, CLEAR)] for key, name, note in page]
-    assert read(writer.content()) == [HEADER, *written]
+    assert read(writer.selection().content) == [HEADER, *written]
     assert writer.rows == len(page)
-    assert writer.size_bytes == len(writer.content())
+    assert writer.size_bytes == len(writer.selection().content)
     assert writer.last_key == (page[-1][0] if page else None)
 
 
 @given(pages)
 def test_lines_end_in_a_line_feed_and_the_file_has_no_byte_order_mark(page):
-    content = write(page).content()
+    content = write(page).selection().content
     assert content.startswith(EXTERNAL_ID.encode())
     assert content.endswith(b"\n")
     assert not content.endswith(b"\r\n")
@@ -60,8 +61,8 @@ def test_lines_end_in_a_line_feed_and_the_file_has_no_byte_order_mark(page):
 @given(pages, st.integers(60, 400))
 def test_the_limit_of_bytes_cuts_between_rows(page, max_bytes):
     writer = write(page, max_bytes=max_bytes)
-    whole = read(write(page).content())
-    assert read(writer.content()) == whole[: writer.rows + 1]
+    whole = read(write(page).selection().content)
+    assert read(writer.selection().content) == whole[: writer.rows + 1]
     if writer.rows > 1:
         assert writer.size_bytes <= max_bytes
     if writer.rows < len(page):
@@ -87,7 +88,7 @@ def test_the_limit_of_rows_holds_across_pages():
 
 @given(st.lists(st.tuples(st.text(alphabet="abc ", min_size=1, max_size=5), texts, texts), max_size=15), st.data())
 def test_selecting_keys_gives_their_rows_as_they_were(page, data):
-    content = write(page).content()
+    content = write(page).selection().content
     file = StagedFile(content, EXTERNAL_ID)
     keys = list(file.row_keys())
     chosen = set(data.draw(st.lists(st.sampled_from(keys)))) if keys else set()
@@ -99,21 +100,22 @@ def test_selecting_keys_gives_their_rows_as_they_were(page, data):
 
 @given(pages, pages)
 def test_rows_kept_with_errors_can_be_sent_again_as_they_were(left, right):
+    error = RowError(code="CODE", message='it\'s "locked",\nsaid', fields="Name Note__c")
     kept = []
     for page in (left, right):
-        file = StagedFile(write(page).content(), EXTERNAL_ID)
-        errors = {
-            key: RowError(code="CODE", message='it\'s "locked",\nsaid', fields="Name Note__c")
-            for key, *_ in (line for line in read(write(page).content())[1:])
-        }
+        file = StagedFile(write(page).selection().content, EXTERNAL_ID)
+        errors = {key: error for key, *_ in read(write(page).selection().content)[1:]}
         kept.append(file.with_errors(errors, tries=3))
-    again = without_errors([selection.content for selection in kept])
-    assert read(again.content)[1:] == read(write(left).content())[1:] + read(write(right).content())[1:]
-    assert again.rows == len(left) + len(right)
+    files = [parse_kept_file(selection.content) for selection in kept]
+    again = selection_of(files[0].columns, [row.cells for file in files for row in file.rows], EXTERNAL_ID)
+    first, second = write(left).selection(), write(right).selection()
+    assert read(again.content)[1:] == read(first.content)[1:] + read(second.content)[1:]
+    assert (again.rows, again.keys) == (first.rows + second.rows, first.keys + second.keys)
+    assert {(row.error, row.tries) for file in files for row in file.rows} <= {(error, 3)}
 
 
 def test_rejected_rows_are_kept_with_all_columns_the_error_and_the_tries():
-    content = write([("1", "one", None), (" 2 ", "two", "x\ry"), ("3", None, None)]).content()
+    content = write([("1", "one", None), (" 2 ", "two", "x\ry"), ("3", None, None)]).selection().content
     kept = StagedFile(content, EXTERNAL_ID).with_errors(
         {"2": RowError(code="CODE", message="text", fields="A B"), "9": RowError(code="X", message="", fields="")},
         tries=4,
@@ -123,7 +125,7 @@ def test_rejected_rows_are_kept_with_all_columns_the_error_and_the_tries():
 
 
 def test_a_field_as_long_as_a_record_may_be_is_read_again():
-    content = write([("1", "x" * 399_000, None)]).content()
+    content = write([("1", "x" * 399_000, None)]).selection().content
     assert StagedFile(content, EXTERNAL_ID).select({"1"}).content == content
 
 
@@ -131,7 +133,7 @@ def test_columns_are_written_in_the_mappings_order_under_the_targets_names():
     load = a_load({"A__c": {"to": "Account.External_ID__c"}})
     writer = StagedFileWriter(load, max_rows=5)
     writer.append([["k", "a"]])
-    assert read(writer.content()) == [[EXTERNAL_ID, "Account.External_ID__c"], ["k", "a"]]
+    assert read(writer.selection().content) == [[EXTERNAL_ID, "Account.External_ID__c"], ["k", "a"]]
 
 
 def test_a_file_without_the_key_column_is_refused():
@@ -142,7 +144,7 @@ def test_a_file_without_the_key_column_is_refused():
 def test_rows_that_utf_8_cannot_hold_are_kept_apart_with_their_reason_and_the_others_are_written():
     page = [(str(number), "half \ud800" if number % 3 == 1 else "whole", None) for number in range(10)]
     writer = write([*page, ("\udfff", "name", None)])
-    assert [row[0] for row in read(writer.content())[1:]] == ["0", "2", "3", "5", "6", "8", "9"]
+    assert [row[0] for row in read(writer.selection().content)[1:]] == ["0", "2", "3", "5", "6", "8", "9"]
     assert (writer.rows, writer.taken, writer.last_key) == (7, 11, "9")
     assert writer.unwritable is not None
     header, *kept = read(writer.unwritable.content)

@@ -1,3 +1,4 @@
+from datetime import UTC, datetime, timedelta, timezone
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -149,4 +150,20 @@ def test_count_takes_names_only(name):
     org = ScriptedOrg(answers=[json_response({"totalSize": 0})])
     with pytest.raises(TargetRejected):
         Metadata(connect(org)).count(name)
+    assert org.calls == []
+
+
+def test_records_modified_by_the_user_are_counted_since_a_moment_in_utc():
+    org = ScriptedOrg(answers=[json_response({"totalSize": 5, "done": True, "records": []})])
+    since = datetime(2026, 1, 31, 23, 30, 0, 999_999, tzinfo=timezone(timedelta(hours=1)))
+    assert Metadata(connect(org)).count_modified("Order__c", since=since) == 5
+    condition = "LastModifiedById = '0055g00000AbCdEAAV' AND LastModifiedDate >= 2026-01-31T22:30:00Z"
+    assert parse_qs(urlsplit(org.last_call.url).query) == {"q": [f"SELECT COUNT() FROM Order__c WHERE {condition}"]}
+
+
+@pytest.mark.parametrize("identity", [None, "https://x/id/00D/'OR", "https://x/id/00D5g00000AbCdEEAV/005"])
+def test_without_a_users_id_nobody_is_asked(identity):
+    answer = {"access_token": "t", "instance_url": INSTANCE_URL, "id": identity}
+    org = ScriptedOrg(login=lambda _: json_response(answer))
+    assert Metadata(connect(org)).count_modified("Order__c", since=datetime.now(UTC)) is None
     assert org.calls == []

@@ -1,0 +1,44 @@
+"""Kept files: rows that failed, with all their columns and their error, as `StagedFile.with_errors` writes them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from massive_upload.domain.staged_file import REJECT_COLUMNS, RowError
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRow:
+    """A row as it was sent, why it failed, and how often it was sent in its run."""
+
+    cells: Sequence[str]
+    error: RowError
+    tries: int
+
+    @property
+    def size_bytes(self) -> int:
+        """About what the row takes in a file: its cells, and a comma or line feed behind each."""
+        return sum(len(cell.encode()) + 1 for cell in self.cells)
+
+
+@dataclass(frozen=True)
+class KeptFile:
+    """A kept file that is read again: the columns that were sent, and its rows."""
+
+    columns: Sequence[str]
+    rows: Sequence[KeptRow]
+
+
+def parse_kept_file(content: bytes) -> KeptFile:
+    """Read a kept file."""
+    reader = csv.reader(io.StringIO(content.decode("utf-8"), newline=""))
+    columns = next(reader)[: -len(REJECT_COLUMNS)]
+    return KeptFile(columns, [_row(line) for line in reader])
+
+
+def _row(line: Sequence[str]) -> KeptRow:
+    *cells, code, message, fields, tries = line
+    return KeptRow(cells, RowError(code=code, message=message, fields=fields), int(tries))

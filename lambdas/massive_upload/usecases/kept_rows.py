@@ -1,0 +1,118 @@
+"""Lanes that read kept rows instead of the source: what an entry of their list is, and the next rows to stage.
+
+The sweep's list names the rows that the lanes of its own run gave up; the lists of a run that retries another name
+that one's rejected rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+from massive_upload.constants import MAX_JOB_BYTES
+from massive_upload.domain.kept_file import KeptFile, KeptRow, parse_kept_file
+from massive_upload.domain.progress import Partition
+from massive_upload.domain.staged_file import Selection, selection_of
+from massive_upload.errors import InternalError
+from massive_upload.ports import Files
+
+T = TypeVar("T")
+
+_READERS = 8
+"""Fewer than the ten connections that a client of boto3 keeps."""
+_READ_AHEAD = 64
+"""So many files at most are in memory at a time."""
+
+
+class KeptRows(BaseModel):
+    """One entry of a list: some rows of one kept file.
+
+    Attributes:
+        key: the file's.
+        codes: the codes of the errors that are taken up; None for every row.
+        first: how many of these rows come before this entry's.
+        rows: how many rows this entry has.
+        size_bytes: about what they take.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    codes: tuple[str, ...] | None = None
+    first: int = 0
+    rows: int
+    size_bytes: int
+
+    def of(self, file: KeptFile) -> Sequence[KeptRow]:
+        """This entry's rows of its file."""
+        rows = file.rows if self.codes is None else [row for row in file.rows if row.error.code in self.codes]
+        return rows[self.first : self.first + self.rows]
+
+
+_LIST = TypeAdapter(list[KeptRows])
+
+
+@dataclass(frozen=True)
+class NextRows:
+    """Rows to send once more, and the lane's cursor once they are settled."""
+
+    rows: Selection
+    next_cursor: str
+
+
+def read_kept_list(files: Files, key: str) -> list[KeptRows]:
+    """A list in the order in which its lane settles it; the lane's cursor counts its entries."""
+    return _LIST.validate_json(files.read(key))
+
+
+def write_kept_list(files: Files, key: str, entries: Sequence[KeptRows]) -> None:
+    """Write a list."""
+    files.write(key, _LIST.dump_json(list(entries)), content_type="application/json")
+
+
+def next_kept_rows(files: Files, partition: Partition, *, key_column: str, max_rows: int) -> NextRows | None:
+    """The next whole entries that make one batch, or None when all are settled."""
+    if partition.kept_list is None:
+        raise InternalError(f"Partition {partition.partition} of run {partition.run_id} has no list of kept rows.")
+    listed = read_kept_list(files, partition.kept_list)
+    start = int(partition.cursor or "0")
+    end, rows, size_bytes = start, 0, 0
+    while end < len(listed):
+        rows, size_bytes = rows + listed[end].rows, size_bytes + listed[end].size_bytes
+        if end > start and (rows > max_rows or size_bytes > MAX_JOB_BYTES):
+            break
+        end += 1
+    if end == start:
+        return None
+    return NextRows(_selection(files, listed[start:end], key_column), next_cursor=str(end))
+
+
+def read_each(files: Files, keys: Sequence[str], work: Callable[[str, KeptFile], T]) -> Iterator[T]:
+    """What ``work`` makes of each kept file, in order; several are read at a time, as there may be thousands."""
+
+    def read(key: str) -> T:
+        return work(key, parse_kept_file(files.read(key)))
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        for start in range(0, len(keys), _READ_AHEAD):
+            yield from pool.map(read, keys[start : start + _READ_AHEAD])
+
+
+def _selection(files: Files, entries: Sequence[KeptRows], key_column: str) -> Selection:
+    """The entries' rows as a file to send again, without their errors; files of one list have the same columns."""
+    keys = list(dict.fromkeys(entry.key for entry in entries))
+    found = dict(read_each(files, keys, lambda key, file: (key, file)))
+    lines: list[Sequence[str]] = []
+    for entry in entries:
+        rows = entry.of(found[entry.key])
+        if len(rows) != entry.rows:
+            raise InternalError(
+                f"The kept file {entry.key} has {len(rows)} of the {entry.rows} rows that were counted in it.",
+                next_step="Find out who changes files of the bucket.",
+            )
+        lines.extend(row.cells for row in rows)
+    return selection_of(found[keys[0]].columns, lines, key_column)

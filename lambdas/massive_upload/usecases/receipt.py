@@ -1,0 +1,102 @@
+"""The receipt of a run: what was asked for, where every row ended, and what it took (docs/receipt.md)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from massive_upload.domain.account import Outcome
+from massive_upload.domain.file_keys import receipt_key
+from massive_upload.domain.progress import Partition, Run
+from massive_upload.errors import LoadError
+from massive_upload.observability import Event, Marker, log
+from massive_upload.usecases.rejected_files import rejected_files
+from massive_upload.usecases.slice_tasks import SliceServices
+
+_FIGURES = ("batches", "jobs", "resent_rows", "lock_errors", "api_requests")
+_OF_A_PARTITION = (
+    "partition",
+    "status",
+    "planned_rows",
+    "source_rows",
+    "settled_rows",
+    "succeeded",
+    "rejected",
+    "deferred",
+    *_FIGURES,
+    "error",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How and when a run came to its end."""
+
+    status: str
+    error: str | None
+    at: datetime
+
+
+def write_receipt(
+    run: Run,
+    ended: Ended,
+    outcome: Outcome,
+    partitions: Sequence[Partition],
+    target: Mapping[str, object] | None,
+    services: SliceServices,
+) -> None:
+    """Write a run's receipt; one that is there, of an end that the run was resumed from, is replaced."""
+    config = services.configs.of(run.run_id) if run.plan_name is not None else None
+    lanes = [partition for partition in partitions if not partition.is_sweep]
+    figures = {name: sum(getattr(partition, name) for partition in partitions) for name in _FIGURES}
+    document = {
+        "run_id": run.run_id,
+        "load": run.load,
+        "load_sha256": config.load_sha256 if config else None,
+        "mode": run.mode,
+        "retry_of": run.retry_of,
+        "retry_only": run.retry_only,
+        "status": ended.status,
+        "error": ended.error,
+        "started_at": run.started_at.isoformat(),
+        "ended_at": ended.at.isoformat(),
+        "account": asdict(outcome.account),
+        "success_rate_percent": round(outcome.account.success_rate_percent, 3),
+        "rejected_by_code": dict(outcome.rejected_by_code),
+        "succeeded_keys": outcome.succeeded_keys.hex,
+        "drift": _drift(lanes),
+        "target": target,
+        "figures": figures | {"api_requests": figures["api_requests"] + run.api_requests},
+        "rejected_files": rejected_files(partitions, services.store, services.files).all,
+        "partitions": [{name: getattr(partition, name) for name in _OF_A_PARTITION} for partition in partitions],
+    }
+    services.files.write(
+        receipt_key(run.run_id), json.dumps(document, indent=2).encode(), content_type="application/json"
+    )
+
+
+def _drift(lanes: Sequence[Partition]) -> dict[str, int]:
+    """What the lanes found to read, beside what the plan had counted: the source may change in between."""
+    planned, read = sum(lane.planned_rows for lane in lanes), sum(lane.source_rows for lane in lanes)
+    return {"planned_rows": planned, "read_rows": read, "more_rows": read - planned}
+
+
+def ask_target(run: Run, services: SliceServices) -> Mapping[str, object] | None:
+    """Ask the target how many of its records the run's user was the last to modify since the run began.
+
+    The answer is told and decides nothing, as others may write to the target as well.
+
+    Returns:
+        None for a run that wrote nothing. ``modified_rows`` is None where the org did not tell.
+    """
+    if run.plan_name is None or run.lease_key is None:
+        return None
+    target = services.configs.of(run.run_id).load.target
+    modified_rows: int | None = None
+    try:
+        modified_rows = services.org.metadata.count_modified(target.object, since=run.started_at)
+    except LoadError as error:
+        log(Marker.WARNING, Event.TARGET_NOT_COUNTED, error=type(error).__name__, code=error.code)
+    return {**target.model_dump(), "since": run.started_at.isoformat(), "modified_rows": modified_rows}

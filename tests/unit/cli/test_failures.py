@@ -1,0 +1,91 @@
+import csv
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from cli.errors import UsageMistake
+from cli.failures import Rejects, csv_file, failures_json, failures_view, gather_failures
+from cli.results import saved_rejects
+from massive_upload.domain.kept_file import parse_kept_file
+
+FIRST = """Name,External_ID__c,error_code,error_message,error_fields,tries
+"two
+lines",a,TOO_LONG,"text, quoted",Name Note__c,1
+one,b,NO_PARENT,not found,AccountId,4
+"""
+SECOND = """Name,External_ID__c,error_code,error_message,error_fields,tries
+=1+1,c,TOO_LONG,other,Name,1
+"""
+
+
+def rejects() -> Rejects:
+    return Rejects("run", "external_id__C", [parse_kept_file(text.encode()) for text in (FIRST, SECOND)])
+
+
+def test_rows_are_counted_by_code_with_their_fields_their_first_keys_and_a_text():
+    too_long, no_parent = gather_failures(rejects(), code=None, sample=1)
+    assert (too_long.code, too_long.rows, too_long.fields, too_long.keys, too_long.message) == (
+        "TOO_LONG",
+        2,
+        {"Name": 2, "Note__c": 1},
+        ["a"],
+        "text, quoted",
+    )
+    assert (no_parent.rows, no_parent.keys) == (1, ["b"])
+
+
+def test_the_csv_holds_the_rows_of_a_code_as_they_were_and_is_for_its_owner_alone(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("of an earlier command")
+    path.chmod(0o644)
+    with csv_file(path) as writer:
+        gather_failures(rejects(), code="TOO_LONG", sample=0, writer=writer)
+    with path.open(newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == next(csv.reader(io.StringIO(FIRST)))
+    assert rows == [
+        ["two\nlines", "a", "TOO_LONG", "text, quoted", "Name Note__c", "1"],
+        ["=1+1", "c", "TOO_LONG", "other", "Name", "1"],
+    ]
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_csv_that_cannot_be_written_is_a_mistake_of_usage(tmp_path):
+    with pytest.raises(UsageMistake, match="give another --csv"), csv_file(tmp_path / "nowhere" / "rows.csv"):
+        pass
+
+
+def test_the_table_and_the_json_tell_the_same():
+    found = gather_failures(rejects(), code=None, sample=3)
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(failures_view("run", found))
+    text = console.export_text()
+    assert all(word in text for word in ("TOO_LONG", "NO_PARENT", "Name, Note__c", "text, quoted", "not found"))
+    document = json.loads(failures_json("run", found))
+    assert (document["run_id"], document["rejected"]) == ("run", 3)
+    assert [(each["code"], each["rows"], each["keys"]) for each in document["codes"]] == [
+        ("TOO_LONG", 2, ["a", "c"]),
+        ("NO_PARENT", 1, ["b"]),
+    ]
+
+
+def test_a_run_without_rejected_rows_says_so():
+    found = gather_failures(Rejects("run", "", []), code=None, sample=3)
+    assert "Run run has no such rejected rows" in str(failures_view("run", found))
+
+
+def test_the_results_of_a_local_run_are_read_from_its_directory(tmp_path):
+    key = "runs/run/rejected/0000/000000-0.csv"
+    receipt = {"run_id": "run", "rejected_files": [key], "target": {"external_id": "External_ID__c"}}
+    (tmp_path / "receipt.json").write_text(json.dumps(receipt))
+    kept = tmp_path / "rejected" / "0000" / "000000-0.csv"
+    kept.parent.mkdir(parents=True)
+    kept.write_text(FIRST)
+    found = gather_failures(saved_rejects(tmp_path, "run"), code=None, sample=3)
+    assert {each.code: each.keys for each in found} == {"TOO_LONG": ["a"], "NO_PARENT": ["b"]}
+    with pytest.raises(UsageMistake, match="holds run run, not other"):
+        saved_rejects(tmp_path, "other")
+    with pytest.raises(UsageMistake, match=r"holds no receipt\.json"):
+        saved_rejects(tmp_path / "elsewhere", None)

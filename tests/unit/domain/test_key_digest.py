@@ -1,0 +1,30 @@
+from hashlib import sha256
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from massive_upload.domain.key_digest import NO_KEYS, KeyDigest
+
+key_lists = st.lists(st.text(st.characters(codec="utf-8"), min_size=1), unique_by=str.strip, max_size=20)
+
+
+def test_a_digest_is_the_sum_of_the_first_half_of_each_hash():
+    """As docs/receipt.md tells people to compute it."""
+    hashes = [int(sha256(key.encode()).hexdigest()[:32], 16) for key in ("OPP-0000001", "Zürich")]
+    assert KeyDigest.of(["OPP-0000001", "Zürich"]).hex == f"{sum(hashes) % 2**128:032x}"
+
+
+@given(key_lists, st.randoms(use_true_random=False))
+def test_order_and_blanks_around_a_key_do_not_matter(keys, random):
+    shuffled = [f" {key}\n" for key in keys]
+    random.shuffle(shuffled)
+    assert KeyDigest.of(shuffled) == KeyDigest.of(keys)
+    assert KeyDigest.from_hex(KeyDigest.of(keys).hex) == KeyDigest.of(keys)
+
+
+@given(key_lists, st.integers(0, 20))
+def test_parts_add_up_to_the_whole_and_can_be_taken_out(keys, cut):
+    whole, left, right = KeyDigest.of(keys), KeyDigest.of(keys[:cut]), KeyDigest.of(keys[cut:])
+    assert left + right == whole
+    assert whole - left == right
+    assert whole - whole == NO_KEYS
