@@ -96,6 +96,10 @@ def run(
     as_json: Annotated[
         bool, typer.Option("--json", help="End with one line of JSON on the standard output; all else to stderr.")
     ] = False,
+    state_dir: Annotated[
+        Path | None,
+        typer.Option(help="Keep the run on disk, so that [b]resume[/b] can finish it should this process be killed."),
+    ] = None,
 ) -> None:
     """Load into an org: the stack that AWS would run, on an AWS embedded in this process.
 
@@ -109,7 +113,7 @@ def run(
     massive-upload run opportunity --local --org-url https://example--dev.sandbox.my.salesforce.com --mode plan
 
     massive-upload run opportunity --local --org-url http://127.0.0.1:8080 --time-scale 1000 --json
-    --set partitioning.by=key --set partitioning.count=5 --set pace.batch_rows=500
+    --set partitioning.by=key --set partitioning.count=5 --set pace.batch_rows=500 --state-dir state
     """
     with errors_as_exit_codes():
         if not local:
@@ -120,6 +124,7 @@ def run(
         if org_url is None:
             raise UsageMistake("--org-url is missing: give the org's My Domain URL, or that of a simulated org.")
 
+        from cli.kept_runs import keep_runs
         from cli.request import local_request
         from cli.run import carry_out
 
@@ -132,7 +137,59 @@ def run(
             sets=sets or [],
             time_scale=time_scale,
         )
-        raise typer.Exit(carry_out(request, out=out or Path("out") / request.run_id, as_json=as_json))
+        with keep_runs(state_dir) as kept:
+            code = carry_out(request, out=out or Path("out") / request.run_id, as_json=as_json, kept=kept)
+        raise typer.Exit(code)
+
+
+@app.command(epilog=_EXIT_STATUS)
+def resume(
+    run_id: Annotated[str, typer.Argument(help="The run, or [b]latest[/b]: the newest that is unfinished.")],
+    local: Annotated[bool, typer.Option("--local", help="Go on on an AWS embedded in this process.")] = False,
+    state_dir: Annotated[Path | None, typer.Option(help="The directory that the run was given.")] = None,
+    org_url: Annotated[
+        str | None, typer.Option(help="The org's URL, where it is not the one that the run began with.")
+    ] = None,
+    _loads_dir: Annotated[
+        Path | None, typer.Option("--loads-dir", help="Taken as by run; a run keeps the load that it began with.")
+    ] = None,
+    time_scale: Annotated[
+        float | None, typer.Option(min=1, help="Divide every wait; by default as when the run began.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where the receipt, the rejected rows and the logs go; out/<run id> by default.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="End with one line of JSON on the standard output; all else to stderr.")
+    ] = False,
+) -> None:
+    """Finish a run whose process was killed, or that was stopped or has failed: what is settled is not sent again.
+
+    The login comes from the environment, as for [b]run[/b].
+
+    [b]Example:[/b] massive-upload resume latest --local --state-dir state
+    """
+    with errors_as_exit_codes():
+        if not local:
+            raise UsageMistake(
+                "--local is missing. Runs on AWS are resumed from the Step Functions console for now "
+                "(events/load_resume.json is the input); add --local to go on with a run of this machine."
+            )
+        if state_dir is None:
+            raise UsageMistake("--state-dir is missing: give the directory that the run was given.")
+
+        from cli.resume import resume_locally
+
+        code = resume_locally(
+            run_id,
+            state_dir=state_dir,
+            org_url=org_url,
+            environment=os.environ,
+            time_scale=time_scale,
+            out=out,
+            as_json=as_json,
+        )
+        raise typer.Exit(code)
 
 
 @app.command()

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from cli.errors import ExitCode, exit_code_of
 from cli.interrupts import Interrupts
+from cli.kept_runs import KeptRun, KeptRuns
 from cli.local_run import LocalRun, RunRequest, start_local_run
 from cli.progress import ProgressDisplay
 from cli.results import LOGS_NAME, make_private_directory, rejected_by_reason, save_results
@@ -44,22 +45,30 @@ def new_run_id(load_name: str) -> str:
     return f"{load_name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid4().hex[:4]}"
 
 
-def carry_out(request: RunRequest, *, out: Path, as_json: bool) -> ExitCode:
-    """Run a load to its end, show how it goes, keep what it leaves behind and say how it ended.
+def carry_out(request: RunRequest, *, out: Path, as_json: bool, kept: KeptRuns | None = None) -> ExitCode:
+    """Bring a run to its end, show how it goes, keep what it leaves behind and say how it ended.
 
     Args:
         request: what is to be run.
         out: the directory for the receipt, the rejected rows and the logs.
         as_json: whether the summary is one JSON object, the last line of the standard output. Everything else goes
             to the standard error output then.
+        kept: the runs of the state directory, where there is one: a run that it knows goes on.
     """
     log_dir = make_private_directory(make_private_directory(out) / LOGS_NAME)
     display = ProgressDisplay(Console(stderr=True))
     started_at = datetime.now(UTC)
+    if kept is not None:
+        kept.take_up(_as_kept(request))
+        display.say(
+            f"Run {request.run_id} is kept in {kept.state.path}. Should this process die: {_resume(kept, request)}"
+        )
     with (
         _library_logs_to(log_dir / "command.log"),
-        TemporaryDirectory(prefix="massive-upload-") as work_dir,
-        start_local_run(request, work_dir=Path(work_dir), log_dir=log_dir, say=display.say) as run,
+        _work_dir(kept) as work_dir,
+        start_local_run(
+            request, work_dir=work_dir, log_dir=log_dir, say=display.say, state=kept.state if kept else None
+        ) as run,
         Interrupts() as interrupts,
     ):
         with display:
@@ -70,10 +79,42 @@ def carry_out(request: RunRequest, *, out: Path, as_json: bool) -> ExitCode:
     code = exit_code_of(status=facts.status, error=facts.error, was_planned=was_planned)
     if was_planned:
         Console(stderr=as_json, highlight=False).print(summary_view(summary, facts.partitions))
-    _explain(summary, facts.partitions, code, log_dir)
+    _explain(summary, facts.partitions, code, log_dir, advice=_RUN_AGAIN if kept is None else _go_on(kept, request))
     if as_json:
-        print(summary.as_json())
+        print(summary.as_json(), flush=True)
+    if kept is not None:
+        kept.mark_reported(request.run_id)
     return code
+
+
+def _as_kept(request: RunRequest) -> KeptRun:
+    return KeptRun(
+        run_id=request.run_id,
+        load=request.load,
+        mode=request.mode,
+        org_url=request.secret["login_url"],
+        time_scale=request.time_scale,
+        begun_at=datetime.now(UTC),
+    )
+
+
+def _resume(kept: KeptRuns, request: RunRequest) -> str:
+    return f"massive-upload resume {request.run_id} --local --state-dir {kept.state.path}"
+
+
+def _go_on(kept: KeptRuns, request: RunRequest) -> str:
+    return f"Once the cause is mended, go on with: {_resume(kept, request)}"
+
+
+@contextmanager
+def _work_dir(kept: KeptRuns | None) -> Iterator[Path]:
+    """For files of this process alone."""
+    if kept is not None:
+        with kept.work_dir() as path:
+            yield path
+        return
+    with TemporaryDirectory(prefix="massive-upload-") as name:
+        yield Path(name)
 
 
 def _follow(run: LocalRun, display: ProgressDisplay, interrupts: Interrupts, *, has_progress: bool) -> None:
@@ -126,7 +167,9 @@ def _gather(run: LocalRun, request: RunRequest, out: Path, started_at: datetime)
     )
 
 
-def _explain(summary: RunSummary, partitions: Sequence[Partition], code: ExitCode, log_dir: Path) -> None:
+def _explain(
+    summary: RunSummary, partitions: Sequence[Partition], code: ExitCode, log_dir: Path, *, advice: str
+) -> None:
     """Say on the standard error output why a run did not end well, and what to do."""
     if code is ExitCode.OK:
         return
@@ -135,7 +178,7 @@ def _explain(summary: RunSummary, partitions: Sequence[Partition], code: ExitCod
     if code is ExitCode.INTERNAL_FAILURE:
         print(f"This is a defect. Please report it with the logs in {log_dir}", file=sys.stderr)
     elif code is not ExitCode.WRONG_CONFIGURATION:
-        print(_RUN_AGAIN, file=sys.stderr)
+        print(advice, file=sys.stderr)
 
 
 @contextmanager
