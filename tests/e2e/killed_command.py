@@ -87,9 +87,7 @@ class Command:
         return (self._directory / "stderr").read_text(encoding="utf-8")
 
 
-def _run(
-    arguments: list[str], assembly: Path, environment: dict[str, str], directory: Path, kill: Kill | None
-) -> None:
+def _run(arguments: list[str], assembly: Path, environment: dict[str, str], directory: Path, kill: Kill | None) -> None:
     def prepared(_outdir: Path, _load: Load) -> Path:
         return assembly
 

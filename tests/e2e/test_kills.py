@@ -178,14 +178,12 @@ def test_kills_at_random_times_also_of_the_resuming_process(night):
 
 def _finish(one: Night, where: str) -> None:
     one.note_settled()
-    if not _knows_a_run(one.state_dir):  # it died before it had remembered anything
-        finished = one.start()
-    else:
-        finished = one.resume()
+    finished = one.resume() if _knows_a_run(one.state_dir) else one.start()
     assert finished.wait(), where
     one.check(finished)
 
 
 def _knows_a_run(state_dir: Path) -> bool:
+    """False where the process died before it had remembered what it was asked for."""
     with StateDirectory(state_dir) as state:
         return bool(state.documents())

@@ -11,7 +11,7 @@ def invoke(*arguments: str):
     return CliRunner().invoke(app, list(arguments))
 
 
-@pytest.mark.parametrize("command", [(), ("demo",), ("run",), ("org",)])
+@pytest.mark.parametrize("command", [(), ("demo",), ("run",), ("resume",), ("org",)])
 def test_every_command_has_help_with_an_example(command):
     result = invoke(*command, "--help")
 
@@ -35,6 +35,10 @@ def test_the_version_is_that_of_the_installed_package():
         (("run", "opportunity", "--local", "--mode", "half"), "--mode"),
         (("run", "opportunity", "--local", "--time-scale", "0"), "--time-scale"),
         (("run", "nothing", "--local", "--org-url", "http://127.0.0.1:1"), "There is no load 'nothing'"),
+        (("resume", "latest", "--state-dir", "state"), "--local is missing"),
+        (("resume", "latest", "--local"), "--state-dir is missing"),
+        (("resume", "--local", "--state-dir", "state"), "Missing argument"),
+        (("resume", "latest", "--local", "--state-dir", "nowhere"), "--state-dir nowhere: there is no such directory"),
         (("org", "--port", "0", "--source", "nothing.csv"), "there is no such file"),
         (("org", "--port", "0", "--faults", "nothing.yaml"), "nothing.yaml"),
         (("org",), "--port"),
