@@ -12,15 +12,14 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from cli.errors import UsageMistake
+from cli.run_ids import LATEST
 from local.aws.state import StateDirectory
 from massive_upload.adapters import dynamodb_items
 from massive_upload.contracts import Mode
 from massive_upload.domain.load import Load
 from massive_upload.domain.progress import Run, RunStatus
 
-LATEST = "latest"
 _RUN_SORT_KEY = dynamodb_items.run_key("any")["sk"]
-_UNFINISHED = (RunStatus.PLANNING, RunStatus.RUNNING)
 
 
 class KeptRun(BaseModel):
@@ -60,7 +59,7 @@ def course_of(run: Run | None) -> Course:
     if run is None:
         return Course.BEGIN
     has_lanes_to_load = run.plan_name is not None and run.mode != Mode.PLAN
-    if run.status in _UNFINISHED:
+    if run.is_unfinished:
         return Course.RESUME if has_lanes_to_load else Course.BEGIN
     return Course.RESUME if has_lanes_to_load and run.status is not RunStatus.COMPLETED else Course.REPORT
 
@@ -105,6 +104,10 @@ class KeptRuns:
                 f"Run {wanted} is {run.status} and has nothing to go on with; start a new one with massive-upload run."
             )
         return known[wanted]
+
+    def resume_command(self, run_id: str) -> str:
+        """What to type to go on with a run."""
+        return f"massive-upload resume {run_id} --local --state-dir {self.state.path}"
 
     @contextmanager
     def work_dir(self) -> Iterator[Path]:

@@ -13,6 +13,8 @@ from typing import Annotated, Literal
 import typer
 
 from cli.errors import UsageMistake, errors_as_exit_codes
+from cli.exit_status import EXIT_STATUS
+from cli.stack_commands import stack_commands
 
 app = typer.Typer(
     add_completion=False,
@@ -21,11 +23,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-_EXIT_STATUS = (
-    "[b]Exit status:[/b] 0 the run met its success criterion, 1 it did not, 2 wrong configuration or usage, "
-    "3 stopped or paused, 4 internal failure."
-)
+app.add_typer(stack_commands)
 
 
 def main() -> None:
@@ -49,10 +47,12 @@ def _options(
 
     Begin with [b]massive-upload demo[/b]: a whole run on this machine, without any account.
     Then rehearse with your own file ([b]org[/b]), and load into a sandbox ([b]run --local[/b]).
+    What is deployed is driven with [b]start[/b], [b]status[/b], [b]watch[/b], [b]stop[/b], [b]pause[/b] and
+    [b]resume[/b].
     """
 
 
-@app.command(epilog=_EXIT_STATUS)
+@app.command(epilog=EXIT_STATUS)
 def demo(
     rows: Annotated[int, typer.Option(min=1, help="Opportunities to generate.")] = 100_000,
     lanes: Annotated[int, typer.Option(min=1, max=1000, help="Partitions that are loaded side by side.")] = 5,
@@ -71,7 +71,7 @@ def demo(
         raise typer.Exit(run_demo(rows=rows, lanes=lanes, time_scale=time_scale))
 
 
-@app.command(epilog=_EXIT_STATUS)
+@app.command(epilog=EXIT_STATUS)
 def run(
     load: Annotated[str, typer.Argument(help="The load: the name of a file in the loads directory, without .yaml.")],
     org_url: Annotated[
@@ -106,7 +106,7 @@ def run(
     The org may be a real sandbox, or one that [b]massive-upload org[/b] serves. The login comes from the environment:
     SALESFORCE_CLIENT_ID with SALESFORCE_CLIENT_SECRET, or with SALESFORCE_USERNAME and SALESFORCE_PRIVATE_KEY_FILE.
 
-    Ctrl-C once: the run stops at the next batch edge. Twice: it stops at once, jobs in flight are settled or aborted.
+    Ctrl-C once: the run pauses at the next batch edge. Twice: it stops at once, jobs in flight are settled or aborted.
 
     [b]Examples:[/b]
 
@@ -118,8 +118,8 @@ def run(
     with errors_as_exit_codes():
         if not local:
             raise UsageMistake(
-                "--local is missing. Runs on AWS are started from the Step Functions console for now "
-                "(events/ holds inputs to start with); add --local to run on this machine."
+                "--local is missing: add it to run on this machine. "
+                f"On a deployed stack a load is started with massive-upload start {load}."
             )
         if org_url is None:
             raise UsageMistake("--org-url is missing: give the org's My Domain URL, or that of a simulated org.")
@@ -139,56 +139,6 @@ def run(
         )
         with keep_runs(state_dir) as kept:
             code = carry_out(request, out=out or Path("out") / request.run_id, as_json=as_json, kept=kept)
-        raise typer.Exit(code)
-
-
-@app.command(epilog=_EXIT_STATUS)
-def resume(
-    run_id: Annotated[str, typer.Argument(help="The run, or [b]latest[/b]: the newest that is unfinished.")],
-    local: Annotated[bool, typer.Option("--local", help="Go on on an AWS embedded in this process.")] = False,
-    state_dir: Annotated[Path | None, typer.Option(help="The directory that the run was given.")] = None,
-    org_url: Annotated[
-        str | None, typer.Option(help="The org's URL, where it is not the one that the run began with.")
-    ] = None,
-    _loads_dir: Annotated[
-        Path | None, typer.Option("--loads-dir", help="Taken as by run; a run keeps the load that it began with.")
-    ] = None,
-    time_scale: Annotated[
-        float | None, typer.Option(min=1, help="Divide every wait; by default as when the run began.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Where the receipt, the rejected rows and the logs go; out/<run id> by default.")
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="End with one line of JSON on the standard output; all else to stderr.")
-    ] = False,
-) -> None:
-    """Finish a run whose process was killed, or that was stopped or has failed: what is settled is not sent again.
-
-    The login comes from the environment, as for [b]run[/b].
-
-    [b]Example:[/b] massive-upload resume latest --local --state-dir state
-    """
-    with errors_as_exit_codes():
-        if not local:
-            raise UsageMistake(
-                "--local is missing. Runs on AWS are resumed from the Step Functions console for now "
-                "(events/load_resume.json is the input); add --local to go on with a run of this machine."
-            )
-        if state_dir is None:
-            raise UsageMistake("--state-dir is missing: give the directory that the run was given.")
-
-        from cli.resume import resume_locally
-
-        code = resume_locally(
-            run_id,
-            state_dir=state_dir,
-            org_url=org_url,
-            environment=os.environ,
-            time_scale=time_scale,
-            out=out,
-            as_json=as_json,
-        )
         raise typer.Exit(code)
 
 

@@ -96,7 +96,7 @@ def _run(arguments: list[str], assembly: Path, environment: dict[str, str], dire
     for descriptor, name in ((1, "stdout"), (2, "stderr")):
         file = os.open(name, os.O_WRONLY)
         os.dup2(file, descriptor)
-    local_run.synthesize_apart = prepared  # type: ignore[attr-defined]
+    local_run.synthesize_apart = prepared  # type: ignore[assignment, attr-defined]
     if kill is not None:
         _install(kill)
     sys.argv = ["massive-upload", *arguments]
@@ -117,4 +117,4 @@ def _install(kill: Kill) -> None:
         if is_chosen:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    StateDirectory._write = write  # type: ignore[method-assign]
+    StateDirectory._write = write  # type: ignore[assignment, method-assign]
