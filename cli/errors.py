@@ -11,6 +11,7 @@ from enum import IntEnum, unique
 
 import typer
 
+from local.aws.state import StateDirectoryError
 from massive_upload.domain.progress import RunStatus
 from massive_upload.errors import ConfigurationError, InternalError, final_error_names, passing_error_names
 
@@ -45,7 +46,7 @@ class RunRefused(Exception):
 _UNMET = frozenset({"SuccessRateBelowCriterion", "PartitionsFailed", "LanesUnfinished", "RowsUnsettled"})
 """Errors that FinishRun itself gives to a run that came to an end and is not as it should be."""
 
-_KNOWN = frozenset({*passing_error_names(), *final_error_names()}) - {InternalError.__name__}
+_KNOWN = frozenset({*passing_error_names(), *final_error_names(), "RunNotPlanned"}) - {InternalError.__name__}
 
 
 def exit_code_of(*, status: RunStatus | None, error: str | None, was_planned: bool) -> ExitCode:
@@ -82,7 +83,7 @@ def errors_as_exit_codes(
     """
     try:
         yield
-    except (UsageMistake, ConfigurationError) as mistake:
+    except (UsageMistake, ConfigurationError, StateDirectoryError) as mistake:
         _say(str(mistake))
         raise typer.Exit(ExitCode.WRONG_CONFIGURATION) from None
     except RunRefused as refusal:

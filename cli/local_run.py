@@ -9,19 +9,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+from cli.kept_runs import Course, course_of
 from cli.snapshot import Snapshot, take_snapshot
 from cli.synthesis import STACK_NAME, synthesize_apart
 from local.aws.embedded import EmbeddedAws, ExecutionResult
 from local.aws.figures import Figures
+from local.aws.state import StateDirectory
 from massive_upload.adapters.aws import S3Files, SystemClock
 from massive_upload.adapters.dynamodb_progress import DynamoDbProgress
 from massive_upload.adapters.dynamodb_table import Table
+from massive_upload.contracts import Mode
 from massive_upload.domain.load import Load
 from massive_upload.domain.progress import Halt
+from massive_upload.errors import InternalError, LoadError
 
 _LOOKS_AFTER_ABORT = 20
 _LOOK_SECONDS = 0.5
+_NAME_CHARACTERS = 71
+"""Of a run's id in the name of a later execution: 80 characters are possible (StartExecution, API reference)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +39,7 @@ class RunRequest:
         load: the compiled load.
         mode: full, sample or plan.
         secret: how to log in to the org, as the deployed stack's secret holds it.
-        run_id: the run's id, and its execution's name.
+        run_id: the run's id, and its first execution's name.
         time_scale: by how much every wait is divided.
     """
 
@@ -44,18 +51,41 @@ class RunRequest:
 
 
 class LocalRun:
-    """A run that has been started; made by `start_local_run`."""
+    """A run that an execution carries out, or has carried out; made by `start_local_run`."""
 
-    def __init__(self, aws: EmbeddedAws, outputs: Mapping[str, str], execution_arn: str, run_id: str) -> None:
+    def __init__(self, aws: EmbeddedAws, outputs: Mapping[str, str], request: RunRequest) -> None:
         self._aws = aws
-        self._execution_arn = execution_arn
-        self.run_id = run_id
+        self.run_id = request.run_id
         self.store = DynamoDbProgress(Table(_client(aws, "dynamodb"), outputs["TableName"]), SystemClock())
         self.files = S3Files(_client(aws, "s3"), outputs["BucketName"])
         self.result: ExecutionResult | None = None
+        self._execution_arn = self._go_on(request, outputs["LoadMachineArn"])
+
+    def _go_on(self, request: RunRequest, machine_arn: str) -> str:
+        """Start the execution that the run needs, if it needs one; its ARN."""
+        run = self.store.run(self.run_id)
+        course = course_of(run)
+        if course is Course.BEGIN:
+            payload = {"load": request.load.name, "mode": request.mode}
+            return self._aws.start_execution(machine_arn, payload, name=self.run_id)
+        if course is Course.RESUME:
+            name = f"{self.run_id[:_NAME_CHARACTERS]}-{uuid4().hex[:8]}"
+            return self._aws.start_execution(machine_arn, {"mode": Mode.RESUME, "run_id": self.run_id}, name=name)
+        if run is None:
+            raise InternalError(f"Run {self.run_id} has ended and is not recorded.")
+        status = "SUCCEEDED" if run.error is None else "FAILED"
+        self.result = ExecutionResult(status, error=run.error, cause=run.cause)
+        return run.execution_arn
 
     def has_ended(self, *, within_seconds: float) -> bool:
-        """Wait a while for the end of the execution; its ``result`` is there afterwards."""
+        """Wait a while for the end of the execution; its ``result`` is there afterwards.
+
+        Raises:
+            StateDirectoryError: the state cannot be written any more.
+        """
+        self._aws.check_state()
+        if self.result is not None:
+            return True
         try:
             self.result = self._aws.wait_for_execution(self._execution_arn, within_seconds)
         except TimeoutError:
@@ -101,28 +131,40 @@ class LocalRun:
 
 @contextmanager
 def start_local_run(
-    request: RunRequest, *, work_dir: Path, log_dir: Path, say: Callable[[str], None]
+    request: RunRequest,
+    *,
+    work_dir: Path,
+    log_dir: Path,
+    say: Callable[[str], None],
+    state: StateDirectory | None = None,
 ) -> Iterator[LocalRun]:
-    """Synthesize the stack, deploy it to an AWS in this process and start the execution.
+    """Synthesize the stack, deploy it to an AWS in this process, and start the run or go on with it.
 
     Args:
         request: what is to be run.
         work_dir: for the cloud assembly and the functions' code.
         log_dir: for the output of each function.
         say: told each step before it begins.
+        state: where the table and the bucket are kept, and what the run may have come to already.
+
+    Raises:
+        StateDirectoryError: the state cannot be written any more, or is not of this stack.
     """
     say("Synthesizing the stack")
     assembly = synthesize_apart(work_dir / "cdk.out", request.load)
     say("Deploying it to the embedded AWS")
-    with EmbeddedAws(work_dir=work_dir / "aws", log_dir=log_dir, time_scale=request.time_scale) as aws:
+    aws = EmbeddedAws(work_dir=work_dir / "aws", log_dir=log_dir, time_scale=request.time_scale, state=state)
+    with aws:
         outputs = aws.deploy(assembly, STACK_NAME)
         _client(aws, "secretsmanager").put_secret_value(
             SecretId=outputs["SecretArn"], SecretString=json.dumps(dict(request.secret))
         )
-        payload = {"load": request.load.name, "mode": request.mode}
         say(f"Run {request.run_id} begins")
-        execution_arn = aws.start_execution(outputs["LoadMachineArn"], payload, name=request.run_id)
-        yield LocalRun(aws, outputs, execution_arn, request.run_id)
+        try:
+            yield LocalRun(aws, outputs, request)
+        except LoadError:
+            aws.check_state()  # once it cannot be written the embedded AWS refuses every call
+            raise
 
 
 def _client(aws: EmbeddedAws, service: str) -> Any:  # noqa: ANN401 - botocore makes its clients' classes at run time

@@ -98,6 +98,10 @@ def run(
     as_json: Annotated[
         bool, typer.Option("--json", help="End with one line of JSON on the standard output; all else to stderr.")
     ] = False,
+    state_dir: Annotated[
+        Path | None,
+        typer.Option(help="Keep the run on disk, so that [b]resume[/b] can finish it should this process be killed."),
+    ] = None,
 ) -> None:
     """Load into an org: the stack that AWS would run, on an AWS embedded in this process.
 
@@ -111,7 +115,7 @@ def run(
     massive-upload run opportunity --local --org-url https://example--dev.sandbox.my.salesforce.com --mode plan
 
     massive-upload run opportunity --local --org-url http://127.0.0.1:8080 --time-scale 1000 --json
-    --set partitioning.by=key --set partitioning.count=5 --set pace.batch_rows=500
+    --set partitioning.by=key --set partitioning.count=5 --set pace.batch_rows=500 --state-dir state
     """
     with errors_as_exit_codes():
         if not local:
@@ -122,6 +126,7 @@ def run(
         if org_url is None:
             raise UsageMistake("--org-url is missing: give the org's My Domain URL, or that of a simulated org.")
 
+        from cli.kept_runs import keep_runs
         from cli.request import local_request
         from cli.run import carry_out
 
@@ -134,7 +139,9 @@ def run(
             sets=sets or [],
             time_scale=time_scale,
         )
-        raise typer.Exit(carry_out(request, out=out or Path("out") / request.run_id, as_json=as_json))
+        with keep_runs(state_dir) as kept:
+            code = carry_out(request, out=out or Path("out") / request.run_id, as_json=as_json, kept=kept)
+        raise typer.Exit(code)
 
 
 @app.command()

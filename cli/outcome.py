@@ -41,7 +41,7 @@ def tell_outcome(facts: RunFacts, advice: Advice, *, as_json: bool) -> ExitCode:
         Console(stderr=as_json, highlight=False).print(summary_view(summary, facts.partitions))
     _explain(summary, facts.partitions, code, advice)
     if as_json:
-        print(summary.as_json())
+        print(summary.as_json(), flush=True)
     return code
 
 

@@ -1,4 +1,4 @@
-"""What ``massive-upload run`` was asked for, checked before anything begins."""
+"""What ``massive-upload run`` and ``resume`` were asked for, checked before anything begins."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cli.credentials import secret_for
 from cli.errors import UsageMistake
+from cli.kept_runs import KeptRun
 from cli.local_run import RunRequest
 from cli.run_ids import new_run_id
 from infra.config import SUFFIX, load_file
@@ -31,13 +32,40 @@ def local_request(
         InvalidLoad: the load is wrong, as it is or as ``sets`` change it.
     """
     load = load_file(_load_path(loads_dir, load_name), sets=sets)
-    secret = secret_for(org_url, environment)
+    return RunRequest(
+        load=load,
+        mode=mode,
+        secret=secret_for(org_url, environment),
+        run_id=new_run_id(load.name),
+        time_scale=_checked_time_scale(time_scale, org_url),
+    )
+
+
+def resume_request(
+    run: KeptRun, *, org_url: str | None, environment: Mapping[str, str], time_scale: float | None
+) -> RunRequest:
+    """The rest of a run that is kept; what is not given is as it was when the run began.
+
+    Raises:
+        UsageMistake: an option is wrong, or the login is not in the environment.
+    """
+    url = org_url or run.org_url
+    return RunRequest(
+        load=run.load,
+        mode=run.mode,
+        secret=secret_for(url, environment),
+        run_id=run.run_id,
+        time_scale=_checked_time_scale(time_scale or run.time_scale, url),
+    )
+
+
+def _checked_time_scale(time_scale: float, org_url: str) -> float:
     if time_scale != 1 and not is_loopback(org_url):
         raise UsageMistake(
             f"--time-scale {time_scale:g} is for simulated orgs on 127.0.0.1: a real org would be asked far more often "
             "than its limits are made for. Leave --time-scale out."
         )
-    return RunRequest(load=load, mode=mode, secret=secret, run_id=new_run_id(load.name), time_scale=time_scale)
+    return time_scale
 
 
 def _load_path(loads_dir: Path, name: str) -> Path:

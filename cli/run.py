@@ -14,6 +14,7 @@ from rich.console import Console
 from cli.errors import ExitCode
 from cli.following import follow
 from cli.interrupts import Interrupts
+from cli.kept_runs import KeptRun, KeptRuns
 from cli.local_run import LocalRun, RunRequest, start_local_run
 from cli.outcome import Advice, tell_outcome
 from cli.progress import ProgressDisplay
@@ -36,22 +37,28 @@ _RUN_AGAIN = (
 )
 
 
-def carry_out(request: RunRequest, *, out: Path, as_json: bool) -> ExitCode:
-    """Run a load to its end, show how it goes, keep what it leaves behind and say how it ended.
+def carry_out(request: RunRequest, *, out: Path, as_json: bool, kept: KeptRuns | None = None) -> ExitCode:
+    """Bring a run to its end, show how it goes, keep what it leaves behind and say how it ended.
 
     Args:
         request: what is to be run.
         out: the directory for the receipt, the rejected rows and the logs.
         as_json: whether the summary is one JSON object, the last line of the standard output. Everything else goes
             to the standard error output then.
+        kept: the runs of the state directory, where there is one: a run that it knows goes on.
     """
     log_dir = make_private_directory(make_private_directory(out) / LOGS_NAME)
     display = ProgressDisplay(Console(stderr=True))
     started_at = datetime.now(UTC)
+    if kept is not None:
+        kept.take_up(_as_kept(request))
+        display.say(f"The run is kept on disk. Should this process die: {kept.resume_command(request.run_id)}")
     with (
         _library_logs_to(log_dir / "command.log"),
-        TemporaryDirectory(prefix="massive-upload-") as work_dir,
-        start_local_run(request, work_dir=Path(work_dir), log_dir=log_dir, say=display.say) as run,
+        _work_dir(kept) as work_dir,
+        start_local_run(
+            request, work_dir=work_dir, log_dir=log_dir, say=display.say, state=kept.state if kept else None
+        ) as run,
         Interrupts() as interrupts,
     ):
         with display:
@@ -63,8 +70,36 @@ def carry_out(request: RunRequest, *, out: Path, as_json: bool) -> ExitCode:
                 before_look=_InterruptsOfRun(run, display, interrupts).obey,
             )
         facts = _gather(run, request, out, started_at)
-    advice = Advice(unfinished=_RUN_AGAIN, defect=f"This is a defect. Please report it with the logs in {log_dir}")
-    return tell_outcome(facts, advice, as_json=as_json)
+    advice = Advice(
+        unfinished=f"Go on with it once the cause is mended: {kept.resume_command(run.run_id)}" if kept else _RUN_AGAIN,
+        defect=f"This is a defect. Please report it with the logs in {log_dir}",
+    )
+    code = tell_outcome(facts, advice, as_json=as_json)
+    if kept is not None:
+        kept.mark_reported(run.run_id)
+    return code
+
+
+def _as_kept(request: RunRequest) -> KeptRun:
+    return KeptRun(
+        run_id=request.run_id,
+        load=request.load,
+        mode=request.mode,
+        org_url=request.secret["login_url"],
+        time_scale=request.time_scale,
+        begun_at=datetime.now(UTC),
+    )
+
+
+@contextmanager
+def _work_dir(kept: KeptRuns | None) -> Iterator[Path]:
+    """For files of this process alone."""
+    if kept is not None:
+        with kept.work_dir() as path:
+            yield path
+        return
+    with TemporaryDirectory(prefix="massive-upload-") as name:
+        yield Path(name)
 
 
 class _InterruptsOfRun:

@@ -22,7 +22,9 @@ from local.aws.deploy import deploy
 from local.aws.events import StatusChanges
 from local.aws.figures import Figures, Ledger
 from local.aws.functions import Functions
+from local.aws.hooks import durability
 from local.aws.identity import ACCOUNT_ID, REGION, client_for
+from local.aws.state import StateDirectory
 from local.aws.untyped import Untyped
 
 _MOTO_CONFIG: dict[str, Any] = {
@@ -50,13 +52,23 @@ class EmbeddedAws:
         work_dir: Where the code of the functions is unpacked.
         log_dir: Where each function's output goes, `<function name>.log`; `work_dir / "logs"` by default.
         time_scale: Divides Wait states, Retry intervals and the pauses of asynchronous invocation. Time-outs stay real.
+        state: Where tables and buckets are kept. They are put back when the stack is deployed; all else, executions
+            too, ends with the process.
     """
 
-    def __init__(self, *, work_dir: Path, log_dir: Path | None = None, time_scale: float = 1.0) -> None:
+    def __init__(
+        self,
+        *,
+        work_dir: Path,
+        log_dir: Path | None = None,
+        time_scale: float = 1.0,
+        state: StateDirectory | None = None,
+    ) -> None:
         self.endpoint_url = ""
         self._work_dir = work_dir.resolve()
         self._log_dir = (log_dir or work_dir / "logs").resolve()
         self._time_scale = time_scale
+        self._state = state
         self._clients: dict[str, Any] = {}
         self._config_before: dict[str, Any] = {}
 
@@ -113,6 +125,7 @@ class EmbeddedAws:
             execution.stop(stop_date=None, error=None, cause="The embedded AWS is stopping")
         self._functions.close()
         _join_interpreter_threads()
+        durability.keep_no_more()
         deactivate()
         for client in self._clients.values():
             client.close()
@@ -137,8 +150,12 @@ class EmbeddedAws:
 
         Raises:
             DeploymentError: The stack cannot be deployed.
+            StateDirectoryError: The state that is kept is not of this stack.
         """
-        return deploy(self.endpoint_url, assembly_dir, stack_name)
+        outputs = deploy(self.endpoint_url, assembly_dir, stack_name)
+        if self._state is not None:
+            durability.restore_and_keep(self._state)
+        return outputs
 
     def start_execution(self, machine_arn: str, payload: dict[str, Any], name: str | None = None) -> str:
         """Starts an execution and returns its ARN."""
@@ -162,6 +179,15 @@ class EmbeddedAws:
     def stop_execution(self, arn: str) -> None:
         """Stops an execution: it is ABORTED at once, its nested executions too."""
         self.client("stepfunctions").stop_execution(executionArn=arn)
+
+    def check_state(self) -> None:
+        """Look whether the state is still kept.
+
+        Raises:
+            StateDirectoryError: A write has failed; nothing can be acknowledged since.
+        """
+        if self._state is not None and self._state.failure is not None:
+            raise self._state.failure
 
     @property
     def figures(self) -> Figures:

@@ -13,12 +13,18 @@ from typer.testing import CliRunner, Result
 from cli import local_run
 from cli.main import app
 from infra.synth import synthesize
-from local.org import OrgServer, OrgSettings, generated_opportunities
+from local.aws.state import StateDirectory
+from local.org import Faults, OrgServer, OrgSettings, generated_opportunities
 from local.org.credentials import CLIENT_ID, CLIENT_SECRET
 from massive_upload.domain.load import Load
 
 TIME_SCALE = 1000
 ROWS = 2_000
+LOGIN = {"SALESFORCE_CLIENT_ID": CLIENT_ID, "SALESFORCE_CLIENT_SECRET": CLIENT_SECRET}
+REFUSED_JOB = """
+- match: {method: POST, path: "jobs/ingest$", nth: 1}
+  action: {status: 403, code: API_CURRENTLY_DISABLED, message: API is currently disabled for this user}
+"""
 FEW_BATCHES = ("pace.batch_rows=1000", "pace.stagger_seconds=60")
 
 
@@ -31,16 +37,19 @@ def org() -> Iterator[OrgServer]:
 
 @pytest.fixture(autouse=True)
 def login(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SALESFORCE_CLIENT_ID", CLIENT_ID)
-    monkeypatch.setenv("SALESFORCE_CLIENT_SECRET", CLIENT_SECRET)
+    for name, value in LOGIN.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture(autouse=True)
-def quick_synthesis(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Synthesize in this process, which has the CDK imported after the first time."""
+def quick_synthesis(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Synthesize in this process, which has the CDK imported after the first time.
 
-    def here(outdir: Path, load: Load) -> Path:
-        return synthesize(outdir, loads={load.name: load})
+    Never to the same directory twice: the CDK believes that an asset which it has copied there is still there.
+    """
+
+    def here(_outdir: Path, load: Load) -> Path:
+        return synthesize(tmp_path_factory.mktemp("cdk.out"), loads={load.name: load})
 
     monkeypatch.setattr(local_run, "synthesize_apart", here)
 
@@ -59,6 +68,15 @@ def run(org: OrgServer, out: Path) -> Callable[..., Result]:
         return CliRunner().invoke(app, [*arguments, "--time-scale", str(TIME_SCALE)])
 
     return run
+
+
+@pytest.fixture
+def resume(out: Path, tmp_path: Path) -> Callable[..., Result]:
+    def resume(run_id: str) -> Result:
+        arguments = ["resume", run_id, "--local", "--json", "--state-dir", str(tmp_path / "state"), "--out", str(out)]
+        return CliRunner().invoke(app, arguments)
+
+    return resume
 
 
 def summary_of(result: Result) -> dict[str, Any]:
@@ -176,6 +194,51 @@ def test_repeated_keys_end_with_2(run):
     source = generated_opportunities(50, duplicate_keys=3)
     with OrgServer(OrgSettings(source=source, time_scale=TIME_SCALE)) as org:
         assert_refused(run(url=org.url), "DuplicateKeys", "keep_newest")
+
+
+def test_a_kept_run_that_failed_is_finished_by_resume_and_then_has_nothing_to_go_on_with(run, resume, tmp_path):
+    source = generated_opportunities(200, rejected_share=0)
+    with OrgServer(OrgSettings(source=source, time_scale=TIME_SCALE, faults=Faults.parse(REFUSED_JOB))) as org:
+        failed = run("--state-dir", str(tmp_path / "state"), url=org.url)
+        assert failed.exit_code == 1, failed.output
+        run_id = summary_of(failed)["run_id"]
+        assert f"massive-upload resume {run_id} --local --state-dir {tmp_path / 'state'}" in failed.stderr
+
+        finished = resume(run_id)
+        assert finished.exit_code == 0, finished.output
+        assert (summary_of(finished)["run_id"], summary_of(finished)["succeeded"]) == (run_id, 200)
+        assert org.backend.statistics()["records"]["Opportunity"] == 200
+
+    assert_one_line(resume(run_id), f"Run {run_id} is Completed and has nothing to go on with")
+    assert_one_line(resume("latest"), "has no unfinished run")
+    assert_one_line(resume("other"), f"There is no run 'other' in {tmp_path / 'state'}; its newest is {run_id}.")
+
+
+def test_a_state_directory_in_use_ends_with_2(run, resume, tmp_path):
+    with StateDirectory(tmp_path / "state"):
+        assert_one_line(run("--state-dir", str(tmp_path / "state")), "is in use by process")
+        assert_one_line(resume("latest"), "is in use by process")
+
+
+def test_a_state_directory_that_cannot_be_written_any_more_ends_with_2(run, resume, tmp_path, monkeypatch):
+    monkeypatch.setattr("local.aws.state._SETTINGS", ("PRAGMA max_page_count = 16",))
+    result = run("--state-dir", str(tmp_path / "state"))
+    assert result.exit_code == 2, result.output
+    assert "cannot be written (database or disk is full)" in result.stderr.splitlines()[-1]
+    assert "Traceback" not in result.output
+
+    monkeypatch.undo()
+    for name, value in LOGIN.items():
+        monkeypatch.setenv(name, value)
+    finished = resume("latest")
+    assert finished.exit_code == 0, finished.output
+    assert summary_of(finished)["source_rows"] == ROWS + 7
+
+
+def assert_one_line(result: Result, words: str) -> None:
+    assert result.exit_code == 2, result.output
+    (line,) = result.stderr.splitlines()
+    assert words in line
 
 
 def assert_refused(result: Result, error: str, words: str) -> None:

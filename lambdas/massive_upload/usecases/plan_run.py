@@ -420,6 +420,7 @@ class _Resume:
         self._check_partitions(lanes)
         if run.execution_arn != self._execution.arn:
             self._check_ended(run)
+            self._check_org(run)
             lease = Lease(key=run.lease_key or "", run_id=self._run_id, execution_arn=self._execution.arn)
             if not _take_over(lease, self._services):
                 return _wait(self._run_id, _DRAIN_WAIT_SECONDS, Event.WAITING_FOR_OLD_JOBS)
@@ -475,6 +476,14 @@ class _Resume:
         if run.status is RunStatus.RUNNING and self._services.executions.ended_as(run.execution_arn) is None:
             raise AnotherRunActive(
                 f"Run {run.run_id} is still being carried out.", next_step="Stop its execution first, or let it end."
+            )
+
+    def _check_org(self, run: Run) -> None:
+        """In another org the rows that are settled would be missing."""
+        if run.lease_key is not None and not run.lease_key.startswith(f"{self._services.tasks.org.org_id}#"):
+            raise RunNotResumable(
+                f"Run {run.run_id} began in another org than the one that the login leads to.",
+                next_step="Log in to the org that it began in, or start a new run.",
             )
 
     def _chosen(self) -> list[Partition]:

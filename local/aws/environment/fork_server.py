@@ -1,8 +1,9 @@
 """Forks execution environments from a process that has loaded the third-party libraries once.
 
 Runs in a process of its own with nothing of the host's environment. Every byte on the control socket comes with a
-connection and asks for one environment on it. The end of the control socket ends the server, once its environments
-have ended.
+connection and asks for one environment on it. The control socket ends when the embedded AWS stops, and also when its
+process is killed: environments that are at work then are killed too, so that none of them goes on talking to the org
+behind the back of whoever comes next.
 """
 
 import contextlib
@@ -46,6 +47,13 @@ def main(control_descriptor: int, site_directories: list[str]) -> None:
     with socket.socket(fileno=control_descriptor) as control:
         control.sendall(b"r")
         _serve(control)
+    _end_environments()
+
+
+def _end_environments() -> None:
+    """The server leads a process group of its own, in which the environments are."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.killpg(0, signal.SIGTERM)
     with contextlib.suppress(ChildProcessError):  # raised when none is left
         os.waitpid(-1, 0)
 

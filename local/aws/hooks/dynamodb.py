@@ -3,8 +3,9 @@
 Defects: no lock, so a conditional write may be lost between its check and its change; TransactWriteItems copies whole
 tables and puts the copies back when a condition fails, which undoes what others wrote meanwhile.
 
-One lock orders all requests. A transaction first checks every condition, then applies; only the items that it touches
-are kept for the case that an expression proves wrong while it is applied.
+One lock orders all requests; what a request changes is one record, where state is kept on disk. A transaction first
+checks every condition, then applies; only the items that it touches are kept for the case that an expression proves
+wrong while it is applied.
 """
 
 import copy
@@ -26,6 +27,7 @@ from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.dynamo_type import DynamoType
 from moto.dynamodb.responses import DynamoHandler
 
+from local.aws.hooks import durability
 from local.aws.hooks.patching import replace
 from local.aws.untyped import Untyped
 
@@ -52,7 +54,7 @@ def replace_locked(owner: Untyped, name: str) -> None:
         return
 
     def locked(*args: Untyped, **kwargs: Untyped) -> Untyped:
-        with _lock:
+        with _lock, durability.item_changes():
             return method(*args, **kwargs)
 
     locked.is_locked = True  # type: ignore[attr-defined]  # marks it for the next install()

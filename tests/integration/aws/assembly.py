@@ -102,6 +102,11 @@ class Assembly:
             },
         }
 
+    def bucket(self, name: str) -> None:
+        """Adds a bucket that CloudFormation names; the output `<name>Name` tells how."""
+        self.resources[name] = {"Type": "AWS::S3::Bucket"}
+        self.outputs[f"{name}Name"] = {"Value": {"Ref": name}}
+
     def write(self) -> Path:
         """Writes template and manifest, and returns the directory."""
         self.directory.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,14 @@
+import subprocess
+import sys
+import time
+
 import pytest
 import requests
 
 from local.org import Faults, OrgProcess, OrgSettings, generated_opportunities
 from local.org.credentials import new_key_pair
+
+END_SECONDS = 20
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +52,33 @@ def test_an_org_that_cannot_start_says_so(org):
     port = int(org.url.rpartition(":")[2])
     with pytest.raises(RuntimeError, match="ended while it started"):
         OrgProcess(OrgSettings(source=generated_opportunities(1), port=port)).start()
+
+
+def test_the_org_ends_when_its_parent_is_killed():
+    starting = """
+import time
+from local.org import OrgProcess, OrgSettings, generated_opportunities
+process = OrgProcess(OrgSettings(source=generated_opportunities(1)))
+process.start()
+print(process.url, flush=True)
+time.sleep(600)
+"""
+    parent = subprocess.Popen([sys.executable, "-c", starting], stdout=subprocess.PIPE, text=True)
+    try:
+        url = parent.stdout.readline().strip() if parent.stdout else ""
+        assert requests.get(f"{url}/services/data", timeout=30).status_code == 200
+    finally:
+        parent.kill()
+        parent.communicate()
+    deadline = time.monotonic() + END_SECONDS
+    while _answers(url):
+        assert time.monotonic() < deadline, "it lives on"
+        time.sleep(0.02)
+
+
+def _answers(url: str) -> bool:
+    try:
+        requests.get(f"{url}/services/data", timeout=30)
+    except requests.ConnectionError:
+        return False
+    return True

@@ -124,6 +124,20 @@ def test_a_run_that_is_asked_to_end_while_its_source_is_counted_ends_stopped(hal
             world.plan(RESUME, "again")
 
 
+def test_a_run_does_not_go_on_in_another_org(monkeypatch):
+    with open_world(load=paced()) as world:
+        world.plan(START)
+        world.store.ask_to_halt(RUN, Halt.PAUSE)
+        world.finish({})
+        world.executions.end(RUN)
+        monkeypatch.setattr("local.org.identity.ORG_ID", "00D000000000002EAA")
+        with pytest.raises(RunNotResumable, match="another org"):
+            world.plan(RESUME, "again")
+        assert world.run().status is RunStatus.PAUSED
+        monkeypatch.undo()
+        assert resume_whole(world).succeeded == 30
+
+
 def test_a_flag_that_is_raised_as_the_plan_is_recorded_lets_no_lane_begin_work():
     with open_world(load=paced(lanes=2)) as world:
         world.plan(START)

@@ -1,0 +1,155 @@
+"""The runs of a state directory: what each was asked for, how far it has come, and how to go on with it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from enum import Enum, unique
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from cli.errors import UsageMistake
+from cli.run_ids import LATEST
+from local.aws.state import StateDirectory
+from massive_upload.adapters import dynamodb_items
+from massive_upload.contracts import Mode
+from massive_upload.domain.load import Load
+from massive_upload.domain.progress import Run, RunStatus
+
+_RUN_SORT_KEY = dynamodb_items.run_key("any")["sk"]
+
+
+class KeptRun(BaseModel):
+    """What a run was asked for; the login is not kept.
+
+    Attributes:
+        begun_at: when the command that began it was started.
+        is_reported: whether a command has shown how it ended, and left its receipt and its rejected rows behind.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    run_id: str
+    load: Load
+    mode: str
+    org_url: str
+    time_scale: float
+    begun_at: datetime
+    is_reported: bool = False
+
+
+@unique
+class Course(Enum):
+    """How to go on with a run."""
+
+    BEGIN = "its execution is started, or started again: nothing of it is planned"
+    RESUME = "another execution goes on with it"
+    REPORT = "it has ended for good: only its account is left to show"
+
+
+def course_of(run: Run | None) -> Course:
+    """How to go on with a run whose execution is gone; None where it was never recorded.
+
+    A PlanRun that is repeated under its execution's name is the same run, so a run that has no plan yet, and one that
+    only plans, begin again. Where a run of either kind has ended, core has nothing to resume.
+    """
+    if run is None:
+        return Course.BEGIN
+    has_lanes_to_load = run.plan_name is not None and run.mode != Mode.PLAN
+    if run.is_unfinished:
+        return Course.RESUME if has_lanes_to_load else Course.BEGIN
+    return Course.RESUME if has_lanes_to_load and run.status is not RunStatus.COMPLETED else Course.REPORT
+
+
+class KeptRuns:
+    """The runs of an open state directory."""
+
+    def __init__(self, state: StateDirectory) -> None:
+        self.state = state
+
+    def take_up(self, run: KeptRun) -> None:
+        """Remember what a run was asked for, before anything of it is done; when it was begun stays as it is."""
+        known = self._all().get(run.run_id)
+        self._keep(run if known is None else run.model_copy(update={"begun_at": known.begun_at}))
+
+    def mark_reported(self, run_id: str) -> None:
+        """Remember that a command has shown how the run ended."""
+        self._keep(self._all()[run_id].model_copy(update={"is_reported": True}))
+
+    def unfinished(self, wanted: str) -> KeptRun:
+        """The run to go on with.
+
+        Args:
+            wanted: its id, or `latest`: the newest that is unfinished.
+
+        Raises:
+            UsageMistake: there is none, or nothing of it is left to do.
+        """
+        known, recorded = self._all(), self._recorded()
+        newest_first = sorted(known.values(), key=lambda kept: kept.begun_at, reverse=True)
+        if wanted == LATEST:
+            for kept in newest_first:
+                if not _is_over(kept, recorded.get(kept.run_id)):
+                    return kept
+            raise UsageMistake(f"{self.state.path} has no unfinished run; start one with massive-upload run.")
+        if wanted not in known:
+            newest = f"its newest is {newest_first[0].run_id}" if newest_first else "it has none"
+            raise UsageMistake(f"There is no run {wanted!r} in {self.state.path}; {newest}.")
+        run = recorded.get(wanted)
+        if run is not None and _is_over(known[wanted], run):
+            raise UsageMistake(
+                f"Run {wanted} is {run.status} and has nothing to go on with; start a new one with massive-upload run."
+            )
+        return known[wanted]
+
+    def resume_command(self, run_id: str) -> str:
+        """What to type to go on with a run."""
+        return f"massive-upload resume {run_id} --local --state-dir {self.state.path}"
+
+    @contextmanager
+    def work_dir(self) -> Iterator[Path]:
+        """A directory for files of this process alone; what a killed one has left beside it is removed.
+
+        Functions outlive their killed parent for a moment and may still write, so a name is never used again.
+        """
+        parent = self.state.work_dir
+        shutil.rmtree(parent, ignore_errors=True)
+        parent.mkdir(mode=0o700, exist_ok=True)
+        path = Path(tempfile.mkdtemp(dir=parent))
+        try:
+            yield path
+        finally:
+            shutil.rmtree(parent, ignore_errors=True)
+
+    def _keep(self, kept: KeptRun) -> None:
+        self.state.keep_document(kept.run_id, kept.model_dump_json())
+
+    def _all(self) -> dict[str, KeptRun]:
+        return {name: KeptRun.model_validate_json(text) for name, text in self.state.documents().items()}
+
+    def _recorded(self) -> dict[str, Run]:
+        """The runs of the progress table."""
+        runs = [dynamodb_items.run_from(item) for _, item in self.state.items() if item["sk"] == _RUN_SORT_KEY]
+        return {run.run_id: run for run in runs}
+
+
+@contextmanager
+def keep_runs(directory: Path | None) -> Iterator[KeptRuns | None]:
+    """Open the state directory that was given, if one was.
+
+    Raises:
+        StateDirectoryError: it cannot be used.
+    """
+    if directory is None:
+        yield None
+        return
+    with StateDirectory(directory) as state:
+        yield KeptRuns(state)
+
+
+def _is_over(kept: KeptRun, run: Run | None) -> bool:
+    return kept.is_reported and course_of(run) is Course.REPORT

@@ -1,0 +1,127 @@
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from cli.errors import UsageMistake
+from cli.kept_runs import Course, KeptRun, KeptRuns, course_of, keep_runs
+from local.aws.state import ItemChange, StateDirectory
+from massive_upload.adapters import dynamodb_items
+from massive_upload.domain.load import Load
+from massive_upload.domain.progress import Run, RunStatus
+
+NIGHT = datetime(2026, 1, 31, 22, tzinfo=UTC)
+LOAD = Load.model_validate(
+    {
+        "name": "opportunity",
+        "source": {"object": "Opportunity__dlm", "key": "Key__c"},
+        "target": {"object": "Opportunity", "external_id": "External_ID__c"},
+        "fields": {"Key__c": {"to": "External_ID__c"}},
+    }
+)
+RUN = Run(
+    run_id="night",
+    load="opportunity",
+    mode="full",
+    status=RunStatus.RUNNING,
+    execution_arn="arn:night",
+    started_at=NIGHT,
+    plan_name="plan",
+)
+
+
+@pytest.fixture
+def kept(tmp_path: Path):
+    with StateDirectory(tmp_path / "state") as state:
+        yield KeptRuns(state)
+
+
+def asked(run_id: str, *, hours: int = 0) -> KeptRun:
+    return KeptRun(
+        run_id=run_id,
+        load=LOAD,
+        mode="full",
+        org_url="http://127.0.0.1:1",
+        time_scale=10.0,
+        begun_at=NIGHT + timedelta(hours=hours),
+    )
+
+
+def record(kept: KeptRuns, run: Run) -> None:
+    key = dynamodb_items.run_key(run.run_id)
+    kept.state.record_items(ItemChange("table", key, key | dynamodb_items.to_item(dynamodb_items.fields_of(run))))
+
+
+@pytest.mark.parametrize("status", RunStatus)
+def test_a_run_with_lanes_is_resumed_until_it_is_complete(status):
+    expected = Course.REPORT if status is RunStatus.COMPLETED else Course.RESUME
+    assert course_of(replace(RUN, status=status)) is expected
+
+
+@pytest.mark.parametrize("changes", [{"plan_name": None}, {"mode": "plan"}])
+@pytest.mark.parametrize("status", RunStatus)
+def test_a_run_without_lanes_begins_again_until_it_has_ended(status, changes):
+    expected = Course.BEGIN if status in (RunStatus.PLANNING, RunStatus.RUNNING) else Course.REPORT
+    assert course_of(replace(RUN, status=status, **changes)) is expected
+
+
+def test_a_run_that_was_never_recorded_begins():
+    assert course_of(None) is Course.BEGIN
+
+
+def test_the_latest_is_the_newest_that_is_unfinished(kept):
+    for hour, run_id in enumerate(("first", "second", "third")):
+        kept.take_up(asked(run_id, hours=hour))
+        record(kept, replace(RUN, run_id=run_id))
+    assert kept.unfinished("latest").run_id == "third"
+
+    record(kept, replace(RUN, run_id="third", status=RunStatus.COMPLETED))
+    assert kept.unfinished("latest").run_id == "third"  # nobody has been shown its account
+    kept.mark_reported("third")
+    assert kept.unfinished("latest").run_id == "second"
+    assert kept.unfinished("first") == asked("first")
+
+
+def test_a_run_that_is_taken_up_again_keeps_the_time_when_it_began(kept):
+    kept.take_up(asked("night"))
+    kept.mark_reported("night")
+    kept.take_up(asked("night", hours=5))
+
+    assert kept.unfinished("latest") == asked("night")
+
+
+def test_nothing_unfinished_is_told(kept):
+    with pytest.raises(UsageMistake, match="has no unfinished run"):
+        kept.unfinished("latest")
+
+
+def test_an_unknown_run_is_told(kept):
+    with pytest.raises(UsageMistake, match=r"There is no run 'night' in .*it has none"):
+        kept.unfinished("night")
+    kept.take_up(asked("day"))
+    with pytest.raises(UsageMistake, match="its newest is day"):
+        kept.unfinished("night")
+
+
+def test_a_completed_run_is_told(kept):
+    kept.take_up(asked("night"))
+    kept.mark_reported("night")
+    record(kept, replace(RUN, status=RunStatus.COMPLETED))
+
+    with pytest.raises(UsageMistake, match="Run night is Completed"):
+        kept.unfinished("night")
+
+
+def test_files_of_a_killed_process_are_removed(kept):
+    kept.state.work_dir.mkdir()
+    (kept.state.work_dir / "old").write_text("")
+
+    with kept.work_dir() as path:
+        assert list(path.iterdir()) == []
+    assert not path.exists()
+
+
+def test_without_a_directory_nothing_is_kept():
+    with keep_runs(None) as kept:
+        assert kept is None
