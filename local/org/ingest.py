@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from threading import RLock
 from typing import Any
 
@@ -166,6 +166,12 @@ class IngestJobs:
         with self._lock:
             self._catch_up()
             return Counter(job.state.value for job in self._jobs.values())
+
+    def jobs(self) -> Sequence[Job]:
+        """Every job as it is now, those that were deleted left out, in the order of their creation."""
+        with self._lock:
+            self._catch_up()
+            return tuple(self._jobs.values())
 
     def catch_up(self) -> None:
         """Let everything happen that is due by now."""
