@@ -160,6 +160,11 @@ class World:
         self.executions.end(name, "SUCCEEDED" if verdict.next == "Succeed" else "FAILED")
         return verdict
 
+    def go_on_after(self, plan: Plan) -> Verdict:
+        """What an execution does once its plan is ready."""
+        self._load_partitions(plan)
+        return self.finish({"plan": plan.model_dump(mode="json")})
+
     def after(self, effects: int) -> None:
         """Crash after so many further side effects."""
         self.fuse.blows_after = self.fuse.effects + effects

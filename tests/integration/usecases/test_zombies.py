@@ -1,0 +1,105 @@
+"""A task is left for dead before any of its calls, lives on while the lane ends without it, and then wakes up.
+
+It changes nothing: not a row, not an item of the table, not a file that an item names. A job that it creates stays
+Open and empty.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import pytest
+
+from local.org.jobs import Job
+from massive_upload.domain.progress import PartitionStatus
+from tests.integration.adapters.stack import BUCKET, TABLE
+from tests.integration.usecases.troubled import assert_complete, expected_digest, receipt, troubled_world
+from tests.integration.usecases.world import RUN, World
+
+LANE = "0000"
+
+
+class Overtaken(BaseException):
+    """The task that was left for dead has ended; nobody hears its answer."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """All that a zombie could change."""
+
+    target: str
+    items: list[str]
+    files: Mapping[str, bytes]
+    jobs: Mapping[str, tuple[str, bytes | None]]
+
+
+def trace_of(world: World) -> Trace:
+    items = world.dynamodb.scan(TableName=TABLE, ConsistentRead=True)["Items"]
+    kept = world.s3.list_objects_v2(Bucket=BUCKET, Prefix="runs/")["Contents"]
+    return Trace(
+        target=world.server.backend.digest("Opportunity"),
+        items=sorted(map(str, items)),
+        files={entry["Key"]: world.files.read(entry["Key"]) for entry in kept},
+        jobs={job.id: (job.state, job.content) for job in world.server.backend.ingest.jobs() if not is_empty(job)},
+    )
+
+
+def is_empty(job: Job) -> bool:
+    return job.state == "Open" and job.content is None
+
+
+def under_the_same_claim(world: World) -> None:
+    """Step Functions has tried the task again, and the slice has gone on from there."""
+    assert world.slices.at is not None
+    world.slices.go_on(*world.slices.at)
+
+
+def under_a_new_claim(world: World) -> None:
+    """The slice was given up, and the next one has worked on the lane until its end."""
+    world.slices.run_lane(RUN, LANE)
+
+
+def run_zombie(world: World, calls: int, meanwhile: Callable[[World], None]) -> tuple[Trace, Trace] | None:
+    """The lane with a zombie of which everything else happens just before so many calls.
+
+    Returns:
+        What there was when it woke up and when it had ended; None where a lane makes fewer calls.
+    """
+    before: list[Trace] = []
+
+    def happen() -> None:
+        meanwhile(world)
+        assert world.partition(LANE).status is PartitionStatus.COMPLETED
+        world.slices.after_task = stop
+        before.append(trace_of(world))
+
+    def stop() -> None:
+        raise Overtaken
+
+    world.stall.holds = world.stall.calls + calls
+    world.stall.happening = happen
+    try:
+        world.slices.run_slice(RUN, LANE)
+    except Overtaken:
+        world.slices.after_task = lambda: None
+        return before[0], trace_of(world)
+    assert not world.stall.has_struck
+    return None
+
+
+@pytest.mark.parametrize("meanwhile", [under_the_same_claim, under_a_new_claim])
+def test_a_task_that_wakes_up_after_its_lane_has_ended_changes_nothing(meanwhile):
+    expected_digest()
+    calls = 0
+    while True:
+        calls += 1
+        with troubled_world() as world:
+            plan = world.plan({"load": world.load.name})
+            traces = run_zombie(world, calls, meanwhile)
+            if traces is None:
+                break
+            woken, ended = traces
+            assert ended == woken
+            world.go_on_after(plan)
+            assert_complete(world)
+            assert receipt(world)["status"] == "Completed"
+    assert calls > 60
