@@ -5,15 +5,20 @@ Open and empty.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from local.org.jobs import Job
 from massive_upload.domain.progress import PartitionStatus
+from massive_upload.errors import FencedOut
+from massive_upload.ports import Files
+from massive_upload.usecases.fetch_page import fetch_page
+from massive_upload.usecases.settle_batch import settle_batch
+from massive_upload.usecases.upload_batch import upload_batch
 from tests.integration.adapters.stack import BUCKET, TABLE
 from tests.integration.usecases.troubled import assert_complete, expected_digest, receipt, troubled_world
-from tests.integration.usecases.world import RUN, World
+from tests.integration.usecases.world import RUN, World, open_world, paced
 
 LANE = "0000"
 
@@ -103,3 +108,56 @@ def test_a_task_that_wakes_up_after_its_lane_has_ended_changes_nothing(meanwhile
             assert_complete(world)
             assert receipt(world)["status"] == "Completed"
     assert calls > 60
+
+
+LOCKED = "".join(
+    f"- match: {{object: Opportunity, nth: {nth}}}\n"
+    "  action: {row_failures: {share: 0.5, code: UNABLE_TO_LOCK_ROW}}\n"
+    for nth in (1, 2)
+)
+
+
+class HeldFiles:
+    """Files before one of which is written something else happens, once."""
+
+    def __init__(self, files: Files, part_of_key: str, happening: Callable[[], object]) -> None:
+        self._files = files
+        self._part_of_key = part_of_key
+        self._happening = happening
+        self._has_happened = False
+
+    def read(self, key: str) -> bytes:
+        return self._files.read(key)
+
+    def write(self, key: str, content: bytes, *, content_type: str = "text/csv") -> None:
+        if self._part_of_key in key and not self._has_happened:
+            self._has_happened = True
+            self._happening()
+        self._files.write(key, content, content_type=content_type)
+
+
+def test_a_slice_that_wakes_up_after_its_run_was_resumed_does_not_change_the_rows_that_were_kept_since():
+    """It gave up more rows than the run did in the end, as FinishRun plans one more attempt for them."""
+    with open_world(faults=LOCKED, load=paced(batch_rows=30, retry_delays_seconds=())) as world:
+        task = world.start_lane()
+        for work in (fetch_page, upload_batch):
+            work(task, world.services)
+        world.wait(1000)
+        kept: dict[str, bytes] = {}
+
+        def stop_and_resume() -> None:
+            assert world.abort().not_sent
+            world.plan({"mode": "resume", "run_id": RUN}, "again")
+            world.slices.run_lane(RUN, LANE)
+            (batch,) = world.store.batches(RUN, LANE)
+            assert batch.deferred_file is not None
+            kept[batch.deferred_file] = world.files.read(batch.deferred_file)
+
+        held = HeldFiles(world.services.files, "/deferred/", stop_and_resume)
+        with pytest.raises(FencedOut):
+            settle_batch(task, replace(world.services, files=held))
+        assert kept == {key: world.files.read(key) for key in kept}
+        world.executions.end("again")
+        verdict = world.execute({"mode": "resume", "run_id": RUN}, "once more")
+        assert verdict is not None
+        assert (verdict.status, verdict.succeeded, verdict.source_rows) == ("Completed", 30, 30)
