@@ -117,8 +117,14 @@ class ProgressStore(Protocol):
     def partition(self, run_id: str, partition: str) -> Partition:
         """One partition, read consistently."""
 
-    def save_sweep(self, run_id: str, *, rows: int) -> Partition:
-        """Make the sweep's partition ready to claim, with the number of rows that wait for it in all."""
+    def save_sweep(self, run_id: str, sweep: Partition | None, *, rows: int) -> Partition:
+        """Make the sweep's partition ready to claim, with the number of rows that wait for it in all.
+
+        ``sweep`` is the partition as it was read, if there is one; one that is being worked on stays so.
+
+        Raises:
+            StateChanged: it is otherwise by now.
+        """
 
     def take_over_partition(self, partition: Partition) -> Partition:
         """Fence out whoever works on a partition; it is no longer due, and else stays as it is.

@@ -30,7 +30,7 @@ def plan_sweep(run_id: str, store: ProgressStore, files: Files) -> Sweep:
         return Sweep(needed=False)
     write_sweep(files, run_id, listed)
     rows = sum(file.rows for file in listed)
-    store.save_sweep(run_id, rows=rows)
+    store.save_sweep(run_id, sweep, rows=rows)
     log(Marker.RETRY, Event.ROWS_SWEPT, rows=rows, files=len(listed))
     return Sweep(needed=True, rows=rows)
 

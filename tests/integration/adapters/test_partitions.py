@@ -62,7 +62,7 @@ def test_recording_the_lanes_again_leaves_those_that_have_begun_as_they_are(stor
 
 def test_the_sweep_comes_last_and_is_claimed_like_a_lane(store, dynamodb):
     begin(store, lanes=2)
-    sweep = store.save_sweep(RUN, rows=5)
+    sweep = store.save_sweep(RUN, None, rows=5)
     assert (sweep.is_sweep, sweep.status, sweep.planned_rows, sweep.source_rows) == (
         True,
         PartitionStatus.PENDING,
@@ -75,12 +75,31 @@ def test_the_sweep_comes_last_and_is_claimed_like_a_lane(store, dynamodb):
 
 def test_a_sweep_that_grows_keeps_its_claim_and_its_counts(store, dynamodb):
     begin(store)
-    store.save_sweep(RUN, rows=5)
+    store.save_sweep(RUN, None, rows=5)
     claimed = claim(dynamodb, store, "sweep")
     store.complete_partition(claimed, BEAT)
-    again = store.save_sweep(RUN, rows=9)
+    again = store.save_sweep(RUN, store.partition(RUN, "sweep"), rows=9)
     assert (again.status, again.epoch, again.source_rows) == (PartitionStatus.PENDING, claimed.epoch, 9)
     assert again.api_requests == BEAT.api_requests
+
+
+def test_a_sweep_at_work_is_not_taken_from_its_slice(store, dynamodb):
+    begin(store)
+    store.save_sweep(RUN, None, rows=5)
+    claimed = claim(dynamodb, store, "sweep")
+    again = store.save_sweep(RUN, claimed, rows=9)
+    assert (again.status, again.epoch, again.source_rows) == (PartitionStatus.RUNNING, claimed.epoch, 9)
+
+
+def test_a_sweep_that_has_changed_since_it_was_read_is_left_alone(store, dynamodb):
+    begin(store)
+    unclaimed = store.save_sweep(RUN, None, rows=5)
+    claim(dynamodb, store, "sweep")
+    before = store.partition(RUN, "sweep")
+    for seen in (None, unclaimed):
+        with pytest.raises(StateChanged):
+            store.save_sweep(RUN, seen, rows=9)
+    assert store.partition(RUN, "sweep") == before
 
 
 def test_what_is_not_there_is_said_to_be_missing(store):
@@ -109,12 +128,39 @@ def test_a_query_is_remembered_then_its_rows_then_forgotten(store, dynamodb):
     claimed = claim(dynamodb, store)
     store.note_query(claimed, "q-1", BEAT)
     assert (lane(store).query_id, lane(store).query_rows) == ("q-1", None)
-    read = store.note_query_rows(claimed, query_id="q-1", rows=90, columns=COLUMNS, beat=BEAT)
+    read = store.note_query_rows(lane(store), query_id="q-1", rows=90, columns=COLUMNS, beat=BEAT)
     assert (read.query_rows, read.query_offset, read.source_rows) == (90, 0, 90)
-    assert replace(lane(store), last_progress_at=None, next_wake_at=None, api_requests=0) == read
+    beaten = {"last_progress_at": None, "next_wake_at": None, "api_requests": 0}
+    assert replace(lane(store), **beaten) == replace(read, **beaten)
     forgotten = store.forget_query(read)
     assert (forgotten.query_id, forgotten.query_rows) == (None, None)
     assert lane(store).query_id is None
+
+
+READINGS = {
+    "note_query": lambda store, seen: store.note_query(seen, "q-9", BEAT),
+    "note_query_rows": lambda store, seen: store.note_query_rows(
+        seen, query_id="q-9", rows=90, columns=COLUMNS, beat=BEAT
+    ),
+    "forget_query": lambda store, seen: store.forget_query(seen),
+    "plan_batch": lambda store, seen: store.plan_batch(seen, a_batch(), BEAT),
+    "complete_partition": lambda store, seen: store.complete_partition(seen, BEAT),
+}
+
+
+@pytest.mark.parametrize("change", READINGS.values(), ids=READINGS)
+@pytest.mark.parametrize("has_settled", [False, True])
+def test_a_reading_that_was_overtaken_under_its_own_claim_changes_nothing(store, dynamodb, change, has_settled):
+    if has_settled:
+        seen = replace(settle_one(store, dynamodb), next_batch=0)
+    else:
+        begin(store)
+        seen = claim(dynamodb, store)
+        store.note_query(seen, "q-1", BEAT)
+    before = lane(store)
+    with pytest.raises(StateChanged):
+        change(store, seen)
+    assert lane(store) == before
 
 
 def test_rows_of_a_new_query_are_counted_on_top_of_the_settled_ones(store, dynamodb):
@@ -343,7 +389,7 @@ def test_a_batch_changes_its_state_as_the_table_says_and_from_the_state_it_was_r
 
 def test_everything_but_the_lease_and_the_list_of_open_runs_expires(store, dynamodb):
     settle_one(store, dynamodb)
-    store.save_sweep(RUN, rows=1)
+    store.save_sweep(RUN, None, rows=1)
     expires_at = str(int((STARTED_AT + STATE_KEPT).timestamp()))
     found = dynamodb.scan(TableName=TABLE)["Items"]
     expiring = {item["sk"]["S"] for item in found if item.get("expires_at", {}).get("N") == expires_at}
