@@ -20,6 +20,7 @@ from local.aws import hooks
 from local.aws.active import Active, activate, deactivate
 from local.aws.deploy import deploy
 from local.aws.events import StatusChanges
+from local.aws.faults import FaultPlan
 from local.aws.figures import Figures, Ledger
 from local.aws.functions import Functions
 from local.aws.identity import ACCOUNT_ID, REGION, client_for
@@ -162,6 +163,19 @@ class EmbeddedAws:
     def stop_execution(self, arn: str) -> None:
         """Stops an execution: it is ABORTED at once, its nested executions too."""
         self.client("stepfunctions").stop_execution(executionArn=arn)
+
+    @property
+    def faults(self) -> FaultPlan:
+        """What goes wrong with functions on purpose; by default nothing."""
+        return self._functions.faults
+
+    @faults.setter
+    def faults(self, plan: FaultPlan) -> None:
+        self._functions.faults = plan
+
+    def wake_outlived(self) -> None:
+        """Lets every function that was taken for timed out by a fault, and lives on, go on to its end."""
+        self._functions.wake_outlived()
 
     @property
     def figures(self) -> Figures:
