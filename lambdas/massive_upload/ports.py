@@ -126,17 +126,29 @@ class ProgressStore(Protocol):
             StateChanged: it is otherwise by now.
         """
 
-    def take_over_partition(self, partition: Partition) -> Partition:
+    def take_over_partition(self, partition: Partition, *, execution_arn: str) -> Partition:
         """Fence out whoever works on a partition; it is no longer due, and else stays as it is.
 
         Returns:
             The partition as it is now: until then its slice may have gone on.
+
+        Raises:
+            FencedOut: also where another execution carries out the run by now.
         """
 
-    def reopen_partition(self, partition: Partition, *, due_after_seconds: int | None = None) -> None:
+    def reopen_partition(
+        self, partition: Partition, *, execution_arn: str, due_after_seconds: int | None = None
+    ) -> None:
         """Make a partition that has not completed ready to claim, its frozen query forgotten.
 
-        ``due_after_seconds`` is when its lane is to begin, where that is known.
+        Args:
+            partition: as it was read.
+            execution_arn: who resumes the run.
+            due_after_seconds: when its lane is to begin, where that is known.
+
+        Raises:
+            FencedOut: the partition was claimed since it was read.
+            StateChanged: another execution carries out the run by now.
         """
 
     def record_heartbeat(self, partition: Partition, beat: Heartbeat) -> None:

@@ -13,6 +13,7 @@ from massive_upload.adapters.dynamodb_table import ConditionFailed, Table
 from massive_upload.adapters.dynamodb_writes import (
     Change,
     Condition,
+    check,
     delete,
     equals,
     exists,
@@ -219,22 +220,29 @@ class DynamoDbProgress:
             ) from failure
         return self.partition(run_id, SWEEP_PARTITION)
 
-    def take_over_partition(self, partition: Partition) -> Partition:
-        self._change_partition(partition, Change(add={"epoch": 1}, remove=("due_at",)))
+    def take_over_partition(self, partition: Partition, *, execution_arn: str) -> Partition:
+        change = Change(add={"epoch": 1}, remove=("due_at",))
+        try:
+            self._change_partition(partition, change, also=[self._is_carried_out_by(partition.run_id, execution_arn)])
+        except StateChanged as error:
+            raise _fenced(f"Run {partition.run_id}") from error
         taken = self.partition(partition.run_id, partition.partition)
         if taken.epoch != partition.epoch + 1:
             raise _fenced(f"Partition {partition.partition} of run {partition.run_id}")
         return taken
 
-    def reopen_partition(self, partition: Partition, *, due_after_seconds: int | None = None) -> None:
+    def reopen_partition(
+        self, partition: Partition, *, execution_arn: str, due_after_seconds: int | None = None
+    ) -> None:
         due_at = self._after(due_after_seconds)
         change = Change(
-            put={"status": PartitionStatus.PENDING, **_known(due_at=due_at)},
+            put={"status": PartitionStatus.PENDING, "reopened_by": execution_arn, **_known(due_at=due_at)},
             add={"epoch": 1},
             remove=("query_id", "query_rows", "next_wake_at", "error", "cause", *(() if due_at else ("due_at",))),
         )
         allowed = sources_of(PARTITION_TRANSITIONS, PartitionStatus.PENDING)
-        self._change_partition(partition, change, is_one_of("status", allowed))
+        is_ours = self._is_carried_out_by(partition.run_id, execution_arn)
+        self._change_partition(partition, change, is_one_of("status", allowed), also=[is_ours])
 
     def record_heartbeat(self, partition: Partition, beat: Heartbeat) -> None:
         self._change_partition(partition, self._beat(beat), equals("status", partition.status))
@@ -425,6 +433,10 @@ class DynamoDbProgress:
         condition = equals("state", batch.state) & equals("attempt", batch.attempt) & is_same_job
         key = items.batch_key(batch.run_id, batch.partition, batch.number)
         return update(self._table.name, key, change, condition)
+
+    def _is_carried_out_by(self, run_id: str, execution_arn: str) -> Item:
+        """Only the execution that carries out a run takes its partitions from their slices."""
+        return check(self._table.name, items.run_key(run_id), equals("execution_arn", execution_arn))
 
     def _expiring(self, values: Mapping[str, object]) -> Item:
         return items.to_item({**values, "expires_at": self._expires_at()})

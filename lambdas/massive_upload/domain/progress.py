@@ -134,6 +134,7 @@ class Partition:
         job_seconds: how long the last job took, for predicting the next.
         due_at: when its lane is to begin; None where that is not known, as it waits for another lane to end.
         settled_rows, succeeded, rejected, deferred: of settled batches only.
+        reopened_by: the execution that resumed the run and has made this partition ready for it.
     """
 
     run_id: str
@@ -165,6 +166,7 @@ class Partition:
     api_requests: int = 0
     last_progress_at: datetime | None = None
     next_wake_at: datetime | None = None
+    reopened_by: str | None = None
     error: str | None = None
     cause: str | None = None
 

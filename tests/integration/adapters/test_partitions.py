@@ -19,6 +19,7 @@ from massive_upload.domain.progress import (
 from massive_upload.errors import FencedOut, InternalError, StateChanged
 from massive_upload.ports import Heartbeat
 from tests.integration.adapters.entities import (
+    ARN,
     BEAT,
     RUN,
     STARTED_AT,
@@ -135,6 +136,7 @@ def test_a_query_is_remembered_then_its_rows_then_forgotten(store, dynamodb):
     forgotten = store.forget_query(read)
     assert (forgotten.query_id, forgotten.query_rows) == (None, None)
     assert lane(store).query_id is None
+
 
 
 READINGS = {
@@ -266,7 +268,7 @@ def test_who_takes_a_partition_over_finds_what_its_slice_did_until_then(store, d
     claimed = claim(dynamodb, store)
     read_before = lane(store)
     store.plan_batch(claimed, a_batch(), BEAT)
-    taken = store.take_over_partition(read_before)
+    taken = store.take_over_partition(read_before, execution_arn=ARN)
     assert (taken.epoch, taken.open_batch) == (claimed.epoch + 1, 0)
     assert taken == lane(store)
 
@@ -283,11 +285,23 @@ def test_a_partition_with_an_open_batch_cannot_be_completed(store, dynamodb):
 def test_reopening_fences_out_and_forgets_the_query_but_not_the_cursor(store, dynamodb):
     claimed = settle_one(store, dynamodb)
     read = store.note_query_rows(lane(store), query_id="q", rows=90, columns=COLUMNS, beat=BEAT)
-    store.reopen_partition(read)
+    store.reopen_partition(read, execution_arn=ARN)
     found = lane(store)
     assert (found.status, found.epoch, found.cursor) == (PartitionStatus.PENDING, claimed.epoch + 1, "k0010")
     assert (found.query_id, found.query_rows, found.next_wake_at) == (None, None, None)
-    assert found.settled_rows == 10
+    assert (found.settled_rows, found.reopened_by) == (10, ARN)
+
+
+def test_an_execution_that_no_longer_carries_out_the_run_takes_no_partition_from_its_slice(store, dynamodb):
+    run = begin(store)
+    claim(dynamodb, store)
+    store.reopen_run(run, execution_arn="arn:next")
+    before = lane(store)
+    with pytest.raises(FencedOut):
+        store.take_over_partition(before, execution_arn=ARN)
+    with pytest.raises(StateChanged):
+        store.reopen_partition(before, execution_arn=ARN)
+    assert lane(store) == before
 
 
 Change = Callable[[DynamoDbProgress, Partition], object]
@@ -301,8 +315,8 @@ CHANGES: dict[str, Change] = {
     "forget_query": lambda store, stale: store.forget_query(stale),
     "complete_partition": lambda store, stale: store.complete_partition(stale, BEAT),
     "stop_partition": lambda store, stale: store.stop_partition(stale),
-    "reopen_partition": lambda store, stale: store.reopen_partition(stale),
-    "take_over_partition": lambda store, stale: store.take_over_partition(stale),
+    "reopen_partition": lambda store, stale: store.reopen_partition(stale, execution_arn=ARN),
+    "take_over_partition": lambda store, stale: store.take_over_partition(stale, execution_arn=ARN),
     "plan_batch": lambda store, stale: store.plan_batch(stale, a_batch(number=1), BEAT),
     "record_job": lambda store, stale: store.record_job(stale, a_batch(), "750", BEAT),
     "record_submitted": lambda store, stale: store.record_submitted(
