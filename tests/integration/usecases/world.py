@@ -160,10 +160,10 @@ class World:
         self.executions.end(name, "SUCCEEDED" if verdict.next == "Succeed" else "FAILED")
         return verdict
 
-    def go_on_after(self, plan: Plan) -> Verdict:
+    def go_on_after(self, plan: Plan, name: str = RUN) -> Verdict:
         """What an execution does once its plan is ready."""
         self._load_partitions(plan)
-        return self.finish({"plan": plan.model_dump(mode="json")})
+        return self.finish({"run_id": plan.run_id, "plan": plan.model_dump(mode="json")}, name)
 
     def after(self, effects: int) -> None:
         """Crash after so many further side effects."""
