@@ -18,21 +18,31 @@ class Killed(BaseException):
 
 
 class Fuse:
-    """Counts side effects; after ``blows_after`` of them ``error`` is raised, once."""
+    """Counts side effects; after ``blows_after`` of them ``error`` is raised, once.
+
+    ``following`` are further effects to count from there on, and what is raised then.
+    """
 
     def __init__(self) -> None:
         self.blows_after: int | None = None
         self.error: type[BaseException] = Crash
+        self.following: list[tuple[int, type[BaseException]]] = []
         self.effects = 0
+        self.has_blown = False
 
     def count(self) -> None:
         self.effects += 1
         if self.effects == self.blows_after:
-            raise self.error
+            self.has_blown = True
+            error = self.error
+            self.arm()
+            raise error
 
-    @property
-    def has_blown(self) -> bool:
-        return self.blows_after is not None and self.effects >= self.blows_after
+    def arm(self) -> None:
+        """Blow after the next of the following numbers of effects."""
+        if self.following:
+            effects, self.error = self.following.pop(0)
+            self.blows_after = self.effects + effects
 
 
 class Stall:
