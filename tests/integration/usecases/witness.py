@@ -5,7 +5,7 @@ What must hold at every moment is checked at every moment:
 - a job is recorded before it is closed;
 - once a batch, or an attempt of it, is recorded as over, no row that the org has written is in a job that is closed
   later; once a batch is settled, only rows that it gave up are, and those in the sweep alone;
-- cursors, claims and counts of settled rows never go back.
+- cursors move when a batch is settled; they, claims and counts of settled rows never go back.
 """
 
 import csv
@@ -37,12 +37,12 @@ def keys_of(content: bytes) -> list[str]:
     return [row[KEY] for row in rows_of(content)]
 
 
-def stored_items(pk_prefix: str) -> Iterator[Item]:
-    """Items of moto's table as they are in memory: a request for each look would take most of the time."""
+def stored_items(run_id: str) -> Iterator[Item]:
+    """A run's items of moto's table as they are in memory: a request for each look would take most of the time."""
     table = dynamodb_backends[DEFAULT_ACCOUNT_ID][REGION].tables[TABLE]
     for item in table.all_items():
         attributes = item.to_json()["Attributes"]
-        if attributes["pk"]["S"].startswith(pk_prefix):
+        if f"{attributes['pk']['S']}#".startswith(f"RUN#{run_id}#"):
             yield attributes
 
 
@@ -89,7 +89,7 @@ class Witness:
 
     def look(self) -> None:
         """Compare the run's items with what they were."""
-        for item in stored_items(f"RUN#{self._run_id}"):
+        for item in stored_items(self._run_id):
             kind = item["sk"]["S"].partition("#")[0]
             if kind == "PART":
                 partition = partition_from(item)
@@ -142,6 +142,8 @@ class Witness:
         progress = [(int(p.cursor or 0) if p.is_sweep else p.cursor or "") for p in (before, now)]
         if progress[1] < progress[0]:  # type: ignore[operator]  # both are of one kind
             self.violations.append(f"the cursor of {now.partition} went back from {before.cursor} to {now.cursor}")
+        if now.cursor != before.cursor and now.open_batch is not None:
+            self.violations.append(f"the cursor of {now.partition} moved while a batch was open")
         for name in ("epoch", "settled_rows", "succeeded", "rejected", "deferred", "batches", "jobs", "next_batch"):
             if getattr(now, name) < getattr(before, name):
                 self.violations.append(f"{name} of {now.partition} went back")
