@@ -118,7 +118,9 @@ class ExecutionEnvironment:
         hold: dict[str, Any] | None = None,
         on_held: Callable[[], None] | None = None,
     ) -> tuple[dict[str, Any], bytes]:
-        """Runs one invocation and returns its status (`function_error`, `peak_memory_bytes`, `requests`) and its answer.
+        """Runs one invocation and returns its status and its answer.
+
+        The status holds `function_error`, `peak_memory_bytes` and `requests`, how many HTTP requests it made.
 
         Args:
             request_id: Names the invocation.

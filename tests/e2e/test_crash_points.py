@@ -1,7 +1,7 @@
-"""Lambda functions die, lose their answers and live on beside their retries at their HTTP requests, in real processes.
+"""Lambda functions die, lose their answers and live on beside their retries at any HTTP request, in real processes.
 
-A first run without faults counts the requests of every invocation: to the org, to DynamoDB, to S3. Then the same load is
-run once for each point, into an org that is new each time. `make test` tries some of the points, `make soak` all.
+A first run without faults counts the requests of every invocation: to the org, to DynamoDB, to S3. Then the same load
+is run once for each point, into an org that is new each time. `make test` tries some of the points, `make soak` all.
 """
 
 from collections.abc import Iterator
@@ -11,19 +11,32 @@ import pytest
 
 from infra.config import load_file
 from infra.synth import ROOT
-from local.aws.faults import Call, Fault, FaultPlan, Invocation, Kill, LoseAnswer, Moment, Outlive, Point, Throttle, What
+from local.aws.faults import (
+    Call,
+    Fault,
+    FaultPlan,
+    Invocation,
+    Kill,
+    LoseAnswer,
+    Moment,
+    Outlive,
+    Point,
+    Throttle,
+    What,
+)
 from local.org import Faults, OrgServer, OrgSettings, generated_opportunities
 from local.org.sources import Source
 from massive_upload.domain.progress import RunStatus
 from tests.e2e.opportunities import expected_rejects, expected_rows, rejected_rows, target_rows
 from tests.e2e.world import World, deployed
-from tests.soak import every
+from tests.thoroughness import every
 
 TIME_SCALE = 5_000.0
 ROWS = 14
 # The first batch's rows fail on locks in both of its attempts, so that a sweep is needed.
 FAULTS = "".join(
-    f"- match: {{object: Opportunity, nth: {nth}}}\n  action: {{row_failures: {{share: 0.6, code: UNABLE_TO_LOCK_ROW}}}}\n"
+    f"- match: {{object: Opportunity, nth: {nth}}}\n"
+    "  action: {row_failures: {share: 0.6, code: UNABLE_TO_LOCK_ROW}}\n"
     for nth in (1, 2)
 )
 SETS = [

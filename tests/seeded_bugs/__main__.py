@@ -21,7 +21,11 @@ def is_caught(bug: Bug, tree: Path) -> bool:
     path = tree / bug.path
     right = path.read_text(encoding="utf-8")
     path.write_text(with_bug(right, bug), encoding="utf-8")
-    environment = os.environ | {"PYTHONPATH": f"{tree}:{tree / 'lambdas'}", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = os.environ | {
+        "PYTHONPATH": f"{tree}:{tree / 'lambdas'}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "ONE_FAILURE": "1",
+    }
     command = [sys.executable, "-m", "pytest", "--quiet", "--exitfirst", "--no-header", bug.caught_by]
     try:
         ended = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)

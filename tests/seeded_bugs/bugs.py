@@ -58,8 +58,7 @@ BUGS = (
         bulk.close(job.id)
         return True
 """,
-        caught_by=f"{REENTRY}::"
-        "test_upload_batch_goes_on_after_a_crash_and_never_uploads_twice_to_one_job",
+        caught_by=f"{REENTRY}::test_upload_batch_goes_on_after_a_crash_and_never_uploads_twice_to_one_job",
     ),
     Bug(
         name="a job that is still Open is adopted, though it may be empty",

@@ -28,7 +28,10 @@ def with_bug(text: str, bug: Bug) -> str:
 def copy_tree(directory: Path) -> Path:
     """What git knows of the tree, and what is new in it, in a directory."""
     listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, check=True
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
     )
     for name in listed.stdout.decode().rstrip("\0").split("\0"):
         source, target = ROOT / name, directory / name

@@ -73,8 +73,8 @@ def settle_attempt(
 ) -> Batch | None:
     """Settle one attempt of a batch whose job has ended.
 
-    Everything is written to S3 under keys that depend on the attempt and the claim alone, then recorded in one transaction: before
-    it nothing has happened, after it the attempt is never looked at again.
+    Everything is written to S3 under keys that depend on the attempt and the claim alone, then recorded in one
+    transaction: before it nothing has happened, after it the attempt is never looked at again.
 
     Returns:
         The batch with its next attempt, where rows are to be sent again; None where the batch is settled.

@@ -22,11 +22,11 @@ class RequestWatch:
 
     def install(self) -> None:
         """Puts itself between this process and its requests."""
-        from urllib3.connectionpool import HTTPConnectionPool  # noqa: PLC0415 - a library of the function's, not ours
+        from urllib3.connectionpool import HTTPConnectionPool
 
         send: Callable[..., Any] = HTTPConnectionPool.urlopen
 
-        def urlopen(*args: Any, **options: Any) -> Any:
+        def urlopen(*args: Any, **options: Any) -> Any:  # noqa: ANN401 - handed on as they are
             self.requests += 1
             number = self.requests
             self._hold_at(number, "before")
@@ -34,7 +34,7 @@ class RequestWatch:
             self._hold_at(number, "after")
             return response
 
-        HTTPConnectionPool.urlopen = urlopen  # type: ignore[assignment]  # the same call
+        HTTPConnectionPool.urlopen = urlopen  # type: ignore[method-assign]  # the same call
 
     def begin(self, hold: dict[str, Any] | None) -> None:
         """Starts to count anew; `hold` is the point at which the service wants to be asked."""

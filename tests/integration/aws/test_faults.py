@@ -72,7 +72,9 @@ def test_a_process_is_killed_before_or_after_a_request(world, notes, point, done
 
 
 def test_only_the_named_invocation_is_struck(world, notes):
-    world.aws.faults = FaultPlan(Fault(function="Note", nth=2, what=Kill(at(1))), Fault(function="Other", what=Throttle()))
+    world.aws.faults = FaultPlan(
+        Fault(function="Note", nth=2, what=Kill(at(1))), Fault(function="Other", what=Throttle())
+    )
     assert world.run("Tried", NAMES).status == "SUCCEEDED"
     assert world.run("Retried", NAMES).status == "SUCCEEDED"
     assert notes() == ["a", "a", "b", "b", "c", "c"]

@@ -58,10 +58,6 @@ class Stall:
         if self.calls == self.holds:
             self.happening()
 
-    @property
-    def has_struck(self) -> bool:
-        return self.holds is not None and self.calls >= self.holds
-
 
 class FusedPort:
     """A port whose every change burns the fuse; reads change nothing."""

@@ -8,7 +8,7 @@ import os
 from contextlib import suppress
 
 import pytest
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import HealthCheck, Phase, given, note, settings
 
 from local.org.errors import RowError
 from local.org.records import Saved
@@ -22,7 +22,7 @@ from tests.integration.usecases.trials import TRIALS, Trial
 from tests.integration.usecases.troubled import assert_no_job_in_flight, receipt, rejected_rows
 from tests.integration.usecases.witness import KEY, Witness, keys_of, reasons_of, rows_of
 from tests.integration.usecases.world import World, open_world
-from tests.soak import IS_SOAK
+from tests.thoroughness import IS_ONE_FAILURE_ENOUGH, IS_SOAK
 
 EXAMPLES = int(os.environ.get("SOAK_EXAMPLES", "1000" if IS_SOAK else "50"))
 MOST_EXECUTIONS = 12
@@ -36,6 +36,7 @@ TROUBLED_EXECUTIONS = 6
     database=None,
     deadline=None,
     print_blob=True,
+    phases=[Phase.generate] if IS_ONE_FAILURE_ENOUGH else [Phase.generate, Phase.shrink],
     suppress_health_check=list(HealthCheck),
 )
 @given(TRIALS)

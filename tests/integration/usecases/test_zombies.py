@@ -1,10 +1,10 @@
 """A task is left for dead before any of its calls, lives on while the lane ends without it, and then wakes up.
 
-It changes nothing: not a row, not an item of the table, not a file that an item names. A job that it creates stays
-Open and empty.
+It changes nothing: not a row, not an item of the table, not a file that is there. A job that it creates stays Open and
+empty, and a file that it writes is named nowhere.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import pytest
@@ -19,6 +19,7 @@ from massive_upload.usecases.upload_batch import upload_batch
 from tests.integration.adapters.stack import BUCKET, TABLE
 from tests.integration.usecases.troubled import assert_complete, expected_digest, receipt, troubled_world
 from tests.integration.usecases.world import RUN, World, open_world, paced
+from tests.thoroughness import every
 
 LANE = "0000"
 
@@ -37,15 +38,18 @@ class Trace:
     jobs: Mapping[str, tuple[str, bytes | None]]
 
 
-def trace_of(world: World) -> Trace:
+def trace_of(world: World, file_keys: Iterable[str]) -> Trace:
     items = world.dynamodb.scan(TableName=TABLE, ConsistentRead=True)["Items"]
-    kept = world.s3.list_objects_v2(Bucket=BUCKET, Prefix="runs/")["Contents"]
     return Trace(
         target=world.server.backend.digest("Opportunity"),
         items=sorted(map(str, items)),
-        files={entry["Key"]: world.files.read(entry["Key"]) for entry in kept},
+        files={key: world.files.read(key) for key in file_keys},
         jobs={job.id: (job.state, job.content) for job in world.server.backend.ingest.jobs() if not is_empty(job)},
     )
+
+
+def file_keys(world: World) -> list[str]:
+    return [entry["Key"] for entry in world.s3.list_objects_v2(Bucket=BUCKET, Prefix="runs/")["Contents"]]
 
 
 def is_empty(job: Job) -> bool:
@@ -63,11 +67,11 @@ def under_a_new_claim(world: World) -> None:
     world.slices.run_lane(RUN, LANE)
 
 
-def run_zombie(world: World, calls: int, meanwhile: Callable[[World], None]) -> tuple[Trace, Trace] | None:
-    """The lane with a zombie of which everything else happens just before so many calls.
+def run_zombie(world: World, calls: int, meanwhile: Callable[[World], None]) -> tuple[Trace, Trace]:
+    """The lane with a zombie; everything else happens just before the last of so many calls.
 
     Returns:
-        What there was when it woke up and when it had ended; None where a lane makes fewer calls.
+        What there was when it woke up and when it had ended.
     """
     before: list[Trace] = []
 
@@ -75,39 +79,38 @@ def run_zombie(world: World, calls: int, meanwhile: Callable[[World], None]) -> 
         meanwhile(world)
         assert world.partition(LANE).status is PartitionStatus.COMPLETED
         world.slices.after_task = stop
-        before.append(trace_of(world))
+        before.append(trace_of(world, file_keys(world)))
 
     def stop() -> None:
         raise Overtaken
 
     world.stall.holds = world.stall.calls + calls
     world.stall.happening = happen
-    try:
+    with pytest.raises(Overtaken):
         world.slices.run_slice(RUN, LANE)
-    except Overtaken:
-        world.slices.after_task = lambda: None
-        return before[0], trace_of(world)
-    assert not world.stall.has_struck
-    return None
+    world.slices.after_task = lambda: None
+    return before[0], trace_of(world, before[0].files)
+
+
+def calls_of_a_lane() -> int:
+    with troubled_world() as world:
+        world.plan({"load": world.load.name})
+        before = world.stall.calls
+        world.slices.run_slice(RUN, LANE)
+        return world.stall.calls - before
 
 
 @pytest.mark.parametrize("meanwhile", [under_the_same_claim, under_a_new_claim])
 def test_a_task_that_wakes_up_after_its_lane_has_ended_changes_nothing(meanwhile):
     expected_digest()
-    calls = 0
-    while True:
-        calls += 1
+    for calls in every(2, range(1, calls_of_a_lane() + 1)):
         with troubled_world() as world:
             plan = world.plan({"load": world.load.name})
-            traces = run_zombie(world, calls, meanwhile)
-            if traces is None:
-                break
-            woken, ended = traces
+            woken, ended = run_zombie(world, calls, meanwhile)
             assert ended == woken
             world.go_on_after(plan)
             assert_complete(world)
             assert receipt(world)["status"] == "Completed"
-    assert calls > 60
 
 
 LOCKED = "".join(

@@ -22,7 +22,7 @@ HOSTILE_TEXTS = (
     "carriage\rreturn",
     "both\r\nof them",
     "=1+1",
-    "'; DROP TABLE \"Opportunity__dlm\"; --",
+    '\'; DROP TABLE "Opportunity__dlm"; --',
     "\\n \\\\ %s {0}",
     "null",
     "#N/A #N/A",
@@ -100,7 +100,7 @@ class Trial:
         return yaml.safe_dump(list(self.faults))
 
 
-_REQUESTS = (
+_REQUESTS: tuple[dict[str, str], ...] = (
     {},
     {"method": "POST", "path": "jobs/ingest$"},
     {"method": "PUT"},
@@ -115,7 +115,11 @@ _REQUEST_ACTIONS = (
     {"status": 500, "code": "UNKNOWN_EXCEPTION"},
     {"status": 502, "body": "<html>Bad Gateway</html>"},
     {"status": 429, "code": "TOO_MANY_REQUESTS", "headers": {"Retry-After": "3"}},
-    {"status": 403, "code": "REQUEST_LIMIT_EXCEEDED", "message": "ConcurrentRequests (Concurrent API Requests) Limit exceeded."},
+    {
+        "status": 403,
+        "code": "REQUEST_LIMIT_EXCEEDED",
+        "message": "ConcurrentRequests (Concurrent API Requests) Limit exceeded.",
+    },
     {"reset": "before"},
     {"reset": "after"},
     {"expire_token": True},

@@ -151,7 +151,9 @@ class Witness:
     def _compare_batch(self, before: Batch, now: Batch) -> None:
         if before.state is BatchState.SETTLED:
             self.violations.append(f"batch {now.number} of {now.partition} changed after it was settled")
-        is_over = now.state is BatchState.SETTLED or (now.attempt > before.attempt and now.lost_jobs == before.lost_jobs)
+        is_over = now.state is BatchState.SETTLED or (
+            now.attempt > before.attempt and now.lost_jobs == before.lost_jobs
+        )
         job = next((job for job in self.closed_jobs if job.id == before.job_id), None)
         if not is_over or job is None:
             return
