@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from massive_upload.domain.progress import Batch, KeyRange, Lease, Partition, Run, RunStatus
+from massive_upload.domain.progress import Batch, Halt, KeyRange, Lease, Partition, Run, RunStatus
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +62,9 @@ class ProgressStore(Protocol):
     def open_runs(self) -> Sequence[str]:
         """The ids of the runs that have begun and not finished."""
 
+    def newest_runs(self, most: int) -> Sequence[str]:
+        """The ids of the runs that have begun last, the newest first."""
+
     def begin_run(self, run: Run) -> Run:
         """Record a run that begins; the same execution may do so again.
 
@@ -86,7 +89,14 @@ class ProgressStore(Protocol):
         """Let another execution go on with a run that has ended, its flags lowered."""
 
     def request_stop(self, run_id: str, reason: str) -> None:
-        """Ask all lanes of a run to stop at their next batch edge."""
+        """Ask all lanes of a run to stop at their next batch edge, for a reason that is the product's own."""
+
+    def ask_to_halt(self, run_id: str, halt: Halt) -> bool:
+        """Let an operator ask all lanes of a run to end at their next batch edge.
+
+        Returns:
+            False where the run has ended.
+        """
 
     def count_run_requests(self, run_id: str, api_requests: int) -> None:
         """Count requests to the org that belong to no partition."""

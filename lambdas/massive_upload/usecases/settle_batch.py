@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from massive_upload.constants import SLICE_EVENTS
 from massive_upload.contracts import JobCounters, Next, SliceInput, Step
+from massive_upload.domain import presets
 from massive_upload.domain.file_keys import deferred_key, rejected_key, staged_key
 from massive_upload.domain.load import Load
 from massive_upload.domain.progress import Batch, BatchState, Partition
@@ -41,7 +42,7 @@ def settle_batch(task: SliceInput, services: SliceServices) -> Step:
         return step.then(Next.BACK_OFF, events=SETTLE_EVENTS)
     load = services.configs.of(task.run_id).load
     pace = load.effective_pace
-    delays = () if partition.is_sweep else pace.retry_delays_seconds
+    delays = presets.SWEEP_RETRY_DELAYS_SECONDS if partition.is_sweep else pace.retry_delays_seconds
     try:
         counters = step.job or _counters(services, batch)
         following = settle_attempt(partition, batch, counters, services, load, retry_delays_seconds=delays)

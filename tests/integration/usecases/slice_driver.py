@@ -61,6 +61,8 @@ class SliceDriver:
         services: gives what the tasks work with; asked before each task, as a crash makes new ones.
         wait: lets time pass.
         after_update: is told of each native update; where it raises Crash, the update's answer is lost.
+
+    ``on_wait`` is told of each Wait state, by name, before time passes.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class SliceDriver:
         self._states: Definition = slice_definition()["States"]
         self.visited: list[str] = []
         self.most_states: int | None = None
+        self.on_wait: Callable[[str], None] = lambda _name: None
 
     def run_lane(self, run_id: str, partition: str) -> None:
         """Slice after slice, until one says that it is done.
@@ -118,6 +121,7 @@ class SliceDriver:
             case "Task":
                 return self._work(name, state, payload)
             case "Wait":
+                self.on_wait(name)
                 self._wait(payload["step"]["wait_seconds"])
             case "Pass":
                 payload["step"] = state["Result"]

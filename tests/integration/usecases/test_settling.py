@@ -126,7 +126,7 @@ def test_a_result_file_that_was_cut_is_not_believed(name):
         task = ended_job(world)
         if name == "failedResults":
             before = (world.partition(), world.open_batch())
-            with pytest.raises(SalesforceUnavailable, match="its result file has 0"):
+            with pytest.raises(SalesforceUnavailable, match="reported as failed, 0 are listed"):
                 settle_batch(task, world.services)
             assert (world.partition(), world.open_batch()) == before
         world.slices.run_lane(RUN, "0000")

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -20,7 +20,7 @@ from local.org.faults import FaultPlan
 from massive_upload.adapters.aws import S3Files
 from massive_upload.adapters.dynamodb_progress import DynamoDbProgress
 from massive_upload.adapters.dynamodb_table import Table
-from massive_upload.contracts import ExecutionContext, FinishRunInput, Plan, PlanRunInput, SliceInput, Verdict
+from massive_upload.contracts import ExecutionContext, FinishRunInput, OrgWaits, Plan, PlanRunInput, SliceInput, Verdict
 from massive_upload.domain.load import Load, PaceOverrides, PartitioningOverrides
 from massive_upload.domain.progress import Batch, Partition, Run
 from massive_upload.errors import LoadError, PassingError
@@ -41,7 +41,6 @@ from tests.integration.usecases.slice_driver import Crash, SliceDriver
 STARTED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 OPPORTUNITY = load_directory(ROOT / "loads")["opportunity"]
 RUN = "run-1"
-_RETRIES = 3
 T = TypeVar("T")
 
 
@@ -121,24 +120,31 @@ class World:
 
     def plan(self, start: Mapping[str, object], name: str = RUN) -> Plan:
         """PlanRun until the plan is ready."""
-        while (plan := self.plan_once(start, name)).next == "Wait":
+        waits = OrgWaits()
+        while (plan := self.plan_once(start, name, waits)).next == "Wait":
             self.wait(plan.wait_seconds)
+            waits = OrgWaits(**plan.model_dump())
         return plan
 
-    def plan_once(self, start: Mapping[str, object], name: str = RUN) -> Plan:
+    def plan_once(self, start: Mapping[str, object], name: str = RUN, waits: OrgWaits | None = None) -> Plan:
         services = PlanServices(
             tasks=self.services,
             executions=self.executions,
             clock=WorldClock(self.clock),
             load_named={self.load.name: self.load}.__getitem__,
         )
-        return plan_run(PlanRunInput(execution=execution(name), input=dict(start)), services)
+        task = PlanRunInput(execution=execution(name), input=dict(start), plan=waits or OrgWaits())
+        return plan_run(task, services)
 
     def finish(self, state: Mapping[str, object], name: str = RUN, *, ended: str | None = None) -> Verdict:
         """FinishRun until no job is in flight."""
         while (verdict := self.finish_once(state, name, ended=ended)).next == "Drain":
             self.wait(verdict.wait_seconds)
         return verdict
+
+    def finish_again(self, state: Mapping[str, object], name: str = RUN) -> Verdict:
+        """The same, tried again after a crash."""
+        return self._again(lambda: self.finish(state, name))
 
     def finish_once(self, state: Mapping[str, object], name: str = RUN, *, ended: str | None = None) -> Verdict:
         task = FinishRunInput(execution=execution(name), state=dict(state), ended=ended)
@@ -157,7 +163,7 @@ class World:
                 self._load_partitions(plan)
         except LoadError as error:
             state["error"] = {"Error": type(error).__name__, "Cause": json.dumps({"errorMessage": str(error)})}
-        verdict = self._again(lambda: self.finish(state, name))
+        verdict = self.finish_again(state, name)
         self.executions.end(name, "SUCCEEDED" if verdict.next == "Succeed" else "FAILED")
         return verdict
 
@@ -184,11 +190,9 @@ class World:
 
     def _again(self, task: Callable[[], T]) -> T:
         """As the machine's Retry does it."""
-        for _ in range(_RETRIES):
-            try:
+        for _ in range(3):
+            with suppress(Crash, PassingError):
                 return self.slices.repetition.run(task)
-            except (Crash, PassingError):
-                continue
         return self.slices.repetition.run(task)
 
     def start_lane(self) -> SliceInput:
@@ -198,7 +202,7 @@ class World:
 
     def break_org(self, faults: str) -> None:
         """From now on these requests go wrong, and no others."""
-        self.server.backend.faults = FaultPlan(Faults.parse(faults), 1)
+        self.server.backend.faults = FaultPlan(Faults.parse(faults), 1, self.clock.seconds)
 
     def mend_org(self) -> None:
         """From now on no request goes wrong on purpose."""
