@@ -29,8 +29,9 @@ from local.org.sources import Source
 from massive_upload.domain.progress import RunStatus
 from tests.e2e.opportunities import expected_rejects, expected_rows, rejected_rows, target_rows
 from tests.e2e.world import World, deployed
-from tests.thoroughness import every
+from tests.thoroughness import IS_SOAK, every
 
+pytestmark = pytest.mark.timeout(0 if IS_SOAK else 900)
 TIME_SCALE = 5_000.0
 ROWS = 14
 # The first batch's rows fail on locks in both of its attempts, so that a sweep is needed.

@@ -79,11 +79,11 @@ BUGS = (
     follow(created)
     bulk.upload(job.id, content)
     check_lease(store, partition.run_id, config.lease_key)
-    bulk.close(job.id)
+    _close(bulk, job.id)
 """,
         wrong="""    bulk.upload(job.id, content)
     check_lease(store, partition.run_id, config.lease_key)
-    bulk.close(job.id)
+    _close(bulk, job.id)
     created = store.record_job(partition, batch, job.id, services.org.heartbeat())
     follow(created)
 """,
@@ -134,8 +134,8 @@ BUGS = (
     Bug(
         name="a truncated result file is believed",
         path=f"{_PRODUCT}/usecases/job_outcome.py",
-        right="if len(failed) != counters.failed:",
-        wrong="if len(failed) > counters.failed:",
+        right="if not lists.agree_with(counters, batch.rows):",
+        wrong="if counters.failed is None:",
         caught_by=f"{SETTLING}::test_a_result_file_that_was_cut_is_not_believed",
     ),
     Bug(

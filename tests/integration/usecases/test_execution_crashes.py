@@ -15,6 +15,7 @@ from tests.integration.usecases.troubled import (
 )
 from tests.integration.usecases.world import RUN, World
 
+pytestmark = pytest.mark.timeout(900)
 RESUME = {"mode": "resume", "run_id": RUN}
 
 
@@ -62,8 +63,9 @@ def test_an_execution_that_ended_after_any_effect_is_resumed_before_anyone_has_f
 
 @pytest.mark.parametrize("eighth", range(8))
 def test_another_run_takes_over_from_an_execution_that_ended(eighth):
+    effects = 2 + effects_of_a_load() * eighth // 8
     with troubled_world() as world:
-        kill(world, 2 + effects_of_a_load() * eighth // 8)
+        kill(world, effects)
         world.executions.end(RUN)
         world.execute(name="next")
         assert_complete(world, "next")

@@ -29,7 +29,7 @@ MOST_EXECUTIONS = 12
 TROUBLED_EXECUTIONS = 6
 
 
-@pytest.mark.timeout(0 if IS_SOAK else 600)
+@pytest.mark.timeout(0 if IS_SOAK else 900)
 @settings(
     max_examples=EXAMPLES,
     derandomize=not IS_SOAK,

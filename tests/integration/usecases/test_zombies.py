@@ -21,6 +21,7 @@ from tests.integration.usecases.troubled import assert_complete, expected_digest
 from tests.integration.usecases.world import RUN, World, open_world, paced
 from tests.thoroughness import every
 
+pytestmark = pytest.mark.timeout(900)
 LANE = "0000"
 
 
