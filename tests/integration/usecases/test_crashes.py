@@ -2,12 +2,11 @@
 
 import pytest
 
-from tests.integration.usecases.troubled import assert_complete, effects_of_a_load, expected_digest, troubled_world
+from tests.integration.usecases.troubled import assert_complete, effects_of_a_load, troubled_world
 
 
 @pytest.mark.timeout(900)
 def test_a_task_that_died_after_any_of_its_effects_is_tried_again():
-    expected_digest()
     for effects in range(1, effects_of_a_load() + 1):
         with troubled_world() as world:
             world.after(effects)

@@ -10,7 +10,6 @@ from tests.integration.usecases.troubled import (
     assert_complete,
     assert_no_job_in_flight,
     effects_of_a_load,
-    expected_digest,
     troubled_world,
 )
 from tests.integration.usecases.world import RUN, World
@@ -27,7 +26,6 @@ def kill(world: World, effects: int) -> None:
 
 
 def test_an_execution_that_ended_after_any_effect_is_finished_and_resumed():
-    expected_digest()
     for effects in range(1, effects_of_a_load() + 1, 2):
         with troubled_world() as world:
             kill(world, effects)
@@ -48,7 +46,6 @@ def test_an_execution_that_ended_after_any_effect_is_finished_and_resumed():
 
 
 def test_an_execution_that_ended_after_any_effect_is_resumed_before_anyone_has_finished_it():
-    expected_digest()
     for effects in range(2, effects_of_a_load() + 1, 2):
         with troubled_world() as world:
             kill(world, effects)

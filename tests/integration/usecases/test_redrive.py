@@ -4,13 +4,12 @@ import pytest
 
 from massive_upload.contracts import Plan
 from tests.integration.usecases.fuse import Killed
-from tests.integration.usecases.troubled import assert_complete, effects_of_a_load, expected_digest, troubled_world
+from tests.integration.usecases.troubled import assert_complete, effects_of_a_load, troubled_world
 from tests.integration.usecases.world import RUN
 
 
 @pytest.mark.parametrize("lag", range(6))
 def test_entering_every_task_of_a_load_twice_is_harmless(lag):
-    expected_digest()
     with troubled_world() as world:
         world.slices.repetition.lag = lag
         verdict = world.execute()
@@ -24,7 +23,6 @@ def test_entering_every_task_of_a_load_twice_is_harmless(lag):
 @pytest.mark.parametrize("lag", range(1, 6))
 def test_entering_every_task_of_a_resumed_run_twice_is_harmless(lag):
     effects = effects_of_a_load()
-    expected_digest()
     with troubled_world() as world:
         world.after(effects // 3)
         world.fuse.error = Killed
@@ -40,7 +38,6 @@ def test_entering_every_task_of_a_resumed_run_twice_is_harmless(lag):
 
 
 def test_an_old_execution_that_is_finished_late_takes_no_lane_from_the_one_that_goes_on():
-    expected_digest()
     effects = effects_of_a_load() // 3
     with troubled_world() as world:
         world.after(effects)
@@ -60,7 +57,6 @@ def test_an_old_execution_that_is_finished_late_takes_no_lane_from_the_one_that_
 @pytest.mark.parametrize("calls", range(1, 15, 2))
 def test_an_execution_that_is_finished_while_another_resumes_its_run_holds_nobody_up(calls):
     """FinishRun, told of the end by an event, stands still before one of its calls while the run is resumed."""
-    expected_digest()
     effects = effects_of_a_load() // 3
     with troubled_world() as world:
         world.after(effects)
