@@ -132,20 +132,38 @@ class ProgressStore(Protocol):
     def partition(self, run_id: str, partition: str) -> Partition:
         """One partition, read consistently."""
 
-    def save_sweep(self, run_id: str, kept: KeptList) -> Partition:
-        """Make the sweep's partition ready to claim, with all the rows that wait for it."""
+    def save_sweep(self, run_id: str, sweep: Partition | None, kept: KeptList) -> Partition:
+        """Make the sweep's partition ready to claim, with all the rows that wait for it.
 
-    def take_over_partition(self, partition: Partition) -> Partition:
+        ``sweep`` is the partition as it was read, if there is one; one that is being worked on stays so.
+
+        Raises:
+            StateChanged: it is otherwise by now.
+        """
+
+    def take_over_partition(self, partition: Partition, *, execution_arn: str) -> Partition:
         """Fence out whoever works on a partition; it is no longer due, and else stays as it is.
 
         Returns:
             The partition as it is now: until then its slice may have gone on.
+
+        Raises:
+            FencedOut: also where another execution carries out the run by now.
         """
 
-    def reopen_partition(self, partition: Partition, *, due_after_seconds: int | None = None) -> None:
+    def reopen_partition(
+        self, partition: Partition, *, execution_arn: str, due_after_seconds: int | None = None
+    ) -> None:
         """Make a partition that has not completed ready to claim, its frozen query forgotten.
 
-        ``due_after_seconds`` is when its lane is to begin, where that is known.
+        Args:
+            partition: as it was read.
+            execution_arn: who resumes the run.
+            due_after_seconds: when its lane is to begin, where that is known.
+
+        Raises:
+            FencedOut: the partition was claimed since it was read.
+            StateChanged: another execution carries out the run by now.
         """
 
     def record_heartbeat(self, partition: Partition, beat: Heartbeat) -> None:

@@ -20,6 +20,7 @@ from local.aws import hooks
 from local.aws.active import Active, activate, deactivate
 from local.aws.deploy import deploy
 from local.aws.events import StatusChanges
+from local.aws.faults import FaultPlan
 from local.aws.figures import Figures, Ledger
 from local.aws.functions import Functions
 from local.aws.hooks import durability
@@ -188,6 +189,19 @@ class EmbeddedAws:
         """
         if self._state is not None and self._state.failure is not None:
             raise self._state.failure
+
+    @property
+    def faults(self) -> FaultPlan:
+        """What goes wrong with functions on purpose; by default nothing."""
+        return self._functions.faults
+
+    @faults.setter
+    def faults(self, plan: FaultPlan) -> None:
+        self._functions.faults = plan
+
+    def wake_outlived(self) -> None:
+        """Lets every function that was taken for timed out by a fault, and lives on, go on to its end."""
+        self._functions.wake_outlived()
 
     @property
     def figures(self) -> Figures:

@@ -1,7 +1,8 @@
 """The Lambda service: warm environments for each deployed function, time-outs, errors, asynchronous invocations.
 
 What it cannot show: the arm64 wheels of a layer (third-party packages come from this machine's virtual environment),
-permissions, the time of a cold start, and throttling: above `MAX_ENVIRONMENTS` an invocation waits instead.
+permissions, the time of a cold start, and throttling by itself: above `MAX_ENVIRONMENTS` an invocation waits instead.
+What goes wrong on purpose is in `faults`.
 """
 
 import io
@@ -19,9 +20,16 @@ from pathlib import Path
 from typing import Any
 
 from local.aws.active import InvocationResult
+from local.aws.faults import Call, FaultPlan, Kill, LoseAnswer, Outlive, Throttle, What
 from local.aws.identity import REGION, SECRET_ACCESS_KEY, function_access_key
 from local.aws.untyped import Untyped
-from local.aws.workers import EnvironmentDied, EnvironmentTimedOut, ExecutionEnvironment, ForkServer
+from local.aws.workers import (
+    EnvironmentDied,
+    EnvironmentOutlived,
+    EnvironmentTimedOut,
+    ExecutionEnvironment,
+    ForkServer,
+)
 
 MAX_ENVIRONMENTS = 32  # of one function at a time
 
@@ -52,12 +60,15 @@ class FunctionPool:
     def environment(self) -> Iterator[ExecutionEnvironment]:
         """Lends an environment for one invocation; one that fails to serve it is not used again."""
         environment = self._take()
-        reusable = False
+        reusable = is_given_up = False
         try:
             yield environment
             reusable = environment.initialisation_error is None
+        except EnvironmentOutlived:
+            is_given_up = True
+            raise
         finally:
-            self._give_back(environment, reusable=reusable)
+            self._give_back(environment, reusable=reusable, is_given_up=is_given_up)
 
     def _take(self) -> ExecutionEnvironment:
         with self._changed:
@@ -88,14 +99,14 @@ class FunctionPool:
             log_file=self._log_file,
         )
 
-    def _give_back(self, environment: ExecutionEnvironment, *, reusable: bool) -> None:
+    def _give_back(self, environment: ExecutionEnvironment, *, reusable: bool, is_given_up: bool) -> None:
         with self._changed:
             self._busy.discard(environment)
             keep = reusable and not self._closed
             if keep:
                 self._idle.append(environment)
             self._changed.notify()
-        if not keep:
+        if not keep and not is_given_up:
             environment.kill()
 
     def close(self) -> None:
@@ -137,6 +148,41 @@ def environment_variables(function: Untyped, code_dir: Path, endpoint_url: str) 
     }
 
 
+class _Outlived:
+    """Environments whose invocations were given up, and after how many others each goes on."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: list[tuple[int, ExecutionEnvironment]] = []
+
+    def add(self, environment: ExecutionEnvironment, wakes_after: int) -> None:
+        # The invocation that is given up ends now, and counts itself.
+        with self._lock:
+            self._waiting.append((wakes_after + 1, environment))
+
+    def count_down(self) -> None:
+        """An invocation has ended; who is woken by that has ended too when this returns."""
+        with self._lock:
+            counted = [(left - 1, environment) for left, environment in self._waiting]
+            self._waiting = [(left, environment) for left, environment in counted if left > 0]
+        for left, environment in counted:
+            if left <= 0:
+                environment.finish()
+
+    def wake_all(self) -> None:
+        for environment in self._take_all():
+            environment.finish()
+
+    def kill_all(self) -> None:
+        for environment in self._take_all():
+            environment.kill()
+
+    def _take_all(self) -> list[ExecutionEnvironment]:
+        with self._lock:
+            taken, self._waiting = self._waiting, []
+        return [environment for _, environment in taken]
+
+
 class Functions:
     """Invokes deployed functions; counts the invocations and the memory."""
 
@@ -153,30 +199,75 @@ class Functions:
         self._stopping = threading.Event()
         self._invocations: Counter[str] = Counter()
         self._peak_memory_bytes: dict[str, int] = {}
+        self.faults = FaultPlan()
+        self._outlived = _Outlived()
 
     def invoke(self, function: Untyped, payload: bytes) -> InvocationResult:
         """Runs the function and returns its answer, or its error as Lambda describes it."""
         name = str(function.function_name)
-        request_id = str(uuid.uuid4())
-        timeout_seconds = float(function.timeout)
         with self._lock:
             self._invocations[name] += 1
+        plan = self.faults
+        what = plan.next_for(name)
+        if isinstance(what, Throttle):
+            plan.strike(what)
+            return _sandbox_failure(str(uuid.uuid4()), "Lambda.TooManyRequestsException", "Rate Exceeded.")
+        result = self._run(function, payload, plan, what)
+        self._outlived.count_down()
+        if isinstance(what, LoseAnswer):
+            plan.strike(what)
+            return _sandbox_failure(str(uuid.uuid4()), "Lambda.SdkClientException", "The answer was lost")
+        return result
+
+    def _run(self, function: Untyped, payload: bytes, plan: FaultPlan, what: What | None) -> InvocationResult:
+        name, arn = str(function.function_name), str(function.function_arn)
+        request_id = str(uuid.uuid4())
+        timeout_seconds = float(function.timeout)
         try:
             with self._pool(function).environment() as environment:
                 if environment.initialisation_error:
                     return _failure({**environment.initialisation_error, "requestId": request_id})
+
+                def on_held() -> None:
+                    assert what is not None  # noqa: S101 - who holds has a reason
+                    plan.strike(what)
+                    self._interfere(what, environment)
+
+                hold = what.at if isinstance(what, Kill | Outlive | Call) else None
                 status, body = environment.invoke(
-                    request_id, str(function.function_arn), payload, timeout_seconds=timeout_seconds
+                    request_id,
+                    arn,
+                    payload,
+                    timeout_seconds=timeout_seconds,
+                    hold={"request": hold.request, "moment": hold.moment} if hold else None,
+                    on_held=on_held,
                 )
-        except EnvironmentTimedOut:
+        except (EnvironmentTimedOut, EnvironmentOutlived):
             return _sandbox_failure(
                 request_id, "Sandbox.Timedout", f"Task timed out after {timeout_seconds:.2f} seconds"
             )
         except EnvironmentDied:
             return _sandbox_failure(request_id, "Runtime.ExitError", "Runtime exited without providing a reason")
+        plan.record(name, status["requests"])
         with self._lock:
             self._peak_memory_bytes[name] = max(self._peak_memory_bytes.get(name, 0), status["peak_memory_bytes"])
         return InvocationResult(body, status["function_error"])
+
+    def _interfere(self, what: What, environment: ExecutionEnvironment) -> None:
+        """Does what is to happen to an invocation that is held."""
+        match what:
+            case Kill():
+                environment.kill()
+                raise EnvironmentDied
+            case Outlive():
+                self._outlived.add(environment, what.wakes_after)
+                raise EnvironmentOutlived
+            case Call():
+                what.action()
+
+    def wake_outlived(self) -> None:
+        """Lets all invocations that were given up while they live on go on to their end."""
+        self._outlived.wake_all()
 
     def invoke_later(self, function: Untyped, payload: bytes) -> None:
         """Invokes asynchronously: a failing invocation is tried twice more."""
@@ -230,6 +321,7 @@ class Functions:
             pools = [pool for _, pool in self._pools.values()]
         for pool in pools:
             pool.close()
+        self._outlived.kill_all()
         self._later.shutdown(cancel_futures=True)
         self._server.close()
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,10 @@ class EnvironmentDied(Exception):
 
 class EnvironmentTimedOut(Exception):
     """The invocation took longer than the function's time-out; its process was killed."""
+
+
+class EnvironmentOutlived(Exception):
+    """The invocation was given up while its process lives on."""
 
 
 class ForkServer:
@@ -104,21 +109,46 @@ class ExecutionEnvironment:
         self.initialisation_error: dict[str, Any] | None = hello["error"]
 
     def invoke(
-        self, request_id: str, function_arn: str, payload: bytes, *, timeout_seconds: float
+        self,
+        request_id: str,
+        function_arn: str,
+        payload: bytes,
+        *,
+        timeout_seconds: float,
+        hold: dict[str, Any] | None = None,
+        on_held: Callable[[], None] | None = None,
     ) -> tuple[dict[str, Any], bytes]:
-        """Runs one invocation and returns its status (`function_error`, `peak_memory_bytes`) and its answer.
+        """Runs one invocation and returns its status and its answer.
+
+        The status holds `function_error`, `peak_memory_bytes` and `requests`, how many HTTP requests it made.
+
+        Args:
+            request_id: Names the invocation.
+            function_arn: Names the function.
+            payload: What the handler is given.
+            timeout_seconds: When the process is killed.
+            hold: The `request` (from 1) and `moment` at which the process waits.
+            on_held: Called while it waits; what it raises ends the invocation.
 
         Raises:
             EnvironmentDied: The process ended before it answered.
             EnvironmentTimedOut: It took longer than `timeout_seconds`.
         """
         deadline = time.time() + timeout_seconds
-        request = {"request_id": request_id, "function_arn": function_arn, "deadline_ms": deadline * 1000}
+        request = {
+            "request_id": request_id,
+            "function_arn": function_arn,
+            "deadline_ms": deadline * 1000,
+            "hold": hold,
+        }
         self._connection.settimeout(timeout_seconds)
         try:
             send_frame(self._connection, json.dumps(request).encode())
             send_frame(self._connection, payload)
             status = json.loads(receive_frame(self._connection))
+            if "held" in status and on_held is not None:
+                on_held()
+                status = self._go_on()
             return status, receive_frame(self._connection)
         except TimeoutError as error:
             self.kill()
@@ -126,6 +156,19 @@ class ExecutionEnvironment:
         except (EOFError, OSError) as error:
             self.kill()
             raise EnvironmentDied from error
+
+    def finish(self) -> None:
+        """Lets an invocation that was given up while it was held go on to its end, and ends the process."""
+        try:
+            self._go_on()
+            receive_frame(self._connection)
+        finally:
+            self.kill()
+
+    def _go_on(self) -> dict[str, Any]:
+        send_frame(self._connection, b"go")
+        status: dict[str, Any] = json.loads(receive_frame(self._connection))
+        return status
 
     def kill(self) -> None:
         """Ends the process at once."""

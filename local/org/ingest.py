@@ -168,6 +168,12 @@ class IngestJobs:
             self._catch_up()
             return Counter(job.state.value for job in self._known())
 
+    def jobs(self) -> Sequence[Job]:
+        """Every job as it is now, those that were deleted left out, in the order of their creation."""
+        with self._lock:
+            self._catch_up()
+            return tuple(self._jobs.values())
+
     def catch_up(self) -> None:
         """Let everything happen that is due by now."""
         with self._lock:

@@ -26,6 +26,7 @@ class OrgServer:
     """
 
     def __init__(self, settings: OrgSettings, clock: OrgClock | None = None) -> None:
+        self._settings = settings
         self.backend = OrgBackend(settings, clock)
         self._http = _Server(("127.0.0.1", settings.port), Routes(self.backend))
         self._thread = Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, name="org", daemon=True)
@@ -38,6 +39,14 @@ class OrgServer:
     def start(self) -> None:
         """Serve until `stop`."""
         self._thread.start()
+
+    def renew(self) -> None:
+        """Put a new org in the place of this one, at the same address; only sessions and time go on."""
+        old = self.backend
+        self.backend = OrgBackend(self._settings, old.clock)
+        self.backend.identity = old.identity
+        self._http.routes = Routes(self.backend)
+        old.close()
 
     def stop(self) -> None:
         """Close all connections and forget all state."""

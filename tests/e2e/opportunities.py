@@ -28,9 +28,9 @@ _COLUMNS = """
 _NUMBERS = ("Amount", "Probability")
 
 
-def expected_rows(source: Source) -> dict[str, dict[str, Any]]:
+def expected_rows(source: Source, *, refused_sql: str = REJECTED_SQL) -> dict[str, dict[str, Any]]:
     """Of every key the newest row, but for those that the target refuses."""
-    rows = _select(source, f"SELECT {_COLUMNS} FROM ({_NEWEST_OF_EACH_KEY}) WHERE NOT {REJECTED_SQL}")
+    rows = _select(source, f"SELECT {_COLUMNS} FROM ({_NEWEST_OF_EACH_KEY}) WHERE NOT {refused_sql}")
     return {row["External_ID__c"]: _with_numbers(row) for row in rows}
 
 

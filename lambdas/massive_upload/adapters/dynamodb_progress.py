@@ -13,6 +13,7 @@ from massive_upload.adapters.dynamodb_table import ConditionFailed, Table
 from massive_upload.adapters.dynamodb_writes import (
     Change,
     Condition,
+    check,
     delete,
     equals,
     exists,
@@ -221,45 +222,60 @@ class DynamoDbProgress:
             raise _missing(f"Partition {partition} of run {run_id}")
         return items.partition_from(item)
 
-    def save_sweep(self, run_id: str, kept: KeptList) -> Partition:
+    def save_sweep(self, run_id: str, sweep: Partition | None, kept: KeptList) -> Partition:
+        is_at_work = sweep is not None and sweep.status is PartitionStatus.RUNNING
         change = Change(
             put={
                 "run_id": run_id,
                 "partition": SWEEP_PARTITION,
-                "status": PartitionStatus.PENDING,
+                "status": PartitionStatus.RUNNING if is_at_work else PartitionStatus.PENDING,
                 "kept_list": kept.key,
                 "planned_rows": kept.rows,
                 "source_rows": kept.rows,
             },
-            put_once={"epoch": 0, "expires_at": self._expires_at()},
+            put_once={"epoch": 0, "next_batch": 0, "expires_at": self._expires_at()},
             remove=("error", "cause"),
         )
-        self._table.transact(update(self._table.name, items.partition_key(run_id, SWEEP_PARTITION), change))
+        is_as_seen = equals("epoch", sweep.epoch) & equals("status", sweep.status) if sweep else is_new()
+        key = items.partition_key(run_id, SWEEP_PARTITION)
+        try:
+            self._table.transact(update(self._table.name, key, change, is_as_seen))
+        except ConditionFailed as failure:
+            raise StateChanged(
+                f"The sweep of run {run_id} was changed in between.", next_step="It is read again by itself."
+            ) from failure
         return self.partition(run_id, SWEEP_PARTITION)
 
-    def take_over_partition(self, partition: Partition) -> Partition:
-        self._change_partition(partition, Change(add={"epoch": 1}, remove=("due_at",)))
+    def take_over_partition(self, partition: Partition, *, execution_arn: str) -> Partition:
+        change = Change(add={"epoch": 1}, remove=("due_at",))
+        try:
+            self._change_partition(partition, change, also=[self._is_carried_out_by(partition.run_id, execution_arn)])
+        except StateChanged as error:
+            raise _fenced(f"Run {partition.run_id}") from error
         taken = self.partition(partition.run_id, partition.partition)
         if taken.epoch != partition.epoch + 1:
             raise _fenced(f"Partition {partition.partition} of run {partition.run_id}")
         return taken
 
-    def reopen_partition(self, partition: Partition, *, due_after_seconds: int | None = None) -> None:
+    def reopen_partition(
+        self, partition: Partition, *, execution_arn: str, due_after_seconds: int | None = None
+    ) -> None:
         due_at = self._after(due_after_seconds)
         change = Change(
-            put={"status": PartitionStatus.PENDING, **_known(due_at=due_at)},
+            put={"status": PartitionStatus.PENDING, "reopened_by": execution_arn, **_known(due_at=due_at)},
             add={"epoch": 1},
             remove=("query_id", "query_rows", "next_wake_at", "error", "cause", *(() if due_at else ("due_at",))),
         )
         allowed = sources_of(PARTITION_TRANSITIONS, PartitionStatus.PENDING)
-        self._change_partition(partition, change, is_one_of("status", allowed))
+        is_ours = self._is_carried_out_by(partition.run_id, execution_arn)
+        self._change_partition(partition, change, is_one_of("status", allowed), also=[is_ours])
 
     def record_heartbeat(self, partition: Partition, beat: Heartbeat) -> None:
-        self._change_partition(partition, self._beat(beat))
+        self._change_partition(partition, self._beat(beat), equals("status", partition.status))
 
     def note_query(self, partition: Partition, query_id: str, beat: Heartbeat) -> None:
         change = Change(put={"query_id": query_id, "query_offset": 0}, remove=("query_rows",))
-        self._change_partition(partition, change | self._beat(beat))
+        self._change_partition(partition, change | self._beat(beat), _reads_as(partition))
 
     def note_query_rows(
         self, partition: Partition, *, query_id: str, rows: int, columns: tuple[str, ...], beat: Heartbeat
@@ -274,17 +290,17 @@ class DynamoDbProgress:
         )
         names = ("query_id", "query_rows", "query_columns", "query_offset", "source_rows")
         change = Change(put={name: getattr(read, name) for name in names})
-        self._change_partition(partition, change | self._beat(beat))
+        self._change_partition(partition, change | self._beat(beat), _reads_as(partition))
         return read
 
     def forget_query(self, partition: Partition) -> Partition:
-        self._change_partition(partition, Change(remove=("query_id", "query_rows")))
+        self._change_partition(partition, Change(remove=("query_id", "query_rows")), _reads_as(partition))
         return replace(partition, query_id=None, query_rows=None)
 
     def complete_partition(self, partition: Partition, beat: Heartbeat) -> None:
         change = Change(put={"status": PartitionStatus.COMPLETED}, remove=("next_wake_at",))
         allowed = sources_of(PARTITION_TRANSITIONS, PartitionStatus.COMPLETED)
-        has_settled_all = is_one_of("status", allowed) & is_absent("open_batch")
+        has_settled_all = is_one_of("status", allowed) & is_absent("open_batch") & _reads_as(partition)
         self._change_partition(partition, change | self._beat(beat), has_settled_all)
 
     def stop_partition(self, partition: Partition) -> None:
@@ -311,7 +327,7 @@ class DynamoDbProgress:
         self._change_partition(
             partition,
             change | self._beat(beat),
-            is_absent("open_batch"),
+            is_absent("open_batch") & _reads_as(partition),
             also=[put(self._table.name, key | self._expiring(items.fields_of(batch)), is_new())],
         )
 
@@ -457,6 +473,10 @@ class DynamoDbProgress:
         key = items.batch_key(batch.run_id, batch.partition, batch.number)
         return update(self._table.name, key, change, condition)
 
+    def _is_carried_out_by(self, run_id: str, execution_arn: str) -> Item:
+        """Only the execution that carries out a run takes its partitions from their slices."""
+        return check(self._table.name, items.run_key(run_id), equals("execution_arn", execution_arn))
+
     def _expiring(self, values: Mapping[str, object]) -> Item:
         return items.to_item({**values, "expires_at": self._expires_at()})
 
@@ -480,6 +500,15 @@ _FLAGS = {Halt.STOP: "stop_requested", Halt.PAUSE: "pause_requested"}
 def _known(**values: object) -> dict[str, object]:
     """The values that are not None."""
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _reads_as(partition: Partition) -> Condition:
+    """The partition reads the query that it was seen with, and nothing was staged since.
+
+    Else a FetchPage that was tried again while it lived on would start a lane that has got on from its beginning.
+    """
+    has_that_query = equals("query_id", partition.query_id) if partition.query_id else is_absent("query_id")
+    return has_that_query & equals("next_batch", partition.next_batch)
 
 
 def _fenced(what: str) -> FencedOut:

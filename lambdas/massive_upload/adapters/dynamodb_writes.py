@@ -125,6 +125,11 @@ def update(table: str, key: Item, change: Change, condition: Condition | None = 
     return {"Update": request}
 
 
+def check(table: str, key: Item, condition: Condition) -> Item:
+    """A ConditionCheck of TransactWriteItems: the other writes happen only if this item is so."""
+    return {"ConditionCheck": {"TableName": table, "Key": key} | _conditional(condition)}
+
+
 def delete(table: str, key: Item, condition: Condition | None = None) -> Item:
     """A Delete of TransactWriteItems."""
     return {"Delete": {"TableName": table, "Key": key} | _conditional(condition)}

@@ -33,9 +33,13 @@ def staged_key(run_id: str, partition: str, batch: int, attempt: int) -> str:
     return f"{STAGED_PREFIX}{run_id}/{partition}/{batch:06d}-{attempt}-{uuid4().hex}.csv"
 
 
-def rejected_key(run_id: str, partition: str, batch: int, attempt: int) -> str:
-    """The rows that an attempt rejected. Written again with the same rows, if the attempt is settled again."""
-    return f"{RUNS_PREFIX}{run_id}/rejected/{partition}/{batch:06d}-{attempt}.csv"
+def rejected_key(run_id: str, partition: str, batch: int, attempt: int, epoch: int) -> str:
+    """The rows that an attempt rejected. Written again with the same rows, if the same claim settles it again.
+
+    Another claim may reject other rows of the attempt, so it has a key of its own: a slice that was fenced out cannot
+    change what is kept.
+    """
+    return f"{RUNS_PREFIX}{run_id}/rejected/{partition}/{batch:06d}-{attempt}-{epoch}.csv"
 
 
 def unwritable_key(run_id: str, partition: str, batch: int) -> str:
@@ -43,6 +47,6 @@ def unwritable_key(run_id: str, partition: str, batch: int) -> str:
     return f"{RUNS_PREFIX}{run_id}/rejected/{partition}/{batch:06d}-unwritable-{uuid4().hex}.csv"
 
 
-def deferred_key(run_id: str, partition: str, batch: int) -> str:
-    """The rows of a batch that were given up for a passing reason and wait for the sweep."""
-    return f"{RUNS_PREFIX}{run_id}/deferred/{partition}/{batch:06d}.csv"
+def deferred_key(run_id: str, partition: str, batch: int, epoch: int) -> str:
+    """The rows of a batch that were given up for a passing reason and wait for the sweep; by claim, as above."""
+    return f"{RUNS_PREFIX}{run_id}/deferred/{partition}/{batch:06d}-{epoch}.csv"

@@ -179,6 +179,7 @@ class Partition:
         settled_rows, succeeded, rejected, deferred, rejected_codes, succeeded_keys: of settled batches only.
         rejected_codes: rows by the code of their error.
         succeeded_keys: the digest of the keys of the rows that succeeded.
+        reopened_by: the execution that resumed the run and has made this partition ready for it.
     """
 
     run_id: str
@@ -213,6 +214,7 @@ class Partition:
     api_requests: int = 0
     last_progress_at: datetime | None = None
     next_wake_at: datetime | None = None
+    reopened_by: str | None = None
     error: str | None = None
     cause: str | None = None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from massive_upload.domain.load import Load
-from massive_upload.domain.progress import Batch, BatchState, Partition, PartitionStatus
+from massive_upload.domain.progress import Batch, BatchState, Partition, PartitionStatus, Run
 from massive_upload.errors import FencedOut, JobRejected, LoadError, RequestRefused, RunHalted, StateChanged
 from massive_upload.observability import Event, Marker, following, log
 from massive_upload.salesforce.bulk import BulkIngest, Job, JobState
@@ -13,7 +13,7 @@ from massive_upload.usecases.settle_batch import settle_attempt
 from massive_upload.usecases.slice_tasks import SliceServices, open_batch
 
 
-def end_lane(partition: Partition, services: SliceServices, load: Load) -> bool:
+def end_lane(run: Run, partition: Partition, services: SliceServices, load: Load) -> bool:
     """Bring a lane to its end: fence out who may still work on it, and settle or abort its job in flight.
 
     Returns:
@@ -23,7 +23,7 @@ def end_lane(partition: Partition, services: SliceServices, load: Load) -> bool:
     if partition.status is PartitionStatus.COMPLETED:
         return True
     try:
-        mine = services.store.take_over_partition(partition)
+        mine = services.store.take_over_partition(partition, execution_arn=run.execution_arn)
         if mine.status is PartitionStatus.RUNNING:
             services.store.stop_partition(mine)
         batch = open_batch(services.store, mine)
@@ -32,7 +32,7 @@ def end_lane(partition: Partition, services: SliceServices, load: Load) -> bool:
         with following(batch):
             return _drain(mine, batch, services, load)
     except FencedOut:
-        return False  # a slice claimed the partition in this very moment; it is looked at again
+        return False  # claimed or reopened in this very moment; it is looked at again
 
 
 def _drain(partition: Partition, batch: Batch, services: SliceServices, load: Load) -> bool:

@@ -61,13 +61,21 @@ def finish_run(task: FinishRunInput, services: SliceServices, clock: Clock) -> V
     partitions = services.store.partitions(run_id)
     if run.status is RunStatus.RUNNING:
         config = services.configs.of(run_id)
-        drained = [end_lane(partition, services, config.load) for partition in partitions]
+        drained = [end_lane(run, partition, services, config.load) for partition in partitions]
+        if not _is_still_ours(run, services):
+            return _verdict_without_run(run_id, failure)
         if not all(drained) and run.drains < _MOST_DRAINS:
             services.store.count_drain(run)
             log(Marker.WAITING, Event.WAITING_FOR_OLD_JOBS, wait_seconds=_DRAIN_WAIT_SECONDS, drains=run.drains + 1)
             return Verdict(next="Drain", run_id=run_id, status=run.status, wait_seconds=_DRAIN_WAIT_SECONDS)
         partitions = services.store.partitions(run_id)
     return _close(run, partitions, task, failure, services, clock)
+
+
+def _is_still_ours(run: Run, services: SliceServices) -> bool:
+    """Whether nobody has resumed the run meanwhile; whoever has would be held up by what is to follow."""
+    now = services.store.run(run.run_id)
+    return now is not None and now.execution_arn == run.execution_arn
 
 
 def _close(

@@ -40,11 +40,13 @@ from massive_upload.errors import (
     ORG_NOT_READY,
     AnotherRunActive,
     DuplicateKeys,
+    FencedOut,
     InvalidInput,
     LoadError,
     OrgUnreachable,
     RunNotResumable,
     SalesforceUnavailable,
+    StateChanged,
 )
 from massive_upload.observability import Event, Marker, log
 from massive_upload.ports import Clock, Executions, PlannedLane
@@ -434,11 +436,25 @@ class _Resume:
         for index, partition in enumerate(chosen):
             delay_seconds = delays[partition.partition] - first_delay
             due_after_seconds = delay_seconds if index < concurrency else None
-            self._store.reopen_partition(partition, due_after_seconds=due_after_seconds)
+            self._reopen(partition, due_after_seconds)
         self._store.count_run_requests(self._run_id, self._services.tasks.org.take_requests())
         items = [_lane_item(partition.partition, delays[partition.partition] - first_delay) for partition in chosen]
         log(Marker.SUCCESS, Event.RUN_PLANNED, run_id=run.run_id, load=run.load, mode=Mode.RESUME, lanes=len(items))
         return Plan(next="Load", run_id=self._run_id, max_concurrency=concurrency, lanes=tuple(items))
+
+    def _reopen(self, partition: Partition, due_after_seconds: int | None) -> None:
+        """Once for each execution: a repeated PlanRun must not take a partition from the slices that work on it."""
+        if partition.reopened_by == self._execution.arn:
+            return
+        try:
+            self._store.reopen_partition(
+                partition, execution_arn=self._execution.arn, due_after_seconds=due_after_seconds
+            )
+        except FencedOut as error:
+            raise StateChanged(
+                f"Partition {partition.partition} of run {partition.run_id} was changed in between.",
+                next_step="It is read again by itself.",
+            ) from error
 
     def patience_seconds(self) -> int:
         """For how long an org that does not answer is waited for."""

@@ -33,7 +33,7 @@ def plan_sweep(run_id: str, store: ProgressStore, files: Files) -> Sweep:
         return Sweep(needed=False)
     write_kept_list(files, list_key, listed)
     rows = sum(entry.rows for entry in listed)
-    store.save_sweep(run_id, KeptList(key=list_key, rows=rows))
+    store.save_sweep(run_id, sweep, KeptList(key=list_key, rows=rows))
     log(Marker.RETRY, Event.ROWS_SWEPT, rows=rows, files=len(listed))
     return Sweep(needed=True, rows=rows)
 

@@ -75,8 +75,8 @@ def settle_attempt(
 ) -> Batch | None:
     """Settle one attempt of a batch whose job has ended.
 
-    Everything is written to S3 under keys that depend on the attempt alone, then recorded in one transaction: before
-    it nothing has happened, after it the attempt is never looked at again.
+    Everything is written to S3 under keys that depend on the attempt and the claim alone, then recorded in one
+    transaction: before it nothing has happened, after it the attempt is never looked at again.
 
     Returns:
         The batch with its next attempt, where rows are to be sent again; None where the batch is settled.
@@ -172,7 +172,7 @@ class _Attempt:
         if not errors or self.content is None:
             return batch
         kept = self.content.with_errors(errors, tries=self.tries)
-        key = rejected_key(batch.run_id, batch.partition, batch.number, batch.attempt)
+        key = rejected_key(batch.run_id, batch.partition, batch.number, batch.attempt, self.partition.epoch)
         self.files.write(key, kept.content)
         return replace(
             batch,
@@ -186,7 +186,7 @@ class _Attempt:
         if not self.outcome.passing or self.content is None:
             return batch
         kept = self.content.with_errors(self.outcome.passing, tries=self.tries)
-        key = deferred_key(batch.run_id, batch.partition, batch.number)
+        key = deferred_key(batch.run_id, batch.partition, batch.number, self.partition.epoch)
         self.files.write(key, kept.content)
         return replace(batch, keys=batch.keys - kept.keys, deferred=kept.rows, deferred_file=key)
 

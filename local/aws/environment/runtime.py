@@ -18,6 +18,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, NoReturn
 
+from local.aws.environment.request_watch import RequestWatch
 from local.aws.environment.wire import receive_frame, send_frame
 
 # Lambda quotas: 6 MB for a synchronous response; the text is the one that Lambda gives.
@@ -54,10 +55,12 @@ def run(connection: socket.socket) -> NoReturn:
     handler, error = _load(settings["handler"])
     send_frame(connection, json.dumps({"pid": os.getpid(), "error": error}).encode())
     if handler is not None:
+        watch = RequestWatch(connection)
+        watch.install()
         # The service closes the connection when it has no more use for this environment.
         with contextlib.suppress(EOFError, BrokenPipeError):
             while True:
-                _serve_one(connection, handler)
+                _serve_one(connection, handler, watch)
     os._exit(0)
 
 
@@ -91,13 +94,18 @@ def _load(handler_name: str) -> tuple[Handler | None, dict[str, Any] | None]:
     return handler, None
 
 
-def _serve_one(connection: socket.socket, handler: Handler) -> None:
+def _serve_one(connection: socket.socket, handler: Handler, watch: RequestWatch) -> None:
     request = json.loads(receive_frame(connection))
     payload = receive_frame(connection)
+    watch.begin(request["hold"])
     context = LambdaContext(request["request_id"], request["function_arn"], request["deadline_ms"])
     error, body = _call(handler, payload, context)
     sys.stdout.flush()
-    status = {"function_error": "Unhandled" if error else None, "peak_memory_bytes": _peak_memory_bytes()}
+    status = {
+        "function_error": "Unhandled" if error else None,
+        "peak_memory_bytes": _peak_memory_bytes(),
+        "requests": watch.requests,
+    }
     send_frame(connection, json.dumps(status).encode())
     send_frame(connection, body)
 

@@ -77,7 +77,7 @@ def begin(store: DynamoDbProgress, *, lanes: int = 1) -> Run:
 def claim(dynamodb: Any, store: DynamoDbProgress, partition: str = "0000") -> Partition:
     """As ClaimPartition does it."""
     force_partition(dynamodb, "Running", partition=partition)
-    return store.take_over_partition(store.partition(RUN, partition))
+    return store.take_over_partition(store.partition(RUN, partition), execution_arn=ARN)
 
 
 def force_run(dynamodb: Any, status: str) -> None:

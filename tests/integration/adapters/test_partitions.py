@@ -22,6 +22,7 @@ from massive_upload.domain.progress import (
 from massive_upload.errors import FencedOut, InternalError, StateChanged
 from massive_upload.ports import Heartbeat
 from tests.integration.adapters.entities import (
+    ARN,
     BEAT,
     RUN,
     STARTED_AT,
@@ -65,7 +66,7 @@ def test_recording_the_lanes_again_leaves_those_that_have_begun_as_they_are(stor
 
 def test_the_sweep_comes_last_and_is_claimed_like_a_lane(store, dynamodb):
     begin(store, lanes=2)
-    sweep = store.save_sweep(RUN, KeptList(key="list", rows=5))
+    sweep = store.save_sweep(RUN, None, KeptList(key="list", rows=5))
     assert (sweep.is_sweep, sweep.status, sweep.planned_rows, sweep.source_rows) == (
         True,
         PartitionStatus.PENDING,
@@ -78,12 +79,31 @@ def test_the_sweep_comes_last_and_is_claimed_like_a_lane(store, dynamodb):
 
 def test_a_sweep_that_grows_keeps_its_claim_and_its_counts(store, dynamodb):
     begin(store)
-    store.save_sweep(RUN, KeptList(key="list", rows=5))
+    store.save_sweep(RUN, None, KeptList(key="list", rows=5))
     claimed = claim(dynamodb, store, "sweep")
     store.complete_partition(claimed, BEAT)
-    again = store.save_sweep(RUN, KeptList(key="list", rows=9))
+    again = store.save_sweep(RUN, store.partition(RUN, "sweep"), KeptList(key="list", rows=9))
     assert (again.status, again.epoch, again.source_rows) == (PartitionStatus.PENDING, claimed.epoch, 9)
     assert again.api_requests == BEAT.api_requests
+
+
+def test_a_sweep_at_work_is_not_taken_from_its_slice(store, dynamodb):
+    begin(store)
+    store.save_sweep(RUN, None, KeptList(key="list", rows=5))
+    claimed = claim(dynamodb, store, "sweep")
+    again = store.save_sweep(RUN, claimed, KeptList(key="list", rows=9))
+    assert (again.status, again.epoch, again.source_rows) == (PartitionStatus.RUNNING, claimed.epoch, 9)
+
+
+def test_a_sweep_that_has_changed_since_it_was_read_is_left_alone(store, dynamodb):
+    begin(store)
+    unclaimed = store.save_sweep(RUN, None, KeptList(key="list", rows=5))
+    claim(dynamodb, store, "sweep")
+    before = store.partition(RUN, "sweep")
+    for seen in (None, unclaimed):
+        with pytest.raises(StateChanged):
+            store.save_sweep(RUN, seen, KeptList(key="list", rows=9))
+    assert store.partition(RUN, "sweep") == before
 
 
 def test_what_is_not_there_is_said_to_be_missing(store):
@@ -112,12 +132,39 @@ def test_a_query_is_remembered_then_its_rows_then_forgotten(store, dynamodb):
     claimed = claim(dynamodb, store)
     store.note_query(claimed, "q-1", BEAT)
     assert (lane(store).query_id, lane(store).query_rows) == ("q-1", None)
-    read = store.note_query_rows(claimed, query_id="q-1", rows=90, columns=COLUMNS, beat=BEAT)
+    read = store.note_query_rows(lane(store), query_id="q-1", rows=90, columns=COLUMNS, beat=BEAT)
     assert (read.query_rows, read.query_offset, read.source_rows) == (90, 0, 90)
-    assert replace(lane(store), last_progress_at=None, next_wake_at=None, api_requests=0) == read
+    beat = {"last_progress_at": None, "next_wake_at": None, "api_requests": 0}
+    assert vars(lane(store)) | beat == vars(read) | beat
     forgotten = store.forget_query(read)
     assert (forgotten.query_id, forgotten.query_rows) == (None, None)
     assert lane(store).query_id is None
+
+
+READINGS = {
+    "note_query": lambda store, seen: store.note_query(seen, "q-9", BEAT),
+    "note_query_rows": lambda store, seen: store.note_query_rows(
+        seen, query_id="q-9", rows=90, columns=COLUMNS, beat=BEAT
+    ),
+    "forget_query": lambda store, seen: store.forget_query(seen),
+    "plan_batch": lambda store, seen: store.plan_batch(seen, a_batch(), BEAT),
+    "complete_partition": lambda store, seen: store.complete_partition(seen, BEAT),
+}
+
+
+@pytest.mark.parametrize("change", READINGS.values(), ids=READINGS)
+@pytest.mark.parametrize("has_settled", [False, True])
+def test_a_reading_that_was_overtaken_under_its_own_claim_changes_nothing(store, dynamodb, change, has_settled):
+    if has_settled:
+        seen = replace(settle_one(store, dynamodb), next_batch=0)
+    else:
+        begin(store)
+        seen = claim(dynamodb, store)
+        store.note_query(seen, "q-1", BEAT)
+    before = lane(store)
+    with pytest.raises(StateChanged):
+        change(store, seen)
+    assert lane(store) == before
 
 
 def test_rows_of_a_new_query_are_counted_on_top_of_the_settled_ones(store, dynamodb):
@@ -247,7 +294,7 @@ def test_who_takes_a_partition_over_finds_what_its_slice_did_until_then(store, d
     claimed = claim(dynamodb, store)
     read_before = lane(store)
     store.plan_batch(claimed, a_batch(), BEAT)
-    taken = store.take_over_partition(read_before)
+    taken = store.take_over_partition(read_before, execution_arn=ARN)
     assert (taken.epoch, taken.open_batch) == (claimed.epoch + 1, 0)
     assert taken == lane(store)
 
@@ -264,11 +311,23 @@ def test_a_partition_with_an_open_batch_cannot_be_completed(store, dynamodb):
 def test_reopening_fences_out_and_forgets_the_query_but_not_the_cursor(store, dynamodb):
     claimed = settle_one(store, dynamodb)
     read = store.note_query_rows(lane(store), query_id="q", rows=90, columns=COLUMNS, beat=BEAT)
-    store.reopen_partition(read)
+    store.reopen_partition(read, execution_arn=ARN)
     found = lane(store)
     assert (found.status, found.epoch, found.cursor) == (PartitionStatus.PENDING, claimed.epoch + 1, "k0010")
     assert (found.query_id, found.query_rows, found.next_wake_at) == (None, None, None)
-    assert found.settled_rows == 10
+    assert (found.settled_rows, found.reopened_by) == (10, ARN)
+
+
+def test_an_execution_that_no_longer_carries_out_the_run_takes_no_partition_from_its_slice(store, dynamodb):
+    run = begin(store)
+    claim(dynamodb, store)
+    store.reopen_run(run, execution_arn="arn:next")
+    before = lane(store)
+    with pytest.raises(FencedOut):
+        store.take_over_partition(before, execution_arn=ARN)
+    with pytest.raises(StateChanged):
+        store.reopen_partition(before, execution_arn=ARN)
+    assert lane(store) == before
 
 
 Change = Callable[[DynamoDbProgress, Partition], object]
@@ -282,8 +341,8 @@ CHANGES: dict[str, Change] = {
     "forget_query": lambda store, stale: store.forget_query(stale),
     "complete_partition": lambda store, stale: store.complete_partition(stale, BEAT),
     "stop_partition": lambda store, stale: store.stop_partition(stale),
-    "reopen_partition": lambda store, stale: store.reopen_partition(stale),
-    "take_over_partition": lambda store, stale: store.take_over_partition(stale),
+    "reopen_partition": lambda store, stale: store.reopen_partition(stale, execution_arn=ARN),
+    "take_over_partition": lambda store, stale: store.take_over_partition(stale, execution_arn=ARN),
     "plan_batch": lambda store, stale: store.plan_batch(stale, a_batch(number=1), BEAT),
     "record_job": lambda store, stale: store.record_job(stale, a_batch(), "750", BEAT),
     "record_submitted": lambda store, stale: store.record_submitted(
@@ -370,7 +429,7 @@ def test_a_batch_changes_its_state_as_the_table_says_and_from_the_state_it_was_r
 
 def test_everything_but_the_lease_and_the_list_of_open_runs_expires(store, dynamodb):
     settle_one(store, dynamodb)
-    store.save_sweep(RUN, KeptList(key="list", rows=1))
+    store.save_sweep(RUN, None, KeptList(key="list", rows=1))
     expires_at = str(int((STARTED_AT + STATE_KEPT).timestamp()))
     found = dynamodb.scan(TableName=TABLE)["Items"]
     expiring = {item["sk"]["S"] for item in found if item.get("expires_at", {}).get("N") == expires_at}

@@ -4,6 +4,7 @@ Waits move the org's clock. A Task's Retry and Catch, and the expressions of the
 synthesized definition.
 """
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from massive_upload.usecases.slice_tasks import SliceServices
 from massive_upload.usecases.upload_batch import upload_batch
 from tests.infra.definitions import Definition
 from tests.integration.adapters.stack import TABLE, slice_definition
+from tests.integration.usecases.repetition import Repetition
 
 
 class Crash(Exception):
@@ -26,9 +28,17 @@ class ConditionFailed(Exception):
     """A native update's condition did not hold."""
 
 
+class AnswerLost(Exception):
+    """A native update was carried out, and its answer got lost."""
+
+
 def error_name(error: Exception) -> str:
     """The name that Step Functions has for an error."""
-    names = {Crash: "Lambda.Unknown", ConditionFailed: "DynamoDB.ConditionalCheckFailedException"}
+    names = {
+        Crash: "Lambda.Unknown",
+        ConditionFailed: "DynamoDB.ConditionalCheckFailedException",
+        AnswerLost: "DynamoDB.InternalServerError",
+    }
     return names.get(type(error), type(error).__name__)
 
 
@@ -44,18 +54,31 @@ TASKS: Mapping[str, Callable[[SliceInput, SliceServices], Step]] = {
 class SliceDriver:
     """One slice machine.
 
+    ``at`` is the state that was entered last and its input; ``after_task`` is called when a task has ended somehow.
+
     Args:
         dynamodb: a client, for the native tasks.
         services: gives what the tasks work with; asked before each task, as a crash makes new ones.
         wait: lets time pass.
+        after_update: is told of each native update; where it raises Crash, the update's answer is lost.
 
     ``on_wait`` is told of each Wait state, by name, before time passes.
     """
 
-    def __init__(self, dynamodb: Any, services: Callable[[], SliceServices], wait: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        dynamodb: Any,
+        services: Callable[[], SliceServices],
+        wait: Callable[[int], None],
+        after_update: Callable[[], None],
+    ) -> None:
         self._dynamodb = dynamodb
         self._services = services
         self._wait = wait
+        self._after_update = after_update
+        self.repetition = Repetition()
+        self.at: tuple[str, dict[str, Any]] | None = None
+        self.after_task: Callable[[], None] = lambda: None
         self._states: Definition = slice_definition()["States"]
         self.visited: list[str] = []
         self.most_states: int | None = None
@@ -72,7 +95,10 @@ class SliceDriver:
     def run_slice(self, run_id: str, partition: str, *, stop_before: str | None = None) -> Next | None:
         """One slice: its outcome, or None where it was left before a state."""
         payload: dict[str, Any] = {"run_id": run_id, "partition": partition}
-        name = slice_definition()["StartAt"]
+        return self.go_on(slice_definition()["StartAt"], payload, stop_before=stop_before)
+
+    def go_on(self, name: str, payload: dict[str, Any], *, stop_before: str | None = None) -> Next | None:
+        """A slice from a state on."""
         while True:
             if name == stop_before:
                 return None
@@ -81,6 +107,7 @@ class SliceDriver:
                 return Next(payload["step"]["next"])
             assert self.most_states is None or len(self.visited) < self.most_states
             self.visited.append(name)
+            self.at = (name, copy.deepcopy(payload))
             name = self._enter(name, state, payload)
 
     def claim(self, run_id: str, partition: str) -> SliceInput:
@@ -121,11 +148,19 @@ class SliceDriver:
                 return str(state["Next"])
 
     def _call(self, name: str, payload: dict[str, Any]) -> None:
-        if name in TASKS:
-            step = TASKS[name](SliceInput.model_validate(payload), self._services())
-            payload["step"] = step.model_dump(mode="json")
-        else:
+        if name not in TASKS:
             self._update(name, payload)
+            try:
+                self._after_update()
+            except Crash as crash:
+                raise AnswerLost from crash
+            return
+        given = SliceInput.model_validate(payload)
+        try:
+            step = self.repetition.run(lambda: TASKS[name](given, self._services()))
+        finally:
+            self.after_task()
+        payload["step"] = step.model_dump(mode="json")
 
     def _update(self, name: str, payload: dict[str, Any]) -> None:
         """A native conditional update; where the definition refers to the payload, its values are put in here."""

@@ -8,7 +8,11 @@ from local.org.sources import Table
 
 def opportunities_with(column: str, sql: str, rows: int = 30) -> Source:
     """Opportunities none of which is refused, with another value in a column; ``n`` is the row's number."""
-    source = generated_opportunities(rows, rejected_share=0)
+    return with_column(generated_opportunities(rows, rejected_share=0), column, sql)
+
+
+def with_column(source: Source, column: str, sql: str) -> Source:
+    """The opportunities of a source with another value in a column; ``n`` is the row's number, NULL without a key."""
     accounts, opportunities = source.tables
     numbered = f'SELECT *, CAST(right("ExternalId__c", 7) AS BIGINT) AS n FROM ({opportunities.sql})'
     changed = f'SELECT * EXCLUDE (n) REPLACE ({sql} AS "{column}") FROM ({numbered})'

@@ -18,6 +18,7 @@ from massive_upload.errors import (
     SourceRejected,
     TargetRejected,
 )
+from massive_upload.usecases.plan_file import read_plan
 from tests.integration.usecases.slice_driver import Crash
 from tests.integration.usecases.world import OPPORTUNITY, RUN, World, execution, open_world, paced
 
@@ -66,6 +67,22 @@ def _holder(world: World) -> str:
     lease = world.store.lease(world.run().lease_key or "")
     assert lease is not None
     return lease.execution_arn
+
+
+@pytest.mark.parametrize("effects", range(1, 7))
+def test_a_plan_that_was_half_written_is_not_mixed_with_the_next(effects):
+    """The stack is deployed anew, with other lanes, while a PlanRun that died waits to be tried again."""
+    with open_world(load=paced(lanes=3)) as world:
+        start = {"load": world.load.name}
+        world.after(effects)
+        with pytest.raises(Crash):
+            world.plan(start)
+        world.load = paced(lanes=1)
+        world.plan(start)
+        planned = [lane.partition for lane in read_plan(world.files, world.run())]
+        found = world.store.partitions(RUN)
+        assert [partition.partition for partition in found] == planned
+        assert sum(partition.planned_rows for partition in found) == 30
 
 
 def test_a_plan_alone_writes_nothing_and_holds_no_target():

@@ -35,7 +35,7 @@ from massive_upload.usecases.plan_sweep import plan_sweep
 from massive_upload.usecases.run_config import RunConfigs
 from massive_upload.usecases.slice_tasks import SliceServices
 from tests.integration.adapters.stack import REGION, create_bucket, create_table
-from tests.integration.usecases.fuse import Fuse, FusedPort, FusedTransport
+from tests.integration.usecases.fuse import Fuse, FusedPort, FusedTransport, Stall
 from tests.integration.usecases.slice_driver import Crash, SliceDriver
 
 STARTED_AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -88,6 +88,7 @@ class World:
         self.clock = clock
         self.load = load
         self.fuse = Fuse()
+        self.stall = Stall()
         self.executions = KnownExecutions()
         self.dynamodb = _client("dynamodb")
         self.s3 = _client("s3")
@@ -95,7 +96,7 @@ class World:
         self.files = S3Files(self.s3, create_bucket(self.s3))
         self._requests = RequestsTransport()
         self.transport: Transport = self._requests
-        self.slices = SliceDriver(self.dynamodb, lambda: self.services, self.wait)
+        self.slices = SliceDriver(self.dynamodb, lambda: self.services, self.wait, self.fuse.count)
 
     def close(self) -> None:
         self._requests.close()
@@ -104,12 +105,12 @@ class World:
     def services(self) -> SliceServices:
         """What a task works with in a new process: nothing is remembered, no session is kept."""
         secret = ClientSecret(login_url=self.server.url, client_id=CLIENT_ID, client_secret=CLIENT_SECRET)
-        files = cast("Files", FusedPort(self.files, self.fuse))
+        files = cast("Files", FusedPort(self.files, self.fuse, self.stall))
         return SliceServices(
-            store=cast("ProgressStore", FusedPort(self.store, self.fuse)),
+            store=cast("ProgressStore", FusedPort(self.store, self.fuse, self.stall)),
             files=files,
             configs=RunConfigs(files),
-            org=Org(Connection(secret, transport=FusedTransport(self.transport, self.fuse))),
+            org=Org(Connection(secret, transport=FusedTransport(self.transport, self.fuse, self.stall))),
         )
 
     def wait(self, seconds: int) -> None:
@@ -166,6 +167,11 @@ class World:
         self.executions.end(name, "SUCCEEDED" if verdict.next == "Succeed" else "FAILED")
         return verdict
 
+    def go_on_after(self, plan: Plan, name: str = RUN) -> Verdict:
+        """What an execution does once its plan is ready."""
+        self._load_partitions(plan)
+        return self.finish({"run_id": plan.run_id, "plan": plan.model_dump(mode="json")}, name)
+
     def after(self, effects: int) -> None:
         """Crash after so many further side effects."""
         self.fuse.blows_after = self.fuse.effects + effects
@@ -186,8 +192,8 @@ class World:
         """As the machine's Retry does it."""
         for _ in range(3):
             with suppress(Crash, PassingError):
-                return task()
-        return task()
+                return self.slices.repetition.run(task)
+        return self.slices.repetition.run(task)
 
     def start_lane(self) -> SliceInput:
         """Plan the load and claim its first lane: what the slice's tasks are given."""

@@ -1,0 +1,95 @@
+"""A small load that goes every way there is, and what it must come to.
+
+Two lanes; rows that the org refuses, rows that fail and pass when they are sent again, and rows that only the sweep
+brings in. What is in the target at the end is compared with a load that met no trouble.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+
+from local.org import generated_opportunities
+from local.org.opportunities import REJECTED_SQL
+from massive_upload.contracts import Verdict
+from massive_upload.domain.account import Account
+from massive_upload.domain.file_keys import receipt_key
+from tests.integration.usecases.world import RUN, World, open_world, paced
+
+ROWS = 14
+_SOURCE = generated_opportunities(ROWS, rejected_share=0.3)
+_LOCKS = """
+- match: {object: Opportunity, nth: 1}
+  action: {row_failures: {share: 0.6, code: UNABLE_TO_LOCK_ROW}}
+- match: {object: Opportunity, nth: 2}
+  action: {row_failures: {share: 0.6, code: UNABLE_TO_LOCK_ROW}}
+"""
+_BATCH_ROWS = ROWS // 2
+
+
+@contextmanager
+def troubled_world() -> Iterator[World]:
+    expected_digest()  # in a world of its own, of which there can be one at a time
+    load = paced(lanes=2, batch_rows=_BATCH_ROWS, retry_delays_seconds=(2,))
+    with open_world(source=_SOURCE, faults=_LOCKS, load=load) as world:
+        yield world
+
+
+@cache
+def expected_digest() -> str:
+    """The target after a load without locks and without crashes."""
+    with open_world(source=_SOURCE, load=paced(batch_rows=ROWS)) as world:
+        world.execute()
+        return world.server.backend.digest("Opportunity")
+
+
+@cache
+def effects_of_a_load() -> int:
+    """How many side effects a load has when nothing crashes."""
+    with troubled_world() as world:
+        world.execute()
+        first, second, sweep = world.store.partitions(RUN)
+        assert first.resent_rows
+        assert first.rejected
+        assert second.settled_rows == _BATCH_ROWS
+        assert sweep.succeeded
+        assert_complete(world)
+        return world.fuse.effects
+
+
+def account_of(verdict: Verdict) -> Account:
+    return Account(**{name: getattr(verdict, name) for name in Account.__dataclass_fields__})
+
+
+def receipt(world: World, run_id: str = RUN) -> Mapping[str, object]:
+    document: Mapping[str, object] = json.loads(world.files.read(receipt_key(run_id)))
+    return document
+
+
+def rejected_rows(world: World, run_id: str = RUN) -> list[dict[str, str]]:
+    """Every row of the rejected files that the receipt names."""
+    keys = receipt(world, run_id)["rejected_files"]
+    assert isinstance(keys, list)
+    return [
+        row for key in keys for row in csv.DictReader(io.StringIO(world.files.read(key).decode("utf-8"), newline=""))
+    ]
+
+
+def assert_complete(world: World, run_id: str = RUN) -> None:
+    """Every row is in the target or among the rejected, once, and the account says so."""
+    assert world.server.backend.digest("Opportunity") == expected_digest()
+    refused = world.keys_of(REJECTED_SQL)
+    assert world.loaded_keys == world.keys_of() - refused
+    assert sorted(row["External_ID__c"] for row in rejected_rows(world, run_id)) == sorted(refused)
+    account = Account(**receipt(world, run_id)["account"])  # type: ignore[arg-type]  # a JSON object
+    assert account.balances
+    assert (account.source_rows, account.succeeded, account.rejected) == (ROWS, ROWS - len(refused), len(refused))
+    assert_no_job_in_flight(world)
+
+
+def assert_no_job_in_flight(world: World) -> None:
+    """Every job has ended, but for Open ones that nothing was sent to."""
+    for job in world.server.backend.ingest.jobs():
+        assert job.state.is_terminal or (job.state == "Open" and job.content is None), job.id

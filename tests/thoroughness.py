@@ -1,0 +1,16 @@
+"""How thorough the tests of crash safety are: `make test` tries part of the points, `make soak` all of them."""
+
+import os
+from collections.abc import Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
+IS_SOAK = "SOAK" in os.environ
+IS_ONE_FAILURE_ENOUGH = "ONE_FAILURE" in os.environ
+"""Set for seeded bugs: that an example fails is all that matters, and making it small takes minutes."""
+
+
+def every(step: int, points: Sequence[T]) -> list[T]:
+    """One in ``step`` of some points; all of them in a soak."""
+    return list(points) if IS_SOAK else list(points[::step])
