@@ -155,10 +155,18 @@ def test_status_lists_the_newest_runs_and_shows_one_with_its_partitions(world: W
     assert "There is already a run 'mine'" in taken.stderr
 
 
+WATCH = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and their children, ignore it
+from cli.main import main
+main()
+"""
+
+
 def press_ctrl_c_while_watching(run_id: str) -> tuple[int, str]:
     """The exit status, and what was said on the standard error output."""
     watching = subprocess.Popen(
-        [sys.executable, "-c", "from cli.main import main; main()", "watch", run_id],
+        [sys.executable, "-c", WATCH, "watch", run_id],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
