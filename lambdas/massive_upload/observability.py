@@ -53,6 +53,7 @@ class Event(StrEnum):
     BATCH_SETTLED = "batch settled"
     ROWS_FAILED = "rows failed"
     ROWS_SENT_AGAIN = "rows to be sent again"
+    JOB_HALVED = "job halved"
     ROWS_SWEPT = "rows to be swept"
     PARTITION_COMPLETED = "partition completed"
     PARTITION_STOPPED = "partition stopped"

@@ -13,11 +13,14 @@
   action: {row_failures: {share: 0.05, code: UNABLE_TO_LOCK_ROW}}
 - match: {object: Opportunity, nth: 2}
   action: {job_fails: {after_rows: 400, message: "Timeout : retried more than 20 times"}}
+- match: {key: OPP-0000007}                             # every job that holds this row, once it comes to it
+  action: {job_fails: {message: "InternalServerError : Unknown error"}}
 ```
 
 `match` says which requests, or which jobs as they are closed: all of them, or the `nth` (from 1), `every` so
 many, or each with a `probability`, counted among those that fit `method` and `path` (a regular expression,
-searched for in the path without regard to case), or for the last two actions the `object`.
+searched for in the path without regard to case), or for the last two actions the `object` and the `key`: the
+external id of one of the job's rows.
 The same seed gives the same faults.
 `action` is one of: `status` (with `code` and `message`, or a `body` as it is, and `headers`), `reset` (`before`
 or `after` the request is carried out), `delay_seconds`, `expire_token`, `row_failures`, `job_fails`.
@@ -25,6 +28,7 @@ or `after` the request is carried out), `delay_seconds`, `expire_token`, `row_fa
 
 import random
 import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -50,9 +54,20 @@ class Match(_Part):
     method: str | None = None
     path: str | None = None
     object: str | None = None
+    key: str | None = None
     nth: Annotated[int, Field(ge=1)] | None = None
     every: Annotated[int, Field(ge=1)] | None = None
     probability: Annotated[float, Field(ge=0, le=1)] | None = None
+
+    @property
+    def is_for_jobs(self) -> bool:
+        """It says which jobs."""
+        return self.object is not None or self.key is not None
+
+    def fits_job(self, object_name: str, keys: Collection[str]) -> bool:
+        """Whether a job of this object that holds rows with these external ids is meant."""
+        is_object = (self.object or object_name).lower() == object_name.lower()
+        return is_object and (self.key is None or self.key in keys)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -74,9 +89,9 @@ class RowFailures(_Part):
 
 
 class JobFails(_Part):
-    """A job ends as Failed once so many rows are processed."""
+    """A job ends as Failed once so many rows are processed, or else before the 200 rows with the rule's key."""
 
-    after_rows: Annotated[int, Field(ge=0)]
+    after_rows: Annotated[int, Field(ge=0)] | None = None
     message: str
 
 
@@ -116,9 +131,12 @@ class Rule(_Part):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.action.is_for_jobs and (self.match.method or self.match.path):
-            raise ValueError("row_failures and job_fails match an object, no method or path")
-        if self.match.object and not self.action.is_for_jobs:
-            raise ValueError("object goes with row_failures and job_fails; match a method or a path")
+            raise ValueError("row_failures and job_fails match an object or a key, no method or path")
+        if self.match.is_for_jobs and not self.action.is_for_jobs:
+            raise ValueError("object and key go with row_failures and job_fails; match a method or a path")
+        job_fails = self.action.job_fails
+        if job_fails and job_fails.after_rows is None and self.match.key is None:
+            raise ValueError("job_fails needs after_rows, unless the rule matches a key")
         return self
 
 
@@ -166,11 +184,28 @@ def _cause(place: tuple[int | str, ...], message: str) -> str:
 
 
 @dataclass(frozen=True)
+class JobFailure:
+    """A job ends as Failed once so many rows are processed, or as soon as it comes to a row."""
+
+    message: str
+    after_rows: int | None
+    fatal_row: int | None
+
+
+@dataclass(frozen=True)
 class JobFaults:
     """What is to go wrong with one job."""
 
     row_errors: dict[int, RowError] = field(default_factory=dict)
-    fails: JobFails | None = None
+    failures: tuple[JobFailure, ...] = ()
+
+    def failure(self, processed: int, coming: range) -> JobFailure | None:
+        """Why the job ends now: with so many rows processed, before or after the rows that come next."""
+        for each in self.failures:
+            is_due = each.after_rows is not None and processed >= each.after_rows
+            if is_due or each.fatal_row in coming:
+                return each
+        return None
 
 
 class _Counted:
@@ -212,20 +247,22 @@ class FaultPlan:
                 and each.strikes()
             ]
 
-    def for_job(self, job_id: str, object_name: str, row_count: int) -> JobFaults:
-        """What is to go wrong with this job; asked once for each job."""
+    def for_job(self, job_id: str, object_name: str, keys: Sequence[str]) -> JobFaults:
+        """What is to go wrong with this job, whose rows have these external ids; asked once for each job."""
         row_errors: dict[int, RowError] = {}
-        fails: JobFails | None = None
+        failures: list[JobFailure] = []
         with self._lock:
             struck = [
-                each.rule.action
-                for each in self._for_jobs
-                if (each.rule.match.object or object_name).lower() == object_name.lower() and each.strikes()
+                each.rule for each in self._for_jobs if each.rule.match.fits_job(object_name, keys) and each.strikes()
             ]
-        for action in struck:
-            fails = action.job_fails or fails
+        for rule in struck:
+            action = rule.action
+            if action.job_fails:
+                after_rows = action.job_fails.after_rows
+                fatal_row = keys.index(rule.match.key) if after_rows is None and rule.match.key else None
+                failures.append(JobFailure(action.job_fails.message, after_rows, fatal_row))
             if action.row_failures:
                 error = RowError(action.row_failures.code, action.row_failures.message)
                 chance = random.Random(f"{self._seed}:{job_id}:{error.code}")
-                row_errors |= {row: error for row in range(row_count) if chance.random() < action.row_failures.share}
-        return JobFaults(row_errors, fails)
+                row_errors |= {row: error for row in range(len(keys)) if chance.random() < action.row_failures.share}
+        return JobFaults(row_errors, tuple(failures))

@@ -152,7 +152,16 @@ class JobBatch:
             self.job.fail(self.upserter, at)
         self.job.complete_when_done(at)
         rows = None if self.job.state.is_terminal else next(self._chunks, None)
-        return None if rows is None or isinstance(self.upserter, str) else JobChunk(self, self.upserter, rows)
+        if rows is None or isinstance(self.upserter, str) or self.has_failed(at, coming=rows):
+            return None
+        return JobChunk(self, self.upserter, rows)
+
+    def has_failed(self, at: float, *, coming: range = range(0)) -> bool:
+        """End the job where its faults say so: now, or before the rows that come."""
+        failure = self.faults.failure(self.job.processed, coming)
+        if failure is not None:
+            self.job.fail(failure.message, at)
+        return failure is not None
 
 
 class JobChunk:
@@ -177,9 +186,8 @@ class JobChunk:
         job.active_seconds += running_seconds
         job.changed_at = at
         self._batch.statistics["rows_locked_out"] += len(locked_out)
-        if faults.fails and job.processed >= faults.fails.after_rows:
-            job.fail(faults.fails.message, at)
-        job.complete_when_done(at)
+        if not self._batch.has_failed(at):
+            job.complete_when_done(at)
 
 
 def unable_to_lock_row(ids: Sequence[str]) -> RowError:

@@ -19,6 +19,7 @@ from massive_upload.domain.progress import (
     PartitionStatus,
     Run,
     RunStatus,
+    StagedRows,
 )
 
 Item = dict[str, Any]
@@ -61,8 +62,15 @@ def to_value(value: object) -> dict[str, Any]:
     elif isinstance(value, datetime):
         value = value.astimezone(UTC).isoformat(timespec="milliseconds")
     elif isinstance(value, tuple):
-        value = list(value)
-    return dict(_serialize(value))
+        value = [_plain(part) for part in value]
+    return dict(_serialize(_plain(value)))
+
+
+def _plain(value: object) -> object:
+    """A part of an entity as a map; anything else as it is."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    return value
 
 
 def to_item(values: Mapping[str, object]) -> Item:
@@ -88,7 +96,8 @@ def partition_from(item: Item) -> Partition:
 
 def batch_from(item: Item) -> Batch:
     """The batch of an item."""
-    return _entity(Batch, item, {"state": BatchState, "rejected_files": tuple})
+    converters = {"state": BatchState, "rejected_files": tuple, "waiting": _staged_rows}
+    return _entity(Batch, item, converters)
 
 
 def lease_from(item: Item) -> Lease:
@@ -100,14 +109,21 @@ def _moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
+def _staged_rows(parts: list[dict[str, Any]]) -> tuple[StagedRows, ...]:
+    return tuple(StagedRows(**{name: _number(value) for name, value in part.items()}) for part in parts)
+
+
+def _number(value: object) -> Any:  # noqa: ANN401 - whatever an attribute holds
+    """DynamoDB's numbers come as Decimal; all of ours are whole."""
+    return int(value) if isinstance(value, Decimal) else value
+
+
 def _entity(cls: type[T], item: Item, converters: Mapping[str, Any]) -> T:
     names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]  # T is one of four dataclasses
     values: dict[str, Any] = {}
     for name, wire in item.items():
         if name not in names:
             continue
-        value = _deserialize(wire)
-        if isinstance(value, Decimal):
-            value = int(value)
+        value = _number(_deserialize(wire))
         values[name] = converters[name](value) if name in converters else value
     return cls(**values)

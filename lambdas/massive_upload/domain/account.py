@@ -57,13 +57,13 @@ def account_of(run: Run, partitions: Sequence[Partition], open_batches: Mapping[
     for partition in partitions:
         batch = open_batches.get(partition.partition)
         succeeded += partition.succeeded + (batch.succeeded if batch else 0)
-        rejected += partition.rejected + (batch.rejected if batch else 0)
+        rejected += partition.rejected + (batch.rejected + batch.deferred if batch else 0)
         unsettled += batch.rows if batch and batch.state is not BatchState.PLANNED else 0
     for lane in lanes:
         batch = open_batches.get(lane.partition)
         not_sent += lane.source_rows - lane.settled_rows
         if batch:
-            not_sent -= batch.first_rows - (batch.rows if batch.state is BatchState.PLANNED else 0)
+            not_sent -= batch.first_rows - batch.rows_not_sent
     rejected += sum(lane.deferred for lane in lanes) - sum(_swept(sweep, open_batches) for sweep in sweeps)
     return Account(
         source_rows=sum(lane.source_rows for lane in lanes) + run.skipped_null_key + run.duplicates_dropped,

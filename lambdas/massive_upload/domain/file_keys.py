@@ -38,6 +38,6 @@ def rejected_key(run_id: str, partition: str, batch: int, attempt: int) -> str:
     return f"{RUNS_PREFIX}{run_id}/rejected/{partition}/{batch:06d}-{attempt}.csv"
 
 
-def deferred_key(run_id: str, partition: str, batch: int) -> str:
-    """The rows of a batch that were given up for a passing reason and wait for the sweep."""
-    return f"{RUNS_PREFIX}{run_id}/deferred/{partition}/{batch:06d}.csv"
+def deferred_key(run_id: str, partition: str, batch: int, attempt: int) -> str:
+    """The rows of a batch that were given up for a passing reason, up to an attempt, and wait for the sweep."""
+    return f"{RUNS_PREFIX}{run_id}/deferred/{partition}/{batch:06d}-{attempt}.csv"

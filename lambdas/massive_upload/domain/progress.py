@@ -175,16 +175,29 @@ class Partition:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StagedRows:
+    """A staged file, and how often its rows were sent before."""
+
+    file_key: str
+    rows: int
+    size_bytes: int
+    sent_before: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Batch:
     """The rows that one job carries, over all of its attempts.
 
     Attributes:
-        rows, size_bytes, file_key: of the current attempt's staged file.
+        rows, size_bytes, file_key, sent_before: of the current attempt's staged file.
         first_rows: rows of attempt 0.
         next_cursor, next_offset: the partition's once the batch is settled.
-        succeeded, rejected: rows whose outcome earlier attempts have settled.
+        retries: how many of the load's retries the current rows have used.
+        halvings: how often rows were cut in two as their job failed as a whole.
+        waiting: rows that go into jobs of their own once the current ones have an outcome, in this order.
+        succeeded, rejected, deferred: rows whose outcome earlier attempts have settled.
         rejected_files: keys of the files that hold the rejected rows.
-        deferred_file: key of the file that holds the rows given up for a passing reason.
+        deferred_file, deferred_bytes: the file that holds the rows given up for a passing reason.
     """
 
     run_id: str
@@ -199,6 +212,10 @@ class Batch:
     next_cursor: str
     next_offset: int
     job_id: str | None = None
+    sent_before: int = 0
+    retries: int = 0
+    halvings: int = 0
+    waiting: tuple[StagedRows, ...] = ()
     succeeded: int = 0
     rejected: int = 0
     deferred: int = 0
@@ -206,6 +223,13 @@ class Batch:
     lost_jobs: int = 0
     rejected_files: tuple[str, ...] = ()
     deferred_file: str | None = None
+    deferred_bytes: int = 0
+
+    @property
+    def rows_not_sent(self) -> int:
+        """Rows without an outcome that no job has: those that wait, and those of an attempt that is only planned."""
+        planned = self.rows if self.state is BatchState.PLANNED else 0
+        return planned + sum(staged.rows for staged in self.waiting)
 
 
 @dataclass(frozen=True, kw_only=True)

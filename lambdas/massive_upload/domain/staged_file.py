@@ -116,6 +116,15 @@ class StagedFile:
         lines = [line for line in self._lines if line[self._key_index].strip() in keys]
         return Selection(_encode([self._header, *lines]), len(lines))
 
+    def halves(self, keys: set[str]) -> tuple[Selection, Selection]:
+        """The rows with one of ``keys``, cut in the middle, as two files to send again."""
+        lines = [line for line in self._lines if line[self._key_index].strip() in keys]
+        middle = len(lines) // 2
+        first, second = lines[:middle], lines[middle:]
+        return Selection(_encode([self._header, *first]), len(first)), Selection(
+            _encode([self._header, *second]), len(second)
+        )
+
     def with_errors(self, errors: Mapping[str, RowError], *, tries: int) -> Selection:
         """The rows that failed, each with its error and how often it was sent: a file to keep."""
         lines = [
@@ -124,6 +133,11 @@ class StagedFile:
             if (error := errors.get(line[self._key_index].strip())) is not None
         ]
         return Selection(_encode([[*self._header, *REJECT_COLUMNS], *lines]), len(lines))
+
+
+def joined(first: bytes, second: bytes) -> bytes:
+    """Two files made by `StagedFile.with_errors` in one; names of fields hold no line break, so a header is a line."""
+    return first + second.partition(b"\n")[2]
 
 
 def without_errors(files: Sequence[bytes]) -> Selection:

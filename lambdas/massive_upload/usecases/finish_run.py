@@ -249,7 +249,7 @@ def _unswept_files(partitions: list[Partition], services: SliceServices) -> list
     return [
         batch.deferred_file
         for partition in partitions
-        if partition.deferred
+        if partition.deferred or partition.open_batch is not None
         for batch in services.store.batches(partition.run_id, partition.partition)
         if batch.deferred_file is not None and batch.deferred_file not in settled
     ]

@@ -25,7 +25,12 @@ def send_again(partition: Partition, batch: Batch, services: SliceServices) -> N
             next_step="Find out who deletes the org's ingest jobs, then resume the run.",
         )
     following = replace(
-        batch, state=BatchState.PLANNED, attempt=batch.attempt + 1, job_id=None, lost_jobs=batch.lost_jobs + 1
+        batch,
+        state=BatchState.PLANNED,
+        attempt=batch.attempt + 1,
+        job_id=None,
+        sent_before=batch.sent_before + 1,
+        lost_jobs=batch.lost_jobs + 1,
     )
     services.store.plan_next_attempt(partition, batch, following, job_seconds=None, beat=services.org.heartbeat())
     log(Marker.WARNING, Event.JOB_GONE, rows=batch.rows, lost_jobs=following.lost_jobs)

@@ -141,7 +141,7 @@ def job_fails(message: str) -> str:
     )
 
 
-def test_what_a_failed_job_did_not_try_is_sent_again():
+def test_what_a_failed_job_did_not_try_is_sent_again_in_two_halves():
     source = generated_opportunities(250, rejected_share=0)
     with open_world(
         source=source, load=paced(batch_rows=250), faults=job_fails("Timeout : retried too often")
@@ -149,7 +149,8 @@ def test_what_a_failed_job_did_not_try_is_sent_again():
         task = ended_job(world)
         settle_batch(task, world.services)
         batch = world.open_batch()
-        assert (batch.rows, batch.succeeded, batch.state) == (50, 200, BatchState.PLANNED)
+        assert (batch.rows, batch.succeeded, batch.state) == (25, 200, BatchState.PLANNED)
+        assert [part.rows for part in batch.waiting] == [25]
         world.slices.run_lane(RUN, "0000")
         assert world.loaded_keys == world.keys_of()
 

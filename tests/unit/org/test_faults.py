@@ -52,8 +52,10 @@ def test_an_empty_file_has_no_rules():
         ("- {match: {nth: 1, every: 2}, action: {status: 500}}", "one of nth, every and probability"),
         ("- {match: {colour: red}, action: {status: 500}}", "colour"),
         ('- {match: {path: "("}, action: {status: 500}}', "no regular expression"),
-        ("- {match: {object: A}, action: {status: 500}}", "object goes with row_failures"),
+        ("- {match: {object: A}, action: {status: 500}}", "object and key go with row_failures"),
         ("- {match: {path: a}, action: {job_fails: {after_rows: 1, message: x}}}", "no method or path"),
+        ("- {match: {key: a}, action: {status: 500}}", "object and key go with row_failures"),
+        ("- {match: {object: A}, action: {job_fails: {message: x}}}", "job_fails needs after_rows"),
         ("- {match: {}, action: {row_failures: {share: 2, code: X}}}", "share"),
         ("rules: 1", "rule ?"),
         ("- {", "neither YAML nor JSON"),
@@ -74,7 +76,7 @@ def test_a_wrong_file_is_named(tmp_path):
 
 def test_the_example_of_the_docstring_is_valid():
     text = str(faults.__doc__).split("```")[1].removeprefix("yaml")
-    assert len(Faults.parse(text).rules) == 6
+    assert len(Faults.parse(text).rules) == 7
 
 
 def job_of(org: Org, rows: int) -> dict[str, object]:
@@ -102,3 +104,23 @@ def test_a_job_fails_after_so_many_rows_and_keeps_what_it_wrote(make_org: Callab
     results = org.backend.ingest.results(str(job["id"]))
     assert len(from_csv(results.unprocessed())) == 600
     assert len(org.backend.rows("Opportunity")) == 400
+
+
+def test_a_job_that_comes_to_a_certain_row_fails_and_leaves_it_and_all_that_follow_unprocessed(
+    make_org: Callable[..., Org],
+):
+    """Chunks of 200 rows, and a job that has failed leaves the rest unprocessed (Bulk API 2.0 guide, limits)."""
+    org = make_org("- {match: {key: k450}, action: {job_fails: {message: 'InternalServerError : Unknown error'}}}")
+    assert job_of(org, 450)["state"] == "JobComplete"
+    job = job_of(org, 1000)
+    assert (job["state"], job["numberRecordsProcessed"], job["numberRecordsFailed"]) == ("Failed", 400, 0)
+    unprocessed = from_csv(org.backend.ingest.results(str(job["id"])).unprocessed())
+    assert {row["External_ID__c"] for row in unprocessed} == {f"k{n}" for n in range(400, 1000)}
+    assert "k450" not in {row["External_ID__c"] for row in org.backend.rows("Opportunity")}
+
+
+def test_a_job_may_fail_before_its_first_row(make_org: Callable[..., Org]):
+    org = make_org("- {match: {key: k3}, action: {job_fails: {after_rows: 0, message: 'TooManyLockFailure : x'}}}")
+    job = job_of(org, 10)
+    assert (job["state"], job["numberRecordsProcessed"]) == ("Failed", 0)
+    assert org.backend.rows("Opportunity") == []
