@@ -70,6 +70,7 @@ class Event(StrEnum):
     JOB_UNSETTLED = "job in flight cannot be settled"
     JOB_REFUSED = "job in flight refused"
     ABORT_REFUSED = "abort refused"
+    RUN_GIVEN_UP = "run given up"
     RUN_LEFT_OPEN = "run left open by its execution"
 
 

@@ -14,10 +14,12 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from massive_upload.domain.progress import (
     Batch,
     BatchState,
+    LaneFailures,
     Lease,
     Partition,
     PartitionStatus,
     Run,
+    RunFailures,
     RunStatus,
     StagedRows,
 )
@@ -85,13 +87,15 @@ def fields_of(entity: Run | Partition | Batch | Lease) -> dict[str, object]:
 
 def run_from(item: Item) -> Run:
     """The run of an item."""
-    return _entity(Run, item, {"status": RunStatus, "started_at": _moment, "ended_at": _moment})
+    moments = {"started_at": _moment, "ended_at": _moment}
+    return _entity(Run, item, {"status": RunStatus, "failures_before": _run_failures, **moments})
 
 
 def partition_from(item: Item) -> Partition:
     """The partition of an item."""
     moments = dict.fromkeys(("due_at", "last_progress_at", "next_wake_at"), _moment)
-    return _entity(Partition, item, {"status": PartitionStatus, "query_columns": tuple, **moments})
+    parts = {"query_columns": tuple, "failures": _lane_failures}
+    return _entity(Partition, item, {"status": PartitionStatus, **parts, **moments})
 
 
 def batch_from(item: Item) -> Batch:
@@ -110,7 +114,19 @@ def _moment(text: str) -> datetime:
 
 
 def _staged_rows(parts: list[dict[str, Any]]) -> tuple[StagedRows, ...]:
-    return tuple(StagedRows(**{name: _number(value) for name, value in part.items()}) for part in parts)
+    return tuple(StagedRows(**_numbers(part)) for part in parts)
+
+
+def _lane_failures(part: dict[str, Any]) -> LaneFailures:
+    return LaneFailures(**_numbers(part))
+
+
+def _run_failures(part: dict[str, Any]) -> RunFailures:
+    return RunFailures(**_numbers(part))
+
+
+def _numbers(part: dict[str, Any]) -> dict[str, Any]:
+    return {name: _number(value) for name, value in part.items()}
 
 
 def _number(value: object) -> Any:  # noqa: ANN401 - whatever an attribute holds

@@ -29,10 +29,12 @@ from massive_upload.domain.progress import (
     RUN_TRANSITIONS,
     Batch,
     BatchState,
+    LaneFailures,
     Lease,
     Partition,
     PartitionStatus,
     Run,
+    RunFailures,
     RunStatus,
     sources_of,
 )
@@ -126,7 +128,7 @@ class DynamoDbProgress:
             raise _fenced(f"Run {run.run_id}") from failure
         return planned
 
-    def reopen_run(self, run: Run, *, execution_arn: str) -> Run:
+    def reopen_run(self, run: Run, *, execution_arn: str, failures_before: RunFailures) -> Run:
         reopened = replace(
             run,
             status=RunStatus.RUNNING,
@@ -134,15 +136,17 @@ class DynamoDbProgress:
             stop_requested=False,
             pause_requested=False,
             stop_reason=None,
+            stop_error=None,
+            failures_before=failures_before,
             drains=0,
             ended_at=None,
             error=None,
             cause=None,
         )
-        names = ("status", "execution_arn", "stop_requested", "pause_requested")
+        names = ("status", "execution_arn", "stop_requested", "pause_requested", "failures_before")
         change = Change(
             put={name: getattr(reopened, name) for name in names},
-            remove=("stop_reason", "ended_at", "error", "cause", "drains"),
+            remove=("stop_reason", "stop_error", "ended_at", "error", "cause", "drains"),
         )
         resumable = sources_of(RUN_TRANSITIONS, RunStatus.RUNNING)
         resumable.remove(RunStatus.PLANNING)
@@ -155,8 +159,9 @@ class DynamoDbProgress:
             ) from failure
         return reopened
 
-    def request_stop(self, run_id: str, reason: str) -> None:
-        change = Change(put={"stop_requested": True}, put_once={"stop_reason": reason})
+    def request_stop(self, run_id: str, reason: str, *, error: str | None = None) -> None:
+        once = {"stop_reason": reason} | _known(stop_error=error)
+        change = Change(put={"stop_requested": True}, put_once=once)
         self._change_existing_run(run_id, change)
 
     def count_run_requests(self, run_id: str, api_requests: int) -> None:
@@ -206,7 +211,7 @@ class DynamoDbProgress:
                 "source_rows": rows,
             },
             put_once={"epoch": 0, "expires_at": self._expires_at()},
-            remove=("error", "cause"),
+            remove=("error", "cause", "failures"),
         )
         self._table.transact(update(self._table.name, items.partition_key(run_id, SWEEP_PARTITION), change))
         return self.partition(run_id, SWEEP_PARTITION)
@@ -223,13 +228,17 @@ class DynamoDbProgress:
         change = Change(
             put={"status": PartitionStatus.PENDING, **_known(due_at=due_at)},
             add={"epoch": 1},
-            remove=("query_id", "query_rows", "next_wake_at", "error", "cause", *(() if due_at else ("due_at",))),
+            remove=(*_OF_ONE_GO, *(() if due_at else ("due_at",))),
         )
         allowed = sources_of(PARTITION_TRANSITIONS, PartitionStatus.PENDING)
         self._change_partition(partition, change, is_one_of("status", allowed))
 
     def record_heartbeat(self, partition: Partition, beat: Heartbeat) -> None:
         self._change_partition(partition, self._beat(beat))
+
+    def note_retry_after(self, partition: Partition, seconds: int | None) -> None:
+        name = "retry_after_seconds"
+        self._change_partition(partition, Change(remove=(name,)) if seconds is None else Change(put={name: seconds}))
 
     def note_query(self, partition: Partition, query_id: str, beat: Heartbeat) -> None:
         change = Change(put={"query_id": query_id, "query_offset": 0}, remove=("query_rows",))
@@ -301,19 +310,34 @@ class DynamoDbProgress:
         return submitted
 
     def plan_next_attempt(
-        self, partition: Partition, batch: Batch, following: Batch, *, job_seconds: int | None, beat: Heartbeat
+        self,
+        partition: Partition,
+        batch: Batch,
+        following: Batch,
+        *,
+        failures: LaneFailures,
+        job_seconds: int | None,
+        beat: Heartbeat,
     ) -> None:
         change = Change(
-            put=_known(job_seconds=job_seconds),
+            put={"failures": failures} | _known(job_seconds=job_seconds),
             add={"resent_rows": following.rows, "lock_errors": following.lock_errors - batch.lock_errors},
         )
         self._change_partition(partition, change | self._beat(beat), also=[self._batch_change(batch, following)])
 
     def settle_batch(
-        self, partition: Partition, batch: Batch, settled: Batch, *, job_seconds: int | None, beat: Heartbeat
+        self,
+        partition: Partition,
+        batch: Batch,
+        settled: Batch,
+        *,
+        failures: LaneFailures,
+        job_seconds: int | None,
+        beat: Heartbeat,
     ) -> None:
+        position = {"cursor": settled.next_cursor, "query_offset": settled.next_offset}
         change = Change(
-            put={"cursor": settled.next_cursor, "query_offset": settled.next_offset} | _known(job_seconds=job_seconds),
+            put={**position, "failures": failures} | _known(job_seconds=job_seconds),
             add={
                 "settled_rows": settled.first_rows,
                 "succeeded": settled.succeeded,
@@ -435,6 +459,8 @@ class DynamoDbProgress:
         return run
 
 
+_OF_ONE_GO = ("query_id", "query_rows", "next_wake_at", "failures", "error", "cause")
+"""What a lane that is resumed begins without."""
 _UNFINISHED = (RunStatus.PLANNING, RunStatus.RUNNING)
 
 

@@ -82,8 +82,40 @@ def sources_of(transitions: Mapping[S, frozenset[S]], target: S) -> list[S]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LaneFailures:
+    """What a lane's circuit breaker goes by; forgotten when the lane is resumed.
+
+    Attributes:
+        failed_jobs: jobs in a row, up to now, that failed as a whole, were aborted or were deleted.
+        judged_rows: rows settled since the lane was last judged.
+        failed_rows: of these, the rejected and given-up ones.
+        code: the error of most rows that failed last.
+    """
+
+    failed_jobs: int = 0
+    judged_rows: int = 0
+    failed_rows: int = 0
+    code: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFailures:
+    """What a run's circuit breaker goes by: lanes that failed, settled rows, and how many of these failed."""
+
+    failed_lanes: int = 0
+    judged_rows: int = 0
+    failed_rows: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Run:
-    """One execution of a load, and what was planned for it."""
+    """One execution of a load, and what was planned for it.
+
+    Attributes:
+        stop_reason: why its lanes are to end.
+        stop_error: the error that it then ends with; None where a person stopped it.
+        failures_before: what had failed when it was last resumed; its circuit breaker does not count that again.
+    """
 
     run_id: str
     load: str
@@ -103,6 +135,8 @@ class Run:
     stop_requested: bool = False
     pause_requested: bool = False
     stop_reason: str | None = None
+    stop_error: str | None = None
+    failures_before: RunFailures = RunFailures()
     drains: int = 0
     error: str | None = None
     cause: str | None = None
@@ -134,6 +168,8 @@ class Partition:
         job_seconds: how long the last job took, for predicting the next.
         due_at: when its lane is to begin; None where that is not known, as it waits for another lane to end.
         settled_rows, succeeded, rejected, deferred: of settled batches only.
+        failures: what its circuit breaker goes by.
+        retry_after_seconds: the pause that the org asked for when it was last too busy, if it did.
     """
 
     run_id: str
@@ -162,6 +198,8 @@ class Partition:
     jobs: int = 0
     resent_rows: int = 0
     lock_errors: int = 0
+    failures: LaneFailures = LaneFailures()
+    retry_after_seconds: int | None = None
     api_requests: int = 0
     last_progress_at: datetime | None = None
     next_wake_at: datetime | None = None

@@ -11,10 +11,18 @@ from massive_upload.domain.staged_file import Selection, StagedFileWriter
 from massive_upload.domain.waits import FETCH_EVENTS, WAIT_FOR_QUERY_EVENTS
 from massive_upload.errors import InternalError, SalesforceUnavailable, SourceRejected
 from massive_upload.observability import Event, Marker, follow, log
+from massive_upload.ports import ProgressStore
 from massive_upload.salesforce.data_cloud import DataCloud, Parameter, QueryExpired, QueryPage, QueryState, QueryStatus
+from massive_upload.usecases.circuit_breaker import check_lane, is_run_given_up
 from massive_upload.usecases.count_source import uncounted
 from massive_upload.usecases.run_config import RunConfig
-from massive_upload.usecases.slice_tasks import SliceServices, claimed_partition, is_halting, open_batch
+from massive_upload.usecases.slice_tasks import (
+    SliceServices,
+    claimed_partition,
+    is_halting,
+    notes_retry_after,
+    open_batch,
+)
 from massive_upload.usecases.sweep_files import next_sweep_rows
 
 _BOUND_TYPE = "Varchar"
@@ -22,6 +30,7 @@ _FIRST_QUERY_WAIT_SECONDS = 2
 _LONGEST_QUERY_WAIT_SECONDS = 60
 
 
+@notes_retry_after
 def fetch_page(task: SliceInput, services: SliceServices) -> Step:
     """Give the slice its next batch: the one that is not settled, or one of rows read now.
 
@@ -29,6 +38,7 @@ def fetch_page(task: SliceInput, services: SliceServices) -> Step:
 
     Raises:
         FencedOut: another slice has claimed the partition.
+        BreakerTripped: too much of the lane fails; nothing was read.
         PassingError: the org or AWS did not answer.
     """
     store, step = services.store, task.step
@@ -43,14 +53,22 @@ def fetch_page(task: SliceInput, services: SliceServices) -> Step:
     if batch is not None and batch.state is BatchState.CREATED:
         return step.then(Next.UPLOAD, events=FETCH_EVENTS)
     if is_halting(store, task.run_id):
-        store.stop_partition(partition)
-        log(Marker.STOP, Event.PARTITION_STOPPED)
-        return step.then(Next.DONE, events=FETCH_EVENTS)
+        return _stop(task, store, partition)
     if batch is not None:
         return step.then(Next.UPLOAD, events=FETCH_EVENTS)
+    config = services.configs.of(task.run_id)
+    check_lane(partition, config.load)
     if partition.is_sweep:
         return _stage_sweep(task, services, partition)
-    return _RangeReader(task, services, partition, services.configs.of(task.run_id)).read()
+    if is_run_given_up(partition, config.load, store):
+        return _stop(task, store, partition)
+    return _RangeReader(task, services, partition, config).read()
+
+
+def _stop(task: SliceInput, store: ProgressStore, partition: Partition) -> Step:
+    store.stop_partition(partition)
+    log(Marker.STOP, Event.PARTITION_STOPPED)
+    return task.step.then(Next.DONE, events=FETCH_EVENTS)
 
 
 class _RangeReader:

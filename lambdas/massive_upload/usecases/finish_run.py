@@ -150,14 +150,8 @@ def _ending_of(
     is_unfinished = bool(incomplete) or _awaits_sweep(partitions)
     if is_unfinished and ended in _ENDED_STATUS and not run.is_halting:
         return _Ending(_ENDED_STATUS[ended], f"Execution{ended.title().replace('_', '')}", _resume_hint(run, ended))
-    if failed:
-        first = failed[0]
-        return _Ending(
-            RunStatus.FAILED,
-            first.error if run.stop_reason and first.error else "PartitionsFailed",
-            f"{len(failed)} of {len(partitions)} partitions failed; partition {first.partition}: {first.error}. "
-            f"{_resume_hint(run)}",
-        )
+    if failed or (is_unfinished and run.stop_error):
+        return _Ending(RunStatus.FAILED, run.stop_error or "PartitionsFailed", _why_failed(run, partitions, failed))
     if is_unfinished:
         status = RunStatus.PAUSED if run.pause_requested else RunStatus.STOPPED
         return _Ending(status) if run.is_halting else _Ending(RunStatus.FAILED, "LanesUnfinished", _resume_hint(run))
@@ -171,6 +165,16 @@ def _ending_of(
             f"The rejected rows are kept with their reasons.",
         )
     return _Ending(RunStatus.COMPLETED)
+
+
+def _why_failed(run: Run, partitions: list[Partition], failed: list[Partition]) -> str:
+    parts = [f"The run was stopped: {(run.stop_reason or '').rstrip('.')}."] if run.stop_error else []
+    if failed:
+        first = failed[0]
+        parts.append(
+            f"{len(failed)} of {len(partitions)} partitions failed; partition {first.partition}: {first.error}."
+        )
+    return " ".join([*parts, _resume_hint(run)])
 
 
 def _awaits_sweep(partitions: list[Partition]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -43,6 +44,12 @@ class JobOutcome:
     def is_clean(self) -> bool:
         """Whether every row succeeded."""
         return not self.passing and not self.rejected and not self.untried
+
+    @property
+    def main_code(self) -> str | None:
+        """The code that most rows failed with."""
+        errors = [*self.passing.values(), *self.rejected.values(), *self.untried.values()]
+        return Counter(error.code for error in errors).most_common(1)[0][0] if errors else None
 
     def without_untried(self) -> JobOutcome:
         """The same outcome with the untried rows given up for good."""

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from massive_upload.constants import MAX_LANES
 from massive_upload.contracts import RUN_ID_PATTERN, ExecutionContext, Lane, Mode, Plan, PlanRunInput, StartInput
 from massive_upload.domain import presets
+from massive_upload.domain.breaker import run_failures
 from massive_upload.domain.lanes import SourceCount, cut_lanes
 from massive_upload.domain.load import Load
 from massive_upload.domain.progress import (
@@ -20,6 +21,7 @@ from massive_upload.domain.progress import (
     Partition,
     PartitionStatus,
     Run,
+    RunFailures,
     RunStatus,
     partition_id,
 )
@@ -261,7 +263,9 @@ class _Resume:
             lease = Lease(key=run.lease_key or "", run_id=self._run_id, execution_arn=self._execution.arn)
             if not _take_over(lease, self._services):
                 return _wait(self._run_id, _DRAIN_WAIT_SECONDS, Event.WAITING_FOR_OLD_JOBS)
-            run = self._store.reopen_run(run, execution_arn=self._execution.arn)
+            run = self._store.reopen_run(
+                run, execution_arn=self._execution.arn, failures_before=self._failures_before()
+            )
         config = self._services.tasks.configs.of(self._run_id)
         lanes = read_plan(self._services.tasks.files, run)
         self._store.create_partitions(run, lanes)
@@ -311,6 +315,18 @@ class _Resume:
                 f"Run {run.run_id} is still being carried out.", next_step="Stop its execution first, or let it end."
             )
 
+    def _failures_before(self) -> RunFailures:
+        """What has failed until now, but for the lanes that are about to go on."""
+        partitions = self._store.partitions(self._run_id)
+        chosen = {partition.partition for partition in partitions if self._is_wanted(partition)}
+        left = [partition for partition in partitions if partition.partition not in chosen]
+        return replace(run_failures(partitions), failed_lanes=run_failures(left).failed_lanes)
+
+    def _is_wanted(self, lane: Partition) -> bool:
+        """Whether a person wants to go on with a lane: with all of them, where none is named."""
+        wanted = [partition_id(index) for index in self._start.partitions or ()]
+        return not wanted or lane.partition in wanted
+
     def _chosen(self) -> list[Partition]:
         """The partitions to go on with."""
         lanes = [partition for partition in self._store.partitions(self._run_id) if not partition.is_sweep]
@@ -322,7 +338,7 @@ class _Resume:
                 next_step=f"Its partitions are 0 to {len(lanes) - 1}.",
             )
         unfinished = [lane for lane in lanes if lane.status is not PartitionStatus.COMPLETED]
-        return [lane for lane in unfinished if not wanted or lane.partition in wanted]
+        return [lane for lane in unfinished if self._is_wanted(lane)]
 
 
 def _cut(load: Load, count: SourceCount, *, sample: bool) -> list[PlannedLane]:

@@ -6,20 +6,28 @@ from collections import Counter
 
 from massive_upload.constants import SLICE_EVENTS
 from massive_upload.contracts import JobCounters, Next, SliceInput, Step
+from massive_upload.domain.breaker import after_batch, after_job
 from massive_upload.domain.load import Load, Pace
-from massive_upload.domain.progress import Batch, BatchState, Partition
+from massive_upload.domain.progress import Batch, BatchState, LaneFailures, Partition
 from massive_upload.domain.staged_file import StagedFile
 from massive_upload.domain.waits import SETTLE_EVENTS
 from massive_upload.errors import InternalError, JobRejected, RunHalted
 from massive_upload.observability import Event, Marker, Metric, emit, follow, log
-from massive_upload.salesforce.bulk import JobGone
+from massive_upload.salesforce.bulk import JobGone, JobState
 from massive_upload.usecases.attempt import Attempt
 from massive_upload.usecases.job_outcome import JobOutcome, counters_of, is_proven_clean, read_outcome
 from massive_upload.usecases.lost_jobs import send_again
 from massive_upload.usecases.row_plan import plan_rows
-from massive_upload.usecases.slice_tasks import SliceServices, claimed_partition, is_halting, open_batch
+from massive_upload.usecases.slice_tasks import (
+    SliceServices,
+    claimed_partition,
+    is_halting,
+    notes_retry_after,
+    open_batch,
+)
 
 
+@notes_retry_after
 def settle_batch(task: SliceInput, services: SliceServices) -> Step:
     """Read the outcome, keep what was rejected, and either settle the batch or plan its next attempt.
 
@@ -105,7 +113,7 @@ def settle_attempt(
     outcome = read_outcome(services.org.bulk, batch, counters, content)
     job_seconds = (counters.seconds or None) if batch.attempt == 0 else None
     if outcome.halting_code is not None:
-        services.store.request_stop(partition.run_id, outcome.halting_code)
+        services.store.request_stop(partition.run_id, outcome.halting_code, error=RunHalted.__name__)
     plan = plan_rows(outcome, batch, retries=retries, is_sweep=partition.is_sweep)
     tries = _tries(partition, batch, load)
     following = Attempt(
@@ -113,10 +121,24 @@ def settle_attempt(
     ).following()
     is_settled = following.state is BatchState.SETTLED
     record = services.store.settle_batch if is_settled else services.store.plan_next_attempt
-    record(partition, batch, following, job_seconds=job_seconds, beat=services.org.heartbeat())
+    failures = _failures(partition, following, outcome, counters, load)
+    beat = services.org.heartbeat()
+    record(partition, batch, following, failures=failures, job_seconds=job_seconds, beat=beat)
     _tell(partition, batch, following, outcome, counters, load)
     _raise_if_hopeless(batch, outcome)
     return following
+
+
+def _failures(
+    partition: Partition, following: Batch, outcome: JobOutcome, counters: JobCounters, load: Load
+) -> LaneFailures:
+    """What the lane's circuit breaker goes by from here on."""
+    is_failed = counters.state != JobState.JOB_COMPLETE
+    failures = after_job(partition.failures, is_failed=is_failed, code=outcome.main_code)
+    if following.state is not BatchState.SETTLED:
+        return failures
+    failed_rows = following.rejected + following.deferred
+    return after_batch(failures, load.breaker.lane, rows=following.first_rows, failed_rows=failed_rows)
 
 
 def _tell(

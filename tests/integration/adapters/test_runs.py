@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from massive_upload.domain.progress import RUN_TRANSITIONS, RunStatus
+from massive_upload.domain.progress import RUN_TRANSITIONS, RunFailures, RunStatus
 from massive_upload.errors import FencedOut, InternalError, InvalidInput, RunNotResumable
 from tests.integration.adapters.entities import (
     ARN,
@@ -20,6 +20,7 @@ from tests.integration.adapters.entities import (
 
 RIVAL = replace(LEASE, run_id="run-2", execution_arn=OTHER_ARN)
 ENDED_AT = STARTED_AT + timedelta(hours=1)
+BEFORE = RunFailures(failed_lanes=1, judged_rows=30, failed_rows=20)
 
 
 def test_a_lease_is_held_by_one_execution_until_it_is_released(store):
@@ -114,18 +115,19 @@ def test_another_execution_cannot_finish_a_run(store):
 
 def test_a_run_that_has_ended_is_reopened_for_another_execution_with_its_flags_lowered(store):
     run = begin(store)
-    store.request_stop(RUN, "a reason")
+    store.request_stop(RUN, "a reason", error="RunHalted")
     store.finish_run(run, status=RunStatus.STOPPED, ended_at=ENDED_AT, error="E", cause="C")
     stopped = store.run(RUN)
     assert stopped is not None
-    assert (stopped.is_halting, stopped.stop_reason) == (True, "a reason")
-    reopened = store.reopen_run(stopped, execution_arn=OTHER_ARN)
+    assert (stopped.is_halting, stopped.stop_reason, stopped.stop_error) == (True, "a reason", "RunHalted")
+    reopened = store.reopen_run(stopped, execution_arn=OTHER_ARN, failures_before=BEFORE)
     assert reopened == store.run(RUN)
     assert (reopened.status, reopened.execution_arn, reopened.is_halting) == (RunStatus.RUNNING, OTHER_ARN, False)
-    assert (reopened.stop_reason, reopened.ended_at, reopened.error, reopened.cause) == (None, None, None, None)
+    assert (reopened.stop_reason, reopened.stop_error, reopened.ended_at) == (None, None, None)
+    assert (reopened.error, reopened.cause, reopened.failures_before) == (None, None, BEFORE)
     assert store.open_runs() == [RUN]
     with pytest.raises(RunNotResumable):
-        store.reopen_run(stopped, execution_arn=ARN)
+        store.reopen_run(stopped, execution_arn=ARN, failures_before=BEFORE)
 
 
 def test_the_first_reason_to_stop_is_kept(store):
@@ -172,6 +174,6 @@ def test_a_run_is_reopened_from_the_states_that_allow_it_alone(store, dynamodb, 
     force_run(dynamodb, source)
     if source in (RunStatus.PLANNING, RunStatus.COMPLETED):
         with pytest.raises(RunNotResumable):
-            store.reopen_run(run, execution_arn=OTHER_ARN)
+            store.reopen_run(run, execution_arn=OTHER_ARN, failures_before=BEFORE)
     else:
-        assert store.reopen_run(run, execution_arn=OTHER_ARN).status is RunStatus.RUNNING
+        assert store.reopen_run(run, execution_arn=OTHER_ARN, failures_before=BEFORE).status is RunStatus.RUNNING

@@ -7,7 +7,7 @@ synthesized definition.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from massive_upload.contracts import Next, SliceInput, Step
+from massive_upload.contracts import CheckPatienceInput, Next, SliceInput, Step
 from massive_upload.usecases.check_job import check_job
 from massive_upload.usecases.check_patience import check_patience
 from massive_upload.usecases.fetch_page import fetch_page
@@ -37,7 +37,6 @@ TASKS: Mapping[str, Callable[[SliceInput, SliceServices], Step]] = {
     "UploadBatch": upload_batch,
     "CheckJob": check_job,
     "SettleBatch": settle_batch,
-    "CheckPatience": lambda task, services: check_patience(task, services.store, services.configs),
 }
 
 
@@ -56,6 +55,7 @@ class SliceDriver:
         self._wait = wait
         self._states: Definition = slice_definition()["States"]
         self.visited: list[str] = []
+        self.on_wait: Callable[[str, int], None] = lambda name, seconds: None
         self.most_states: int | None = None
 
     def run_lane(self, run_id: str, partition: str) -> None:
@@ -91,6 +91,7 @@ class SliceDriver:
             case "Task":
                 return self._work(name, state, payload)
             case "Wait":
+                self.on_wait(name, payload["step"]["wait_seconds"])
                 self._wait(payload["step"]["wait_seconds"])
             case "Pass":
                 payload["step"] = state["Result"]
@@ -119,6 +120,10 @@ class SliceDriver:
     def _call(self, name: str, payload: dict[str, Any]) -> None:
         if name in TASKS:
             step = TASKS[name](SliceInput.model_validate(payload), self._services())
+            payload["step"] = step.model_dump(mode="json")
+        elif name == "CheckPatience":
+            services = self._services()
+            step = check_patience(CheckPatienceInput.model_validate(payload), services.store, services.configs)
             payload["step"] = step.model_dump(mode="json")
         else:
             self._update(name, payload)

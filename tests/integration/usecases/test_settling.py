@@ -1,22 +1,17 @@
 """What becomes of the rows of a job: settled, sent again, kept with their reason, or tried once more at the end."""
 
-import csv
-import io
-import json
-from typing import Any
-
 import pytest
 
 from local.org import generated_opportunities
 from local.org.opportunities import REJECTED_SQL
 from massive_upload.contracts import JobCounters, SliceInput
-from massive_upload.domain.file_keys import receipt_key
 from massive_upload.domain.progress import BatchState, PartitionStatus
 from massive_upload.domain.staged_file import REJECT_COLUMNS
 from massive_upload.errors import InternalError, JobRejected, RunHalted, SalesforceUnavailable
 from massive_upload.usecases.fetch_page import fetch_page
 from massive_upload.usecases.settle_batch import settle_batch
 from massive_upload.usecases.upload_batch import upload_batch
+from tests.integration.usecases.kept_rows import receipt, rejected_rows, rows_of
 from tests.integration.usecases.sources import opportunities_with
 from tests.integration.usecases.world import RUN, World, open_world, paced, renamed
 
@@ -37,19 +32,6 @@ def ended_job(world: World) -> SliceInput:
     upload_batch(task, world.services)
     world.wait(1000)
     return task
-
-
-def rows_of(content: bytes) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(content.decode(), newline="")))
-
-
-def receipt(world: World) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(world.files.read(receipt_key(RUN)))
-    return document
-
-
-def rejected_rows(world: World) -> list[dict[str, str]]:
-    return [row for key in receipt(world)["rejected_files"] for row in rows_of(world.files.read(key))]
 
 
 def test_a_clean_job_is_settled_without_reading_a_result():
