@@ -6,7 +6,8 @@ from pathlib import Path
 
 from cli.errors import ExitCode
 from cli.local_run import RunRequest
-from cli.run import carry_out, new_run_id
+from cli.run import carry_out
+from cli.run_ids import new_run_id
 from cli.synthesis import ROOT
 from infra.config import load_file
 from local.org import Faults, OrgProcess, OrgSettings, generated_opportunities

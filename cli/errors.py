@@ -12,7 +12,7 @@ from enum import IntEnum, unique
 import typer
 
 from massive_upload.domain.progress import RunStatus
-from massive_upload.errors import InternalError, InvalidLoad, final_error_names, passing_error_names
+from massive_upload.errors import ConfigurationError, InternalError, final_error_names, passing_error_names
 
 
 @unique
@@ -30,6 +30,18 @@ class UsageMistake(Exception):
     """The command cannot begin as it was given; the message says what is wrong and what to write instead."""
 
 
+class RunRefused(Exception):
+    """An execution ended before it carried a run out.
+
+    Attributes:
+        exit_code: whose fault it is.
+    """
+
+    def __init__(self, error: str, cause: str) -> None:
+        self.exit_code = exit_code_of(status=None, error=error, was_planned=False)
+        super().__init__(f"{error}: {cause}")
+
+
 _UNMET = frozenset({"SuccessRateBelowCriterion", "PartitionsFailed", "LanesUnfinished", "RowsUnsettled"})
 """Errors that FinishRun itself gives to a run that came to an end and is not as it should be."""
 
@@ -44,11 +56,14 @@ def exit_code_of(*, status: RunStatus | None, error: str | None, was_planned: bo
         error: the name of the error that its execution failed with.
         was_planned: whether the source was counted and cut into lanes, so that rows could be written.
 
-    Before that every known error means that the load or its surroundings are wrong; afterwards, that rows are missing.
-    An error that is not of the product's tree is a defect.
+    A run that an operator stopped or paused, or whose execution was stopped, has ended so whatever its error is
+    called. Before the plan every known error means that the load or its surroundings are wrong; afterwards, that rows
+    are missing. An error that is not of the product's tree is a defect.
     """
+    if status in (RunStatus.STOPPED, RunStatus.PAUSED):
+        return ExitCode.STOPPED
     if error is None:
-        return ExitCode.STOPPED if status in (RunStatus.STOPPED, RunStatus.PAUSED) else ExitCode.OK
+        return ExitCode.OK
     if was_planned and error in _KNOWN | _UNMET:
         return ExitCode.CRITERION_NOT_MET
     if error in _KNOWN:
@@ -57,15 +72,24 @@ def exit_code_of(*, status: RunStatus | None, error: str | None, was_planned: bo
 
 
 @contextmanager
-def errors_as_exit_codes() -> Iterator[None]:
-    """Turn whatever a command raises into a line on the standard error output and an exit status."""
+def errors_as_exit_codes(
+    *, interrupted: str = "Interrupted before the run began; nothing was loaded."
+) -> Iterator[None]:
+    """Turn whatever a command raises into a line on the standard error output and an exit status.
+
+    Args:
+        interrupted: what is said where Ctrl-C ended the command.
+    """
     try:
         yield
-    except (UsageMistake, InvalidLoad) as mistake:
+    except (UsageMistake, ConfigurationError) as mistake:
         _say(str(mistake))
         raise typer.Exit(ExitCode.WRONG_CONFIGURATION) from None
+    except RunRefused as refusal:
+        _say(str(refusal))
+        raise typer.Exit(refusal.exit_code) from None
     except KeyboardInterrupt:
-        _say("Interrupted before the run began; nothing was loaded.")
+        _say(interrupted)
         raise typer.Exit(ExitCode.STOPPED) from None
     except typer.Exit:
         raise

@@ -18,7 +18,7 @@ from massive_upload.adapters.aws import S3Files, SystemClock
 from massive_upload.adapters.dynamodb_progress import DynamoDbProgress
 from massive_upload.adapters.dynamodb_table import Table
 from massive_upload.domain.load import Load
-from massive_upload.domain.progress import RunStatus
+from massive_upload.domain.progress import Halt
 
 _LOOKS_AFTER_ABORT = 20
 _LOOK_SECONDS = 0.5
@@ -66,18 +66,22 @@ class LocalRun:
         """How far the run has come."""
         return take_snapshot(self.store, self.run_id)
 
-    def request_stop(self) -> bool:
-        """Ask the lanes to stop at their next batch edge; False while no run is recorded that could be asked."""
+    def ask_to_pause(self) -> bool:
+        """Ask the lanes to end at their next batch edge; False while no run is recorded that could be asked."""
         if self.store.run(self.run_id) is None:
             return False
-        self.store.request_stop(self.run_id, "stopped by the operator")
+        self.store.ask_to_halt(self.run_id, Halt.PAUSE)
         return True
 
     def abort(self) -> None:
         """Stop the execution, and let the watchdog finish the run: jobs in flight are settled or aborted.
 
+        The run is Stopped then, also where it was asked to pause before.
+
         On AWS a schedule calls the watchdog; no schedule fires in the embedded AWS, so it is called here.
         """
+        if self.store.run(self.run_id) is not None:
+            self.store.ask_to_halt(self.run_id, Halt.STOP)
         self._aws.stop_execution(self._execution_arn)
         functions = _client(self._aws, "lambda")
         names = [function["FunctionName"] for function in functions.list_functions()["Functions"]]
@@ -85,7 +89,7 @@ class LocalRun:
         for _ in range(_LOOKS_AFTER_ABORT):
             time.sleep(_LOOK_SECONDS)
             run = self.store.run(self.run_id)
-            if run is None or run.status not in (RunStatus.PLANNING, RunStatus.RUNNING):
+            if run is None or not run.is_unfinished:
                 return
             functions.invoke(FunctionName=watchdog, Payload=b"{}")
 

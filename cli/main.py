@@ -13,6 +13,8 @@ from typing import Annotated, Literal
 import typer
 
 from cli.errors import UsageMistake, errors_as_exit_codes
+from cli.exit_status import EXIT_STATUS
+from cli.stack_commands import stack_commands
 
 app = typer.Typer(
     add_completion=False,
@@ -21,11 +23,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-_EXIT_STATUS = (
-    "[b]Exit status:[/b] 0 the run met its success criterion, 1 it did not, 2 wrong configuration or usage, "
-    "3 stopped or paused, 4 internal failure."
-)
+app.add_typer(stack_commands)
 
 
 def main() -> None:
@@ -49,10 +47,12 @@ def _options(
 
     Begin with [b]massive-upload demo[/b]: a whole run on this machine, without any account.
     Then rehearse with your own file ([b]org[/b]), and load into a sandbox ([b]run --local[/b]).
+    What is deployed is driven with [b]start[/b], [b]status[/b], [b]watch[/b], [b]stop[/b], [b]pause[/b] and
+    [b]resume[/b].
     """
 
 
-@app.command(epilog=_EXIT_STATUS)
+@app.command(epilog=EXIT_STATUS)
 def demo(
     rows: Annotated[int, typer.Option(min=1, help="Opportunities to generate.")] = 100_000,
     lanes: Annotated[int, typer.Option(min=1, max=1000, help="Partitions that are loaded side by side.")] = 5,
@@ -71,7 +71,7 @@ def demo(
         raise typer.Exit(run_demo(rows=rows, lanes=lanes, time_scale=time_scale))
 
 
-@app.command(epilog=_EXIT_STATUS)
+@app.command(epilog=EXIT_STATUS)
 def run(
     load: Annotated[str, typer.Argument(help="The load: the name of a file in the loads directory, without .yaml.")],
     org_url: Annotated[
@@ -102,7 +102,7 @@ def run(
     The org may be a real sandbox, or one that [b]massive-upload org[/b] serves. The login comes from the environment:
     SALESFORCE_CLIENT_ID with SALESFORCE_CLIENT_SECRET, or with SALESFORCE_USERNAME and SALESFORCE_PRIVATE_KEY_FILE.
 
-    Ctrl-C once: the run stops at the next batch edge. Twice: it stops at once, jobs in flight are settled or aborted.
+    Ctrl-C once: the run pauses at the next batch edge. Twice: it stops at once, jobs in flight are settled or aborted.
 
     [b]Examples:[/b]
 
@@ -114,8 +114,8 @@ def run(
     with errors_as_exit_codes():
         if not local:
             raise UsageMistake(
-                "--local is missing. Runs on AWS are started from the Step Functions console for now "
-                "(events/ holds inputs to start with); add --local to run on this machine."
+                "--local is missing: add it to run on this machine. "
+                f"On a deployed stack a load is started with massive-upload start {load}."
             )
         if org_url is None:
             raise UsageMistake("--org-url is missing: give the org's My Domain URL, or that of a simulated org.")

@@ -18,7 +18,7 @@ from massive_upload.domain.progress import PartitionStatus
 _RATE_WINDOW_SECONDS = 15.0
 _LINE_EVERY_SECONDS = 5.0
 _BAR_WIDTH = 24
-_STYLES = {
+STATUS_STYLES = {
     PartitionStatus.PENDING: "dim",
     PartitionStatus.RUNNING: "cyan",
     PartitionStatus.COMPLETED: "green",
@@ -67,7 +67,7 @@ def progress_view(snapshot: Snapshot, rates: Rates) -> Group:
     table.add_column("left", justify="right", no_wrap=True)
     table.add_column("status", no_wrap=True)
     for lane in shown:
-        _add_bar(table, lane, rates, status=Text(lane.status, style=_STYLES[lane.status]))
+        _add_bar(table, lane, rates, status=Text(lane.status, style=STATUS_STYLES[lane.status]))
     _add_bar(table, snapshot.total, rates, status=Text(_counts(snapshot), style="bold"))
     return Group(table)
 

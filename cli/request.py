@@ -9,7 +9,7 @@ from pathlib import Path
 from cli.credentials import secret_for
 from cli.errors import UsageMistake
 from cli.local_run import RunRequest
-from cli.run import new_run_id
+from cli.run_ids import new_run_id
 from infra.config import SUFFIX, load_file
 from massive_upload.salesforce.urls import is_loopback
 

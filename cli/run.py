@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import logging
-import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from uuid import uuid4
 
 from rich.console import Console
 
-from cli.errors import ExitCode, exit_code_of
+from cli.errors import ExitCode
+from cli.following import follow
 from cli.interrupts import Interrupts
 from cli.local_run import LocalRun, RunRequest, start_local_run
+from cli.outcome import Advice, tell_outcome
 from cli.progress import ProgressDisplay
 from cli.results import LOGS_NAME, make_private_directory, rejected_by_reason, save_results
-from cli.summary import NO_ACCOUNT, RunFacts, RunSummary, partition_failures, summarize, summary_view
+from cli.summary import NO_ACCOUNT, RunFacts
 from massive_upload.domain.account import account_of
-from massive_upload.domain.progress import Partition, RunStatus
+from massive_upload.domain.progress import RunStatus
 from massive_upload.usecases.slice_tasks import open_batch
 
 _LOOK_SECONDS = 0.25
-_SHARE_OF_LOOKING = 4
-"""After a look that took long, the next one comes so many times later: looking must not slow the run down."""
 
-_STOPPING = (
-    "Stopping at the next batch edge; rows in flight are settled first, and a wait may last up to 10 minutes of the "
+_PAUSING = (
+    "Pausing at the next batch edge; rows in flight are settled first, and a wait may last up to 10 minutes of the "
     "run's time. Press Ctrl-C again to stop at once."
 )
 _STOPPING_NOW = "Stopping at once: jobs in flight are settled or aborted."
@@ -37,11 +34,6 @@ _RUN_AGAIN = (
     "The state of this run ended with this command. Run it again once the cause is mended: rows that are already in "
     "the org are updated, not doubled."
 )
-
-
-def new_run_id(load_name: str) -> str:
-    """A run id that says what and when, and is unique."""
-    return f"{load_name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid4().hex[:4]}"
 
 
 def carry_out(request: RunRequest, *, out: Path, as_json: bool) -> ExitCode:
@@ -63,37 +55,40 @@ def carry_out(request: RunRequest, *, out: Path, as_json: bool) -> ExitCode:
         Interrupts() as interrupts,
     ):
         with display:
-            _follow(run, display, interrupts, has_progress=request.mode != "plan")
+            follow(
+                run,
+                display,
+                look_seconds=_LOOK_SECONDS,
+                has_progress=request.mode != "plan",
+                before_look=_InterruptsOfRun(run, display, interrupts).obey,
+            )
         facts = _gather(run, request, out, started_at)
-    summary = summarize(facts)
-    was_planned = facts.run is not None and facts.run.plan_name is not None
-    code = exit_code_of(status=facts.status, error=facts.error, was_planned=was_planned)
-    if was_planned:
-        Console(stderr=as_json, highlight=False).print(summary_view(summary, facts.partitions))
-    _explain(summary, facts.partitions, code, log_dir)
-    if as_json:
-        print(summary.as_json())
-    return code
+    advice = Advice(unfinished=_RUN_AGAIN, defect=f"This is a defect. Please report it with the logs in {log_dir}")
+    return tell_outcome(facts, advice, as_json=as_json)
 
 
-def _follow(run: LocalRun, display: ProgressDisplay, interrupts: Interrupts, *, has_progress: bool) -> None:
-    """Show the run until it has ended. The first Ctrl-C asks it to stop, the second stops its execution."""
-    has_said = has_asked = False
-    pause_seconds = _LOOK_SECONDS
-    while not run.has_ended(within_seconds=pause_seconds):
-        if interrupts.count and not has_said:
-            display.say(_STOPPING)
-            has_said = True
-        if interrupts.count and not has_asked:
-            has_asked = run.request_stop()
-        if interrupts.count > 1:
-            display.say(_STOPPING_NOW)
-            run.abort()
-            continue
-        began_seconds = time.monotonic()
-        if has_progress:
-            display.show(run.snapshot(), at_seconds=began_seconds)
-        pause_seconds = max(_LOOK_SECONDS, _SHARE_OF_LOOKING * (time.monotonic() - began_seconds))
+class _InterruptsOfRun:
+    """What Ctrl-C does to a run: the first one asks it to pause, the second stops its execution."""
+
+    def __init__(self, run: LocalRun, display: ProgressDisplay, interrupts: Interrupts) -> None:
+        self._run = run
+        self._display = display
+        self._interrupts = interrupts
+        self._has_said = False
+        self._has_asked = False
+
+    def obey(self) -> bool:
+        """Do what has been asked for; False where the run has just been stopped at once."""
+        if self._interrupts.count and not self._has_said:
+            self._display.say(_PAUSING)
+            self._has_said = True
+        if self._interrupts.count and not self._has_asked:
+            self._has_asked = self._run.ask_to_pause()
+        if self._interrupts.count > 1:
+            self._display.say(_STOPPING_NOW)
+            self._run.abort()
+            return False
+        return True
 
 
 def _gather(run: LocalRun, request: RunRequest, out: Path, started_at: datetime) -> RunFacts:
@@ -108,6 +103,7 @@ def _gather(run: LocalRun, request: RunRequest, out: Path, started_at: datetime)
     figures = run.figures
     return RunFacts(
         run_id=run.run_id,
+        load_name=request.load.name,
         load=request.load,
         mode=request.mode,
         run=item,
@@ -118,24 +114,12 @@ def _gather(run: LocalRun, request: RunRequest, out: Path, started_at: datetime)
         cause=ended.cause if ended is not None and not was_aborted else None,
         state_transitions=figures.state_transitions,
         max_history_events=figures.max_history_events,
-        started_at=started_at,
-        ended_at=datetime.now(UTC),
-        rejected_files=results.rejected_files,
+        started_at=item.started_at if item else started_at,
+        ended_at=(item.ended_at if item else None) or datetime.now(UTC),
+        rejected_files=[str(path) for path in results.rejected_files],
         rejected_by_reason=rejected_by_reason(results.rejected_files),
-        out=out,
+        out=str(out),
     )
-
-
-def _explain(summary: RunSummary, partitions: Sequence[Partition], code: ExitCode, log_dir: Path) -> None:
-    """Say on the standard error output why a run did not end well, and what to do."""
-    if code is ExitCode.OK:
-        return
-    if summary.error is not None:
-        print(f"{summary.error}: {summary.cause}", *partition_failures(partitions), sep="\n", file=sys.stderr)
-    if code is ExitCode.INTERNAL_FAILURE:
-        print(f"This is a defect. Please report it with the logs in {log_dir}", file=sys.stderr)
-    elif code is not ExitCode.WRONG_CONFIGURATION:
-        print(_RUN_AGAIN, file=sys.stderr)
 
 
 @contextmanager

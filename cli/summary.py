@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -49,7 +48,10 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class RunSummary:
-    """How a run ended; the fields are the keys of the JSON object, times are ISO 8601 in UTC."""
+    """How a run stands or ended; the fields are the keys of the JSON object, times are ISO 8601 in UTC.
+
+    ``ended_at`` is null while the run goes on. What Step Functions counted is known of local runs alone.
+    """
 
     run_id: str
     load: str
@@ -71,10 +73,10 @@ class RunSummary:
     resent_rows: int
     lock_errors: int
     api_requests: int
-    state_transitions: int
-    max_history_events: int
+    state_transitions: int | None
+    max_history_events: int | None
     started_at: str
-    ended_at: str
+    ended_at: str | None
     rejected_files: tuple[str, ...] = ()
     rejected_by_reason: Mapping[str, int] = field(default_factory=dict)
     estimate: Estimate | None = None
@@ -92,10 +94,16 @@ class RunSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class RunFacts:
-    """What is known once the execution has ended."""
+    """What is known of a run.
+
+    Attributes:
+        load: its configuration; None where it ended before that was frozen.
+        out: where its files are.
+    """
 
     run_id: str
-    load: Load
+    load_name: str
+    load: Load | None
     mode: str
     run: Run | None
     partitions: Sequence[Partition]
@@ -103,23 +111,27 @@ class RunFacts:
     status: RunStatus
     error: str | None
     cause: str | None
-    state_transitions: int
-    max_history_events: int
     started_at: datetime
-    ended_at: datetime
-    rejected_files: Sequence[Path]
-    rejected_by_reason: Mapping[str, int]
-    out: Path
+    ended_at: datetime | None
+    out: str
+    state_transitions: int | None = None
+    max_history_events: int | None = None
+    rejected_files: Sequence[str] = ()
+    rejected_by_reason: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def was_planned(self) -> bool:
+        """Whether the source was counted and cut into lanes, so that rows could be written."""
+        return self.run is not None and self.run.plan_name is not None
 
 
 def summarize(facts: RunFacts) -> RunSummary:
     """Add up what is known of a run."""
     partitions = facts.partitions
-    started_at = facts.run.started_at if facts.run else facts.started_at
-    ended_at = facts.run.ended_at if facts.run and facts.run.ended_at else facts.ended_at
+    has_estimate = facts.mode == "plan" and facts.error is None and facts.was_planned
     return RunSummary(
         run_id=facts.run_id,
-        load=facts.load.name,
+        load=facts.load_name,
         mode=facts.mode,
         status=facts.status,
         error=facts.error,
@@ -134,12 +146,12 @@ def summarize(facts: RunFacts) -> RunSummary:
         api_requests=sum(p.api_requests for p in partitions) + (facts.run.api_requests if facts.run else 0),
         state_transitions=facts.state_transitions,
         max_history_events=facts.max_history_events,
-        started_at=_iso(started_at),
-        ended_at=_iso(ended_at),
-        rejected_files=tuple(str(path) for path in facts.rejected_files),
+        started_at=_iso(facts.started_at),
+        ended_at=_iso(facts.ended_at) if facts.ended_at else None,
+        rejected_files=tuple(facts.rejected_files),
         rejected_by_reason=dict(facts.rejected_by_reason),
-        estimate=estimate_of(facts.load, partitions) if facts.mode == "plan" and facts.error is None else None,
-        out=str(facts.out),
+        estimate=estimate_of(facts.load, partitions) if facts.load is not None and has_estimate else None,
+        out=facts.out,
     )
 
 
@@ -193,10 +205,11 @@ def summary_view(summary: RunSummary, lanes: Sequence[Partition] = ()) -> Render
 
 
 def _headline(summary: RunSummary) -> Text:
-    seconds = (datetime.fromisoformat(summary.ended_at) - datetime.fromisoformat(summary.started_at)).total_seconds()
+    ended_at = datetime.fromisoformat(summary.ended_at) if summary.ended_at else datetime.now(UTC)
+    seconds = (ended_at - datetime.fromisoformat(summary.started_at)).total_seconds()
     rate = f", {summary.succeeded / seconds:,.0f} rows/s" if seconds >= 1 and summary.succeeded else ""
     style = "bold green" if summary.error is None and summary.status == RunStatus.COMPLETED else "bold yellow"
-    took = f"{summary.status} after {duration_text(seconds)}{rate}"
+    took = f"{summary.status} {'after' if summary.ended_at else 'for'} {duration_text(seconds)}{rate}"
     return Text(f"\nRun {summary.run_id}: {took}", style=style)
 
 
@@ -239,13 +252,17 @@ def _work_table(summary: RunSummary) -> Table:
         ("state transitions of Step Functions", summary.state_transitions),
         ("events of the longest execution (limit 25,000)", summary.max_history_events),
     ):
-        table.add_row(name, f"{number:,}")
+        if number is not None:
+            table.add_row(name, f"{number:,}")
     return table
 
 
 def _files(summary: RunSummary) -> Text:
-    kept = f"{len(summary.rejected_files)} files with rejected rows" if summary.rejected_files else "no rejected rows"
-    return Text(f"\nFiles: {summary.out} (receipt.json, {kept}, logs/)")
+    if summary.rejected_files:
+        kept = f"{len(summary.rejected_files)} files with rejected rows"
+    else:
+        kept = "rejected rows" if summary.rejected else "no rejected rows"
+    return Text(f"\nFiles: {summary.out} (receipt.json, {kept})")
 
 
 def _nothing_to_load(summary: RunSummary) -> Text:

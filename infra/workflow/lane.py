@@ -1,7 +1,8 @@
 """A lane: what the Distributed Map does with one item, ``{run_id, lane}``.
 
-It waits for its turn, then runs slice after slice until the partition is done. Its output is empty: the outcome of a
-partition is in DynamoDB.
+It waits for its turn, then runs slice after slice until the partition is done. It looks at the run's flags before each
+wait, so that the lanes of a stopped run that have yet to begin end at once, however many take turns. Its output is
+empty: the outcome of a partition is in DynamoDB.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ class Lane(Construct):
         self._table = table
         self._done = sfn.Pass(self, "LaneDone", result=sfn.Result.from_object({}))
         run = self._build_run_slice(slice_machine)
-        self.start = wait(self, "Stagger", "$.lane.first_wait_seconds").next(self._build_longer_stagger(run))
+        self.start = self._build_stagger(run)
 
-    def _build_longer_stagger(self, run: sfn.IChainable) -> sfn.Choice:
-        longer = sfn.Choice(self, "StaggerLonger?")
-        more = sfn.Wait(
+    def _build_stagger(self, run: sfn.IChainable) -> tasks.DynamoGetItem:
+        look = look_at_run(self, "LookAtRun", self._table, result_path="$.run")
+        long_wait = sfn.Wait(
             self,
             "StaggerMore",
             time=sfn.WaitTime.duration(cdk.Duration.seconds(LONG_WAIT_SECONDS)),
@@ -44,18 +45,22 @@ class Lane(Construct):
                 "run_id": at("$.run_id"),
                 "lane": {
                     "partition": at("$.lane.partition"),
-                    "first_wait_seconds": sfn.JsonPath.number_at("$.lane.first_wait_seconds"),
+                    "short_wait_seconds": sfn.JsonPath.number_at("$.lane.short_wait_seconds"),
                     "long_waits": sfn.JsonPath.math_add(sfn.JsonPath.number_at("$.lane.long_waits"), -1),
                 },
             },
         )
-        stopped = (
+        longer = (
+            sfn.Choice(self, "StaggerLonger?")
+            .when(sfn.Condition.number_greater_than("$.lane.long_waits", 0), long_wait.next(count).next(look))
+            .otherwise(wait(self, "Stagger", "$.lane.short_wait_seconds").next(run))
+        )
+        look.next(
             sfn.Choice(self, "RunStopped?")
             .when(sfn.Condition.or_(_is_set("stop_requested"), _is_set("pause_requested")), self._done)
-            .otherwise(more.next(count).next(longer))
+            .otherwise(longer)
         )
-        look = look_at_run(self, "LookAtRun", self._table, result_path="$.run").next(stopped)
-        return longer.when(sfn.Condition.number_greater_than("$.lane.long_waits", 0), look).otherwise(run)
+        return look
 
     def _build_run_slice(self, slice_machine: sfn.StateMachine) -> tasks.StepFunctionsStartExecution:
         run = run_slice(

@@ -11,7 +11,7 @@ from infra.functions import FINISH_RUN, Functions
 from infra.workflow.lane import Lane
 from infra.workflow.tasks import at, invoke, run_slice, wait
 from massive_upload.constants import SWEEP_PARTITION
-from massive_upload.contracts import Next
+from massive_upload.contracts import Next, OrgWaits
 
 LANES_LABEL = "Lanes"
 """Part of the ARN of the Map's child executions, so that permissions and metrics can name them."""
@@ -45,14 +45,18 @@ class LoadDefinition(Construct):
         load.next(self._build_sweep(slice_machine))
         self.start = self._build_plan(load)
 
-    def _build_plan(self, load: sfn.IChainable) -> tasks.LambdaInvoke:
+    def _build_plan(self, load: sfn.IChainable) -> sfn.IChainable:
         plan = self._or_finish(
             invoke(
                 self,
                 "PlanRun",
                 self._functions["PlanRun"],
                 payload=sfn.TaskInput.from_object(
-                    {"execution": _EXECUTION, "input": sfn.JsonPath.object_at("$$.Execution.Input")}
+                    {
+                        "execution": _EXECUTION,
+                        "input": sfn.JsonPath.object_at("$$.Execution.Input"),
+                        "plan": sfn.JsonPath.object_at("$.plan"),
+                    }
                 ),
                 result_path="$.plan",
             )
@@ -65,7 +69,13 @@ class LoadDefinition(Construct):
             .otherwise(self._finish)
         )
         plan.next(ready)
-        return plan
+        nothing_planned = sfn.Pass(
+            self,
+            "NothingPlannedYet",
+            result=sfn.Result.from_object(OrgWaits().model_dump()),
+            result_path="$.plan",
+        )
+        return nothing_planned.next(plan)
 
     def _build_load_partitions(self, table: dynamodb.Table, slice_machine: sfn.StateMachine) -> sfn.DistributedMap:
         lanes = sfn.DistributedMap(

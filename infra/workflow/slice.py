@@ -61,7 +61,7 @@ class SliceDefinition(Construct):
                 "NextStep?",
                 {
                     Next.FETCH: self._wait("Pace").next(fetch),
-                    Next.BACK_OFF: self._wait("BackOff").next(upload),
+                    Next.BACK_OFF: self._wait("BackOff").next(fetch),
                 },
             )
         )

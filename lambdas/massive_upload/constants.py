@@ -3,6 +3,9 @@
 LONG_WAIT_SECONDS = 600
 """No Wait state is longer: a run's stop or pause flag is looked at at least this often."""
 
+RETRY_WAITS_SECONDS = (2, 5, 10)
+"""Waits of Step Functions' Retry for a passing error of the org."""
+
 ORG_WAITS_SECONDS = (60, 300, 600)
 """Waits for an org that does not answer, after the 17 s of Retry are used up; the last one repeats."""
 

@@ -57,26 +57,42 @@ class ExecutionContext(Contract):
     started_at: datetime
 
 
+class OrgWaits(Contract):
+    """How often in a row, and for how long in all, PlanRun has waited for an org that does not answer."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    org_waits: int = Field(default=0, ge=0)
+    org_waited_seconds: int = Field(default=0, ge=0)
+
+
 class PlanRunInput(Contract):
-    """Task input of PlanRun. ``input`` is validated by the use case, so that its errors read well."""
+    """Task input of PlanRun.
+
+    ``input`` is validated by the use case, so that its errors read well. ``plan`` is the answer of the PlanRun before
+    this one, of which only the waits matter.
+    """
 
     execution: ExecutionContext
     input: dict[str, Any]
+    plan: OrgWaits = OrgWaits()
 
 
 class Lane(Contract):
     """One item of the Distributed Map.
 
-    ``first_wait_seconds`` and then ``long_waits`` times LONG_WAIT_SECONDS make up the lane's stagger.
+    ``long_waits`` times LONG_WAIT_SECONDS and then ``short_wait_seconds`` make up the lane's stagger.
     """
 
     partition: PartitionId
-    first_wait_seconds: int = Field(ge=0)
+    short_wait_seconds: int = Field(ge=0)
     long_waits: int = Field(ge=0)
 
 
-class Plan(Contract):
+class Plan(OrgWaits):
     """Result of PlanRun."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     next: Literal["Wait", "Load", "Finish", "Skip"]
     run_id: str
@@ -89,14 +105,15 @@ class JobCounters(Contract):
     """What a job in a final state reported (Bulk API 2.0 guide, "Get Job Info"), and how long it took.
 
     Attributes:
+        processed, failed: rows; None where the org did not tell, which proves nothing.
         seconds: how long it took from our side; 0 where that is not known.
         processing_ms: how long the org worked on it; 0 where it does not tell.
         apex_ms: of that, the time in triggers and other automation.
     """
 
     state: str
-    processed: int
-    failed: int
+    processed: int | None
+    failed: int | None
     seconds: int = 0
     processing_ms: int = 0
     apex_ms: int = 0
@@ -130,6 +147,8 @@ class Step(Contract):
         org_waited_seconds: the sum of those waits.
         org_asked_seconds: what will be left, after the next wait, of a pause that the org has asked for.
         job_waited_seconds: how long this slice has waited for the job in flight.
+        job_seen: how far that job was when the slice last looked.
+        job_still_seconds: for how long it has not got any further.
         job: the counters of a job that has ended, for SettleBatch.
     """
 
@@ -141,6 +160,8 @@ class Step(Contract):
     org_waited_seconds: int = Field(default=0, ge=0)
     org_asked_seconds: int = Field(default=0, ge=0)
     job_waited_seconds: int = Field(default=0, ge=0)
+    job_seen: str = ""
+    job_still_seconds: int = Field(default=0, ge=0)
     job: JobCounters | None = None
 
     def then(

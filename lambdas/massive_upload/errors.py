@@ -5,8 +5,9 @@
     │   ├── SalesforceUnavailable  5xx, maintenance, connection or read time-out, a truncated answer
     │   ├── SalesforceBusy         429, or too many concurrent requests
     │   ├── SessionExpired         a token refused again just after it was renewed
+    │   ├── QuotaExhausted         the org's daily requests or batches are used up; the day rolls, so they come back
     │   ├── StorageUnavailable     DynamoDB or S3 throttled or failed beyond the SDK's own retries
-    │   └── StateChanged           a repetition of the same task was faster; the next try reads what it recorded
+    │   └── StateChanged           somebody else was faster: a repetition of the task, or who changed the org's job
     └── FinalError                 a person must act; never retried
         ├── ConfigurationError     something about the load or its surroundings is wrong; nothing was written
         │   ├── InvalidInput       the execution input
@@ -20,7 +21,6 @@
         ├── FencedOut              a newer slice, or another run, has taken over
         ├── RequestRefused         an answer that no rule expects (any other 4xx)
         ├── OrgUnreachable         the org did not answer for as long as the load's patience lasts
-        ├── QuotaExhausted         the org's daily requests, batches or storage are used up
         ├── JobRejected            the org refused a whole job for a reason of configuration
         ├── BreakerTripped     so much of a lane, or of the run, fails that going on is of no use
         ├── RunHalted              an error that would repeat for every row
@@ -50,7 +50,15 @@ class PassingError(LoadError):
 
 
 class SalesforceUnavailable(PassingError):
-    """The org did not answer, or answered with a server error."""
+    """The org did not answer, or answered with a server error.
+
+    Attributes:
+        answered: False where not even a connection gave an answer: the org may be down, or its address wrong.
+    """
+
+    def __init__(self, message: str, *, next_step: str = "", code: str | None = None, answered: bool = True) -> None:
+        self.answered = answered
+        super().__init__(message, next_step=next_step, code=code)
 
 
 class SalesforceBusy(PassingError):
@@ -76,12 +84,24 @@ class SessionExpired(PassingError):
     """A token was refused although it had just been renewed."""
 
 
+class QuotaExhausted(PassingError):
+    """A daily allowance of the org is used up. It counts the last 24 hours, so it comes back little by little."""
+
+
+ORG_NOT_READY = (SalesforceUnavailable, SalesforceBusy, SessionExpired, QuotaExhausted)
+"""The passing errors that are the org's, not those of AWS or of our own writes."""
+
+
 class StorageUnavailable(PassingError):
     """DynamoDB or S3 failed for a passing reason, beyond the SDK's own retries."""
 
 
 class StateChanged(PassingError):
-    """A repetition of the same task, under the same claim, changed the state in between."""
+    """The state changed in between; the next try reads what it is now.
+
+    A repetition of the same task, under the same claim, recorded something, or somebody closed, aborted or deleted the
+    job in the org.
+    """
 
 
 class FinalError(LoadError):
@@ -142,10 +162,6 @@ class RequestRefused(FinalError):
 
 class OrgUnreachable(FinalError):
     """The org did not answer for as long as the load's patience lasts."""
-
-
-class QuotaExhausted(FinalError):
-    """A daily allowance of the org is used up."""
 
 
 class JobRejected(FinalError):

@@ -65,6 +65,7 @@ class Event(StrEnum):
     WAITING_FOR_OLD_JOBS = "waiting for jobs in flight"
     QUERY_EXPIRED = "query expired"
     LIMITS_UNKNOWN = "the org's limits are not known"
+    JOB_STALLED = "job stands still"
     JOB_GIVEN_UP = "job given up"
     JOB_GONE = "job gone"
     JOB_UNSETTLED = "job in flight cannot be settled"

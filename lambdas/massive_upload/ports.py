@@ -9,6 +9,7 @@ from typing import Protocol
 
 from massive_upload.domain.progress import (
     Batch,
+    Halt,
     KeyRange,
     LaneFailures,
     Lease,
@@ -71,6 +72,9 @@ class ProgressStore(Protocol):
     def open_runs(self) -> Sequence[str]:
         """The ids of the runs that have begun and not finished."""
 
+    def newest_runs(self, most: int) -> Sequence[str]:
+        """The ids of the runs that have begun last, the newest first."""
+
     def begin_run(self, run: Run) -> Run:
         """Record a run that begins; the same execution may do so again.
 
@@ -94,10 +98,17 @@ class ProgressStore(Protocol):
     def reopen_run(self, run: Run, *, execution_arn: str, failures_before: RunFailures) -> Run:
         """Let another execution go on with a run that has ended, its flags lowered and what failed noted."""
 
-    def request_stop(self, run_id: str, reason: str, *, error: str | None = None) -> None:
-        """Ask all lanes of a run to stop at their next batch edge.
+    def request_stop(self, run_id: str, reason: str, *, error: str) -> None:
+        """Ask all lanes of a run to stop at their next batch edge, for a reason that is the product's own.
 
-        ``error`` is the error that the run is to end with; without one it ends as Stopped.
+        ``error`` is the name of the error that the run then ends with.
+        """
+
+    def ask_to_halt(self, run_id: str, halt: Halt) -> bool:
+        """Let an operator ask all lanes of a run to end at their next batch edge.
+
+        Returns:
+            False where the run has ended.
         """
 
     def count_run_requests(self, run_id: str, api_requests: int) -> None:

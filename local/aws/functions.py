@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from local.aws.active import InvocationResult
-from local.aws.identity import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
+from local.aws.identity import REGION, SECRET_ACCESS_KEY, function_access_key
 from local.aws.untyped import Untyped
 from local.aws.workers import EnvironmentDied, EnvironmentTimedOut, ExecutionEnvironment, ForkServer
 
@@ -115,7 +115,7 @@ def environment_variables(function: Untyped, code_dir: Path, endpoint_url: str) 
     Beside these: the endpoint of the embedded AWS, and empty AWS configuration files, so that the host's stay unread.
     """
     return {
-        "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
+        "AWS_ACCESS_KEY_ID": function_access_key(str(function.function_name)),
         "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,

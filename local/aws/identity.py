@@ -11,6 +11,12 @@ REGION = "us-east-1"
 ACCESS_KEY_ID = "embedded"
 SECRET_ACCESS_KEY = "embedded"  # noqa: S105 - the embedded AWS accepts any key; this is no secret
 
+
+def function_access_key(function_name: str) -> str:
+    """Returns the key with which a function signs, as on AWS it signs with one of its role: requests tell who calls."""
+    return f"{ACCESS_KEY_ID}.{function_name}"
+
+
 # botocore's chain "session variable, environment, file, default": without an environment name and with an empty file,
 # nothing that the host has configured for the real AWS can leak in.
 _HOST_SETTINGS_OFF = {

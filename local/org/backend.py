@@ -27,7 +27,7 @@ class OrgBackend:
     def __init__(self, settings: OrgSettings, clock: OrgClock | None = None) -> None:
         self.clock: OrgClock = clock or ScaledClock(settings.time_scale)
         self.requests: Counter[str] = Counter()
-        self.faults = FaultPlan(settings.faults or Faults(), settings.seed)
+        self.faults = FaultPlan(settings.faults or Faults(), settings.seed, self.clock.seconds)
         self.identity = Identity(
             self.clock, public_key_pem=settings.public_key_pem, session_seconds=settings.session_seconds
         )

@@ -82,6 +82,11 @@ class DataCloud:
         with self._connection.cursor() as cursor:
             return [str(key) for (key,) in cursor.execute(sql).fetchall()]
 
+    def change(self, sql: str) -> None:
+        """Change the source; results that are kept stay as they are."""
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql)
+
     def close(self) -> None:
         """Let go of the database."""
         self._connection.close()

@@ -13,23 +13,34 @@
   action: {row_failures: {share: 0.05, code: UNABLE_TO_LOCK_ROW}}
 - match: {object: Opportunity, nth: 2}
   action: {job_fails: {after_rows: 400, message: "Timeout : retried more than 20 times"}}
-- match: {key: OPP-0000007}                             # every job that holds this row, once it comes to it
-  action: {job_fails: {message: "InternalServerError : Unknown error"}}
+- match: {path: "failedResults$", nth: 1}
+  action: {cut_body: 0.5}                               # the second half of the answer is missing
+- match: {method: POST, path: "/query-sql$", nth: 4}
+  action: {change_source: DELETE FROM "Opportunity__dlm" WHERE "Amount__c" IS NULL}
+- match: {object: Opportunity, nth: 5}
+  action: {job_stalls: {after_rows: 200}}               # and stays InProgress for ever
+- match: {object: Opportunity, nth: 6}
+  action: {job_reports: {numberRecordsFailed: null}}    # what GET says of the job; null leaves the key out
+- match: {key: OPP-0000007}                             # every job that holds this row ...
+  action: {row_is_fatal: {message: "InternalServerError : Unknown error"}}    # fails as soon as it comes to it
 ```
 
 `match` says which requests, or which jobs as they are closed: all of them, or the `nth` (from 1), `every` so
 many, or each with a `probability`, counted among those that fit `method` and `path` (a regular expression,
-searched for in the path without regard to case), or for the last two actions the `object` and the `key`: the
-external id of one of the job's rows.
-The same seed gives the same faults.
-`action` is one of: `status` (with `code` and `message`, or a `body` as it is, and `headers`), `reset` (`before`
-or `after` the request is carried out), `delay_seconds`, `expire_token`, `row_failures`, `job_fails`.
+searched for in the path without regard to case), or for actions on jobs the `object` and the `key`, which is the
+external id of one of the job's rows; `until_seconds` and `from_seconds` bound them in simulated seconds since the
+org started. The same seed gives the same faults.
+`action` is one of: `status` (with `code` and `message`, or a `body` as it is, and `headers`), `reset` and
+`no_answer` (`before` or `after` the request is carried out; without an answer the client has to give up),
+`delay_seconds`, `expire_token`, `cut_body` (the share of the answer that is sent), `change_source` (one SQL
+statement, before the request is carried out); and on jobs `row_failures`, `job_fails`, `job_aborted`,
+`job_deleted` and `job_stalls` (each `after_rows`), `job_reports`, `row_is_fatal`.
 """
 
 import random
 import re
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 from typing import Annotated, Literal, Self
@@ -55,6 +66,8 @@ class Match(_Part):
     path: str | None = None
     object: str | None = None
     key: str | None = None
+    from_seconds: Annotated[float, Field(ge=0)] = 0.0
+    until_seconds: Annotated[float, Field(gt=0)] | None = None
     nth: Annotated[int, Field(ge=1)] | None = None
     every: Annotated[int, Field(ge=1)] | None = None
     probability: Annotated[float, Field(ge=0, le=1)] | None = None
@@ -88,10 +101,21 @@ class RowFailures(_Part):
     message: str = "scripted in the faults file"
 
 
-class JobFails(_Part):
-    """A job ends as Failed once so many rows are processed, or else before the 200 rows with the rule's key."""
+class JobBreaks(_Part):
+    """A job goes no further once so many rows are processed."""
 
-    after_rows: Annotated[int, Field(ge=0)] | None = None
+    after_rows: Annotated[int, Field(ge=0)] = 0
+
+
+class JobFails(JobBreaks):
+    """A job ends as Failed once so many rows are processed."""
+
+    message: str
+
+
+class RowIsFatal(_Part):
+    """The job ends as Failed before the 200 rows that hold the rule's key."""
+
     message: str
 
 
@@ -105,21 +129,41 @@ class Action(_Part):
     headers: dict[str, str] = Field(default_factory=dict)
     reset: Literal["before", "after"] | None = None
     delay_seconds: Annotated[float, Field(gt=0)] | None = None
+    no_answer: Literal["before", "after"] | None = None
     expire_token: Literal[True] | None = None
+    cut_body: Annotated[float, Field(ge=0, lt=1)] | None = None
+    change_source: str | None = None
     row_failures: RowFailures | None = None
     job_fails: JobFails | None = None
+    job_aborted: JobBreaks | None = None
+    job_deleted: JobBreaks | None = None
+    job_stalls: JobBreaks | None = None
+    job_reports: dict[str, int | str | None] | None = None
+    row_is_fatal: RowIsFatal | None = None
 
     @property
     def is_for_jobs(self) -> bool:
         """The action happens to a job, not to a request."""
-        return self.row_failures is not None or self.job_fails is not None
+        return any(getattr(self, kind) is not None for kind in _JOB_KINDS)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        kinds = ("status", "reset", "delay_seconds", "expire_token", "row_failures", "job_fails")
-        if sum(getattr(self, kind) is not None for kind in kinds) != 1:
-            raise ValueError(f"give exactly one of {', '.join(kinds)}")
+        if sum(getattr(self, kind) is not None for kind in _KINDS) != 1:
+            raise ValueError(f"give exactly one of {', '.join(_KINDS)}")
         return self
+
+
+_JOB_KINDS = ("row_failures", "job_fails", "job_aborted", "job_deleted", "job_stalls", "job_reports", "row_is_fatal")
+_KINDS = (
+    "status",
+    "reset",
+    "no_answer",
+    "delay_seconds",
+    "expire_token",
+    "cut_body",
+    "change_source",
+    *_JOB_KINDS,
+)
 
 
 class Rule(_Part):
@@ -131,12 +175,11 @@ class Rule(_Part):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.action.is_for_jobs and (self.match.method or self.match.path):
-            raise ValueError("row_failures and job_fails match an object or a key, no method or path")
+            raise ValueError("row_... and job_... match an object or a key, no method or path")
         if self.match.is_for_jobs and not self.action.is_for_jobs:
-            raise ValueError("object and key go with row_failures and job_fails; match a method or a path")
-        job_fails = self.action.job_fails
-        if job_fails and job_fails.after_rows is None and self.match.key is None:
-            raise ValueError("job_fails needs after_rows, unless the rule matches a key")
+            raise ValueError("object and key go with row_... and job_...; match a method or a path")
+        if self.action.row_is_fatal and self.match.key is None:
+            raise ValueError("row_is_fatal needs the key of a row")
         return self
 
 
@@ -184,28 +227,16 @@ def _cause(place: tuple[int | str, ...], message: str) -> str:
 
 
 @dataclass(frozen=True)
-class JobFailure:
-    """A job ends as Failed once so many rows are processed, or as soon as it comes to a row."""
-
-    message: str
-    after_rows: int | None
-    fatal_row: int | None
-
-
-@dataclass(frozen=True)
 class JobFaults:
-    """What is to go wrong with one job."""
+    """What is to go wrong with one job; ``fatal_rows`` has messages by row number."""
 
-    row_errors: dict[int, RowError] = field(default_factory=dict)
-    failures: tuple[JobFailure, ...] = ()
-
-    def failure(self, processed: int, coming: range) -> JobFailure | None:
-        """Why the job ends now: with so many rows processed, before or after the rows that come next."""
-        for each in self.failures:
-            is_due = each.after_rows is not None and processed >= each.after_rows
-            if is_due or each.fatal_row in coming:
-                return each
-        return None
+    row_errors: Mapping[int, RowError] = field(default_factory=dict)
+    fatal_rows: Mapping[int, str] = field(default_factory=dict)
+    fails: JobFails | None = None
+    aborted: JobBreaks | None = None
+    deleted: JobBreaks | None = None
+    stalls: JobBreaks | None = None
+    reports: Mapping[str, int | str | None] = field(default_factory=dict)
 
 
 class _Counted:
@@ -216,8 +247,11 @@ class _Counted:
         self._seen = 0
         self._random = random.Random(seed)
 
-    def strikes(self) -> bool:
+    def strikes(self, now_seconds: float) -> bool:
         match = self.rule.match
+        until_seconds = match.until_seconds
+        if now_seconds < match.from_seconds or (until_seconds is not None and now_seconds >= until_seconds):
+            return False
         self._seen += 1
         if match.nth is not None:
             return self._seen == match.nth
@@ -227,10 +261,17 @@ class _Counted:
 
 
 class FaultPlan:
-    """The rules at work: counts what it is shown and says what is to go wrong."""
+    """The rules at work: counts what it is shown and says what is to go wrong.
 
-    def __init__(self, faults: Faults, seed: int) -> None:
+    Args:
+        faults: the rules.
+        seed: decides what a probability comes to.
+        seconds: the time inside the org.
+    """
+
+    def __init__(self, faults: Faults, seed: int, seconds: Callable[[], float] = lambda: 0.0) -> None:
         self._seed = seed
+        self._seconds = seconds
         self._lock = Lock()
         counted = [_Counted(rule, f"{seed}:{place}") for place, rule in enumerate(faults.rules)]
         self._for_jobs = [each for each in counted if each.rule.action.is_for_jobs]
@@ -244,25 +285,33 @@ class FaultPlan:
                 for each in self._for_requests
                 if (each.rule.match.method or method).upper() == method
                 and re.search(each.rule.match.path or "", path, re.IGNORECASE)
-                and each.strikes()
+                and each.strikes(self._seconds())
             ]
 
     def for_job(self, job_id: str, object_name: str, keys: Sequence[str]) -> JobFaults:
         """What is to go wrong with this job, whose rows have these external ids; asked once for each job."""
         row_errors: dict[int, RowError] = {}
-        failures: list[JobFailure] = []
+        fatal_rows: dict[int, str] = {}
+        faults = JobFaults()
         with self._lock:
             struck = [
-                each.rule for each in self._for_jobs if each.rule.match.fits_job(object_name, keys) and each.strikes()
+                each.rule
+                for each in self._for_jobs
+                if each.rule.match.fits_job(object_name, keys) and each.strikes(self._seconds())
             ]
         for rule in struck:
             action = rule.action
-            if action.job_fails:
-                after_rows = action.job_fails.after_rows
-                fatal_row = keys.index(rule.match.key) if after_rows is None and rule.match.key else None
-                failures.append(JobFailure(action.job_fails.message, after_rows, fatal_row))
+            faults = JobFaults(
+                fails=action.job_fails or faults.fails,
+                aborted=action.job_aborted or faults.aborted,
+                deleted=action.job_deleted or faults.deleted,
+                stalls=action.job_stalls or faults.stalls,
+                reports={**faults.reports, **(action.job_reports or {})},
+            )
             if action.row_failures:
                 error = RowError(action.row_failures.code, action.row_failures.message)
                 chance = random.Random(f"{self._seed}:{job_id}:{error.code}")
                 row_errors |= {row: error for row in range(len(keys)) if chance.random() < action.row_failures.share}
-        return JobFaults(row_errors, tuple(failures))
+            if action.row_is_fatal and rule.match.key is not None:
+                fatal_rows[keys.index(rule.match.key)] = action.row_is_fatal.message
+        return replace(faults, row_errors=row_errors, fatal_rows=fatal_rows)

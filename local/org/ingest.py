@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from threading import RLock
 from typing import Any
 
@@ -54,7 +54,7 @@ class IngestJobs:
         self._schemas = {name: table.schema for name, table in tables.items()}
         self._scheduler = scheduler
         self._limits = limits
-        self._faults = faults
+        self.faults = faults
         self._queue_seconds = queue_seconds
         self._seed = seed
         self._ids = IdSequence("750")
@@ -122,11 +122,12 @@ class IngestJobs:
         """A page of jobs, and where the next page starts, if there is one."""
         with self._lock:
             self._catch_up()
-            jobs = list(self._jobs.values())[start : start + LIST_PAGE_JOBS]
+            known = self._known()
+            jobs = known[start : start + LIST_PAGE_JOBS]
             end = start + LIST_PAGE_JOBS
             return (
                 [job.describe(self._clock.at, details=False) for job in jobs],
-                end if end < len(self._jobs) else None,
+                end if end < len(known) else None,
             )
 
     def delete(self, job_id: str) -> None:
@@ -165,7 +166,7 @@ class IngestJobs:
         """How many jobs are in which state."""
         with self._lock:
             self._catch_up()
-            return Counter(job.state.value for job in self._jobs.values())
+            return Counter(job.state.value for job in self._known())
 
     def catch_up(self) -> None:
         """Let everything happen that is due by now."""
@@ -177,10 +178,13 @@ class IngestJobs:
         self._scheduler.advance(now)
         return now
 
+    def _known(self) -> Sequence[Job]:
+        return [job for job in self._jobs.values() if not job.is_deleted]
+
     def _find(self, job_id: str) -> Job:
         self._catch_up()
         matches = [job_id] if job_id in self._jobs else [each for each in self._jobs if each[:15] == job_id]
-        if not matches:
+        if not matches or self._jobs[matches[0]].is_deleted:
             raise not_found()
         return self._jobs[matches[0]]
 
@@ -240,7 +244,7 @@ class IngestJobs:
         if not isinstance(upload, str):
             row_count = upload.row_count
             keys = [str(cell) for cell in upload.column(job.spec.external_id).cells]
-            faults = self._faults.for_job(job.id, job.spec.object_name, keys)
+            faults = self.faults.for_job(job.id, job.spec.object_name, keys)
         job.outcomes = [None] * row_count
         starts = range(0, row_count, BATCH_ROWS) or range(1)
         self._limits.count_batches(len(starts))

@@ -6,7 +6,7 @@ from enum import StrEnum, unique
 from typing import Any
 
 from local.org.errors import RowError
-from local.org.faults import JobFaults
+from local.org.faults import JobBreaks, JobFaults
 from local.org.records import Saved, Upserter
 from local.org.results import Outcome
 
@@ -60,6 +60,8 @@ class Job:
     processed: int = 0
     failed: int = 0
     error_message: str | None = None
+    is_deleted: bool = False
+    reports: Mapping[str, int | str | None] = field(default_factory=dict)
     started_at: float | None = None
     active_seconds: float = 0.0
 
@@ -110,8 +112,8 @@ class Job:
             "columnDelimiter": self.spec.delimiter,
         }
         if details:
-            shown |= self._progress()
-        return shown
+            shown |= {**self._progress(), **self.reports}
+        return {key: value for key, value in shown.items() if value is not None}
 
     def _progress(self) -> dict[str, Any]:
         total_seconds = 0.0 if self.started_at is None else self.changed_at - self.started_at
@@ -144,24 +146,44 @@ class JobBatch:
         self.faults = faults
         self.statistics = statistics
         self._chunks = iter([rows[at : at + CHUNK_ROWS] for at in range(0, len(rows), CHUNK_ROWS)])
+        job.reports = faults.reports
 
     def next_chunk(self, at: float) -> "JobChunk | None":
         """The next rows; None at the end, and as soon as the job ended otherwise."""
         self.job.begin(at)
         if isinstance(self.upserter, str):
             self.job.fail(self.upserter, at)
+        self._break(at)
+        if self._is_due(self.faults.stalls):
+            return None
         self.job.complete_when_done(at)
         rows = None if self.job.state.is_terminal else next(self._chunks, None)
-        if rows is None or isinstance(self.upserter, str) or self.has_failed(at, coming=rows):
+        if rows is None or isinstance(self.upserter, str) or self._is_killed(rows, at):
             return None
         return JobChunk(self, self.upserter, rows)
 
-    def has_failed(self, at: float, *, coming: range = range(0)) -> bool:
-        """End the job where its faults say so: now, or before the rows that come."""
-        failure = self.faults.failure(self.job.processed, coming)
-        if failure is not None:
-            self.job.fail(failure.message, at)
-        return failure is not None
+    def _is_killed(self, rows: range, at: float) -> bool:
+        """End the job where one of the rows that come is fatal."""
+        messages = [message for row, message in self.faults.fatal_rows.items() if row in rows]
+        if messages:
+            self.job.fail(messages[0], at)
+        return bool(messages)
+
+    def _break(self, at: float) -> None:
+        """End the job before its time, where the faults say so."""
+        job, faults = self.job, self.faults
+        if job.state.is_terminal:
+            return
+        if faults.fails and self._is_due(faults.fails):
+            job.fail(faults.fails.message, at)
+        elif self._is_due(faults.aborted):
+            job.move(JobState.ABORTED, at)
+        elif self._is_due(faults.deleted):
+            job.move(JobState.ABORTED, at)
+            job.is_deleted = True
+
+    def _is_due(self, breaks: JobBreaks | None) -> bool:
+        return breaks is not None and self.job.processed >= breaks.after_rows
 
 
 class JobChunk:
@@ -186,8 +208,6 @@ class JobChunk:
         job.active_seconds += running_seconds
         job.changed_at = at
         self._batch.statistics["rows_locked_out"] += len(locked_out)
-        if not self._batch.has_failed(at):
-            job.complete_when_done(at)
 
 
 def unable_to_lock_row(ids: Sequence[str]) -> RowError:

@@ -15,6 +15,10 @@ class ConnectionCutError(Exception):
     """The faults file wants the connection to be cut now."""
 
 
+class NoAnswerError(Exception):
+    """The faults file wants the client to wait until it gives up."""
+
+
 @dataclass(frozen=True)
 class Request:
     """An HTTP request, read to its end."""

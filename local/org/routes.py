@@ -11,7 +11,7 @@ from local.org.backend import OrgBackend
 from local.org.datacloud import FirstAnswer
 from local.org.errors import ApiError, OAuthError, not_found
 from local.org.faults import Action
-from local.org.messages import ConnectionCutError, Request, Response
+from local.org.messages import ConnectionCutError, NoAnswerError, Request, Response
 
 MULTIPART_CHARACTERS = 100_000
 """Bulk API 2.0 guide: a multipart request holds at most 100,000 characters."""
@@ -45,13 +45,16 @@ class Routes:
 
         Raises:
             ConnectionCutError: the faults file wants the connection cut.
+            NoAnswerError: the faults file wants no answer.
         """
         actions = self._backend.faults.for_request(request.method, request.path)
         self._prepare(request, actions)
         scripted = next((action for action in actions if action.status is not None), None)
         response = self._scripted(scripted) if scripted else self._carry_out(request)
-        if any(action.reset == "after" for action in actions):
-            raise ConnectionCutError
+        for action in actions:
+            _withhold(action, "after")
+            if action.cut_body is not None:
+                response = replace(response, body=response.body[: int(len(response.body) * action.cut_body)])
         return response
 
     def _prepare(self, request: Request, actions: list[Action]) -> None:
@@ -61,8 +64,9 @@ class Routes:
                 time.sleep(self._backend.clock.real_seconds(action.delay_seconds))
             if action.expire_token:
                 self._backend.identity.revoke(_token(request))
-            if action.reset == "before":
-                raise ConnectionCutError
+            if action.change_source is not None:
+                self._backend.datacloud.change(action.change_source)
+            _withhold(action, "before")
 
     def _scripted(self, action: Action) -> Response:
         if action.body is not None:
@@ -245,6 +249,13 @@ class Routes:
 
 def _route(method: str, path: str, kind: str, answer: Answer, *, is_api: bool = True) -> Route:
     return Route(method, re.compile(path, re.IGNORECASE), kind, answer, is_api)
+
+
+def _withhold(action: Action, moment: str) -> None:
+    if action.reset == moment:
+        raise ConnectionCutError
+    if action.no_answer == moment:
+        raise NoAnswerError
 
 
 def _token(request: Request) -> str:

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from local.org.backend import OrgBackend
 from local.org.clock import OrgClock
-from local.org.messages import ConnectionCutError, Request, Response
+from local.org.messages import ConnectionCutError, NoAnswerError, Request, Response
 from local.org.routes import Routes
 from local.org.settings import OrgSettings
 
@@ -118,6 +118,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(self.server.routes.answer(request))
         except ConnectionCutError:
             self._cut()
+        except NoAnswerError:
+            self._wait_for_the_client_to_give_up()
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815 - the base class looks for these
 
@@ -164,6 +166,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close()
+
+    def _wait_for_the_client_to_give_up(self) -> None:
+        self.close_connection = True
+        with suppress(ConnectionError):  # a client may end by a reset
+            self.connection.recv(1)
 
     def log_message(self, format: str, *args: object) -> None:
         """Print nothing; `/__org__/statistics` tells what happened."""

@@ -88,6 +88,10 @@ def test_a_run_that_meets_its_criterion_ends_with_0_and_leaves_its_account_and_i
     in_org = {row["External_ID__c"] for row in org.backend.rows("Opportunity")}
     assert not {row["External_ID__c"] for row in rejected} & in_org
 
+    told = result.output + (out / "receipt.json").read_text() + "".join(p.read_text() for p in (out / "logs").iterdir())
+    secret = {CLIENT_ID, CLIENT_SECRET, "Bearer ", "OPP-0", "ACC-0", *(row["Name"] for row in rejected if row["Name"])}
+    assert not [content for content in secret if content in told]
+
 
 def test_too_many_rejected_rows_end_with_1(run):
     result = run(sets=("success_criterion_percent=99.9",))

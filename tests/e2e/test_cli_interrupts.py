@@ -52,6 +52,10 @@ class Command:
     def press_ctrl_c(self) -> None:
         os.killpg(self.process.pid, signal.SIGINT)
 
+    def send(self, number: signal.Signals) -> None:
+        """As ``kill`` sends it: to the command alone."""
+        self.process.send_signal(number)
+
     def finish(self) -> tuple[int, str, str]:
         assert self.process.stdout is not None
         assert self.process.stderr is not None
@@ -81,15 +85,18 @@ def adds_up(summary: dict[str, int]) -> bool:
     return summary["source_rows"] == sum(summary[name] for name in classes)
 
 
-def test_ctrl_c_lets_the_run_stop_at_a_batch_edge(start):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_signal_lets_the_run_pause_at_a_batch_edge(start, tmp_path, number):
     command = start("pace.batch_rows=100", "pace.delay_seconds=500")
     command.wait_for_line("1 running")
-    command.press_ctrl_c()
+    command.send(number)
     code, stdout, stderr = command.finish()
 
     assert code == 3, stderr
+    assert "Pausing at the next batch edge" in stderr
     summary = json.loads(stdout.splitlines()[-1])
-    assert summary["status"] == "Stopped"
+    assert (summary["status"], summary["error"]) == ("Paused", None)
+    assert json.loads((tmp_path / "receipt.json").read_text())["status"] == "Paused"
     assert 0 < summary["not_sent"] <= ROWS
     assert summary["unsettled"] == 0
     assert adds_up(summary)

@@ -21,7 +21,6 @@ from tests.infra.definitions import Template, read_template
 
 TIME_SCALE = 500.0
 PICTURE = ROOT / "build" / "dashboard.png"
-WATCHED_EVERY_SECONDS = 0.5
 QUERY_SECONDS = 100.0  # so that lanes wait on purpose
 
 FAULTS = """
@@ -63,22 +62,8 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NightRun]:
         OrgServer(settings) as org,
         deployed(work_dir, loads=loads, org_url=org.url, time_scale=TIME_SCALE) as world,
     ):
-        result = _run_and_watch(world)
+        result = world.run_and_watch({"load": "opportunity"}, "night")
         yield NightRun(world, read_template(work_dir / "cdk.out"), result)
-
-
-def _run_and_watch(world: World) -> ExecutionResult:
-    """The watchdog's schedule does not fire by itself in the embedded AWS."""
-    functions = world.aws.client("lambda")
-    names = [function["FunctionName"] for function in functions.list_functions()["Functions"]]
-    (watchdog,) = [name for name in names if "Watchdog" in name]
-    arn = world.start({"load": "opportunity"}, "night")
-    while True:
-        functions.invoke(FunctionName=watchdog, Payload=b"{}")
-        try:
-            return world.aws.wait_for_execution(arn, WATCHED_EVERY_SECONDS)
-        except TimeoutError:
-            continue
 
 
 def test_the_run_ends_below_its_criterion_and_its_alarm_says_so(night: NightRun) -> None:

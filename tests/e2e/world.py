@@ -16,8 +16,10 @@ from massive_upload.adapters.dynamodb_progress import DynamoDbProgress
 from massive_upload.adapters.dynamodb_table import Table
 from massive_upload.domain.file_keys import receipt_key
 from massive_upload.domain.load import Load
+from massive_upload.domain.progress import BatchState
 
 LONGEST_RUN_SECONDS = 240
+WATCHED_EVERY_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,64 @@ class World:
 
     def run(self, payload: Mapping[str, object], name: str) -> ExecutionResult:
         return self.wait(self.start(payload, name))
+
+    def execution_arn(self, run_id: str) -> str:
+        """Which execution carries a run out."""
+        run = self.store.run(run_id)
+        assert run is not None
+        return run.execution_arn
+
+    def execution_has_ended(self, run_id: str) -> bool:
+        description = self.aws.client("stepfunctions").describe_execution(executionArn=self.execution_arn(run_id))
+        return str(description["status"]) != "RUNNING"
+
+    def run_and_watch(self, payload: Mapping[str, object], name: str) -> ExecutionResult:
+        """Run with a watchdog that looks twice a second."""
+        arn = self.start(payload, name)
+        while True:
+            self.look()
+            try:
+                return self.aws.wait_for_execution(arn, WATCHED_EVERY_SECONDS)
+            except TimeoutError:
+                continue
+
+    def look(self) -> None:
+        """What the watchdog's schedule does, which does not fire by itself in the embedded AWS."""
+        answer = self.aws.client("lambda").invoke(FunctionName=self.function("Watchdog"), Payload=b"{}")
+        assert "FunctionError" not in answer
+
+    def function(self, name: str) -> str:
+        """The name that a function of the stack was given."""
+        functions = self.aws.client("lambda").list_functions()["Functions"]
+        (found,) = [each["FunctionName"] for each in functions if name in each["FunctionName"]]
+        return str(found)
+
+    @contextmanager
+    def without_the_rule(self) -> Iterator[None]:
+        """Nobody hears of an execution's end until the end of the block."""
+        rules = self.aws.client("events")
+        (name,) = [rule["Name"] for rule in rules.list_rules()["Rules"] if "LoadEnded" in rule["Name"]]
+        rules.disable_rule(Name=name)
+        yield
+        rules.enable_rule(Name=name)
+
+    def stop_with_a_job_in_flight(self, payload: Mapping[str, object], name: str) -> None:
+        """Start, and stop the execution as soon as a job has been uploaded."""
+        arn = self.start(payload, name)
+        while not any(
+            batch.state is BatchState.SUBMITTED
+            for partition in self.store.partitions(name)
+            for batch in self.store.batches(name, partition.partition)
+        ):
+            status = self.aws.client("stepfunctions").describe_execution(executionArn=arn)["status"]
+            assert status == "RUNNING"
+        self.aws.stop_execution(arn)
+        assert self.wait(arn).status == "ABORTED"
+
+    def await_no_open_run(self) -> None:
+        """Until FinishRun, invoked by itself, has ended whatever is open; pytest's time-out bounds it."""
+        while self.store.open_runs():
+            continue
 
     def receipt(self, run_id: str) -> dict[str, Any]:
         document: dict[str, Any] = json.loads(self.files.read(receipt_key(run_id)))

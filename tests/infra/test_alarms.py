@@ -1,5 +1,7 @@
 """Alarms: whom they tell, what they are made of, and that each goes to ALARM and back to OK."""
 
+import re
+
 import pytest
 
 from infra.config import load_directory
@@ -47,6 +49,18 @@ def test_every_alarm_tells_the_topic_and_says_what_to_do(template: Template, ala
     for alarm in alarms.values():
         assert alarm.properties["AlarmActions"] == alarm.properties["OKActions"] == [topic]
         assert len(alarm.properties["AlarmDescription"].split(". ")) >= 2
+
+
+def test_the_guide_has_a_paragraph_for_every_alarm_and_says_which_of_them_wake(
+    template: Template, alarms: dict[str, Alarm]
+) -> None:
+    guide = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    paragraphs = re.findall(r"^\*\*(\w+)(-&lt;load&gt;)?\*\*( \(\*pager\*\))?\. \S", guide, re.MULTILINE)
+    loads = load_directory(ROOT / "loads")
+    names = {f"{name}{load}": bool(pager) for name, each, pager in paragraphs for load in (loads if each else [""])}
+    (pager,) = resources(template, "AWS::CloudWatch::CompositeAlarm").values()
+    rule = flatten(pager["Properties"]["AlarmRule"])
+    assert names == {name: f"Alarms{name}" in rule for name in alarms}
 
 
 def test_each_load_has_alarms_of_its_own_with_its_own_criterion(alarms: dict[str, Alarm]) -> None:

@@ -1,5 +1,6 @@
 """The layer of third-party packages: its lock file, and what is installed from it."""
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -60,6 +61,16 @@ def test_the_layer_fits_into_what_lambda_unpacks(installed: Path) -> None:
 def test_what_varies_between_installations_is_left_out(installed: Path) -> None:
     left = [path for path in installed.rglob("*") if path.name in {"RECORD", "__pycache__", "tests", "bin"}]
     assert left == []
+
+
+def test_two_installations_are_the_same_to_the_byte(installed: Path, tmp_path: Path) -> None:
+    install_dependencies(tmp_path / "python")
+    assert contents(tmp_path / "python") == contents(installed)
+
+
+def contents(directory: Path) -> dict[str, str]:
+    files = [path for path in directory.rglob("*") if path.is_file()]
+    return {str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def test_an_installation_that_fails_says_why_and_what_to_do(tmp_path: Path) -> None:

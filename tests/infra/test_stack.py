@@ -108,15 +108,6 @@ def test_only_log_delivery_is_granted_on_every_resource(template: Template) -> N
             assert resource != "*" or action.startswith("logs:"), (role_id, action)
 
 
-def test_the_load_machine_may_run_its_lanes(template: Template) -> None:
-    machine = logical_id(template, "AWS::StepFunctions::StateMachine", "LoadMachine")
-    role = resources(template, "AWS::StepFunctions::StateMachine")[machine]["Properties"]["RoleArn"]
-    granted = grants(template, role["Fn::GetAtt"][0])
-    assert ("states:StartExecution", f"${{{machine}}}") in granted
-    slice_machine = logical_id(template, "AWS::StepFunctions::StateMachine", "SliceMachine")
-    assert ("states:StartExecution", f"${{{slice_machine}}}") in granted
-
-
 @by_name
 def test_a_function_has_exactly_the_environment_of_its_settings(template: Template, spec: FunctionSpec) -> None:
     variables = set(function_properties(template, spec.name)["Environment"]["Variables"])
@@ -189,6 +180,14 @@ def test_the_bucket_refuses_plain_http_and_old_tls(template: Template) -> None:
     ]
     assert {"Bool": {"aws:SecureTransport": "false"}} in conditions
     assert {"NumericLessThan": {"s3:TlsVersion": 1.2}} in conditions
+
+
+def test_the_dead_letters_are_encrypted_and_refuse_plain_http(template: Template) -> None:
+    (queue,) = resources(template, "AWS::SQS::Queue").values()
+    assert queue["Properties"]["SqsManagedSseEnabled"] is True
+    (policy,) = resources(template, "AWS::SQS::QueuePolicy").values()
+    denied = [each for each in policy["Properties"]["PolicyDocument"]["Statement"] if each["Effect"] == "Deny"]
+    assert [each["Condition"] for each in denied] == [{"Bool": {"aws:SecureTransport": "false"}}]
 
 
 def test_the_secret_has_no_value_until_the_operator_puts_one(template: Template) -> None:

@@ -20,6 +20,7 @@ ORG_RETRY = {
         "SalesforceUnavailable",
         "SalesforceBusy",
         "SessionExpired",
+        "QuotaExhausted",
         "StorageUnavailable",
         "StateChanged",
     ],
@@ -190,6 +191,22 @@ def test_no_wait_is_longer_than_ten_minutes_unless_a_task_says_so(states: dict[s
         assert ("Seconds" in state.body) != ("SecondsPath" in state.body)
 
 
+def test_every_wait_of_a_slice_leads_to_a_task_that_looks_at_the_flags(slice_machine: Definition) -> None:
+    waits_of_a_slice = [state for state in iterate_states(slice_machine) if state.body["Type"] == "Wait"]
+    assert {state.body["Next"] for state in waits_of_a_slice} == {"FetchPage", "CheckJob"}
+
+
+def test_a_lane_looks_at_the_flags_before_each_wait(states: dict[str, State]) -> None:
+    """However many lanes have yet to take their turn: none of them waits once the run is stopped."""
+    assert states["LoadPartitions"].body["ItemProcessor"]["StartAt"] == "LookAtRun"
+    assert states["LookAtRun"].body["Next"] == "RunStopped?"
+    assert states["RunStopped?"].body["Default"] == "StaggerLonger?"
+    assert {rule["Next"] for rule in states["StaggerLonger?"].body["Choices"]} == {"StaggerMore"}
+    assert states["StaggerLonger?"].body["Default"] == "Stagger"
+    assert (states["StaggerMore"].body["Next"], states["CountStagger"].body["Next"]) == ("CountStagger", "LookAtRun")
+    assert states["Stagger"].body["Next"] == "RunSlice"
+
+
 def test_one_lane_never_aborts_another(states: dict[str, State]) -> None:
     lanes = states["LoadPartitions"].body
     assert lanes["ToleratedFailurePercentage"] == 100
@@ -282,9 +299,10 @@ def test_a_slice_stays_below_15_000_events_however_badly_its_last_batch_goes(
     most_retries = max(len(Pace.model_validate(preset).retry_delays_seconds) for preset in PACE.values())
     attempts = 1 + most_retries + MOST_LOST_JOBS
     path = ["UploadBatch", "WaitForJob", "CheckJob", "JobEnded?", "SettleBatch", "NextStep?", "BackOff"]
+    path += ["FetchPage", "BatchReady?"]
     patience = ["CheckPatience", "Patient?", "WaitForOrg", "FetchPage", "BatchReady?"]
     once = visit_events(slice_machine, path) + 3 * visit_events(slice_machine, patience)
-    tasks_once = ["UploadBatch", "CheckJob", "SettleBatch", *["CheckPatience", "FetchPage"] * 3]
+    tasks_once = ["UploadBatch", "CheckJob", "SettleBatch", "FetchPage", *["CheckPatience", "FetchPage"] * 3]
     once += sum(retry_events(states[name].body["Retry"]) for name in tasks_once)
     assert SLICE_EVENTS + attempts * once < 15_000
 

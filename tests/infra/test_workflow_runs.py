@@ -10,12 +10,12 @@ import pytest
 
 from infra.functions import FUNCTIONS
 from local.aws.embedded import EmbeddedAws, ExecutionResult
-from massive_upload.contracts import CheckPatienceInput, FinishRunInput, PlanRunInput, SliceInput
+from massive_upload.contracts import CheckPatienceInput, FinishRunInput, OrgWaits, PlanRunInput, SliceInput
 from tests.infra.definitions import Template
 
 RUN = "run-1"
 STEP = {"epoch": 1, "wait_seconds": 0}
-ONE_LANE = [{"partition": "0000", "first_wait_seconds": 0, "long_waits": 0}]
+ONE_LANE = [{"partition": "0000", "short_wait_seconds": 0, "long_waits": 0}]
 PLAN = {"next": "Load", "run_id": RUN, "max_concurrency": 2, "lanes": ONE_LANE}
 SUCCEEDED = {"next": "Succeed", "run_id": RUN, "status": "Completed", "wait_seconds": 0, "error": "", "cause": ""}
 FAILED = SUCCEEDED | {"next": "Fail", "status": "Failed", "error": "InvalidInput", "cause": "no such load"}
@@ -109,7 +109,8 @@ def test_the_functions_get_what_the_contracts_say(machines: Machines) -> None:
     machines.prepare({}, {"0000": "Pending"})
     machines.run()
     (plan_input,) = machines.calls("PlanRun")
-    assert PlanRunInput.model_validate(plan_input).input == {"load": "opportunity"}
+    planned = PlanRunInput.model_validate(plan_input)
+    assert (planned.input, planned.plan) == ({"load": "opportunity"}, OrgWaits())
     (fetch_input,) = machines.calls("FetchPage")
     fetched = SliceInput.model_validate(fetch_input)
     assert (fetched.run_id, fetched.partition, fetched.step.epoch) == (RUN, "0000", 1)
@@ -121,9 +122,11 @@ def test_the_functions_get_what_the_contracts_say(machines: Machines) -> None:
 
 
 def test_a_running_query_of_the_plan_is_waited_for(machines: Machines) -> None:
-    machines.prepare({"PlanRun": [PLAN | {"next": "Wait", "wait_seconds": 5}, PLAN]}, {"0000": "Pending"})
+    waiting = PLAN | {"next": "Wait", "wait_seconds": 5, "org_waits": 1, "org_waited_seconds": 5}
+    machines.prepare({"PlanRun": [waiting, PLAN]}, {"0000": "Pending"})
     assert machines.run().status == "SUCCEEDED"
-    assert len(machines.calls("PlanRun")) == 2
+    waits = [PlanRunInput.model_validate(call).plan.org_waits for call in machines.calls("PlanRun")]
+    assert waits == [0, 1]
 
 
 @pytest.mark.parametrize(("word", "finishes"), [("Skip", 0), ("Finish", 1)])
@@ -162,7 +165,7 @@ def test_a_partition_takes_as_many_slices_as_it_needs(machines: Machines) -> Non
 
 def test_a_slice_goes_round_through_pace_and_back_off(machines: Machines) -> None:
     script = {
-        "FetchPage": [step("WaitForQuery"), step("Upload"), step("WaitForJob"), step("Settle"), step("Done")],
+        "FetchPage": [*map(step, ("WaitForQuery", "Upload", "Upload", "WaitForJob", "Settle", "Done"))],
         "CheckJob": [step("Upload"), step("Settle")],
         "SettleBatch": [step("BackOff"), step("Fetch")],
     }
@@ -170,7 +173,7 @@ def test_a_slice_goes_round_through_pace_and_back_off(machines: Machines) -> Non
     assert machines.run().status == "SUCCEEDED"
     # one for the first batch, one because its job was deleted, one after the back-off
     assert len(machines.calls("UploadBatch")) == 3
-    assert len(machines.calls("FetchPage")) == 5
+    assert len(machines.calls("FetchPage")) == 6
 
 
 def test_a_passing_error_is_retried_three_times(machines: Machines) -> None:
@@ -220,7 +223,7 @@ def test_a_final_error_fails_the_partition_at_once(machines: Machines, function:
 
 def test_one_failed_partition_leaves_the_others_running(machines: Machines) -> None:
     partitions = [f"000{n}" for n in range(3)]
-    lanes = [{"partition": each, "first_wait_seconds": 0, "long_waits": 0} for each in partitions]
+    lanes = [{"partition": each, "short_wait_seconds": 0, "long_waits": 0} for each in partitions]
     script = {
         "PlanRun": [PLAN | {"lanes": lanes, "max_concurrency": 1}],
         "FetchPage": [{"raise": "JobRejected"}, step("Done")],
@@ -270,15 +273,16 @@ def test_a_slice_that_dies_is_tried_again_and_then_fails_its_partition(machines:
 
 
 @pytest.mark.parametrize("flag", ["stop_requested", "pause_requested"])
-def test_a_stopped_run_ends_a_long_stagger(machines: Machines, flag: str) -> None:
-    lanes = [{"partition": "0000", "first_wait_seconds": 60, "long_waits": 2}]
+@pytest.mark.parametrize("long_waits", [0, 2])
+def test_a_lane_of_a_stopped_run_does_not_begin(machines: Machines, flag: str, long_waits: int) -> None:
+    lanes = [{"partition": "0000", "short_wait_seconds": 60, "long_waits": long_waits}]
     machines.prepare({"PlanRun": [PLAN | {"lanes": lanes}]}, {"0000": "Pending"}, **{flag: True})
     assert machines.run().status == "SUCCEEDED"
     assert machines.partition()["epoch"] == "0"
 
 
 def test_a_long_stagger_ends_in_the_lane_s_work(machines: Machines) -> None:
-    lanes = [{"partition": "0000", "first_wait_seconds": 60, "long_waits": 2}]
+    lanes = [{"partition": "0000", "short_wait_seconds": 60, "long_waits": 2}]
     machines.prepare({"PlanRun": [PLAN | {"lanes": lanes}]}, {"0000": "Pending"}, stop_requested=False)
     assert machines.run().status == "SUCCEEDED"
     assert machines.partition()["epoch"] == "1"

@@ -28,6 +28,7 @@ Item = dict[str, Any]
 T = TypeVar("T")
 
 OPEN_RUNS_KEY = "OPEN"
+BEGUN_RUNS_KEY = "BEGUN"
 _serialize = TypeSerializer().serialize
 _deserialize = TypeDeserializer().deserialize
 
@@ -40,6 +41,11 @@ def run_key(run_id: str) -> Item:
 def open_run_key(run_id: str) -> Item:
     """Key of the item that says that a run has not finished."""
     return to_item({"pk": OPEN_RUNS_KEY, "sk": f"RUN#{run_id}"})
+
+
+def begun_run_key(run: Run) -> Item:
+    """Key of the item that finds a run by when it began: such items sort by time."""
+    return {"pk": to_value(BEGUN_RUNS_KEY), "sk": {"S": f"{to_value(run.started_at)['S']}#{run.run_id}"}}
 
 
 def lease_key(key: str) -> Item:

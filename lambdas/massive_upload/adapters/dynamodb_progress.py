@@ -27,8 +27,10 @@ from massive_upload.domain.progress import (
     BATCH_TRANSITIONS,
     PARTITION_TRANSITIONS,
     RUN_TRANSITIONS,
+    UNFINISHED_RUN_STATUSES,
     Batch,
     BatchState,
+    Halt,
     LaneFailures,
     Lease,
     Partition,
@@ -94,10 +96,15 @@ class DynamoDbProgress:
         found = self._table.query(items.OPEN_RUNS_KEY, "RUN#")
         return [str(item["sk"]["S"]).removeprefix("RUN#") for item in found]
 
+    def newest_runs(self, most: int) -> Sequence[str]:
+        found = self._table.query_newest(items.BEGUN_RUNS_KEY, most)
+        return [str(item["sk"]["S"]).partition("#")[2] for item in found]
+
     def begin_run(self, run: Run) -> Run:
         item = items.run_key(run.run_id) | self._expiring(items.fields_of(run))
+        begun = put(self._table.name, items.begun_run_key(run) | self._expiring({}))
         try:
-            self._table.transact(put(self._table.name, item, is_new()), self._mark_open(run.run_id))
+            self._table.transact(put(self._table.name, item, is_new()), self._mark_open(run.run_id), begun)
         except ConditionFailed as failure:
             recorded = self._run_found(failure, run.run_id)
             if recorded.execution_arn != run.execution_arn:
@@ -159,10 +166,19 @@ class DynamoDbProgress:
             ) from failure
         return reopened
 
-    def request_stop(self, run_id: str, reason: str, *, error: str | None = None) -> None:
-        once = {"stop_reason": reason} | _known(stop_error=error)
-        change = Change(put={"stop_requested": True}, put_once=once)
+    def request_stop(self, run_id: str, reason: str, *, error: str) -> None:
+        change = Change(put={"stop_requested": True}, put_once={"stop_reason": reason, "stop_error": error})
         self._change_existing_run(run_id, change)
+
+    def ask_to_halt(self, run_id: str, halt: Halt) -> bool:
+        is_unfinished = is_one_of("status", UNFINISHED_RUN_STATUSES)
+        change = Change(put={_FLAGS[halt]: True})
+        try:
+            self._table.transact(update(self._table.name, items.run_key(run_id), change, is_unfinished))
+        except ConditionFailed as failure:
+            self._run_found(failure, run_id)
+            return False
+        return True
 
     def count_run_requests(self, run_id: str, api_requests: int) -> None:
         self._change_existing_run(run_id, Change(add={"api_requests": api_requests}))
@@ -175,7 +191,7 @@ class DynamoDbProgress:
     ) -> bool:
         change = Change(put=_known(status=status, ended_at=ended_at, error=error, cause=cause))
         is_no_longer_open = delete(self._table.name, items.open_run_key(run.run_id))
-        allowed = [source for source in sources_of(RUN_TRANSITIONS, status) if source in _UNFINISHED]
+        allowed = [source for source in sources_of(RUN_TRANSITIONS, status) if source in UNFINISHED_RUN_STATUSES]
         try:
             self._change_run(run, change, only_from=allowed, also=[is_no_longer_open])
         except ConditionFailed:
@@ -461,7 +477,7 @@ class DynamoDbProgress:
 
 _OF_ONE_GO = ("query_id", "query_rows", "next_wake_at", "failures", "error", "cause")
 """What a lane that is resumed begins without."""
-_UNFINISHED = (RunStatus.PLANNING, RunStatus.RUNNING)
+_FLAGS = {Halt.STOP: "stop_requested", Halt.PAUSE: "pause_requested"}
 
 
 def _known(**values: object) -> dict[str, object]:

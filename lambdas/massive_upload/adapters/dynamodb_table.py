@@ -80,6 +80,22 @@ class Table:
             raise _translated(error) from error
         return found
 
+    def query_newest(self, pk: str, most: int) -> list[Item]:
+        """The last items of one partition key, the last one first; at most as many as fit into one answer (1 MB)."""
+        try:
+            answer = self._client.query(
+                TableName=self.name,
+                KeyConditionExpression="pk = :pk",
+                ExpressionAttributeValues=to_item({":pk": pk}),
+                ConsistentRead=True,
+                ScanIndexForward=False,
+                Limit=most,
+            )
+        except (ClientError, BotoCoreError) as error:
+            raise _translated(error) from error
+        found: list[Item] = answer["Items"]
+        return found
+
 
 def _translated(error: ClientError | BotoCoreError) -> LoadError:
     code = error_code(error)

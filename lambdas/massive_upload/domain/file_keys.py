@@ -38,6 +38,11 @@ def rejected_key(run_id: str, partition: str, batch: int, attempt: int) -> str:
     return f"{RUNS_PREFIX}{run_id}/rejected/{partition}/{batch:06d}-{attempt}.csv"
 
 
+def unwritable_key(run_id: str, partition: str, batch: int) -> str:
+    """A new file for the rows of a batch that cannot be sent, and count as rejected; the batch's item names it."""
+    return f"{RUNS_PREFIX}{run_id}/rejected/{partition}/{batch:06d}-unwritable-{uuid4().hex}.csv"
+
+
 def deferred_key(run_id: str, partition: str, batch: int, attempt: int) -> str:
     """The rows of a batch that were given up for a passing reason, up to an attempt, and wait for the sweep."""
     return f"{RUNS_PREFIX}{run_id}/deferred/{partition}/{batch:06d}-{attempt}.csv"

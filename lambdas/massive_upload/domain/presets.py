@@ -11,6 +11,11 @@ LANE_ROWS = 500_000
 """Above the table's end lanes are cut by size; the guide's lanes hold 400,000 to 500,000 rows."""
 
 PATIENCE_SECONDS = 2 * 3600
+
+SWEEP_RETRY_DELAYS_SECONDS = (10, 30, 60, 120, 300)
+"""Waits of the sweep, which has no lane beside it. With the four tries of its lane a row is sent ten times: where a
+fifth of the rows finds a lock at each try, one in ten million is left."""
+
 SAMPLE_ROWS = 1_000
 
 # The circuit breaker's limits. They lie far beyond what a load is expected to live with: a source with a third of bad

@@ -47,7 +47,7 @@ class BatchState(StrEnum):
 
 
 RUN_TRANSITIONS: Mapping[RunStatus, frozenset[RunStatus]] = {
-    RunStatus.PLANNING: frozenset({RunStatus.RUNNING, RunStatus.COMPLETED, RunStatus.FAILED}),
+    RunStatus.PLANNING: frozenset({RunStatus.RUNNING, RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.STOPPED}),
     RunStatus.RUNNING: frozenset(
         {RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.STOPPED, RunStatus.PAUSED, RunStatus.RUNNING}
     ),
@@ -56,7 +56,10 @@ RUN_TRANSITIONS: Mapping[RunStatus, frozenset[RunStatus]] = {
     RunStatus.PAUSED: frozenset({RunStatus.RUNNING}),
     RunStatus.COMPLETED: frozenset(),
 }
-"""Only resume leads back to Running; a completed run is locked."""
+"""Only resume leads back to Running; a completed run is locked. A run that is paused before its plan counts has nothing
+to go on with: it is Stopped."""
+
+UNFINISHED_RUN_STATUSES = (RunStatus.PLANNING, RunStatus.RUNNING)
 
 PARTITION_TRANSITIONS: Mapping[PartitionStatus, frozenset[PartitionStatus]] = {
     PartitionStatus.PENDING: frozenset({PartitionStatus.RUNNING, PartitionStatus.FAILED, PartitionStatus.PENDING}),
@@ -68,17 +71,26 @@ PARTITION_TRANSITIONS: Mapping[PartitionStatus, frozenset[PartitionStatus]] = {
 """Only resume leads back to Pending; a completed partition goes back only where the sweep finds new rows for it."""
 
 BATCH_TRANSITIONS: Mapping[BatchState, frozenset[BatchState]] = {
-    BatchState.PLANNED: frozenset({BatchState.CREATED}),
+    BatchState.PLANNED: frozenset({BatchState.CREATED, BatchState.SETTLED}),
     BatchState.CREATED: frozenset({BatchState.CREATED, BatchState.SUBMITTED, BatchState.PLANNED}),
     BatchState.SUBMITTED: frozenset({BatchState.PLANNED, BatchState.SETTLED}),
     BatchState.SETTLED: frozenset(),
 }
-"""Created to Created: an Open job was given up for another. To Planned: one more attempt, or a job that is gone."""
+"""Created to Created: an Open job was given up for another. To Planned: one more attempt, or a job that is gone.
+Planned to Settled: none of the batch's rows can be sent."""
 
 
 def sources_of(transitions: Mapping[S, frozenset[S]], target: S) -> list[S]:
     """The states from which ``target`` may be reached: what a conditional write puts into its condition."""
     return [state for state, targets in transitions.items() if target in targets]
+
+
+@unique
+class Halt(StrEnum):
+    """How an operator asks a run to end before its rows do."""
+
+    STOP = "stop"
+    PAUSE = "pause"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,8 +124,9 @@ class Run:
     """One execution of a load, and what was planned for it.
 
     Attributes:
-        stop_reason: why its lanes are to end.
-        stop_error: the error that it then ends with; None where a person stopped it.
+        stop_requested, pause_requested: the flags that the lanes look at.
+        stop_reason: why the product itself raised stop_requested; None where an operator did.
+        stop_error: the name of the error that the run then ends with.
         failures_before: what had failed when it was last resumed; its circuit breaker does not count that again.
     """
 
@@ -145,6 +158,18 @@ class Run:
     def is_halting(self) -> bool:
         """Whether the run's lanes are to end at their next batch edge."""
         return self.stop_requested or self.pause_requested
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether the run is being carried out, as far as is recorded."""
+        return self.status in UNFINISHED_RUN_STATUSES
+
+    @property
+    def halt_asked_for(self) -> Halt | None:
+        """What an operator has asked for; a run that the product itself has stopped did not end by that."""
+        if self.stop_reason is not None or not self.is_halting:
+            return None
+        return Halt.STOP if self.stop_requested else Halt.PAUSE
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,11 +26,30 @@ class RowError:
     fields: str
 
 
+@dataclass(frozen=True)
+class Selection:
+    """A file made of some rows of another."""
+
+    content: bytes
+    rows: int
+
+
+UNWRITABLE = RowError(
+    "UNWRITABLE", "A text holds half of a surrogate pair, which UTF-8 cannot hold; it is spelt \\udXXX here.", ""
+)
+"""Our own error for rows that cannot be sent."""
+
+
 class StagedFileWriter:
     """Writes pages of a load as the CSV of one job, up to a number of rows and bytes.
 
     UTF-8 without BOM, comma, LF (what the job is created with). Every text is as it came; only cells that need it are
-    quoted, and a carriage return is such a need.
+    quoted, and a carriage return is such a need. Rows that UTF-8 cannot hold are left out and kept apart.
+
+    Attributes:
+        rows: rows in the file.
+        taken: rows that were read: those in the file and those left out.
+        last_key: the key of the last row read, unless it is one that UTF-8 cannot hold.
     """
 
     def __init__(self, load: Load, *, max_rows: int, max_bytes: int = MAX_JOB_BYTES) -> None:
@@ -41,8 +60,10 @@ class StagedFileWriter:
         self._chunks = [_encode([[mapping.to for mapping in self._mappings]])]
         self.size_bytes = len(self._chunks[0])
         self.rows = 0
+        self.taken = 0
         self.last_key: str | None = None
         self.is_full = False
+        self._unwritable: list[Sequence[str]] = []
 
     def append(self, page: Sequence[Sequence[object]]) -> int:
         """Write as many rows of a page as fit.
@@ -51,7 +72,7 @@ class StagedFileWriter:
             page: rows of JSON values, in the mapping's column order.
 
         Returns:
-            How many rows, from the page's start, were written.
+            How many rows, from the page's start, were taken.
         """
         if not page:
             return 0
@@ -64,18 +85,36 @@ class StagedFileWriter:
         while taken < len(lines) and not self.is_full:
             chunk_rows = min(_CHUNK_ROWS, len(lines) - taken, self._max_rows - self.rows)
             taken += self._write(lines[taken : taken + chunk_rows])
-        if taken:
-            self.last_key = str(page[taken - 1][self._key_index])
+        self.taken += taken
+        keys = (str(row[self._key_index]) for row in reversed(page[:taken]))
+        self.last_key = next(filter(is_writable, keys), self.last_key)
         return taken
+
+    @property
+    def unwritable(self) -> Selection | None:
+        """The rows left out, as a file with their error; None where there are none."""
+        if not self._unwritable:
+            return None
+        error = [UNWRITABLE.code, UNWRITABLE.message, UNWRITABLE.fields, "0"]
+        header = [*(mapping.to for mapping in self._mappings), *REJECT_COLUMNS]
+        lines = [[*map(_spelt, line), *error] for line in self._unwritable]
+        return Selection(_encode([header, *lines]), len(lines))
 
     def content(self) -> bytes:
         """The file so far."""
         return b"".join(self._chunks)
 
     def _write(self, lines: Sequence[Sequence[str]]) -> int:
-        """Write a chunk, or the part of it that stays within the bytes. At least one row is always written."""
+        """Take a chunk, or the part of it that stays within the bytes. At least one row is always taken."""
         while True:
-            chunk = _encode(lines)
+            try:
+                chunk = _encode(lines)
+            except UnicodeEncodeError:
+                if len(lines) == 1:
+                    self._unwritable.extend(lines)
+                    return 1
+                lines = lines[: len(lines) // 2]
+                continue
             is_first_row = self.rows == 0 and len(lines) == 1
             if is_first_row or self.size_bytes + len(chunk) <= self._max_bytes:
                 self._chunks.append(chunk)
@@ -87,14 +126,6 @@ class StagedFileWriter:
                 self.is_full = True
                 return 0
             lines = lines[: len(lines) // 2]
-
-
-@dataclass(frozen=True)
-class Selection:
-    """A file made of some rows of another."""
-
-    content: bytes
-    rows: int
 
 
 class StagedFile:
@@ -149,6 +180,19 @@ def without_errors(files: Sequence[bytes]) -> Selection:
         header = next(reader)[: -len(REJECT_COLUMNS)]
         lines.extend(line[: -len(REJECT_COLUMNS)] for line in reader)
     return Selection(_encode([header, *lines]), len(lines))
+
+
+def is_writable(text: str) -> bool:
+    """Whether UTF-8 can hold a text: half of a surrogate pair, which JSON can, it cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _spelt(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _encode(lines: Sequence[Sequence[str]]) -> bytes:

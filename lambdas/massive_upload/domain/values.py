@@ -17,6 +17,8 @@ from massive_upload.domain.load import FieldType
 CLEAR = "#N/A"
 """Sets a field to null (Bulk API 2.0 guide); an empty cell leaves it as it is."""
 
+_BLANKS = "".join(map(chr, range(33)))
+
 _DATETIME = re.compile(
     r"^(?P<date>\d{4}-\d\d-\d\d)(?:[T ](?P<time>\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d+))?)?"
     r"\s*(?P<zone>Z|UTC|[+-]\d\d(?::?\d\d)?)?$"
@@ -33,12 +35,17 @@ def format_column(values: Sequence[object], kind: FieldType, null: Literal["clea
     Args:
         values: JSON values of one column.
         kind: how to write them.
-        null: whether a NULL clears the target field or leaves it. Text without a visible character is a NULL too, as
-            Salesforce stores neither blank nor empty text.
+        null: whether a NULL clears the target field or leaves it. Text of nothing but what Salesforce trims is a NULL
+            too, as Salesforce stores neither blank nor empty text.
     """
     empty = CLEAR if null == "clear" else ""
     convert = _CONVERTERS[kind]
-    return [empty if value is None or (text := convert(value)) == "" or text.isspace() else text for value in values]
+    return [empty if value is None or _is_blank(text := convert(value)) else text for value in values]
+
+
+def _is_blank(text: str) -> bool:
+    """Nothing but blanks and control characters; a no-break space, say, is text like any other."""
+    return text[:1] <= " " and not text.strip(_BLANKS)
 
 
 def _text(value: object) -> str:

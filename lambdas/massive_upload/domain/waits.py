@@ -1,6 +1,6 @@
 """How long a slice waits, and how many history events it may use."""
 
-from massive_upload.constants import LONG_WAIT_SECONDS, ORG_WAITS_SECONDS
+from massive_upload.constants import LONG_WAIT_SECONDS, ORG_WAITS_SECONDS, RETRY_WAITS_SECONDS
 
 # History events of one visit (Step Functions: a Task has 5, a Choice or Wait 2; a retry adds 3 each).
 FETCH_EVENTS = 7
@@ -67,8 +67,14 @@ def org_wait_seconds(waits_so_far: int) -> int:
     return ORG_WAITS_SECONDS[min(waits_so_far, len(ORG_WAITS_SECONDS) - 1)]
 
 
+def plan_wait_seconds(waits_so_far: int) -> int:
+    """How long PlanRun waits for an org that does not answer: as long as a task's retries, then as a slice does."""
+    waits = (*RETRY_WAITS_SECONDS, *ORG_WAITS_SECONDS)
+    return waits[min(waits_so_far, len(waits) - 1)]
+
+
 def split_stagger(start_delay_seconds: int) -> tuple[int, int]:
-    """A lane's start delay as a first wait and a number of long ones."""
+    """A lane's start delay as a short wait and a number of long ones."""
     return start_delay_seconds % LONG_WAIT_SECONDS, start_delay_seconds // LONG_WAIT_SECONDS
 
 

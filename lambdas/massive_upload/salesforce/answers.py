@@ -1,5 +1,6 @@
 """Reads JSON answers: tolerant of a value's form, never of its absence where it is needed."""
 
+import json
 from collections.abc import Mapping
 
 import orjson
@@ -18,8 +19,8 @@ def read_object(asked: str, response: Response) -> Answer:
         RequestRefused: the JSON is no object.
     """
     try:
-        answer = orjson.loads(response.body)
-    except orjson.JSONDecodeError as error:
+        answer = _parse(response.body)
+    except ValueError as error:
         raise SalesforceUnavailable(
             f"{asked}: the answer ({response.status}, {len(response.body)} bytes) is no complete JSON.",
             next_step="It is tried again; if it stays so, look for a proxy between here and the org.",
@@ -28,6 +29,14 @@ def read_object(asked: str, response: Response) -> Answer:
     if not isinstance(answer, dict):
         raise unexpected(asked, "it is no JSON object")
     return answer
+
+
+def _parse(body: bytes) -> object:
+    """JSON, also with half of a surrogate pair in a text, which orjson refuses: one row's trouble is not its page's."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return json.loads(body)
 
 
 def unexpected(asked: str, problem: str) -> RequestRefused:

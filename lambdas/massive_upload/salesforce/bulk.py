@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Self
 from urllib.parse import quote
 
-from massive_upload.errors import LoadError, RequestRefused, TargetRejected
+from massive_upload.errors import LoadError, RequestRefused, StateChanged, TargetRejected
 from massive_upload.salesforce.answers import (
     Answer,
     as_integer,
@@ -22,6 +22,10 @@ INGEST_PATH = "/jobs/ingest"
 
 _TARGET_REFUSED = (400, 404)
 """How a new job is refused: there is no job yet, so the object or the external id is at fault."""
+
+
+_GONE = (404, 410)
+"""How the org says that it does not know a job (any more)."""
 
 
 class JobState(StrEnum):
@@ -66,8 +70,8 @@ class Job:
     Attributes:
         id: the job's id, as the org spells it.
         state: where it is.
-        processed: rows that were tried so far, the failed ones included.
-        failed: rows that were tried and failed.
+        processed: rows that were tried so far, the failed ones included; None where the org does not tell.
+        failed: rows that were tried and failed; None where the org does not tell.
         retries: how often the org itself has tried again to save the job's batches.
         total_processing_ms: time to process the job.
         api_active_processing_ms: of that, time spent on the rows themselves.
@@ -77,8 +81,8 @@ class Job:
 
     id: str
     state: JobState
-    processed: int = 0
-    failed: int = 0
+    processed: int | None = None
+    failed: int | None = None
     retries: int = 0
     total_processing_ms: int = 0
     api_active_processing_ms: int = 0
@@ -127,27 +131,42 @@ class BulkIngest:
         Args:
             job_id: an open job.
             data: UTF-8 CSV of at most 100 MB, as the limit of 150 MB holds for its base64 form.
+
+        Raises:
+            StateChanged: the job is not open any more, or gone.
         """
-        self._connection.request(
+        path = f"{_path(job_id)}/batches"
+        response = self._connection.request(
             "PUT",
-            f"{_path(job_id)}/batches",
+            path,
             body=data,
             headers={"Content-Type": "text/csv; charset=UTF-8"},
+            expect=_GONE,
             timeout=TRANSFER_TIMEOUT,
         )
+        if response.status in _GONE:
+            raise _gone(f"PUT {path}", response)
 
     def close(self, job_id: str) -> Job:
-        """Tell the org that the upload is complete, so that it starts."""
+        """Tell the org that the upload is complete, so that it starts.
+
+        Raises:
+            StateChanged: the job is not open any more, or gone.
+        """
         return self._change_state(job_id, JobState.UPLOAD_COMPLETE)
 
     def abort(self, job_id: str) -> Job:
-        """Stop a job; rows that it has saved stay saved."""
+        """Stop a job; rows that it has saved stay saved.
+
+        Raises:
+            StateChanged: the job has ended, or is gone.
+        """
         return self._change_state(job_id, JobState.ABORTED)
 
     def get(self, job_id: str) -> Job | None:
         """What the org says about the job; None where it knows no such job (any more)."""
-        response = self._connection.request("GET", _path(job_id), expect=(404,))
-        if response.status == 404:
+        response = self._connection.request("GET", _path(job_id), expect=_GONE)
+        if response.status in _GONE:
             return None
         asked = f"GET {_path(job_id)}"
         return _job(asked, read_object(asked, response), job_id=job_id)
@@ -166,15 +185,17 @@ class BulkIngest:
 
     def _change_state(self, job_id: str, state: JobState) -> Job:
         path = _path(job_id)
-        response = self._connection.request("PATCH", path, json={"state": state.value})
         asked = f"PATCH {path}"
+        response = self._connection.request("PATCH", path, json={"state": state.value}, expect=_GONE)
+        if response.status in _GONE:
+            raise _gone(asked, response)
         return _job(asked, read_object(asked, response), job_id=job_id)
 
     def _result(self, job_id: str, name: str) -> bytes:
         response = self._connection.request(
-            "GET", f"{_path(job_id)}/{name}", headers={"Accept": "text/csv"}, expect=(404,), timeout=TRANSFER_TIMEOUT
+            "GET", f"{_path(job_id)}/{name}", headers={"Accept": "text/csv"}, expect=_GONE, timeout=TRANSFER_TIMEOUT
         )
-        if response.status == 404:
+        if response.status in _GONE:
             raise JobGone(f"The org no longer has results of job {job_id}.")
         return response.body
 
@@ -183,9 +204,17 @@ def _path(job_id: str) -> str:
     return f"{INGEST_PATH}/{quote(job_id, safe='')}"
 
 
+def _gone(asked: str, response: Response) -> StateChanged:
+    return StateChanged(
+        f"{asked} was answered with {response.status}: somebody has deleted the job.",
+        next_step="Its rows are sent in another one.",
+        code=str(response.status),
+    )
+
+
 def _refusal(asked: str, response: Response, target: str) -> LoadError:
     error = error_for(asked, response)
-    if not isinstance(error, (RequestRefused, TargetRejected)):
+    if not isinstance(error, (RequestRefused, StateChanged, TargetRejected)):
         return error
     return TargetRejected(
         f"The org refused a job to upsert {target} with {response.status} {error.code}.",
@@ -198,17 +227,17 @@ def _refusal(asked: str, response: Response, target: str) -> LoadError:
 def _job(asked: str, answer: Answer, *, job_id: str) -> Job:
     """Read a job; the counters are missing while it is open, and `errorMessage` unless there is one."""
 
-    def number(key: str) -> int:
-        return as_integer(asked, key, answer.get(key)) or 0
+    def number(key: str) -> int | None:
+        return as_integer(asked, key, answer.get(key))
 
     return Job(
         id=job_id,
         state=JobState.parse(asked, answer.get("state")),
         processed=number("numberRecordsProcessed"),
         failed=number("numberRecordsFailed"),
-        retries=number("retries"),
-        total_processing_ms=number("totalProcessingTime"),
-        api_active_processing_ms=number("apiActiveProcessingTime"),
-        apex_processing_ms=number("apexProcessingTime"),
+        retries=number("retries") or 0,
+        total_processing_ms=number("totalProcessingTime") or 0,
+        api_active_processing_ms=number("apiActiveProcessingTime") or 0,
+        apex_processing_ms=number("apexProcessingTime") or 0,
         error_message=as_text(answer.get("errorMessage")) or None,
     )

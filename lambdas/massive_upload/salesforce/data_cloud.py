@@ -31,7 +31,7 @@ _GONE = (404, 410)
 
 
 class QueryExpired(LoadError):
-    """The org no longer has a query's result (it keeps one for 24 hours): query again from the cursor.
+    """The org no longer has a query's result (it keeps one for 24 hours), or never had: query again from the cursor.
 
     A signal to the caller and no end of anything, hence neither passing nor final.
     """
@@ -57,6 +57,10 @@ _STATES = {
     "resultsproduced": QueryState.RESULTS_PRODUCED,
     "finished": QueryState.FINISHED,
 }
+
+
+_FAILED_STATES = ("failed", "error", "aborted", "cancelled", "canceled")
+"""No documented states; a query that says so will never have a result."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +149,7 @@ class DataCloud:
         """Where the query is; the org may answer up to `wait_seconds` later, at once when it has finished.
 
         Raises:
-            QueryExpired: the org does not know the query (any more).
+            QueryExpired: the org does not know the query (any more), or the query failed after it was taken.
         """
         wait_ms = int(min(wait_seconds, MAX_WAIT_SECONDS) * 1000)
         asked, answer = self._get(query_id, "", {"waitTimeMs": str(wait_ms)} if wait_ms > 0 else {})
@@ -182,19 +186,23 @@ class DataCloud:
             expect=_CLIENT_ERRORS,
             timeout=TRANSFER_TIMEOUT,
         )
-        if response.status in _GONE:
-            raise QueryExpired(
-                f"{asked} was answered with {response.status}: the query's result is gone.",
-                next_step="The rows that are left are queried again from the cursor.",
-                code=str(response.status),
-            )
-        if not response.is_success:
-            raise _refusal(asked, response)
-        return asked, read_object(asked, response)
+        if response.is_success:
+            return asked, read_object(asked, response)
+        error = _refusal(asked, response)
+        # The statement was taken when it was submitted: what is refused now is the query's end, not the statement.
+        raise _lost(asked, error.code) if isinstance(error, SourceRejected) else error
 
 
 def _path(query_id: str) -> str:
     return f"{QUERY_PATH}/{quote(query_id, safe='')}"
+
+
+def _lost(asked: str, code: str | None) -> QueryExpired:
+    return QueryExpired(
+        f"{asked} was answered with {code}: the query's result cannot be had.",
+        next_step="The rows that are left are queried again from the cursor.",
+        code=code,
+    )
 
 
 def _refusal(asked: str, response: Response, sql: str = "") -> LoadError:
@@ -245,6 +253,8 @@ def _status(asked: str, answer: Answer, *, query_id: str) -> QueryStatus | None:
     if word is None or not found_id:
         return None
     state = _STATES.get(normalised_word(word))
+    if normalised_word(word) in _FAILED_STATES:
+        raise _lost(asked, as_text(word))
     if state is None:
         raise unexpected(asked, "the query's state is not a documented one")
     row_count = as_integer(asked, "rowCount", source.get("rowCount"))

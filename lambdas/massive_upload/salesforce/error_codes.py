@@ -2,7 +2,7 @@
 
 Nothing else in the product looks at Salesforce's codes. Codes are compared without case and underscores, as
 the APIs differ (`INVALID_SESSION_ID`, `InvalidSessionId`). For a request the message text decides in one case
-only: REQUEST_LIMIT_EXCEEDED stands for a daily limit (final) and for concurrent requests (passing) alike.
+only: REQUEST_LIMIT_EXCEEDED stands for the daily allowance and for concurrent requests alike.
 """
 
 import re
@@ -16,9 +16,11 @@ from massive_upload.errors import (
     LoadError,
     QuotaExhausted,
     RequestRefused,
+    RunHalted,
     SalesforceBusy,
     SalesforceUnavailable,
     SessionExpired,
+    StateChanged,
     TargetRejected,
 )
 from massive_upload.salesforce.answers import normalised_word
@@ -66,17 +68,17 @@ _OF_ANY_CALL = (
     Rule(SalesforceBusy, _WAITS, codes=("REQUEST_LIMIT_EXCEEDED",), message_contains="concurrent"),
     Rule(
         QuotaExhausted,
-        "The org's API requests of the last 24 hours are used up: resume when they are free again.",
+        "The org's API requests of the last 24 hours are used up: they come back as the day rolls on.",
         codes=("REQUEST_LIMIT_EXCEEDED",),
     ),
     Rule(SalesforceBusy, _WAITS, statuses=(429,)),
     Rule(
         QuotaExhausted,
-        "The org's Bulk API batches of the last 24 hours are used up: resume when they are free again.",
+        "The org's Bulk API batches of the last 24 hours are used up: they come back as the day rolls on.",
         codes=("ExceededQuota",),
     ),
     Rule(
-        QuotaExhausted,
+        RunHalted,
         "The org's storage is full: free or buy storage, then resume the run.",
         codes=("STORAGE_LIMIT_EXCEEDED",),
     ),
@@ -104,8 +106,8 @@ REQUEST_RULES: tuple[Rule, ...] = (
         ),
     ),
     Rule(
-        RequestRefused,
-        "The job is not in the state that this call needs: read its state first.",
+        StateChanged,
+        "The job is not in the state that this call needs, so its state is read again.",
         codes=("INVALIDJOB", "INVALIDJOBSTATE"),
     ),
     Rule(

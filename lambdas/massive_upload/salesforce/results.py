@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from massive_upload.constants import MAX_JOB_BYTES
 from massive_upload.errors import SalesforceUnavailable
-from massive_upload.salesforce.answers import unexpected
 
 RECORD_ID_COLUMN = "sf__Id"
 ERROR_COLUMN = "sf__Error"
@@ -77,8 +76,8 @@ def parse_failed(data: bytes, *, key_column: str) -> list[FailedRow]:
         key_column: the target's external id field.
 
     Raises:
-        SalesforceUnavailable: the file is damaged: not UTF-8, or rows of another width than the header.
-        RequestRefused: the file lacks the error's column or the key's.
+        SalesforceUnavailable: the file is damaged: not UTF-8, rows of another width than the header, no column for
+            the error or the key, as where a page of something in between came instead.
     """
     file = _ResultFile(data)
     if file.is_empty:
@@ -105,6 +104,11 @@ def parse_keys(data: bytes, *, key_column: str) -> list[str]:
     return [row[key_at] for row in file.rows()]
 
 
+def is_whole(data: bytes) -> bool:
+    """Whether a result file ends where a record ends; else its last record may have been cut."""
+    return not data or data.endswith((b"\n", b"\r"))
+
+
 def _failed_row(*, key: str, error: RowError, record_id: str) -> FailedRow:
     return FailedRow(key=key, code=error.code, message=error.message, fields=error.fields, record_id=record_id)
 
@@ -115,7 +119,7 @@ class _ResultFile:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise _damaged("it is not UTF-8") from error
-        self._reader = csv.reader(io.StringIO(text, newline=""))
+        self._reader = csv.reader(io.StringIO(text, newline=""), strict=True)
         self._header: Sequence[str] = next(self._records(), [])
         self._positions = {name.strip().casefold(): at for at, name in enumerate(self._header)}
 
@@ -130,7 +134,7 @@ class _ResultFile:
     def position(self, column: str) -> int:
         at = self.position_or_none(column)
         if at is None:
-            raise unexpected("Result file", f"the column {column} is missing")
+            raise _damaged(f"the column {column} is missing")
         return at
 
     def rows(self) -> Iterator[list[str]]:

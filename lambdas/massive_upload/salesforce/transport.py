@@ -110,6 +110,7 @@ class RequestsTransport:
                 f"{request.asked}: no complete answer from {urlsplit(request.url).netloc} ({type(error).__name__}).",
                 next_step="Check login_url, and that this network reaches the org.",
                 code=type(error).__name__,
+                answered=False,
             ) from error
         return Response(status=answer.status_code, headers=answer.headers, body=answer.content)
 

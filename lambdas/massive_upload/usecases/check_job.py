@@ -6,7 +6,9 @@ from massive_upload.constants import BATCHES_BETWEEN_LOOKS, LONG_WAIT_SECONDS, S
 from massive_upload.contracts import Next, SliceInput, Step
 from massive_upload.domain.progress import BatchState
 from massive_upload.domain.waits import POLL_EVENTS, job_seconds, next_poll_seconds
+from massive_upload.errors import OrgUnreachable
 from massive_upload.observability import Event, Marker, follow, log
+from massive_upload.salesforce.bulk import Job
 from massive_upload.usecases.job_outcome import counters_of
 from massive_upload.usecases.lost_jobs import send_again
 from massive_upload.usecases.org_usage import tell_usage
@@ -23,9 +25,11 @@ from massive_upload.usecases.slice_tasks import (
 def check_job(task: SliceInput, services: SliceServices) -> Step:
     """Ask the org for the job's state once.
 
-    A stop or pause of the run leaves a job that has gone on for long to FinishRun, which aborts it.
+    A stop or pause of the run leaves a job that has gone on for long to FinishRun, which aborts it. A job that has not
+    got any further for as long as the load's patience lasts is aborted; what it left is sent again.
 
     Raises:
+        OrgUnreachable: the job stands still, and could not be aborted for as long again.
         FencedOut: another slice has claimed the partition.
         JobRejected: the batch's jobs are deleted again and again.
         PassingError: the org or AWS did not answer.
@@ -52,8 +56,25 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
         store.stop_partition(partition)
         log(Marker.STOP, Event.PARTITION_STOPPED, waited_seconds=waited_seconds)
         return step.then(Next.DONE, events=POLL_EVENTS)
+    seen = f"{job.state} {job.processed} {job.failed}"
+    still_seconds = step.job_still_seconds + step.wait_seconds if seen == step.job_seen else 0
+    patience_seconds = max(LONG_WAIT_SECONDS, services.configs.of(task.run_id).load.effective_pace.patience_seconds)
+    if still_seconds >= patience_seconds:
+        _abort(job, services, still_seconds, patience_seconds)
     wait_seconds = next_poll_seconds(waited_seconds)
     store.record_heartbeat(partition, services.org.heartbeat(wake_after_seconds=wait_seconds))
     log(Marker.WAITING, Event.WAITING_FOR_JOB, state=job.state, processed=job.processed, wait_seconds=wait_seconds)
     following = Next.MORE if step.events >= SLICE_EVENTS else Next.WAIT_FOR_JOB
-    return step.then(following, events=POLL_EVENTS, wait_seconds=wait_seconds, job_waited_seconds=waited_seconds)
+    looked = step.then(following, events=POLL_EVENTS, wait_seconds=wait_seconds, job_waited_seconds=waited_seconds)
+    return looked.model_copy(update={"job_seen": seen, "job_still_seconds": still_seconds})
+
+
+def _abort(job: Job, services: SliceServices, still_seconds: int, patience_seconds: int) -> None:
+    """Rows that the job has saved stay saved, and its result files tell which: only the others are sent again."""
+    if still_seconds >= 2 * patience_seconds:
+        raise OrgUnreachable(
+            f"Job {job.id} has stood still for {still_seconds} s, and the org does not abort it.",
+            next_step="Abort it in Setup, Bulk Data Load Jobs, then resume the run.",
+        )
+    log(Marker.WARNING, Event.JOB_STALLED, state=job.state, processed=job.processed, waited_seconds=still_seconds)
+    services.org.bulk.abort(job.id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from massive_upload.domain.load import Load
 from massive_upload.domain.progress import Batch, BatchState, Partition, PartitionStatus
-from massive_upload.errors import FencedOut, JobRejected, LoadError, RequestRefused, RunHalted
+from massive_upload.errors import FencedOut, JobRejected, LoadError, RequestRefused, RunHalted, StateChanged
 from massive_upload.observability import Event, Marker, following, log
 from massive_upload.salesforce.bulk import BulkIngest, Job, JobState
 from massive_upload.usecases.job_outcome import counters_of
@@ -69,7 +69,7 @@ def _drain_job(partition: Partition, batch: Batch, services: SliceServices, load
 def _abort(bulk: BulkIngest, job: Job) -> Job | None:
     try:
         bulk.abort(job.id)
-    except RequestRefused as error:
+    except (RequestRefused, StateChanged) as error:
         # It may have ended meanwhile, which the next answer tells.
         log(Marker.WARNING, Event.ABORT_REFUSED, code=error.code)
     return bulk.get(job.id)

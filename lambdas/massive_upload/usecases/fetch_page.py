@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from massive_upload.constants import SLICE_EVENTS
 from massive_upload.contracts import Next, SliceInput, Step
-from massive_upload.domain.file_keys import staged_key
+from massive_upload.domain.file_keys import staged_key, unwritable_key
 from massive_upload.domain.progress import Batch, BatchState, Partition
 from massive_upload.domain.source_sql import AFTER, UPTO, page_statement
-from massive_upload.domain.staged_file import Selection, StagedFileWriter
-from massive_upload.domain.waits import FETCH_EVENTS, WAIT_FOR_QUERY_EVENTS
-from massive_upload.errors import InternalError, SalesforceUnavailable, SourceRejected
+from massive_upload.domain.staged_file import UNWRITABLE, Selection, StagedFileWriter
+from massive_upload.domain.waits import FETCH_EVENTS, WAIT_FOR_QUERY_EVENTS, org_wait_seconds
+from massive_upload.errors import InternalError, LoadError, PassingError, SalesforceUnavailable, SourceRejected
 from massive_upload.observability import Event, Marker, follow, log
 from massive_upload.ports import ProgressStore
 from massive_upload.salesforce.data_cloud import DataCloud, Parameter, QueryExpired, QueryPage, QueryState, QueryStatus
@@ -26,6 +26,10 @@ from massive_upload.usecases.slice_tasks import (
 from massive_upload.usecases.sweep_files import next_sweep_rows
 
 _BOUND_TYPE = "Varchar"
+_WAITS_FOR_A_QUERY = 2
+"""After so many waits in a row for an org that does not answer for a query, it is given up for a new one: six minutes,
+longer than most outages, and soon enough for a query that is beyond help."""
+_MOST_FAILED_QUERIES = 5
 _FIRST_QUERY_WAIT_SECONDS = 2
 _LONGEST_QUERY_WAIT_SECONDS = 60
 
@@ -86,9 +90,13 @@ class _RangeReader:
         """Stage the next rows, or wait for the query, or find that all rows are settled."""
         try:
             first_page = self._open_query()
-        except QueryExpired:
-            self._forget_query()
-            first_page = self._open_query()
+        except QueryExpired as error:
+            self._forget_query(error)
+            return self._wait_before_another_query()
+        except PassingError as error:
+            if self._task.step.org_waits >= _WAITS_FOR_A_QUERY and self._partition.query_id is not None:
+                self._forget_query(error)
+            raise
         rows_left = self._rows_left()
         if rows_left is None:
             return self._wait_for_query()
@@ -98,23 +106,37 @@ class _RangeReader:
             return self._task.step.then(Next.DONE, events=FETCH_EVENTS)
         try:
             writer = self._write_rows(first_page, rows_left)
-        except QueryExpired:
-            self._forget_query()
-            return self._wait_for_query()
-        offset = self._partition.query_offset + writer.rows
-        selection = Selection(writer.content(), writer.rows)
+        except QueryExpired as error:
+            self._forget_query(error)
+            raise SalesforceUnavailable(str(error), code=error.code) from error
         return _stage(
             self._task,
             self._services,
             self._partition,
-            selection,
-            next_cursor=writer.last_key or "",
-            next_offset=offset,
+            Selection(writer.content(), writer.rows),
+            unwritable=writer.unwritable,
+            next_cursor=writer.last_key or self._partition.cursor or self._partition.after or "",
+            next_offset=self._partition.query_offset + writer.taken,
         )
 
-    def _forget_query(self) -> None:
+    def _forget_query(self, error: LoadError) -> None:
         self._partition = self._services.store.forget_query(self._partition)
-        log(Marker.WARNING, Event.QUERY_EXPIRED)
+        log(Marker.WARNING, Event.QUERY_EXPIRED, error=type(error).__name__, code=error.code)
+
+    def _wait_before_another_query(self) -> Step:
+        """A query that never came to its end is not asked again for ever: each takes hours, and is billed."""
+        step = self._task.step
+        if step.org_waits >= _MOST_FAILED_QUERIES:
+            raise SourceRejected(
+                f"The source's query has failed {step.org_waits + 1} times after it was taken.",
+                next_step="Look at the query in Data Cloud; narrow source.where, or raise partitioning.count.",
+            )
+        wait_seconds = org_wait_seconds(step.org_waits)
+        beat = self._services.org.heartbeat(wake_after_seconds=wait_seconds)
+        self._services.store.record_heartbeat(self._partition, beat)
+        events = FETCH_EVENTS + WAIT_FOR_QUERY_EVENTS
+        following = step.then(Next.WAIT_FOR_QUERY, events=events, wait_seconds=wait_seconds)
+        return following.model_copy(update={"org_waits": step.org_waits + 1})
 
     def _wait_for_query(self) -> Step:
         has_waited = self._task.step.next is Next.WAIT_FOR_QUERY
@@ -176,29 +198,33 @@ class _RangeReader:
     def _write_rows(self, first_page: QueryPage | None, rows_left: int) -> StagedFileWriter:
         """Write rows until the batch is full or the query has no more.
 
-        A page may have fewer rows than were asked for. What an expired query has given so far is kept: it makes a
-        smaller batch, and the next query starts behind it.
+        A page may have fewer rows than were asked for. What was read before something went wrong is kept: it makes a
+        smaller batch, and the next one starts behind it. So a lane gets on however rarely an org answers.
         """
         writer = StagedFileWriter(self._config.load, max_rows=self._batch_rows)
         rows = self._in_order(first_page) if first_page is not None else []
         offset = self._partition.query_offset
         writer.append(rows[:rows_left])
-        while writer.rows < rows_left and not writer.is_full:
+        while writer.taken < rows_left and not writer.is_full:
             query_id = self._partition.query_id or ""
-            limit = min(self._batch_rows, rows_left) - writer.rows
+            limit = min(self._batch_rows - writer.rows, rows_left - writer.taken)
             try:
-                page = self._source.rows(query_id, offset=offset + writer.rows, limit=limit)
-            except QueryExpired:
-                if writer.rows == 0:
+                page = self._read_page(query_id, offset=offset + writer.taken, limit=limit)
+            except (QueryExpired, PassingError):
+                if writer.taken == 0:
                     raise
                 break
-            if not page.rows:
-                raise SalesforceUnavailable(
-                    f"The source's query has {rows_left - writer.rows} more rows, but a page of it came empty.",
-                    next_step="It is read again by itself.",
-                )
             writer.append(self._in_order(page)[:limit])
         return writer
+
+    def _read_page(self, query_id: str, *, offset: int, limit: int) -> QueryPage:
+        page = self._source.rows(query_id, offset=offset, limit=limit)
+        if not page.rows:
+            raise SalesforceUnavailable(
+                f"The source's query has more than {offset} rows, but the page that follows came empty.",
+                next_step="It is read again by itself.",
+            )
+        return page
 
     def _in_order(self, page: QueryPage) -> list[list[object]]:
         """A page's rows with the columns as they were selected, in whatever order the query has them."""
@@ -232,6 +258,7 @@ def _stage(
     partition: Partition,
     staged: Selection,
     *,
+    unwritable: Selection | None = None,
     next_cursor: str,
     next_offset: int,
 ) -> Step:
@@ -239,6 +266,11 @@ def _stage(
     number = partition.next_batch
     key = staged_key(task.run_id, task.partition, number, 0)
     services.files.write(key, staged.content)
+    rejected_files: tuple[str, ...] = ()
+    if unwritable is not None:
+        rejected_files = (unwritable_key(task.run_id, task.partition, number),)
+        services.files.write(rejected_files[0], unwritable.content)
+    rejected = unwritable.rows if unwritable is not None else 0
     batch = Batch(
         run_id=task.run_id,
         partition=task.partition,
@@ -246,7 +278,9 @@ def _stage(
         state=BatchState.PLANNED,
         attempt=0,
         rows=staged.rows,
-        first_rows=staged.rows,
+        first_rows=staged.rows + rejected,
+        rejected=rejected,
+        rejected_files=rejected_files,
         size_bytes=len(staged.content),
         file_key=key,
         next_cursor=next_cursor,
@@ -255,4 +289,6 @@ def _stage(
     services.store.plan_batch(partition, batch, services.org.heartbeat())
     follow(batch)
     log(Marker.SUCCESS, Event.PAGE_STAGED, rows=batch.rows, size_bytes=batch.size_bytes)
+    if rejected:
+        log(Marker.ERROR, Event.ROWS_FAILED, code=UNWRITABLE.code, rows=rejected)
     return task.step.then(Next.UPLOAD, events=FETCH_EVENTS, is_progress=True)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from massive_upload.contracts import FinishRunInput, Mode, Verdict
 from massive_upload.domain.account import Account, account_of
 from massive_upload.domain.file_keys import receipt_key
-from massive_upload.domain.progress import Partition, PartitionStatus, Run, RunStatus
+from massive_upload.domain.progress import Halt, Partition, PartitionStatus, Run, RunStatus
 from massive_upload.observability import Event, Marker, Metric, emit, log
 from massive_upload.ports import Clock
 from massive_upload.usecases.drain import end_lane
@@ -21,6 +21,9 @@ from massive_upload.usecases.sweep_files import SweepFile, read_sweep
 _MOST_DRAINS = 10
 """Jobs in flight that have not ended by then leave their rows unsettled: a run must come to an end."""
 _DRAIN_WAIT_SECONDS = 30
+
+RUN_STOPPED = "RunStopped"
+"""The error of an execution whose run an operator stopped; one that was paused succeeds."""
 
 _ENDED_STATUS = {"ABORTED": RunStatus.STOPPED, "TIMED_OUT": RunStatus.FAILED, "FAILED": RunStatus.FAILED}
 """What an execution that ended by itself makes of its run."""
@@ -84,7 +87,7 @@ def _close(
     if run.plan_name is not None and run.mode != Mode.PLAN:
         criterion = services.configs.of(run.run_id).load.success_criterion_percent
     ending = failure or _ending_of(run, partitions, account, criterion, task.ended)
-    if run.status in (RunStatus.PLANNING, RunStatus.RUNNING):
+    if run.is_unfinished:
         ended_at = clock.now()
         services.files.write(
             receipt_key(run.run_id),
@@ -93,7 +96,7 @@ def _close(
         )
         services.store.finish_run(run, status=ending.status, ended_at=ended_at, error=ending.error, cause=ending.cause)
         log(
-            _MARKERS.get(ending.status, Marker.SUCCESS) if ending.error is None else Marker.ERROR,
+            _MARKERS.get(ending.status, Marker.SUCCESS if ending.error is None else Marker.ERROR),
             Event.RUN_ENDED,
             run_id=run.run_id,
             status=ending.status,
@@ -131,6 +134,12 @@ def _emit_outcome(run: Run, account: Account) -> None:
 def _ending_of(
     run: Run, partitions: list[Partition], account: Account, criterion_percent: float, ended: str | None
 ) -> _Ending:
+    if run.plan_name is None and run.is_halting:
+        return _Ending(
+            RunStatus.STOPPED,
+            RUN_STOPPED,
+            "The run was asked to end before it was planned; nothing was written. Start a new run.",
+        )
     if run.plan_name is None:
         return _Ending(
             RunStatus.FAILED,
@@ -150,11 +159,12 @@ def _ending_of(
     is_unfinished = bool(incomplete) or _awaits_sweep(partitions)
     if is_unfinished and ended in _ENDED_STATUS and not run.is_halting:
         return _Ending(_ENDED_STATUS[ended], f"Execution{ended.title().replace('_', '')}", _resume_hint(run, ended))
+    if run.halt_asked_for is not None and (len(incomplete) > len(failed) or _awaits_sweep(partitions)):
+        return _halted(run, run.halt_asked_for, failed)
     if failed or (is_unfinished and run.stop_error):
         return _Ending(RunStatus.FAILED, run.stop_error or "PartitionsFailed", _why_failed(run, partitions, failed))
     if is_unfinished:
-        status = RunStatus.PAUSED if run.pause_requested else RunStatus.STOPPED
-        return _Ending(status) if run.is_halting else _Ending(RunStatus.FAILED, "LanesUnfinished", _resume_hint(run))
+        return _Ending(RunStatus.FAILED, "LanesUnfinished", _resume_hint(run))
     if account.unsettled:
         return _Ending(RunStatus.FAILED, "RowsUnsettled", _resume_hint(run))
     if account.success_rate_percent < criterion_percent:
@@ -175,6 +185,14 @@ def _why_failed(run: Run, partitions: list[Partition], failed: list[Partition]) 
             f"{len(failed)} of {len(partitions)} partitions failed; partition {first.partition}: {first.error}."
         )
     return " ".join([*parts, _resume_hint(run)])
+
+
+def _halted(run: Run, halt: Halt, failed: list[Partition]) -> _Ending:
+    """The end of a run that an operator asked for: a stop shows red in the console, a pause goes on by and by."""
+    if halt is Halt.PAUSE:
+        return _Ending(RunStatus.PAUSED)
+    failures = f"{len(failed)} partitions had failed before. " if failed else ""
+    return _Ending(RunStatus.STOPPED, RUN_STOPPED, f"The run was asked to stop. {failures}{_resume_hint(run)}")
 
 
 def _awaits_sweep(partitions: list[Partition]) -> bool:

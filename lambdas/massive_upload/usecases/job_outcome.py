@@ -12,7 +12,7 @@ from massive_upload.domain.staged_file import RowError, StagedFile
 from massive_upload.errors import InternalError, SalesforceUnavailable
 from massive_upload.salesforce.bulk import BulkIngest, Job, JobState
 from massive_upload.salesforce.error_codes import JobVerdict, RowVerdict, is_lock_error, job_verdict, row_verdict
-from massive_upload.salesforce.results import FailedRow, parse_failed, parse_keys, split_row_error
+from massive_upload.salesforce.results import FailedRow, is_whole, parse_failed, parse_keys, split_row_error
 
 UNPROCESSED = "UNPROCESSED"
 """Our code for rows that their job never tried, where the org does not say why."""
@@ -39,11 +39,6 @@ class JobOutcome:
     lock_errors: int = 0
     halting_code: str | None = None
     refused_code: str | None = None
-
-    @property
-    def is_clean(self) -> bool:
-        """Whether every row succeeded."""
-        return not self.passing and not self.rejected and not self.untried
 
     @property
     def main_code(self) -> str | None:
@@ -78,16 +73,25 @@ def read_outcome(bulk: BulkIngest, batch: Batch, counters: JobCounters, content:
         content: the batch's staged file; needed, and given, unless `is_proven_clean`.
 
     Raises:
-        SalesforceUnavailable: a result file has other rows than the job reported; it is not believed.
+        SalesforceUnavailable: the result files contradict the counters or what was sent; they are not believed.
     """
     if is_proven_clean(batch, counters):
         return JobOutcome()
     if content is None or batch.job_id is None:
         raise InternalError("The outcome of a job with failed rows cannot be told without its staged file.")
-    failed = _failed_rows(bulk, batch, counters, content.key_column) if counters.failed else []
-    unprocessed = _unprocessed_keys(bulk, batch, counters, content, {row.key.strip() for row in failed})
-    outcome = _judge(failed)
-    return _with_unprocessed(outcome, unprocessed, bulk, batch, counters) if unprocessed else outcome
+    lists = _Lists(bulk, batch.job_id, content)
+    if counters.failed != 0:
+        lists.read_failed()
+    if counters.processed != batch.rows:
+        lists.read_unprocessed()
+    if not lists.agree_with(counters, batch.rows):
+        lists.read_succeeded()
+        if lists.unlisted and counters.failed not in (None, len(lists.failed)):
+            raise lists.unbelieved(f"{counters.failed} rows were reported as failed, {len(lists.failed)} are listed")
+        # Whoever is on no list is sent again: only what the job lists as succeeded has succeeded.
+        lists.unprocessed += lists.unlisted.elements()
+    outcome = _judge(lists.failed)
+    return _with_unprocessed(outcome, lists.unprocessed, bulk, batch, counters) if lists.unprocessed else outcome
 
 
 def is_proven_clean(batch: Batch, counters: JobCounters) -> bool:
@@ -95,32 +99,59 @@ def is_proven_clean(batch: Batch, counters: JobCounters) -> bool:
     return counters.state == JobState.JOB_COMPLETE and counters.processed == batch.rows and counters.failed == 0
 
 
-def _failed_rows(bulk: BulkIngest, batch: Batch, counters: JobCounters, key_column: str) -> list[FailedRow]:
-    failed = parse_failed(bulk.failed_rows(batch.job_id or ""), key_column=key_column)
-    if len(failed) != counters.failed:
-        raise SalesforceUnavailable(
-            f"Job {batch.job_id} reported {counters.failed} failed rows, its result file has {len(failed)}.",
-            next_step="It is read again by itself.",
-        )
-    return failed
+class _Lists:
+    """What a job's result files list, by the keys of the rows that were sent.
 
-
-def _unprocessed_keys(
-    bulk: BulkIngest, batch: Batch, counters: JobCounters, content: StagedFile, failed: set[str]
-) -> list[str]:
-    """The key of every row that the job never tried.
-
-    Where its counters and the list of unprocessed records do not add up to what was sent, only rows that the job
-    lists as succeeded have succeeded.
+    A file is damaged where it lists a row that was not sent, or one more often than it was sent.
     """
-    if counters.processed == batch.rows:
-        return []
-    unprocessed = parse_keys(bulk.unprocessed_rows(batch.job_id or ""), key_column=content.key_column)
-    if counters.processed + len(unprocessed) == batch.rows:
-        return [key.strip() for key in unprocessed]
-    succeeded = parse_keys(bulk.successful_rows(batch.job_id or ""), key_column=content.key_column)
-    known = failed | {key.strip() for key in succeeded}
-    return [key for key in content.row_keys() if key not in known]
+
+    def __init__(self, bulk: BulkIngest, job_id: str, content: StagedFile) -> None:
+        self._bulk = bulk
+        self._job_id = job_id
+        self._key_column = content.key_column
+        self.unlisted = Counter(content.row_keys())
+        self.failed: list[FailedRow] = []
+        self.unprocessed: list[str] = []
+        self._are_whole = True
+
+    def read_failed(self) -> None:
+        """Read the rows that were tried and failed."""
+        data = self._bulk.failed_rows(self._job_id)
+        self.failed = parse_failed(data, key_column=self._key_column)
+        self._take_off(data, [row.key.strip() for row in self.failed])
+
+    def read_unprocessed(self) -> None:
+        """Read the rows that were not tried."""
+        data = self._bulk.unprocessed_rows(self._job_id)
+        self.unprocessed = [key.strip() for key in parse_keys(data, key_column=self._key_column)]
+        self._take_off(data, self.unprocessed)
+
+    def read_succeeded(self) -> None:
+        """Read the rows that were saved."""
+        data = self._bulk.successful_rows(self._job_id)
+        self._take_off(data, [key.strip() for key in parse_keys(data, key_column=self._key_column)])
+
+    def agree_with(self, counters: JobCounters, rows: int) -> bool:
+        """Whether the lists are what the counters say, so that every row which is on neither list has succeeded."""
+        return (
+            self._are_whole
+            and len(self.failed) == counters.failed
+            and len(self.unprocessed) == rows - (counters.processed or 0)
+        )
+
+    def unbelieved(self, problem: str) -> SalesforceUnavailable:
+        """The error for result files that contradict what is known."""
+        return SalesforceUnavailable(
+            f"The results of job {self._job_id} are not believed: {problem}.",
+            next_step="They are read again by themselves; if it stays so, open the job's results in the org's setup.",
+        )
+
+    def _take_off(self, data: bytes, keys: list[str]) -> None:
+        self._are_whole = self._are_whole and is_whole(data)
+        self.unlisted.subtract(keys)
+        if min(self.unlisted.values(), default=0) < 0:
+            raise self.unbelieved("they list rows that were not sent, or a row twice")
+        self.unlisted += Counter()  # drops what is listed
 
 
 def _judge(failed: list[FailedRow]) -> JobOutcome:

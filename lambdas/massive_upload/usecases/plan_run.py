@@ -11,7 +11,16 @@ from uuid import uuid4
 from pydantic import ValidationError
 
 from massive_upload.constants import MAX_LANES
-from massive_upload.contracts import RUN_ID_PATTERN, ExecutionContext, Lane, Mode, Plan, PlanRunInput, StartInput
+from massive_upload.contracts import (
+    RUN_ID_PATTERN,
+    ExecutionContext,
+    Lane,
+    Mode,
+    OrgWaits,
+    Plan,
+    PlanRunInput,
+    StartInput,
+)
 from massive_upload.domain import presets
 from massive_upload.domain.breaker import run_failures
 from massive_upload.domain.lanes import SourceCount, cut_lanes
@@ -25,8 +34,17 @@ from massive_upload.domain.progress import (
     RunStatus,
     partition_id,
 )
-from massive_upload.domain.waits import split_stagger
-from massive_upload.errors import AnotherRunActive, DuplicateKeys, InvalidInput, RunNotResumable
+from massive_upload.domain.waits import plan_wait_seconds, split_stagger
+from massive_upload.errors import (
+    ORG_NOT_READY,
+    AnotherRunActive,
+    DuplicateKeys,
+    InvalidInput,
+    LoadError,
+    OrgUnreachable,
+    RunNotResumable,
+    SalesforceUnavailable,
+)
 from massive_upload.observability import Event, Marker, log
 from massive_upload.ports import Clock, Executions, PlannedLane
 from massive_upload.salesforce.data_cloud import QueryExpired
@@ -76,9 +94,42 @@ def plan_run(task: PlanRunInput, services: PlanServices) -> Plan:
             f"{run_id!r} cannot be a run's id.",
             next_step="Name the execution, or give a run_id, with letters, digits, '.', '_' and '-' alone.",
         )
-    if start.mode is Mode.RESUME:
-        return _Resume(start, run_id, task.execution, services).plan()
-    return _Begin(start, run_id, task.execution, services).plan()
+    run = _begun_run(run_id, task.execution, services)
+    if run is not None and run.is_unfinished and run.is_halting:  # before the org is asked, which may be down
+        return Plan(next="Finish", run_id=run_id)
+    planning = (_Resume if start.mode is Mode.RESUME else _Begin)(start, run_id, task.execution, services)
+    try:
+        return planning.plan()
+    except (*ORG_NOT_READY, QueryExpired) as error:
+        silent = isinstance(error, SalesforceUnavailable) and not error.answered
+        if silent and _begun_run(run_id, task.execution, services) is None:
+            raise  # its address may be wrong: nobody is to wait for hours to hear of it
+        return _wait_for_org(task.plan, run_id, error, planning.patience_seconds())
+
+
+def _begun_run(run_id: str, execution: ExecutionContext, services: PlanServices) -> Run | None:
+    """The run, where this execution has begun or reopened it."""
+    run = services.tasks.store.run(run_id)
+    return run if run is not None and run.execution_arn == execution.arn else None
+
+
+def _wait_for_org(before: OrgWaits, run_id: str, error: LoadError, patience_seconds: int) -> Plan:
+    """The next wait for an org that does not answer, which is nobody's fault before anything is written either."""
+    waited_seconds = before.org_waited_seconds
+    if waited_seconds >= patience_seconds:
+        raise OrgUnreachable(
+            f"The org did not answer for {waited_seconds} s, which is the load's patience; last: {error}",
+            next_step="Start the run again when the org answers; raise pace.patience_seconds for longer outages.",
+        ) from error
+    wait_seconds = min(plan_wait_seconds(before.org_waits), patience_seconds - waited_seconds)
+    log(Marker.WAITING, Event.WAITING_FOR_ORG, wait_seconds=wait_seconds, waited_seconds=waited_seconds)
+    return Plan(
+        next="Wait",
+        run_id=run_id,
+        wait_seconds=wait_seconds,
+        org_waits=before.org_waits + 1,
+        org_waited_seconds=waited_seconds + wait_seconds,
+    )
 
 
 def _parse(given: dict[str, object]) -> StartInput:
@@ -92,6 +143,25 @@ def _parse(given: dict[str, object]) -> StartInput:
             f"The execution's input is wrong at {where}: {first['msg']}.",
             next_step='Start with, for example, {"load": "opportunity"}; see the files in events/.',
         ) from error
+
+
+def resumable(run: Run | None, run_id: str) -> Run:
+    """The run, if there is something that it can go on with.
+
+    Raises:
+        RunNotResumable: there is no such run, it has completed, or it ended before its plan counted.
+    """
+    if run is None:
+        raise RunNotResumable(
+            f"There is no run {run_id!r}.",
+            next_step="Look the run_id up; state is kept for 90 days. Start a new run with mode full.",
+        )
+    if run.status is RunStatus.COMPLETED or run.plan_name is None or run.mode == Mode.PLAN:
+        raise RunNotResumable(
+            f"Run {run_id} is {run.status} and has nothing to go on with.",
+            next_step="Start a new run with mode full.",
+        )
+    return run
 
 
 class _Begin:
@@ -126,6 +196,10 @@ class _Begin:
             return self._plan_lanes(run, load)
         finally:  # a plan that fails has cost requests too
             self._store.count_run_requests(self._run_id, self._org.take_requests())
+
+    def patience_seconds(self) -> int:
+        """For how long an org that does not answer is waited for."""
+        return self._load().effective_pace.patience_seconds
 
     def _plan_lanes(self, run: Run, load: Load) -> Plan:
         if run.status is RunStatus.PLANNING:
@@ -258,6 +332,8 @@ class _Resume:
     def plan(self) -> Plan:
         self._check_input()
         run = self._resumable_run()
+        lanes = read_plan(self._services.tasks.files, run)
+        self._check_partitions(lanes)
         if run.execution_arn != self._execution.arn:
             self._check_ended(run)
             lease = Lease(key=run.lease_key or "", run_id=self._run_id, execution_arn=self._execution.arn)
@@ -267,7 +343,6 @@ class _Resume:
                 run, execution_arn=self._execution.arn, failures_before=self._failures_before()
             )
         config = self._services.tasks.configs.of(self._run_id)
-        lanes = read_plan(self._services.tasks.files, run)
         self._store.create_partitions(run, lanes)
         delays = {lane.partition: lane.start_delay_seconds for lane in lanes}
         concurrency = config.load.partitioning.max_concurrency
@@ -282,24 +357,17 @@ class _Resume:
         log(Marker.SUCCESS, Event.RUN_PLANNED, run_id=run.run_id, load=run.load, mode=Mode.RESUME, lanes=len(items))
         return Plan(next="Load", run_id=self._run_id, max_concurrency=concurrency, lanes=tuple(items))
 
+    def patience_seconds(self) -> int:
+        """For how long an org that does not answer is waited for."""
+        return self._services.tasks.configs.of(self._run_id).load.effective_pace.patience_seconds
+
     def _resumable_run(self) -> Run:
         if self._start.run_id is None:
             raise InvalidInput(
                 "mode resume needs the run_id of the run to go on with.",
                 next_step="It is the name of the run's first execution.",
             )
-        run = self._store.run(self._run_id)
-        if run is None:
-            raise RunNotResumable(
-                f"There is no run {self._run_id!r}.",
-                next_step="Look the run_id up; state is kept for 90 days. Start a new run with mode full.",
-            )
-        if run.status is RunStatus.COMPLETED or run.plan_name is None or run.mode == Mode.PLAN:
-            raise RunNotResumable(
-                f"Run {self._run_id} is {run.status} and has nothing to go on with.",
-                next_step="Start a new run with mode full.",
-            )
-        return run
+        return resumable(self._store.run(self._run_id), self._run_id)
 
     def _check_input(self) -> None:
         changes = [name for name in ("pace", "partitioning", "sample") if getattr(self._start, name) is not None]
@@ -308,6 +376,18 @@ class _Resume:
                 f"A run that is resumed keeps the configuration that it was planned with; {changes[0]} cannot change.",
                 next_step=f"Leave {', '.join(changes)} out, or start a new run.",
             )
+
+    def _check_partitions(self, lanes: Sequence[PlannedLane]) -> None:
+        """Before the run is reopened: a mistake must leave it as it is."""
+        unknown = self._wanted() - {lane.partition for lane in lanes}
+        if unknown:
+            raise InvalidInput(
+                f"Run {self._run_id} has no partition {', '.join(sorted(unknown))}.",
+                next_step=f"Its partitions are 0 to {len(lanes) - 1}.",
+            )
+
+    def _wanted(self) -> set[str]:
+        return {partition_id(index) for index in self._start.partitions or ()}
 
     def _check_ended(self, run: Run) -> None:
         if run.status is RunStatus.RUNNING and self._services.executions.ended_as(run.execution_arn) is None:
@@ -324,19 +404,12 @@ class _Resume:
 
     def _is_wanted(self, lane: Partition) -> bool:
         """Whether a person wants to go on with a lane: with all of them, where none is named."""
-        wanted = [partition_id(index) for index in self._start.partitions or ()]
+        wanted = self._wanted()
         return not wanted or lane.partition in wanted
 
     def _chosen(self) -> list[Partition]:
         """The partitions to go on with."""
         lanes = [partition for partition in self._store.partitions(self._run_id) if not partition.is_sweep]
-        wanted = {partition_id(index) for index in self._start.partitions or ()}
-        unknown = wanted - {lane.partition for lane in lanes}
-        if unknown:
-            raise InvalidInput(
-                f"Run {self._run_id} has no partition {', '.join(sorted(unknown))}.",
-                next_step=f"Its partitions are 0 to {len(lanes) - 1}.",
-            )
         unfinished = [lane for lane in lanes if lane.status is not PartitionStatus.COMPLETED]
         return [lane for lane in unfinished if self._is_wanted(lane)]
 
@@ -371,8 +444,8 @@ def _plan_of(run: Run, lanes: Sequence[PlannedLane], max_concurrency: int) -> Pl
 
 
 def _lane_item(partition: str, delay_seconds: int) -> Lane:
-    first_wait_seconds, long_waits = split_stagger(delay_seconds)
-    return Lane(partition=partition, first_wait_seconds=first_wait_seconds, long_waits=long_waits)
+    short_wait_seconds, long_waits = split_stagger(delay_seconds)
+    return Lane(partition=partition, short_wait_seconds=short_wait_seconds, long_waits=long_waits)
 
 
 def _take_over(lease: Lease, services: PlanServices) -> bool:

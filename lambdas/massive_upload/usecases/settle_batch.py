@@ -6,8 +6,9 @@ from collections import Counter
 
 from massive_upload.constants import SLICE_EVENTS
 from massive_upload.contracts import JobCounters, Next, SliceInput, Step
+from massive_upload.domain import presets
 from massive_upload.domain.breaker import after_batch, after_job
-from massive_upload.domain.load import Load, Pace
+from massive_upload.domain.load import Load
 from massive_upload.domain.progress import Batch, BatchState, LaneFailures, Partition
 from massive_upload.domain.staged_file import StagedFile
 from massive_upload.domain.waits import SETTLE_EVENTS
@@ -21,7 +22,6 @@ from massive_upload.usecases.row_plan import plan_rows
 from massive_upload.usecases.slice_tasks import (
     SliceServices,
     claimed_partition,
-    is_halting,
     notes_retry_after,
     open_batch,
 )
@@ -46,15 +46,18 @@ def settle_batch(task: SliceInput, services: SliceServices) -> Step:
     if batch.state is not BatchState.SUBMITTED:
         return step.then(Next.BACK_OFF, events=SETTLE_EVENTS)
     load = services.configs.of(task.run_id).load
-    retries = 0 if partition.is_sweep else len(load.effective_pace.retry_delays_seconds)
+    pace = load.effective_pace
+    delays = presets.SWEEP_RETRY_DELAYS_SECONDS if partition.is_sweep else pace.retry_delays_seconds
     try:
         counters = step.job or _counters(services, batch)
-        following = settle_attempt(partition, batch, counters, services, load, retries=retries)
+        following = settle_attempt(partition, batch, counters, services, load, retries=len(delays))
     except JobGone:
         send_again(partition, batch, services)
         return step.then(Next.BACK_OFF, events=SETTLE_EVENTS)
+    edge_seconds = 0 if partition.is_sweep else pace.delay_seconds
     if following.state is BatchState.PLANNED:
-        return _send_following(task, partition, batch, following, services, load.effective_pace)
+        delay_seconds = delays[batch.retries] if following.retries > batch.retries else edge_seconds
+        return step.then(Next.BACK_OFF, events=SETTLE_EVENTS, wait_seconds=delay_seconds, is_progress=True)
     if _is_last(partition, batch):
         settled = services.store.partition(task.run_id, task.partition)
         services.store.complete_partition(settled, services.org.heartbeat())
@@ -62,26 +65,7 @@ def settle_batch(task: SliceInput, services: SliceServices) -> Step:
         return step.then(Next.DONE, events=SETTLE_EVENTS)
     if step.events >= SLICE_EVENTS:
         return step.then(Next.MORE, events=SETTLE_EVENTS)
-    delay_seconds = 0 if partition.is_sweep else load.effective_pace.delay_seconds
-    return step.then(Next.FETCH, events=SETTLE_EVENTS, wait_seconds=delay_seconds, is_progress=True)
-
-
-def _send_following(
-    task: SliceInput, partition: Partition, batch: Batch, following: Batch, services: SliceServices, pace: Pace
-) -> Step:
-    """Go on to the batch's next attempt. A batch may take many, so the run's flags are looked at before each."""
-    step = task.step
-    if is_halting(services.store, task.run_id):
-        services.store.stop_partition(partition)
-        log(Marker.STOP, Event.PARTITION_STOPPED)
-        return step.then(Next.DONE, events=SETTLE_EVENTS)
-    if following.retries > batch.retries:
-        delay_seconds = pace.retry_delays_seconds[batch.retries]
-    elif step.events >= SLICE_EVENTS:
-        return step.then(Next.MORE, events=SETTLE_EVENTS)
-    else:
-        delay_seconds = 0 if partition.is_sweep else pace.delay_seconds
-    return step.then(Next.BACK_OFF, events=SETTLE_EVENTS, wait_seconds=delay_seconds, is_progress=True)
+    return step.then(Next.FETCH, events=SETTLE_EVENTS, wait_seconds=edge_seconds, is_progress=True)
 
 
 def settle_attempt(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from massive_upload.contracts import Next, SliceInput, Step
+from massive_upload.domain.breaker import after_batch
 from massive_upload.domain.progress import Batch, BatchState, Partition
 from massive_upload.domain.waits import UPLOAD_EVENTS, first_poll_seconds
-from massive_upload.errors import FencedOut, InternalError
+from massive_upload.errors import FencedOut, InternalError, PassingError
 from massive_upload.observability import Event, Marker, follow, log
 from massive_upload.ports import ProgressStore
 from massive_upload.salesforce.bulk import BulkIngest, JobState
@@ -20,7 +23,8 @@ def upload_batch(task: SliceInput, services: SliceServices) -> Step:
 
     The job is recorded before anything is sent to it. Whoever comes back to a batch whose job is recorded reads the
     job's state: one that is still Open may or may not have the data, and a second upload must never be tried, so that
-    job is aborted and another is created. One that was created and never recorded stays Open and empty.
+    job is aborted and another is created. One that was created and never recorded stays Open and empty. A batch of
+    which no row can be sent needs no job.
 
     Raises:
         FencedOut: another slice or another run has taken over.
@@ -33,6 +37,13 @@ def upload_batch(task: SliceInput, services: SliceServices) -> Step:
     if batch is None:
         return task.step.then(Next.MORE, events=UPLOAD_EVENTS)
     follow(batch)
+    if batch.rows == 0:
+        settled = replace(batch, state=BatchState.SETTLED)
+        limits = services.configs.of(task.run_id).load.breaker.lane
+        failures = after_batch(partition.failures, limits, rows=batch.first_rows, failed_rows=batch.rejected)
+        beat = services.org.heartbeat()
+        store.settle_batch(partition, batch, settled, failures=failures, job_seconds=None, beat=beat)
+        return task.step.then(Next.WAIT_FOR_JOB, events=UPLOAD_EVENTS, is_progress=True)
     if batch.state is BatchState.CREATED and _has_started(services.org.bulk, batch):
         batch = store.record_submitted(partition, batch, services.org.heartbeat())
     if batch.state is not BatchState.SUBMITTED:
@@ -69,10 +80,22 @@ def _send(partition: Partition, batch: Batch, services: SliceServices, config: R
     follow(created)
     bulk.upload(job.id, content)
     check_lease(store, partition.run_id, config.lease_key)
-    bulk.close(job.id)
+    _close(bulk, job.id)
     wait_seconds = first_poll_seconds(batch.rows, partition.job_seconds)
     store.record_submitted(partition, created, services.org.heartbeat(wake_after_seconds=wait_seconds))
     log(Marker.UPLOAD, Event.BATCH_UPLOADED, rows=batch.rows, size_bytes=batch.size_bytes, wait_seconds=wait_seconds)
+
+
+def _close(bulk: BulkIngest, job_id: str) -> None:
+    """Close a job whose data the org has taken for sure; a doubtful end is cleared up by a look at the job."""
+    try:
+        bulk.close(job_id)
+    except PassingError:
+        job = bulk.get(job_id)
+        if job is None or job.state is JobState.ABORTED:
+            raise
+        if job.state is JobState.OPEN:
+            bulk.close(job_id)
 
 
 def check_lease(store: ProgressStore, run_id: str, lease_key: str) -> None:

@@ -4,6 +4,7 @@ Each hook says which defect it mends; each has a test that tells when moto no lo
 """
 
 from local.aws.hooks import (
+    change_sets,
     clients,
     cloudformation_template,
     cloudformation_types,
@@ -21,6 +22,7 @@ from local.aws.hooks import (
 )
 
 _HOOKS = (
+    change_sets,
     clients,
     cloudformation_template,
     cloudformation_types,

@@ -1,8 +1,8 @@
 """Resource types that moto's CloudFormation does not know.
 
-Defect: moto leaves such a resource out with a warning. A type that has a service in moto is made there; a type that
-only grants or configures what the embedded AWS does not enforce (policies, dead-letter settings) is accepted and does
-nothing.
+Defect: moto leaves such a resource out with a warning. A type that has a service in moto is made there, and removed
+with its stack; a type that only grants or configures what the embedded AWS does not enforce (policies, dead-letter
+settings) is accepted and does nothing.
 """
 
 import json
@@ -21,10 +21,11 @@ from local.aws.untyped import Untyped
 
 @dataclass(frozen=True)
 class Created:
-    """A resource that was made: what Ref and Fn::GetAtt answer."""
+    """A resource that was made: what Ref and Fn::GetAtt answer, and how it is removed."""
 
     physical_id: str
     attributes: dict[str, str] = field(default_factory=dict)
+    remove: Callable[[], object] = lambda: None
 
 
 Properties = dict[str, Any]
@@ -48,8 +49,9 @@ def _secret(name: str, properties: Properties) -> Created:
         "Name": properties.get("Name", name),
         "SecretString": properties.get("SecretString") or _generated(properties.get("GenerateSecretString", {})),
     }
-    arn = in_process_client("secretsmanager").create_secret(**arguments)["ARN"]
-    return Created(arn, {"Id": arn})
+    client = in_process_client("secretsmanager")
+    arn = client.create_secret(**arguments)["ARN"]
+    return Created(arn, {"Id": arn}, lambda: client.delete_secret(SecretId=arn))
 
 
 def _generated(wish: Properties) -> str:
@@ -61,27 +63,32 @@ def _generated(wish: Properties) -> str:
 
 def _alarm(name: str, properties: Properties) -> Created:
     arguments = {"AlarmName": name, **properties}
-    in_process_client("cloudwatch").put_metric_alarm(**arguments)
-    arn = f"arn:aws:cloudwatch:{REGION}:{ACCOUNT_ID}:alarm:{arguments['AlarmName']}"
-    return Created(arguments["AlarmName"], {"Arn": arn})
+    client, alarm_name = in_process_client("cloudwatch"), arguments["AlarmName"]
+    client.put_metric_alarm(**arguments)
+    arn = f"arn:aws:cloudwatch:{REGION}:{ACCOUNT_ID}:alarm:{alarm_name}"
+    return Created(alarm_name, {"Arn": arn}, lambda: client.delete_alarms(AlarmNames=[alarm_name]))
 
 
 def _schedule_group(name: str, properties: Properties) -> Created:
     group = properties.get("Name", name)
-    arn = in_process_client("scheduler").create_schedule_group(Name=group)["ScheduleGroupArn"]
-    return Created(group, {"Arn": arn})
+    client = in_process_client("scheduler")
+    arn = client.create_schedule_group(Name=group)["ScheduleGroupArn"]
+    return Created(group, {"Arn": arn}, lambda: client.delete_schedule_group(Name=group))
 
 
 def _schedule(name: str, properties: Properties) -> Created:
     arguments = {"Name": name, **properties}
-    arn = in_process_client("scheduler").create_schedule(**arguments)["ScheduleArn"]
-    return Created(arguments["Name"], {"Arn": arn})
+    client = in_process_client("scheduler")
+    arn = client.create_schedule(**arguments)["ScheduleArn"]
+    names = {key: arguments[key] for key in ("Name", "GroupName") if key in arguments}
+    return Created(arguments["Name"], {"Arn": arn}, lambda: client.delete_schedule(**names))
 
 
 def _subscription(_name: str, properties: Properties) -> Created:
     arguments = {key: properties[key] for key in ("TopicArn", "Protocol", "Endpoint")}
-    arn = in_process_client("sns").subscribe(**arguments)["SubscriptionArn"]
-    return Created(arn)
+    client = in_process_client("sns")
+    arn = client.subscribe(**arguments)["SubscriptionArn"]
+    return Created(arn, remove=lambda: client.unsubscribe(SubscriptionArn=arn))
 
 
 def _metric_filter(name: str, properties: Properties) -> Created:
@@ -94,13 +101,15 @@ def _metric_filter(name: str, properties: Properties) -> Created:
         for metric in properties["MetricTransformations"]
     ]
     filter_name = properties.get("FilterName", name)
-    in_process_client("logs").put_metric_filter(
+    group = properties["LogGroupName"]
+    client = in_process_client("logs")
+    client.put_metric_filter(
         filterName=filter_name,
         filterPattern=properties.get("FilterPattern", ""),
-        logGroupName=properties["LogGroupName"],
+        logGroupName=group,
         metricTransformations=metrics,
     )
-    return Created(filter_name)
+    return Created(filter_name, remove=lambda: client.delete_metric_filter(logGroupName=group, filterName=filter_name))
 
 
 def _accepted(name: str, _properties: Properties) -> Created:
@@ -174,8 +183,7 @@ def _model(resource_type: str, make: Maker) -> type:
         ) -> "Model":
             return original_resource  # a changed template keeps the resource as it was made
 
-        @classmethod
-        def delete_from_cloudformation_json(cls, *_: Untyped, **__: Untyped) -> None:
-            """Leaves the resource: it is gone when the embedded AWS stops."""
+        def delete(self, *_: Untyped) -> None:
+            self._created.remove()
 
     return Model

@@ -376,4 +376,5 @@ def test_everything_but_the_lease_and_the_list_of_open_runs_expires(store, dynam
     expires_at = str(int((STARTED_AT + STATE_KEPT).timestamp()))
     found = dynamodb.scan(TableName=TABLE)["Items"]
     expiring = {item["sk"]["S"] for item in found if item.get("expires_at", {}).get("N") == expires_at}
-    assert expiring == {"META", "PART#0000", "PART#sweep", "BATCH#000000"}
+    begun = f"{STARTED_AT.isoformat(timespec='milliseconds')}#{RUN}"
+    assert expiring == {"META", begun, "PART#0000", "PART#sweep", "BATCH#000000"}

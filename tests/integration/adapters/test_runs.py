@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from massive_upload.domain.progress import RUN_TRANSITIONS, RunFailures, RunStatus
+from massive_upload.domain.progress import RUN_TRANSITIONS, Halt, RunFailures, RunStatus
 from massive_upload.errors import FencedOut, InternalError, InvalidInput, RunNotResumable
 from tests.integration.adapters.entities import (
     ARN,
@@ -132,11 +132,52 @@ def test_a_run_that_has_ended_is_reopened_for_another_execution_with_its_flags_l
 
 def test_the_first_reason_to_stop_is_kept(store):
     begin(store)
-    store.request_stop(RUN, "first")
-    store.request_stop(RUN, "second")
+    store.request_stop(RUN, "first", error="RunHalted")
+    store.request_stop(RUN, "second", error="RunHalted")
     run = store.run(RUN)
     assert run is not None
     assert run.stop_reason == "first"
+
+
+@pytest.mark.parametrize(
+    ("asked", "following"),
+    [([Halt.STOP], Halt.STOP), ([Halt.PAUSE], Halt.PAUSE), ([Halt.STOP, Halt.PAUSE], Halt.STOP)],
+)
+def test_an_operator_asks_a_run_to_halt_and_a_stop_outweighs_a_pause(store, asked, following):
+    begin(store)
+    for halt in asked:
+        assert store.ask_to_halt(RUN, halt)
+    run = store.run(RUN)
+    assert run is not None
+    assert (run.is_halting, run.halt_asked_for) == (True, following)
+
+
+def test_what_the_product_stops_was_not_asked_for(store):
+    begin(store)
+    store.ask_to_halt(RUN, Halt.PAUSE)
+    store.request_stop(RUN, "STORAGE_LIMIT_EXCEEDED", error="RunHalted")
+    run = store.run(RUN)
+    assert run is not None
+    assert (run.is_halting, run.halt_asked_for) == (True, None)
+
+
+@pytest.mark.parametrize("status", RunStatus)
+def test_only_an_unfinished_run_can_be_asked_to_halt(store, dynamodb, status):
+    begin(store)
+    force_run(dynamodb, status)
+    is_unfinished = status in (RunStatus.PLANNING, RunStatus.RUNNING)
+    assert store.ask_to_halt(RUN, Halt.PAUSE) is is_unfinished
+    run = store.run(RUN)
+    assert run is not None
+    assert run.is_halting is is_unfinished
+
+
+def test_the_newest_runs_are_those_that_began_last(store):
+    for number in range(5):
+        started_at = STARTED_AT + timedelta(milliseconds=number)
+        store.begin_run(a_run(run_id=f"run-{number}", started_at=started_at))
+    assert store.newest_runs(3) == ["run-4", "run-3", "run-2"]
+    assert len(store.newest_runs(9)) == 5
 
 
 def test_requests_of_a_run_add_up(store):
@@ -150,7 +191,9 @@ def test_requests_of_a_run_add_up(store):
 
 def test_a_run_that_is_not_there_cannot_be_stopped_or_counted_for(store):
     with pytest.raises(InternalError, match="not in the progress table"):
-        store.request_stop(RUN, "reason")
+        store.request_stop(RUN, "reason", error="RunHalted")
+    with pytest.raises(InternalError, match="not in the progress table"):
+        store.ask_to_halt(RUN, Halt.STOP)
     with pytest.raises(InternalError, match="not in the progress table"):
         store.count_run_requests(RUN, 1)
 

@@ -111,6 +111,19 @@ def test_deploying_again_takes_the_new_code(world, tmp_path):
     assert answer["Payload"].read() == b"2"
 
 
+def test_a_change_set_gives_the_stack_its_outputs_and_may_be_deleted_twice(world):
+    stacks = world.aws.client("cloudformation")
+    names = {"StackName": "Changed", "ChangeSetName": "first"}
+    template = {"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}, "Outputs": {"Name": {"Value": {"Ref": "Topic"}}}}
+    stacks.create_change_set(**names, TemplateBody=json.dumps(template), ChangeSetType="CREATE")
+    stacks.execute_change_set(**names)
+    (stack,) = stacks.describe_stacks(StackName="Changed")["Stacks"]
+    assert [output["OutputKey"] for output in stack["Outputs"]] == ["Name"]
+    for _ in range(2):
+        stacks.delete_change_set(**names)
+    assert stacks.list_change_sets(StackName="Changed")["Summaries"] == []
+
+
 def test_a_type_that_nobody_provides_is_named(world, tmp_path):
     assembly = Assembly(tmp_path / "cdk.out")
     assembly.resources["Odd"] = {"Type": "AWS::Nowhere::Thing"}
@@ -128,3 +141,12 @@ def test_there_is_one_embedded_aws_in_a_process(world, tmp_path):
     with pytest.raises(RuntimeError, match="already running"):
         second.start()
     assert world.aws.client("sts").get_caller_identity()["Account"] == "123456789012"
+
+
+def test_what_was_made_is_removed_with_its_stack(world):
+    world.aws.client("cloudformation").delete_stack(StackName=STACK)
+    assert world.aws.client("cloudwatch").describe_alarms()["MetricAlarms"] == []
+    assert world.aws.client("scheduler").list_schedules()["Schedules"] == []
+    assert world.aws.client("sns").list_subscriptions()["Subscriptions"] == []
+    (leaving,) = world.aws.client("secretsmanager").list_secrets(IncludePlannedDeletion=True)["SecretList"][:1]
+    assert leaving["DeletedDate"]

@@ -26,6 +26,8 @@ PROBES = (
     "executions_without_name",
     "executions_made_by_cloudformation",
     "cloudformation_template",
+    "change_sets",
+    "change_sets_outputs",
     "dynamodb",
     "server",
     "executions_threads",

@@ -176,6 +176,29 @@ def cloudformation_template() -> bool:
     return False
 
 
+def change_sets() -> bool:
+    """A change set that does not exist cannot be deleted."""
+    try:
+        client("cloudformation").delete_change_set(StackName="any", ChangeSetName="none")
+    except UnboundLocalError:
+        return True
+    return False
+
+
+def change_sets_outputs() -> bool:
+    """A stack made by a change set has no outputs."""
+    stacks = client("cloudformation")
+    template = {
+        "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
+        "Outputs": {"Name": {"Value": {"Ref": "Topic"}}},
+    }
+    names = {"StackName": "changed", "ChangeSetName": "first"}
+    stacks.create_change_set(**names, TemplateBody=json.dumps(template), ChangeSetType="CREATE")
+    stacks.execute_change_set(**names)
+    (stack,) = stacks.describe_stacks(StackName="changed")["Stacks"]
+    return not stack.get("Outputs")
+
+
 def dynamodb() -> bool:
     """What another thread writes while a transaction runs is undone when the transaction is refused."""
     storage = client("dynamodb")
@@ -246,6 +269,8 @@ def main() -> None:
         executions_made_by_cloudformation,
         cloudformation_types,
         cloudformation_template,
+        change_sets,
+        change_sets_outputs,
         dynamodb,
         server,
         executions_threads,

@@ -290,3 +290,29 @@ def test_statistics_and_targets_can_be_inspected_without_a_session(org, client):
 
 def test_an_unknown_path_is_not_found(org):
     assert requests.get(f"{org.url}/nope", timeout=30).status_code == 404
+
+
+@pytest.mark.parametrize(("when", "jobs"), [("before", 0), ("after", 1)])
+def test_a_request_without_an_answer_is_undone_or_done_when_the_client_gives_up(make_org, log_in, when, jobs):
+    client = log_in(make_org(f"- {{match: {{method: POST, path: /ingest}}, action: {{no_answer: {when}}}}}").url)
+    with pytest.raises(requests.ReadTimeout):
+        client.http.post(f"{client.url}/services/data/v66.0/jobs/ingest", json=JOB, timeout=0.3)
+    assert len(client.call("GET", "/jobs/ingest").json()["records"]) == jobs
+
+
+def test_a_cut_answer_ends_early_and_looks_whole_to_http(make_org, log_in):
+    client = log_in(make_org("- {match: {path: /limits, nth: 2}, action: {cut_body: 0.5}}").url)
+    whole, cut = (client.call("GET", "/limits") for _ in range(2))
+    assert cut.status_code == 200
+    assert whole.content.startswith(cut.content[:20])
+    assert len(cut.content) == int(cut.headers["Content-Length"]) == len(whole.content) // 2
+
+
+def test_a_change_of_the_source_shows_in_the_next_query_and_in_no_kept_result(make_org, log_in):
+    """Data 360: the result of a query is kept as it was; each query sees current data."""
+    client = log_in(make_org('- {match: {path: /rows$}, action: {change_source: DELETE FROM "Opportunity__dlm"}}').url)
+    count = {"sql": 'SELECT "ExternalId__c" FROM "Opportunity__dlm"'}
+    kept = client.call("POST", "/ssot/query-sql", json=count).json()
+    read = client.call("GET", f"/ssot/query-sql/{kept['status']['queryId']}/rows?offset=0").json()
+    assert read["returnedRows"] == kept["returnedRows"] == 300
+    assert client.call("POST", "/ssot/query-sql", json=count).json()["returnedRows"] == 0

@@ -14,9 +14,9 @@ from massive_upload.errors import (
     CredentialsRejected,
     LoadError,
     QuotaExhausted,
-    RequestRefused,
     SalesforceUnavailable,
     SourceRejected,
+    StateChanged,
     TargetRejected,
 )
 from massive_upload.salesforce.bulk import BulkIngest, Job, JobState
@@ -207,7 +207,7 @@ def test_a_job_can_be_aborted_and_an_unknown_one_is_none(org):
     job = bulk.create(object_name="Opportunity", external_id="External_ID__c")
     assert bulk.abort(job.id).state is JobState.ABORTED
     assert bulk.get("7505g00000ZZZZZZZZ") is None
-    with pytest.raises(RequestRefused):
+    with pytest.raises(StateChanged):
         bulk.close(job.id)
 
 

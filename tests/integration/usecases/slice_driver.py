@@ -47,6 +47,8 @@ class SliceDriver:
         dynamodb: a client, for the native tasks.
         services: gives what the tasks work with; asked before each task, as a crash makes new ones.
         wait: lets time pass.
+
+    ``on_wait`` is told of each Wait state, by name and seconds, before time passes.
     """
 
     def __init__(self, dynamodb: Any, services: Callable[[], SliceServices], wait: Callable[[int], None]) -> None:
@@ -55,8 +57,8 @@ class SliceDriver:
         self._wait = wait
         self._states: Definition = slice_definition()["States"]
         self.visited: list[str] = []
-        self.on_wait: Callable[[str, int], None] = lambda name, seconds: None
         self.most_states: int | None = None
+        self.on_wait: Callable[[str, int], None] = lambda _name, _seconds: None
 
     def run_lane(self, run_id: str, partition: str) -> None:
         """Slice after slice, until one says that it is done.

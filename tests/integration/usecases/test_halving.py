@@ -8,7 +8,7 @@ from local.org import generated_opportunities
 from massive_upload.domain.account import account_of
 from massive_upload.domain.halving import most_halvings
 from massive_upload.domain.load import Load
-from massive_upload.domain.progress import BatchState, PartitionStatus
+from massive_upload.domain.progress import BatchState, Halt, PartitionStatus
 from tests.integration.usecases.kept_rows import rejected_rows
 from tests.integration.usecases.world import RUN, World, open_world, paced
 
@@ -150,7 +150,7 @@ def test_a_stop_is_seen_between_two_halves_and_resume_goes_on_with_them():
     with loaded(poisonous(13)) as world:
         world.plan({"load": "opportunity"})
         world.slices.run_slice(RUN, "0000", stop_before="BackOff")
-        world.store.request_stop(RUN, "by hand")
+        world.store.ask_to_halt(RUN, Halt.STOP)
         world.slices.run_slice(RUN, "0000")
         batch = world.open_batch()
         assert (world.partition().status, batch.state) == (PartitionStatus.STOPPED, BatchState.PLANNED)

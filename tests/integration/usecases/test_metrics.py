@@ -121,6 +121,18 @@ def test_a_lane_that_is_silent_for_half_an_hour_is_stuck_and_one_that_did_not_be
     assert last(quiet, Metric.WATCHDOG_HEARTBEAT) == last(quiet, Metric.OPEN_RUNS) == 1
 
 
+def test_a_lane_that_waits_on_purpose_is_stuck_only_when_its_wait_has_long_ended(points: Read) -> None:
+    with open_world(load=paced()) as world:
+        world.start_lane()
+        world.store.record_heartbeat(world.partition("0000"), world.services.org.heartbeat(wake_after_seconds=7_200))
+        found = []
+        for minutes in (31, 120, 149, 151):
+            points()
+            watch(world, timedelta(minutes=minutes))
+            found.append(last(points(), Metric.STUCK_PARTITIONS))
+    assert found == [0, 0, 0, 1]
+
+
 def test_a_lane_that_waits_for_another_to_end_is_not_missed(points: Read) -> None:
     load = paced(lanes=3)
     partitioning = load.partitioning.model_copy(update={"max_concurrency": 1})

@@ -1,17 +1,20 @@
 """Waiting: for an org that does not answer, and for a job that goes on for long."""
 
+from datetime import timedelta
+
 import pytest
 
+from local.org import generated_opportunities
 from massive_upload.constants import LONG_WAIT_SECONDS
 from massive_upload.contracts import CaughtError, CheckPatienceInput, Next, Step
-from massive_upload.domain.progress import BatchState, PartitionStatus
+from massive_upload.domain.progress import BatchState, Halt, PartitionStatus
+from massive_upload.errors import SalesforceUnavailable
 from massive_upload.usecases.check_job import check_job
 from massive_upload.usecases.check_patience import check_patience
 from massive_upload.usecases.fetch_page import fetch_page
 from massive_upload.usecases.upload_batch import upload_batch
-from tests.integration.usecases.world import RUN, open_world, paced
+from tests.integration.usecases.world import RUN, World, WorldClock, open_world, paced
 
-ORG_WAITS = ("WaitForOrg", "WaitLonger")
 SILENT = "{status: 503, code: SERVER_UNAVAILABLE}"
 
 
@@ -66,6 +69,18 @@ def busy(*retry_after_seconds: int, times: int = 4) -> str:
     )
 
 
+def note_org_waits(world: World) -> list[int]:
+    """The seconds of each wait for the org, from now on."""
+    waits: list[int] = []
+
+    def on_wait(name: str, seconds: int) -> None:
+        if name in ("WaitForOrg", "WaitLonger"):
+            waits.append(seconds)
+
+    world.slices.on_wait = on_wait
+    return waits
+
+
 @pytest.mark.parametrize(
     ("asked_seconds", "waited"),
     [
@@ -78,8 +93,7 @@ def busy(*retry_after_seconds: int, times: int = 4) -> str:
 )
 def test_a_pause_that_a_busy_org_asks_for_is_kept_in_steps_before_it_is_asked_again(asked_seconds, waited):
     with open_world(load=paced(batch_rows=30, patience_seconds=2000), faults=busy(asked_seconds)) as world:
-        waits: list[int] = []
-        world.slices.on_wait = lambda name, seconds: waits.append(seconds) if name in ORG_WAITS else None
+        waits = note_org_waits(world)
         verdict = world.execute()
         assert verdict is not None
         assert (verdict.status, verdict.succeeded) == ("Completed", 30)
@@ -94,8 +108,7 @@ def test_a_pause_that_was_asked_for_before_says_nothing_about_another_error():
         for nth in range(5, 13)
     )
     with open_world(load=paced(batch_rows=30), faults=faults) as world:
-        waits: list[int] = []
-        world.slices.on_wait = lambda name, seconds: waits.append(seconds) if name in ORG_WAITS else None
+        waits = note_org_waits(world)
         verdict = world.execute()
         assert verdict is not None
         assert verdict.succeeded == 30
@@ -106,9 +119,12 @@ def test_a_pause_that_was_asked_for_before_says_nothing_about_another_error():
 def test_a_stop_is_seen_within_a_long_pause():
     with open_world(load=paced(batch_rows=30), faults=busy(5000)) as world:
         world.plan({"load": "opportunity"})
-        world.slices.on_wait = lambda name, seconds: (
-            world.store.request_stop(RUN, "by hand") if name == "WaitLonger" else None
-        )
+
+        def stop(name: str, _seconds: int) -> None:
+            if name == "WaitLonger":
+                world.store.ask_to_halt(RUN, Halt.STOP)
+
+        world.slices.on_wait = stop
         world.slices.run_slice(RUN, "0000")
         assert world.partition().status is PartitionStatus.STOPPED
         assert world.partition().retry_after_seconds == 5000
@@ -136,9 +152,44 @@ def test_a_lane_that_waits_for_the_org_stops_when_it_is_asked_to():
     with open_world(load=paced(), faults=silent) as world:
         world.plan({"load": "opportunity"})
         world.slices.run_slice(RUN, "0000", stop_before="CheckPatience")
-        world.store.request_stop(RUN, "by hand")
+        world.store.ask_to_halt(RUN, Halt.STOP)
         world.slices.run_slice(RUN, "0000")
         assert world.partition().status is PartitionStatus.STOPPED
+
+
+@pytest.mark.parametrize("path", ["token", "describe", "query-sql"])
+def test_an_org_under_maintenance_is_waited_for_before_the_run_is_planned_too(path: str):
+    """Each of its first six requests there: 2, 5, 10, 60, 300 and 600 s."""
+    outages = "\n".join(f"- match: {{path: {path}, nth: {number}}}\n  action: {SILENT}" for number in range(1, 7))
+    with open_world(load=paced(), faults=outages) as world:
+        before = WorldClock(world.clock).now()
+        verdict = world.execute()
+        assert verdict is not None
+        assert (verdict.status, verdict.succeeded) == ("Completed", 30)
+        assert WorldClock(world.clock).now() - before >= timedelta(seconds=977)
+
+
+def test_a_run_that_could_not_be_planned_within_the_loads_patience_fails():
+    with open_world(
+        load=paced(patience_seconds=100), faults=f"- match: {{path: describe}}\n  action: {SILENT}"
+    ) as world:
+        verdict = world.execute()
+        assert verdict is not None
+        assert (verdict.status, verdict.error) == ("Failed", "OrgUnreachable")
+        assert not world.jobs
+
+
+def test_an_org_that_has_never_answered_may_have_another_address_and_is_not_waited_for():
+    with open_world(load=paced(), faults="- match: {path: token}\n  action: {reset: before}") as world:
+        with pytest.raises(SalesforceUnavailable):
+            world.plan_once({"load": "opportunity"})
+        assert world.store.run(RUN) is None
+
+
+def test_an_org_that_falls_silent_after_it_has_answered_is_waited_for():
+    with open_world(load=paced(), faults="- match: {path: query-sql, nth: 1}\n  action: {reset: before}") as world:
+        assert world.plan_once({"load": "opportunity"}).org_waits == 1
+        assert world.plan({"load": "opportunity"}).next == "Load"
 
 
 @pytest.mark.parametrize(
@@ -153,7 +204,7 @@ def test_a_stop_leaves_a_job_that_was_waited_for_for_ten_minutes_to_finish_run(w
         task = world.start_lane()
         fetch_page(task, world.services)
         upload_batch(task, world.services)
-        world.store.request_stop(RUN, "by hand")
+        world.store.ask_to_halt(RUN, Halt.STOP)
         step = Step(epoch=task.step.epoch, job_waited_seconds=waited_seconds - 30, wait_seconds=30)
         answer = check_job(task.model_copy(update={"step": step}), world.services)
         assert (answer.next, world.partition().status) == (following, status)
@@ -163,9 +214,59 @@ def test_a_stop_leaves_a_job_that_was_waited_for_for_ten_minutes_to_finish_run(w
         assert world.jobs == {"Aborted": 1}
 
 
-def test_a_job_of_a_run_that_goes_on_is_waited_for_however_long_it_takes():
-    with open_world(load=paced(batch_rows=30), queue_seconds=100_000.0) as world:
+def test_a_job_is_waited_for_as_long_as_the_loads_patience_lasts():
+    load = paced(batch_rows=30, patience_seconds=86_400)
+    with open_world(load=load, queue_seconds=80_000.0) as world:
         verdict = world.execute()
         assert verdict is not None
         assert (verdict.status, verdict.succeeded) == ("Completed", 30)
         assert world.jobs == {"JobComplete": 1}
+
+
+def test_a_job_that_gets_on_is_waited_for_however_long_it_takes():
+    source = generated_opportunities(600, rejected_share=0)
+    load = paced(batch_rows=600, patience_seconds=3_600)
+    with open_world(source=source, load=load, row_ms=15_000.0) as world:
+        verdict = world.execute()
+        assert verdict is not None
+        assert (verdict.status, verdict.succeeded) == ("Completed", 600)
+        assert world.clock.seconds() > 2 * 3_600
+        assert world.jobs == {"JobComplete": 1}
+
+
+STALLS = "- match: {object: Opportunity, nth: %d}\n  action: {job_stalls: {after_rows: %d}}\n"
+
+
+@pytest.mark.parametrize("after_rows", [0, 200, 300])
+def test_a_job_that_stands_still_is_aborted_and_what_it_left_is_sent_again(after_rows):
+    source = generated_opportunities(300, rejected_share=0)
+    load = paced(batch_rows=300, patience_seconds=3_600)
+    with open_world(source=source, load=load, faults=STALLS % (1, after_rows)) as world:
+        verdict = world.execute()
+        assert verdict is not None
+        assert (verdict.status, verdict.succeeded) == ("Completed", 300)
+        assert 3_600 < world.clock.seconds() < 3 * 3_600
+        assert world.jobs == {"Aborted": 1} | ({"JobComplete": 1} if after_rows < 300 else {})
+        assert world.partition().resent_rows == 300 - after_rows
+
+
+def test_a_job_that_neither_ends_nor_can_be_aborted_ends_the_lane_and_its_rows_are_unsettled():
+    deaf = '- match: {method: PATCH, nth: %d}\n  action: {status: 200, body: \'{"state": "InProgress"}\'}\n'
+    faults = STALLS % (1, 0) + "".join(deaf % number for number in range(2, 60))
+    with open_world(load=paced(batch_rows=30, patience_seconds=900), faults=faults) as world:
+        world.slices.most_states = 200
+        verdict = world.execute()
+        assert verdict is not None
+        assert (verdict.status, verdict.unsettled, verdict.succeeded) == ("Failed", 30, 0)
+        assert world.partition().error == "OrgUnreachable"
+        world.mend_org()
+        resumed = world.execute({"mode": "resume", "run_id": RUN}, "again")
+        assert resumed is not None
+        assert (resumed.status, resumed.succeeded, resumed.unsettled) == ("Completed", 30, 0)
+
+
+def test_the_input_may_change_a_plans_patience():
+    start = {"load": "opportunity", "pace": {"patience_seconds": 12}}
+    with open_world(load=paced(), faults=f"- match: {{}}\n  action: {SILENT}") as world:
+        world.execute(start)
+        assert world.clock.seconds() == 12

@@ -8,7 +8,7 @@ import pytest
 from local.org import generated_opportunities
 from massive_upload.constants import LONG_WAIT_SECONDS
 from massive_upload.domain.load import FieldMapping, Load
-from massive_upload.domain.progress import Lease, PartitionStatus, RunStatus
+from massive_upload.domain.progress import Halt, Lease, PartitionStatus, RunStatus
 from massive_upload.errors import (
     AnotherRunActive,
     ConfigurationError,
@@ -32,7 +32,7 @@ def changed(load: Load, **changes: Any) -> Load:
 def test_the_plan_is_the_partitions_and_their_staggered_starts():
     with open_world(load=paced(lanes=3, stagger_seconds=1500)) as world:
         plan = world.plan(START)
-        assert [(lane.partition, lane.first_wait_seconds, lane.long_waits) for lane in plan.lanes] == [
+        assert [(lane.partition, lane.short_wait_seconds, lane.long_waits) for lane in plan.lanes] == [
             ("0000", 0, 0),
             ("0001", 300, 2),
             ("0002", 0, 5),
@@ -305,10 +305,10 @@ def test_a_stopped_run_goes_on_where_it_was():
     with open_world(load=paced(lanes=2)) as world:
         world.plan(START)
         world.slices.run_slice(RUN, "0000", stop_before="BackOff")
-        world.store.request_stop(RUN, "by hand")
+        world.store.ask_to_halt(RUN, Halt.STOP)
         world.slices.run_lane(RUN, "0001")
         stopped = world.finish({})
-        assert (stopped.next, stopped.status) == ("Succeed", "Stopped")
+        assert (stopped.next, stopped.status) == ("Fail", "Stopped")
         world.executions.end(RUN)
         verdict = world.execute(RESUME, "again")
         assert verdict is not None
@@ -321,7 +321,7 @@ def test_one_partition_alone_is_resumed_when_a_person_names_it():
         world.plan(START)
         world.abort()
         plan = world.plan({**RESUME, "partitions": [2]}, "again")
-        assert [(lane.partition, lane.first_wait_seconds, lane.long_waits) for lane in plan.lanes] == [("0002", 0, 0)]
+        assert [(lane.partition, lane.short_wait_seconds, lane.long_waits) for lane in plan.lanes] == [("0002", 0, 0)]
         world.slices.run_lane(RUN, "0002")
         verdict = world.finish({"run_id": RUN}, "again")
         assert (verdict.next, verdict.error, verdict.succeeded) == ("Fail", "LanesUnfinished", 10)

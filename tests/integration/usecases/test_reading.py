@@ -57,11 +57,57 @@ def test_an_empty_page_before_the_end_is_no_end():
     faults = '- match: {path: /rows$, nth: 1}\n  action: {status: 200, body: \'{"data": [], "returnedRows": 0}\'}'
     with open_world(load=paced(), faults=faults, page_rows=4) as world:
         task = world.start_lane()
-        with pytest.raises(SalesforceUnavailable, match="a page of it came empty"):
-            fetch_page(task, world.services)
+        fetch_page(task, world.services)
+        assert world.open_batch().rows == 4, "what came before it makes a smaller batch"
+        world.slices.run_lane(RUN, "0000")
+        assert world.loaded_keys == world.keys_of()
+
+
+def test_an_empty_page_with_nothing_before_it_is_read_again():
+    with open_world(load=paced(batch_rows=10), page_rows=10) as world:
+        task = world.start_lane()
+        fetch_page(task, world.services)
+        world.slices.run_slice(RUN, "0000", stop_before="Pace")
+        world.break_org("- {match: {path: /rows$, nth: 1}, action: {status: 200, body: '{\"data\": []}'}}")
+        again = world.slices.claim(RUN, "0000")
+        with pytest.raises(SalesforceUnavailable, match="more than 10 rows, but the page that follows came empty"):
+            fetch_page(again, world.services)
         assert world.partition().open_batch is None
         world.slices.run_lane(RUN, "0000")
         assert world.loaded_keys == world.keys_of()
+
+
+FAILS_AT_THE_END = "- {match: {method: GET, path: '/query-sql/[^/]+$', %s}, action: {status: 400, code: QUERY_FAILED}}"
+
+
+def test_a_query_that_fails_after_hours_is_asked_again():
+    with open_world(load=paced(), query_running_seconds=7_200.0) as world:
+        world.plan({"load": "opportunity"})
+        world.break_org(FAILS_AT_THE_END % "nth: 12")
+        world.slices.run_lane(RUN, "0000")
+        assert world.requests["query_sql"] == 3, "the plan's, the one that failed, and another"
+        assert_all_loaded(world, world.finish({}))
+
+
+def test_a_query_that_fails_again_and_again_ends_the_lane():
+    with open_world(load=paced(), query_running_seconds=7_200.0) as world:
+        world.plan({"load": "opportunity"})
+        world.break_org(FAILS_AT_THE_END % "every: 3")
+        world.slices.most_states = 200
+        world.slices.run_lane(RUN, "0000")
+        assert (world.partition().status, world.partition().error) == ("Failed", SourceRejected.__name__)
+        assert "has failed 6 times" in (world.partition().cause or "")
+
+
+def test_a_query_that_cannot_be_read_for_long_is_given_up_for_a_new_one():
+    with open_world(load=paced(), query_running_seconds=60.0) as world:
+        task = world.start_lane()
+        fetch_page(task, world.services)
+        lost = world.partition().query_id
+        world.break_org(f"- {{match: {{path: {lost}}}, action: {{status: 500}}}}")
+        world.slices.run_lane(RUN, "0000")
+        assert world.slices.visited.count("WaitForOrg") == 2
+        assert_all_loaded(world, world.finish({}))
 
 
 def test_values_arrive_as_they_are_in_the_source():

@@ -5,6 +5,7 @@ import pytest
 from local.org import generated_opportunities
 from local.org.opportunities import REJECTED_SQL
 from massive_upload.contracts import JobCounters, SliceInput
+from massive_upload.domain.presets import SWEEP_RETRY_DELAYS_SECONDS
 from massive_upload.domain.progress import BatchState, PartitionStatus
 from massive_upload.domain.staged_file import REJECT_COLUMNS
 from massive_upload.errors import InternalError, JobRejected, RunHalted, SalesforceUnavailable
@@ -108,7 +109,7 @@ def test_a_result_file_that_was_cut_is_not_believed(name):
         task = ended_job(world)
         if name == "failedResults":
             before = (world.partition(), world.open_batch())
-            with pytest.raises(SalesforceUnavailable, match="its result file has 0"):
+            with pytest.raises(SalesforceUnavailable, match="reported as failed, 0 are listed"):
                 settle_batch(task, world.services)
             assert (world.partition(), world.open_batch()) == before
         world.slices.run_lane(RUN, "0000")
@@ -173,14 +174,15 @@ def test_rows_given_up_for_a_passing_reason_are_sent_once_more_at_the_end():
 
 
 def test_rows_that_fail_in_the_sweep_as_well_are_rejected_with_all_their_tries():
-    faults = ALWAYS_LOCKED % 1 + ALWAYS_LOCKED % 2 + ALWAYS_LOCKED % 3
+    tries = 2 + 1 + len(SWEEP_RETRY_DELAYS_SECONDS)
+    faults = "".join(ALWAYS_LOCKED % number for number in range(1, tries + 1))
     with open_world(load=paced(batch_rows=30, retry_delays_seconds=(1,)), faults=faults) as world:
         verdict = world.execute()
         assert verdict is not None
         assert (verdict.succeeded, verdict.rejected) == (0, 30)
         rows = rejected_rows(world)
         assert len(rows) == 30
-        assert {(row["error_code"], row["tries"]) for row in rows} == {("UNABLE_TO_LOCK_ROW", "3")}
+        assert {(row["error_code"], row["tries"]) for row in rows} == {("UNABLE_TO_LOCK_ROW", str(tries))}
 
 
 def test_given_up_rows_of_several_lanes_share_the_sweeps_jobs():

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -20,10 +20,10 @@ from local.org.faults import FaultPlan
 from massive_upload.adapters.aws import S3Files
 from massive_upload.adapters.dynamodb_progress import DynamoDbProgress
 from massive_upload.adapters.dynamodb_table import Table
-from massive_upload.contracts import ExecutionContext, FinishRunInput, Plan, PlanRunInput, SliceInput, Verdict
+from massive_upload.contracts import ExecutionContext, FinishRunInput, OrgWaits, Plan, PlanRunInput, SliceInput, Verdict
 from massive_upload.domain.load import Load, PaceOverrides, PartitioningOverrides
 from massive_upload.domain.progress import Batch, Partition, Run
-from massive_upload.errors import LoadError
+from massive_upload.errors import LoadError, PassingError
 from massive_upload.ports import Files, ProgressStore
 from massive_upload.salesforce.connection import Connection
 from massive_upload.salesforce.credentials import ClientSecret
@@ -119,24 +119,31 @@ class World:
 
     def plan(self, start: Mapping[str, object], name: str = RUN) -> Plan:
         """PlanRun until the plan is ready."""
-        while (plan := self.plan_once(start, name)).next == "Wait":
+        waits = OrgWaits()
+        while (plan := self.plan_once(start, name, waits)).next == "Wait":
             self.wait(plan.wait_seconds)
+            waits = OrgWaits(**plan.model_dump())
         return plan
 
-    def plan_once(self, start: Mapping[str, object], name: str = RUN) -> Plan:
+    def plan_once(self, start: Mapping[str, object], name: str = RUN, waits: OrgWaits | None = None) -> Plan:
         services = PlanServices(
             tasks=self.services,
             executions=self.executions,
             clock=WorldClock(self.clock),
             load_named={self.load.name: self.load}.__getitem__,
         )
-        return plan_run(PlanRunInput(execution=execution(name), input=dict(start)), services)
+        task = PlanRunInput(execution=execution(name), input=dict(start), plan=waits or OrgWaits())
+        return plan_run(task, services)
 
     def finish(self, state: Mapping[str, object], name: str = RUN, *, ended: str | None = None) -> Verdict:
         """FinishRun until no job is in flight."""
         while (verdict := self.finish_once(state, name, ended=ended)).next == "Drain":
             self.wait(verdict.wait_seconds)
         return verdict
+
+    def finish_again(self, state: Mapping[str, object], name: str = RUN) -> Verdict:
+        """The same, tried again after a crash."""
+        return self._again(lambda: self.finish(state, name))
 
     def finish_once(self, state: Mapping[str, object], name: str = RUN, *, ended: str | None = None) -> Verdict:
         task = FinishRunInput(execution=execution(name), state=dict(state), ended=ended)
@@ -155,7 +162,7 @@ class World:
                 self._load_partitions(plan)
         except LoadError as error:
             state["error"] = {"Error": type(error).__name__, "Cause": json.dumps({"errorMessage": str(error)})}
-        verdict = self._again(lambda: self.finish(state, name))
+        verdict = self.finish_again(state, name)
         self.executions.end(name, "SUCCEEDED" if verdict.next == "Succeed" else "FAILED")
         return verdict
 
@@ -177,10 +184,10 @@ class World:
 
     def _again(self, task: Callable[[], T]) -> T:
         """As the machine's Retry does it."""
-        try:
-            return task()
-        except Crash:
-            return task()
+        for _ in range(3):
+            with suppress(Crash, PassingError):
+                return task()
+        return task()
 
     def start_lane(self) -> SliceInput:
         """Plan the load and claim its first lane: what the slice's tasks are given."""
@@ -189,7 +196,7 @@ class World:
 
     def break_org(self, faults: str) -> None:
         """From now on these requests go wrong, and no others."""
-        self.server.backend.faults = FaultPlan(Faults.parse(faults), 1)
+        self.server.backend.faults = FaultPlan(Faults.parse(faults), 1, self.clock.seconds)
 
     def mend_org(self) -> None:
         """From now on no request goes wrong on purpose."""

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 import typer
 
-from cli.errors import ExitCode, UsageMistake, errors_as_exit_codes, exit_code_of
+from cli.errors import ExitCode, RunRefused, UsageMistake, errors_as_exit_codes, exit_code_of
 from massive_upload.domain.progress import RunStatus
-from massive_upload.errors import InvalidLoad
+from massive_upload.errors import InvalidLoad, RunNotResumable
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,9 @@ from massive_upload.errors import InvalidLoad
         (RunStatus.STOPPED, None, True, ExitCode.STOPPED),
         (RunStatus.STOPPED, None, False, ExitCode.STOPPED),
         (RunStatus.PAUSED, None, True, ExitCode.STOPPED),
+        (RunStatus.STOPPED, "RunStopped", True, ExitCode.STOPPED),
+        (RunStatus.STOPPED, "RunStopped", False, ExitCode.STOPPED),
+        (RunStatus.STOPPED, "ExecutionAborted", True, ExitCode.STOPPED),
         (RunStatus.COMPLETED, "SuccessRateBelowCriterion", True, ExitCode.CRITERION_NOT_MET),
         (RunStatus.FAILED, "PartitionsFailed", True, ExitCode.CRITERION_NOT_MET),
         (RunStatus.FAILED, "RunHalted", True, ExitCode.CRITERION_NOT_MET),
@@ -38,6 +41,9 @@ def test_the_exit_status_says_what_kind_of_end_it_was(status, error, was_planned
     [
         (UsageMistake("--x is wrong; write y"), ExitCode.WRONG_CONFIGURATION),
         (InvalidLoad("loads/a.yaml:3: wrong"), ExitCode.WRONG_CONFIGURATION),
+        (RunNotResumable("There is no run 'x'."), ExitCode.WRONG_CONFIGURATION),
+        (RunRefused("AnotherRunActive", "Run y is loading Opportunity."), ExitCode.WRONG_CONFIGURATION),
+        (RunRefused("KeyError", "'x'"), ExitCode.INTERNAL_FAILURE),
         (KeyboardInterrupt(), ExitCode.STOPPED),
         (typer.Exit(ExitCode.CRITERION_NOT_MET), ExitCode.CRITERION_NOT_MET),
     ],

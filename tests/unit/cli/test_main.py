@@ -6,12 +6,14 @@ from typer.testing import CliRunner
 
 from cli.main import app
 
+COMMANDS = ("demo", "run", "org", "start", "status", "watch", "stop", "pause", "resume")
+
 
 def invoke(*arguments: str):
     return CliRunner().invoke(app, list(arguments))
 
 
-@pytest.mark.parametrize("command", [(), ("demo",), ("run",), ("org",)])
+@pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)])
 def test_every_command_has_help_with_an_example(command):
     result = invoke(*command, "--help")
 
@@ -29,9 +31,13 @@ def test_the_version_is_that_of_the_installed_package():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("run", "opportunity"), "--local is missing"),
+        (("run", "opportunity"), "massive-upload start opportunity"),
         (("run", "opportunity", "--local"), "--org-url is missing"),
         (("run", "--local"), "Missing argument"),
+        (("start",), "Missing argument"),
+        (("start", "opportunity", "--mode", "resume"), "--mode"),
+        (("stop",), "Missing argument"),
+        (("resume", "latest", "--partition", "-1"), "--partition"),
         (("run", "opportunity", "--local", "--mode", "half"), "--mode"),
         (("run", "opportunity", "--local", "--time-scale", "0"), "--time-scale"),
         (("run", "nothing", "--local", "--org-url", "http://127.0.0.1:1"), "There is no load 'nothing'"),

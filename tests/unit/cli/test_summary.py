@@ -34,6 +34,7 @@ PROMISED_KEYS = {
 def a_summary(**changes: Any) -> RunSummary:
     values: dict[str, Any] = {
         "run_id": "run-1",
+        "load_name": "opportunity",
         "load": load_file(LOADS / "opportunity.yaml"),
         "mode": "full",
         "run": a_run(ended_at=STARTED_AT + timedelta(seconds=90)),
@@ -48,10 +49,10 @@ def a_summary(**changes: Any) -> RunSummary:
         "state_transitions": 200,
         "max_history_events": 150,
         "started_at": STARTED_AT,
-        "ended_at": STARTED_AT,
-        "rejected_files": [Path("out/rejected/0000/000000-0.csv")],
+        "ended_at": STARTED_AT + timedelta(seconds=90),
+        "rejected_files": ["out/rejected/0000/000000-0.csv"],
         "rejected_by_reason": {"STRING_TOO_LONG (Name)": 40, "DUPLICATE_VALUE": 20},
-        "out": Path("out"),
+        "out": "out",
     }
     return summarize(RunFacts(**(values | changes)))
 
@@ -87,8 +88,18 @@ def test_work_is_added_up_over_all_partitions_and_the_sweep_is_no_partition():
 def test_times_are_iso_8601_in_utc():
     summary = a_summary()
 
+    assert summary.ended_at is not None
     for text in (summary.started_at, summary.ended_at):
         assert datetime.fromisoformat(text).utcoffset() == timedelta(0)
+
+
+def test_a_run_that_goes_on_has_no_end_and_what_is_not_counted_is_left_out():
+    summary = a_summary(ended_at=None, status=RunStatus.RUNNING, state_transitions=None, max_history_events=None)
+
+    assert (summary.ended_at, summary.state_transitions) == (None, None)
+    text = text_of(summary)
+    assert "Running for" in text
+    assert "Step Functions" not in text
 
 
 def test_the_account_table_shows_every_class_of_rows():

@@ -3,6 +3,7 @@ from collections.abc import Callable
 import pytest
 
 from local.org import Faults, FaultsFileError, faults
+from local.org.errors import ApiError
 from local.org.faults import Action, FaultPlan
 from tests.unit.org.support import REQUIRED, Org, from_csv, to_csv
 
@@ -52,10 +53,10 @@ def test_an_empty_file_has_no_rules():
         ("- {match: {nth: 1, every: 2}, action: {status: 500}}", "one of nth, every and probability"),
         ("- {match: {colour: red}, action: {status: 500}}", "colour"),
         ('- {match: {path: "("}, action: {status: 500}}', "no regular expression"),
-        ("- {match: {object: A}, action: {status: 500}}", "object and key go with row_failures"),
+        ("- {match: {object: A}, action: {status: 500}}", "object and key go with row_"),
+        ("- {match: {key: a}, action: {status: 500}}", "object and key go with row_"),
+        ("- {match: {object: A}, action: {row_is_fatal: {message: x}}}", "row_is_fatal needs the key"),
         ("- {match: {path: a}, action: {job_fails: {after_rows: 1, message: x}}}", "no method or path"),
-        ("- {match: {key: a}, action: {status: 500}}", "object and key go with row_failures"),
-        ("- {match: {object: A}, action: {job_fails: {message: x}}}", "job_fails needs after_rows"),
         ("- {match: {}, action: {row_failures: {share: 2, code: X}}}", "share"),
         ("rules: 1", "rule ?"),
         ("- {", "neither YAML nor JSON"),
@@ -76,7 +77,7 @@ def test_a_wrong_file_is_named(tmp_path):
 
 def test_the_example_of_the_docstring_is_valid():
     text = str(faults.__doc__).split("```")[1].removeprefix("yaml")
-    assert len(Faults.parse(text).rules) == 7
+    assert len(Faults.parse(text).rules) == 11
 
 
 def job_of(org: Org, rows: int) -> dict[str, object]:
@@ -106,11 +107,61 @@ def test_a_job_fails_after_so_many_rows_and_keeps_what_it_wrote(make_org: Callab
     assert len(org.backend.rows("Opportunity")) == 400
 
 
-def test_a_job_that_comes_to_a_certain_row_fails_and_leaves_it_and_all_that_follow_unprocessed(
+BREAKS = [
+    # Bulk API 2.0 guide: Aborted is set by PATCH, as an admin does it in Setup; rows already saved stay saved.
+    ("job_aborted: {after_rows: 400}", "Aborted", 400),
+    # Bulk API 2.0 guide: a batch may be retried up to 20 times, so a job can stay InProgress for long.
+    ("job_stalls: {after_rows: 400}", "InProgress", 400),
+    ("job_stalls: {after_rows: 1000}", "InProgress", 1000),
+]
+
+
+@pytest.mark.parametrize(("action", "state", "processed"), BREAKS)
+def test_a_job_goes_no_further_and_keeps_what_it_wrote(make_org: Callable[..., Org], action, state, processed):
+    org = make_org(f"- {{match: {{}}, action: {{{action}}}}}")
+    job = job_of(org, 1000)
+    assert (job["state"], job["numberRecordsProcessed"]) == (state, processed)
+    assert len(org.backend.rows("Opportunity")) == processed
+    if state == "InProgress":
+        assert org.backend.ingest.set_state(str(job["id"]), "Aborted")["state"] == "Aborted"
+    assert len(from_csv(org.backend.ingest.results(str(job["id"])).unprocessed())) == 1000 - processed
+
+
+def test_a_deleted_job_is_not_found(make_org: Callable[..., Org]):
+    """Bulk API 2.0 guide: DELETE forgets a job; GET answers 404 NOT_FOUND from then on."""
+    org = make_org("- {match: {}, action: {job_deleted: {after_rows: 200}}}")
+    with pytest.raises(ApiError) as gone:
+        job_of(org, 1000)
+    assert (gone.value.status, gone.value.code) == (404, "NOT_FOUND")
+    assert len(org.backend.rows("Opportunity")) == 200
+    assert org.backend.ingest.states() == {}
+    assert org.backend.ingest.list(0) == ([], None)
+
+
+def test_a_job_may_report_other_counts_or_none(make_org: Callable[..., Org]):
+    """Counter keys can be absent; a client that takes them for zero counts failed rows as saved."""
+    org = make_org("- {match: {}, action: {job_reports: {numberRecordsFailed: null, numberRecordsProcessed: 7}}}")
+    job = job_of(org, 10)
+    assert "numberRecordsFailed" not in job
+    assert job["numberRecordsProcessed"] == 7
+
+
+def test_rules_hold_between_two_moments():
+    now = 0.0
+    plan = FaultPlan(
+        Faults.parse("- {match: {from_seconds: 10, until_seconds: 20}, action: {status: 503}}"), 1, lambda: now
+    )
+    struck_at = []
+    for now in (0.0, 9.9, 10.0, 19.9, 20.0):
+        struck_at += [now for _ in plan.for_request("GET", "/x")]
+    assert struck_at == [10.0, 19.9]
+
+
+def test_a_job_that_comes_to_a_fatal_row_fails_and_leaves_it_and_all_that_follow_unprocessed(
     make_org: Callable[..., Org],
 ):
-    """Chunks of 200 rows, and a job that has failed leaves the rest unprocessed (Bulk API 2.0 guide, limits)."""
-    org = make_org("- {match: {key: k450}, action: {job_fails: {message: 'InternalServerError : Unknown error'}}}")
+    """Chunks of 200 rows; what a job that has failed did not come to is unprocessed (Bulk API 2.0 guide, limits)."""
+    org = make_org("- {match: {key: k450}, action: {row_is_fatal: {message: 'InternalServerError : Unknown error'}}}")
     assert job_of(org, 450)["state"] == "JobComplete"
     job = job_of(org, 1000)
     assert (job["state"], job["numberRecordsProcessed"], job["numberRecordsFailed"]) == ("Failed", 400, 0)

@@ -1,6 +1,6 @@
 import pytest
 
-from massive_upload.errors import QuotaExhausted, RequestRefused, SalesforceUnavailable, TargetRejected
+from massive_upload.errors import QuotaExhausted, RequestRefused, SalesforceUnavailable, StateChanged, TargetRejected
 from massive_upload.salesforce.bulk import BulkIngest, Job, JobState
 from massive_upload.salesforce.transport import TRANSFER_TIMEOUT, Response
 from tests.unit.salesforce.scripted_org import (
@@ -135,11 +135,23 @@ def test_a_truncated_job_is_passing():
         BulkIngest(connect(org)).get("750A")
 
 
-def test_a_job_in_the_wrong_state_is_refused_with_the_code():
-    org = ScriptedOrg(answers=[error_response(400, "INVALIDJOBSTATE", "s3cr3t")])
-    with pytest.raises(RequestRefused, match="400 INVALIDJOBSTATE") as caught:
-        BulkIngest(connect(org)).close("750A")
+@pytest.mark.parametrize(
+    ("status", "code"), [(400, "INVALIDJOBSTATE"), (400, "INVALIDJOB"), (404, "NOT_FOUND"), (410, "GONE")]
+)
+@pytest.mark.parametrize(
+    "call", [lambda bulk: bulk.upload("750A", b""), lambda bulk: bulk.close("750A"), lambda bulk: bulk.abort("750A")]
+)
+def test_a_job_that_somebody_else_has_changed_is_looked_at_again(status, code, call):
+    org = ScriptedOrg(answers=[error_response(status, code, "s3cr3t")])
+    with pytest.raises(StateChanged, match=str(status)) as caught:
+        call(BulkIngest(connect(org)))
     assert "s3cr3t" not in str(caught.value)
+
+
+def test_results_that_are_not_there_yet_are_asked_for_again():
+    org = ScriptedOrg(answers=[error_response(400, "INVALIDJOBSTATE", "s3cr3t")])
+    with pytest.raises(StateChanged):
+        BulkIngest(connect(org)).failed_rows("750A")
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def test_state_words_are_read_in_every_spelling(word, state):
     assert page.rows == []
 
 
-@pytest.mark.parametrize("word", ["Canceled", "", 7])
+@pytest.mark.parametrize("word", ["Paused", "", 7])
 def test_an_unknown_state_word_is_an_error(word):
     with pytest.raises(RequestRefused, match="state"):
         submitted({"status": {"queryId": "q1", "completionStatus": word}})
@@ -218,12 +218,31 @@ def test_refused_queries(answer, error):
         DataCloud(connect(org)).submit(SQL, row_limit=1)
 
 
-def test_a_refusal_to_cancel_or_to_read_is_told():
+def test_a_refusal_to_cancel_is_told():
     org = ScriptedOrg(answers=[error_response(400, "BAD_REQUEST")])
     with pytest.raises(SourceRejected, match="400 BAD_REQUEST"):
         DataCloud(connect(org)).cancel("q1")
-    with pytest.raises(SourceRejected, match="400 BAD_REQUEST"):
-        DataCloud(connect(org)).rows("q1", offset=0, limit=1)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        error_response(400, "BAD_REQUEST", "s3cr3t"),
+        error_response(404, "NOT_FOUND"),
+        error_response(410, "GONE"),
+        error_response(422, "QUERY_CANCELLED"),
+        json_response({"status": {"queryId": "q1", "completionStatus": "Failed"}}),
+    ],
+)
+def test_a_query_that_was_taken_and_fails_later_is_asked_again(answer):
+    org = ScriptedOrg(answers=[answer])
+    for call in (
+        lambda: DataCloud(connect(org)).status("q1"),
+        lambda: DataCloud(connect(org)).rows("q1", offset=0, limit=1),
+    ):
+        with pytest.raises(QueryExpired) as caught:
+            call()
+        assert "s3cr3t" not in str(caught.value)
 
 
 def test_a_refused_query_names_the_identifier_and_no_value():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from massive_upload.errors import RequestRefused, SalesforceUnavailable
+from massive_upload.errors import SalesforceUnavailable
 from massive_upload.salesforce.results import (
     UNCODED,
     FailedRow,
@@ -113,12 +113,12 @@ def test_a_long_text_field_is_read():
 
 @pytest.mark.parametrize("data", [b"Name\na\n", b"sf__Id,Name\n,a\n"])
 def test_a_missing_key_column_is_named(data):
-    with pytest.raises(RequestRefused, match="Ext__c"):
+    with pytest.raises(SalesforceUnavailable, match="Ext__c"):
         parse_keys(data, key_column="Ext__c")
 
 
 def test_a_missing_error_column_is_named():
-    with pytest.raises(RequestRefused, match="sf__Error"):
+    with pytest.raises(SalesforceUnavailable, match="sf__Error"):
         parse_failed(b"Ext__c\nK1\n", key_column="Ext__c")
 
 

@@ -1,0 +1,6 @@
+"""What help says of the exit status; it imports nothing, so that help comes at once."""
+
+EXIT_STATUS = (
+    "[b]Exit status:[/b] 0 the run met its success criterion, 1 it did not, 2 wrong configuration or usage, "
+    "3 stopped or paused, 4 internal failure."
+)

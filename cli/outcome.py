@@ -1,0 +1,57 @@
+"""The end of a run, as it is told: its summary, why it did not end well, and the exit status."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from cli.errors import ExitCode, exit_code_of
+from cli.summary import RunFacts, RunSummary, partition_failures, summarize, summary_view
+from massive_upload.domain.progress import Partition
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advice:
+    """What the operator does next, by how the run ended.
+
+    Attributes:
+        unfinished: it can go on, or be run again.
+        defect: this product is at fault.
+    """
+
+    unfinished: str
+    defect: str
+
+
+def tell_outcome(facts: RunFacts, advice: Advice, *, as_json: bool) -> ExitCode:
+    """Show how a run ended.
+
+    Args:
+        facts: what is known of it.
+        advice: what to do next.
+        as_json: whether the summary is one JSON object, the last line of the standard output. Everything else goes
+            to the standard error output then.
+    """
+    summary = summarize(facts)
+    code = exit_code_of(status=facts.status, error=facts.error, was_planned=facts.was_planned)
+    if facts.was_planned:
+        Console(stderr=as_json, highlight=False).print(summary_view(summary, facts.partitions))
+    _explain(summary, facts.partitions, code, advice)
+    if as_json:
+        print(summary.as_json())
+    return code
+
+
+def _explain(summary: RunSummary, partitions: Sequence[Partition], code: ExitCode, advice: Advice) -> None:
+    """Say on the standard error output why a run did not end well, and what to do."""
+    if code is ExitCode.OK:
+        return
+    if summary.error is not None:
+        print(f"{summary.error}: {summary.cause}", *partition_failures(partitions), sep="\n", file=sys.stderr)
+    if code is ExitCode.INTERNAL_FAILURE:
+        print(advice.defect, file=sys.stderr)
+    elif code is not ExitCode.WRONG_CONFIGURATION:
+        print(advice.unfinished, file=sys.stderr)

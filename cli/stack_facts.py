@@ -1,0 +1,40 @@
+"""What is known of a run of the deployed stack."""
+
+from __future__ import annotations
+
+from cli.stack import Stack
+from cli.summary import RunFacts
+from massive_upload.domain.account import account_of
+from massive_upload.domain.file_keys import RUNS_PREFIX
+from massive_upload.domain.progress import Run, RunStatus
+from massive_upload.usecases.run_config import RunConfigs
+from massive_upload.usecases.slice_tasks import open_batch
+
+
+def facts_of(stack: Stack, run: Run) -> RunFacts:
+    """A run as it is recorded now; where its execution has ended without finishing it, with that execution's end."""
+    partitions = stack.store.partitions(run.run_id)
+    open_batches = {p.partition: batch for p in partitions if (batch := open_batch(stack.store, p)) is not None}
+    status, error, cause = run.status, run.error, run.cause
+    if run.is_unfinished:
+        execution = stack.execution(run.execution_arn)
+        if execution.status == "ABORTED":
+            status = RunStatus.STOPPED
+        if execution.has_ended:
+            error = execution.error or f"Execution{execution.status.title().replace('_', '')}"
+            cause = execution.cause or "The watchdog has yet to settle or abort its jobs in flight; look again."
+    return RunFacts(
+        run_id=run.run_id,
+        load_name=run.load,
+        load=RunConfigs(stack.files).of(run.run_id).load if run.plan_name is not None else None,
+        mode=run.mode,
+        run=run,
+        partitions=partitions,
+        account=account_of(run, partitions, open_batches),
+        status=status,
+        error=error,
+        cause=cause,
+        started_at=run.started_at,
+        ended_at=run.ended_at,
+        out=f"s3://{stack.bucket_name}/{RUNS_PREFIX}{run.run_id}/",
+    )

@@ -1,0 +1,202 @@
+"""A run that the deployed stack carries out: started, resumed, watched, halted."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from pydantic import ValidationError
+from rich.console import Console
+
+from cli.errors import ExitCode, RunRefused, UsageMistake
+from cli.following import follow
+from cli.outcome import Advice, tell_outcome
+from cli.progress import ProgressDisplay
+from cli.run_ids import find_run, new_run_id
+from cli.snapshot import Snapshot, take_snapshot
+from cli.stack import Stack
+from cli.stack_facts import facts_of
+from infra.documents import Document, apply_sets
+from massive_upload.contracts import RUN_ID_PATTERN, Mode, StartInput
+from massive_upload.domain.progress import Halt, Run
+from massive_upload.errors import RunNotResumable
+from massive_upload.usecases.plan_run import resumable
+
+_LOOK_SECONDS = 2.0
+_LONGEST_BEGINNING_SECONDS = 120.0
+"""A function's first start, a login and the target's check take seconds; jobs that a stopped run has left in flight are
+waited for longer, and then the run is left to itself."""
+_LONGEST_END_SECONDS = 60.0
+"""An execution that was stopped is finished by the watchdog, as soon as it hears of it."""
+_CHANGEABLE = ("pace", "partitioning", "sample")
+_LONGEST_NAME = 80
+"""StartExecution, API reference."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackRun:
+    """A run and the execution that carries it out."""
+
+    stack: Stack
+    run_id: str
+    execution_arn: str
+
+    def has_ended(self, *, within_seconds: float) -> bool:
+        """Wait a while, then say whether the execution has ended."""
+        if self.stack.execution(self.execution_arn).has_ended:
+            return True
+        time.sleep(within_seconds)
+        return False
+
+    def snapshot(self) -> Snapshot:
+        """How far the run has come."""
+        return take_snapshot(self.stack.store, self.run_id)
+
+
+def start_input(load: str, *, mode: str, sets: Sequence[str]) -> dict[str, Any]:
+    """The input of an execution that begins a run.
+
+    Raises:
+        UsageMistake: a ``--set`` is wrong, or changes what only the deployed load's file can.
+    """
+    changes = Document(name="--set")
+    apply_sets(changes, sets)
+    if changes.mistakes:
+        raise UsageMistake("\n".join(changes.mistakes))
+    fixed = sorted(set(changes.values) - set(_CHANGEABLE))
+    if fixed:
+        raise UsageMistake(
+            f"--set {fixed[0]}: a deployed load is changed in its file, then deployed; "
+            f"a start can change {', '.join(_CHANGEABLE)} alone."
+        )
+    try:
+        start = StartInput.model_validate({"load": load, "mode": mode, **changes.values})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageMistake(f"--set {'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
+    return start.model_dump(mode="json", exclude_unset=True)
+
+
+def start_run(stack: Stack, payload: dict[str, Any], *, run_id: str | None) -> StackRun:
+    """Begin a run, and wait until it is recorded; its id is its execution's name.
+
+    Raises:
+        UsageMistake: there is a run of this id, or it cannot be one.
+        RunRefused: it was refused before it began.
+    """
+    name = run_id or new_run_id(payload["load"])
+    if not re.fullmatch(RUN_ID_PATTERN, name):
+        raise UsageMistake(f"--run-id {name!r}: write up to 80 letters, digits, '.', '_' and '-'.")
+    if stack.store.run(name) is not None:
+        raise UsageMistake(f"There is already a run {name!r}; resume it, or give another --run-id.")
+    run = StackRun(stack=stack, run_id=name, execution_arn=stack.start(payload, name))
+    _wait_until_begun(run)
+    return run
+
+
+def resume_run(stack: Stack, run_id: str, *, partitions: Sequence[int]) -> StackRun:
+    """Let a new execution go on with a run, and wait until it has taken over.
+
+    Raises:
+        UsageMistake: there is no such run, or it is still being carried out.
+        RunNotResumable: it has nothing to go on with.
+        RunRefused: the execution was refused.
+    """
+    run = find_run(stack.store, run_id, fits=_can_be_resumed)
+    resumable(run, run.run_id)
+    if run.is_unfinished and not stack.execution(run.execution_arn).has_ended:
+        raise UsageMistake(
+            f"Run {run.run_id} is still being carried out; let it end, or stop it: {stack.command('stop', run.run_id)}"
+        )
+    payload: dict[str, object] = {"mode": Mode.RESUME.value, "run_id": run.run_id}
+    if partitions:
+        payload["partitions"] = list(partitions)
+    suffix = f"-resume-{uuid4().hex[:6]}"
+    arn = stack.start(payload, run.run_id[: _LONGEST_NAME - len(suffix)] + suffix)
+    resumed = StackRun(stack=stack, run_id=run.run_id, execution_arn=arn)
+    _wait_until_begun(resumed)
+    return resumed
+
+
+def halt_run(stack: Stack, run_id: str, halt: Halt) -> Run:
+    """Ask a run to stop or to pause; the run as it was just before.
+
+    Raises:
+        UsageMistake: there is no such run, or it has ended.
+    """
+    run = find_run(stack.store, run_id, fits=lambda candidate: candidate.is_unfinished)
+    if not stack.store.ask_to_halt(run.run_id, halt):
+        ended = find_run(stack.store, run.run_id)
+        raise UsageMistake(f"Run {ended.run_id} is {ended.status}; there is nothing to {halt}.")
+    return run
+
+
+def watched_run(stack: Stack, run_id: str) -> StackRun:
+    """A run that there is, to be watched.
+
+    Raises:
+        UsageMistake: there is no such run.
+    """
+    run = find_run(stack.store, run_id)
+    return StackRun(stack=stack, run_id=run.run_id, execution_arn=run.execution_arn)
+
+
+def watch_run(run: StackRun, *, as_json: bool) -> ExitCode:
+    """Show a run until it has ended, then its summary; whoever stops watching leaves it alone.
+
+    Raises:
+        RunRefused: its execution ended without having begun or resumed it.
+    """
+    display = ProgressDisplay(Console(stderr=True))
+    with display:
+        follow(run, display, look_seconds=_LOOK_SECONDS)
+        _wait_until_finished(run)
+    ended = run.stack.store.run(run.run_id)
+    if ended is None or ended.execution_arn != run.execution_arn:
+        raise _refusal(run)
+    advice = Advice(
+        unfinished=f"Go on with: {run.stack.command('resume', run.run_id)}",
+        defect="This is a defect. Please report it with the log of the execution "
+        f"(Step Functions console): {run.execution_arn}",
+    )
+    return tell_outcome(facts_of(run.stack, ended), advice, as_json=as_json)
+
+
+def _wait_until_begun(run: StackRun) -> None:
+    """Wait until the run's item says that this execution carries it out."""
+    deadline = time.monotonic() + _LONGEST_BEGINNING_SECONDS
+    while time.monotonic() < deadline:
+        has_ended = run.stack.execution(run.execution_arn).has_ended
+        recorded = run.stack.store.run(run.run_id)  # read after the execution's state: what it recorded is there
+        if recorded is not None and recorded.execution_arn == run.execution_arn:
+            return
+        if has_ended:
+            raise _refusal(run)
+        time.sleep(_LOOK_SECONDS)
+
+
+def _wait_until_finished(run: StackRun) -> None:
+    """Give the watchdog time to finish the run of an execution that was stopped."""
+    deadline = time.monotonic() + _LONGEST_END_SECONDS
+    while time.monotonic() < deadline:
+        recorded = run.stack.store.run(run.run_id)
+        if recorded is None or recorded.execution_arn != run.execution_arn or not recorded.is_unfinished:
+            return
+        time.sleep(_LOOK_SECONDS)
+
+
+def _refusal(run: StackRun) -> RunRefused:
+    state = run.stack.execution(run.execution_arn)
+    return RunRefused(state.error or state.status, state.cause or "the execution ended before the run began")
+
+
+def _can_be_resumed(run: Run) -> bool:
+    try:
+        resumable(run, run.run_id)
+    except RunNotResumable:
+        return False
+    return not run.is_unfinished

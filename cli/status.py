@@ -1,0 +1,140 @@
+"""How runs of the deployed stack stand: the newest ones, or one with each of its partitions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cli.progress import STATUS_STYLES
+from cli.run_ids import find_run, newest_runs
+from cli.snapshot import snapshot_of
+from cli.stack import Stack
+from cli.stack_facts import facts_of
+from cli.summary import partition_failures, summarize, summary_view
+from massive_upload.domain.progress import Partition, Run
+
+_MOST_LISTED = 10
+_PARTITION_FIELDS = (
+    *("partition", "status", "planned_rows", "source_rows", "settled_rows", "succeeded", "rejected", "deferred"),
+    *("batches", "jobs", "resent_rows", "lock_errors", "api_requests", "error"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunLine:
+    """One run of the list; the fields are the keys of the JSON objects."""
+
+    run_id: str
+    load: str
+    mode: str
+    status: str
+    asked_to: str | None
+    started_at: str
+    source_rows: int
+    settled: int
+    succeeded: int
+    rejected: int
+    error: str | None
+
+
+def show_newest(stack: Stack, *, as_json: bool) -> None:
+    """List the newest runs."""
+    lines = [_line_of(run, stack.store.partitions(run.run_id)) for run in newest_runs(stack.store, _MOST_LISTED)]
+    if as_json:
+        print(json.dumps([asdict(line) for line in lines]))
+    elif not lines:
+        print(f"The stack {stack.name} has no runs yet; begin one: {stack.command('start', 'LOAD')}")
+    else:
+        Console(highlight=False).print(_runs_table(lines))
+
+
+def show_run(stack: Stack, run_id: str, *, as_json: bool) -> None:
+    """Show one run with its account and its partitions.
+
+    Raises:
+        UsageMistake: there is no such run.
+    """
+    run = find_run(stack.store, run_id)
+    facts = facts_of(stack, run)
+    summary = summarize(facts)
+    if as_json:
+        lines = [_partition_line(partition) for partition in facts.partitions]
+        print(json.dumps(asdict(summary) | {"asked_to": run.halt_asked_for, "lanes": lines}))
+        return
+    console = Console(highlight=False)
+    console.print(summary_view(summary, facts.partitions))
+    if facts.partitions and summary.estimate is None:
+        console.print(_partitions_table(facts.partitions))
+    if run.is_unfinished and run.halt_asked_for is not None:
+        console.print(f"It is asked to {run.halt_asked_for}: its lanes end at their next batch edge.")
+    if summary.error is not None:
+        failures = partition_failures(facts.partitions)
+        console.print(Text("\n".join([f"{summary.error}: {summary.cause}", *failures])))
+
+
+def _line_of(run: Run, partitions: Sequence[Partition]) -> RunLine:
+    total = snapshot_of(partitions, {}).total
+    return RunLine(
+        run_id=run.run_id,
+        load=run.load,
+        mode=run.mode,
+        status=run.status,
+        asked_to=run.halt_asked_for if run.is_unfinished else None,
+        started_at=run.started_at.astimezone(UTC).isoformat(timespec="milliseconds"),
+        source_rows=run.source_rows,
+        settled=total.settled,
+        succeeded=total.succeeded,
+        rejected=total.rejected,
+        error=run.error,
+    )
+
+
+def _partition_line(partition: Partition) -> dict[str, object]:
+    return {name: getattr(partition, name) for name in _PARTITION_FIELDS}
+
+
+def _runs_table(lines: Sequence[RunLine]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("run", no_wrap=True, min_width=max(len(line.run_id) for line in lines))
+    for name in ("mode", "status", "began (UTC)"):
+        table.add_column(name, no_wrap=True)
+    for name in ("source rows", "settled", "succeeded", "rejected"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("")
+    for line in lines:
+        began = datetime.fromisoformat(line.started_at)
+        asked = f" ({line.asked_to} asked for)" if line.asked_to else ""
+        counts = (line.source_rows, line.settled, line.succeeded, line.rejected)
+        table.add_row(
+            line.run_id,
+            line.mode,
+            f"{line.status}{asked}",
+            f"{began:%Y-%m-%d %H:%M}",
+            *(f"{count:,}" for count in counts),
+            Text(line.error or ""),
+        )
+    return table
+
+
+def _partitions_table(partitions: Sequence[Partition]) -> Table:
+    table = Table(title="partitions", title_justify="left", title_style="bold", header_style="dim")
+    table.add_column("partition", no_wrap=True)
+    table.add_column("status", no_wrap=True)
+    for name in ("rows", "settled", "succeeded", "rejected", "batches", "lock errors"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("error")
+    for each in partitions:
+        counts = (each.source_rows, each.settled_rows, each.succeeded, each.rejected, each.batches, each.lock_errors)
+        table.add_row(
+            each.partition,
+            Text(each.status, style=STATUS_STYLES[each.status]),
+            *(f"{count:,}" for count in counts),
+            Text(each.error or ""),
+        )
+    return table

@@ -1,0 +1,59 @@
+"""Which run an operator means."""
+
+from collections.abc import Sequence
+from typing import cast
+
+import pytest
+
+from cli.errors import UsageMistake
+from cli.run_ids import find_run, new_run_id
+from massive_upload.domain.progress import Run, RunStatus
+from massive_upload.ports import ProgressStore
+from tests.unit.cli.progress_examples import a_run
+
+
+class Runs:
+    """The part of `massive_upload.ports.ProgressStore` that finds runs; the newest is the first."""
+
+    def __init__(self, *runs: Run) -> None:
+        self._runs = {run.run_id: run for run in runs}
+
+    def run(self, run_id: str) -> Run | None:
+        return self._runs.get(run_id)
+
+    def newest_runs(self, most: int) -> Sequence[str]:
+        return list(self._runs)[:most]
+
+
+def store(*runs: Run) -> ProgressStore:
+    return cast("ProgressStore", Runs(*runs))
+
+
+TWO = (a_run(run_id="newer"), a_run(run_id="older", status=RunStatus.RUNNING))
+
+
+def test_a_run_is_found_by_its_id():
+    assert find_run(store(*TWO), "older").run_id == "older"
+
+
+def test_latest_is_the_newest_run_that_fits():
+    assert find_run(store(*TWO), "latest").run_id == "newer"
+    assert find_run(store(*TWO), "latest", fits=lambda run: run.is_unfinished).run_id == "older"
+
+
+@pytest.mark.parametrize(
+    ("run_id", "runs", "words"),
+    [
+        ("x", TWO, "There is no run 'x'; the newest are newer, older."),
+        ("x", (), "there are none yet"),
+        ("latest", (), "'latest' could mean"),
+        ("latest", TWO[:1], "'latest' could mean"),
+    ],
+)
+def test_a_run_that_is_not_there_is_answered_with_those_that_are(run_id, runs, words):
+    with pytest.raises(UsageMistake, match=words):
+        find_run(store(*runs), run_id, fits=lambda run: run.is_unfinished)
+
+
+def test_two_new_ids_differ():
+    assert new_run_id("opportunity") != new_run_id("opportunity")
