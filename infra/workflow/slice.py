@@ -65,7 +65,15 @@ class SliceDefinition(Construct):
                 },
             )
         )
-        check_patience.next(self._choose("Patient?", {Next.WAIT_FOR_ORG: self._wait("WaitForOrg").next(fetch)}))
+        check_patience.next(
+            self._choose(
+                "Patient?",
+                {
+                    Next.WAIT_FOR_ORG: self._wait("WaitForOrg").next(fetch),
+                    Next.WAIT_LONGER: self._wait("WaitLonger").next(check_patience),
+                },
+            )
+        )
         self.start = self._build_claim().next(fetch)
 
     def _build_claim(self) -> tasks.DynamoUpdateItem:

@@ -28,3 +28,7 @@ SUCCESS_CRITERION_PERCENT = 95.0
 
 JUDGED_FROM_ROWS = 10_000
 """The success rate of a run that goes on is told from so many rows on: before, a few rejects look like a disaster."""
+
+BATCHES_BETWEEN_LOOKS = 25
+"""How often a lane looks at what it shares with others, the org's limits and the run's other lanes: a batch takes at
+least six requests to the org, so that one more adds less than one in a hundred."""

@@ -135,6 +135,7 @@ class Next(StrEnum):
     WAIT_FOR_QUERY = "WaitForQuery"
     WAIT_FOR_JOB = "WaitForJob"
     WAIT_FOR_ORG = "WaitForOrg"
+    WAIT_LONGER = "WaitLonger"
     SETTLE = "Settle"
     FETCH = "Fetch"
     BACK_OFF = "BackOff"
@@ -152,6 +153,7 @@ class Step(Contract):
         events: an estimate of the history events that this slice has used.
         org_waits: how many times in a row the slice has waited for an org that does not answer.
         org_waited_seconds: the sum of those waits.
+        org_asked_seconds: what will be left, after the next wait, of a pause that the org has asked for.
         job_waited_seconds: how long this slice has waited for the job in flight.
         job_seen: how far that job was when the slice last looked.
         job_still_seconds: for how long it has not got any further.
@@ -164,6 +166,7 @@ class Step(Contract):
     events: int = Field(default=0, ge=0)
     org_waits: int = Field(default=0, ge=0)
     org_waited_seconds: int = Field(default=0, ge=0)
+    org_asked_seconds: int = Field(default=0, ge=0)
     job_waited_seconds: int = Field(default=0, ge=0)
     job_seen: str = ""
     job_still_seconds: int = Field(default=0, ge=0)
@@ -203,13 +206,27 @@ class Step(Contract):
 
 
 class SliceInput(Contract):
-    """Task input of FetchPage, UploadBatch, CheckJob, SettleBatch and CheckPatience: the slice's whole payload."""
+    """Task input of FetchPage, UploadBatch, CheckJob and SettleBatch: the slice's whole payload."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     run_id: RunId
     partition: PartitionId
     step: Step
+
+
+class CaughtError(Contract):
+    """An error as a Catch of Step Functions puts it into the payload; its ``Cause`` is for people."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: str = Field(alias="Error")
+
+
+class CheckPatienceInput(SliceInput):
+    """Task input of CheckPatience: the slice's payload, with the error that a task gave up with."""
+
+    error: CaughtError
 
 
 class PlanSweepInput(Contract):

@@ -22,6 +22,7 @@
         ├── RequestRefused         an answer that no rule expects (any other 4xx)
         ├── OrgUnreachable         the org did not answer for as long as the load's patience lasts
         ├── JobRejected            the org refused a whole job for a reason of configuration
+        ├── BreakerTripped     so much of a lane, or of the run, fails that going on is of no use
         ├── RunHalted              an error that would repeat for every row
         └── InternalError          a defect of this product
 
@@ -165,6 +166,10 @@ class OrgUnreachable(FinalError):
 
 class JobRejected(FinalError):
     """The org refused a whole job because of what it holds, not because of its load."""
+
+
+class BreakerTripped(FinalError):
+    """More of a lane, or of the run, fails than the load's limits allow."""
 
 
 class RunHalted(FinalError):

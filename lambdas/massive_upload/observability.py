@@ -53,6 +53,7 @@ class Event(StrEnum):
     BATCH_SETTLED = "batch settled"
     ROWS_FAILED = "rows failed"
     ROWS_SENT_AGAIN = "rows to be sent again"
+    JOB_HALVED = "job halved"
     ROWS_SWEPT = "rows to be swept"
     PARTITION_COMPLETED = "partition completed"
     PARTITION_STOPPED = "partition stopped"
@@ -71,6 +72,7 @@ class Event(StrEnum):
     JOB_REFUSED = "job in flight refused"
     ABORT_REFUSED = "abort refused"
     TARGET_NOT_COUNTED = "the target's records are not counted"
+    RUN_GIVEN_UP = "run given up"
     RUN_LEFT_OPEN = "run left open by its execution"
 
 

@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from massive_upload.domain.progress import Batch, Halt, KeptList, KeyRange, Lease, Partition, Run, RunStatus
+from massive_upload.domain.progress import (
+    Batch,
+    Halt,
+    KeptList,
+    KeyRange,
+    LaneFailures,
+    Lease,
+    Partition,
+    Run,
+    RunFailures,
+    RunStatus,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,11 +101,14 @@ class ProgressStore(Protocol):
     def retries_of(self, run_id: str) -> Sequence[str]:
         """The ids of the planned runs that send a run's rejected rows once more."""
 
-    def reopen_run(self, run: Run, *, execution_arn: str) -> Run:
-        """Let another execution go on with a run that has ended, its flags lowered."""
+    def reopen_run(self, run: Run, *, execution_arn: str, failures_before: RunFailures) -> Run:
+        """Let another execution go on with a run that has ended, its flags lowered and what failed noted."""
 
-    def request_stop(self, run_id: str, reason: str) -> None:
-        """Ask all lanes of a run to stop at their next batch edge, for a reason that is the product's own."""
+    def request_stop(self, run_id: str, reason: str, *, error: str) -> None:
+        """Ask all lanes of a run to stop at their next batch edge, for a reason that is the product's own.
+
+        ``error`` is the name of the error that the run then ends with.
+        """
 
     def ask_to_halt(self, run_id: str, halt: Halt) -> bool:
         """Let an operator ask all lanes of a run to end at their next batch edge.
@@ -169,6 +183,9 @@ class ProgressStore(Protocol):
     def record_heartbeat(self, partition: Partition, beat: Heartbeat) -> None:
         """Tell that a slice is alive."""
 
+    def note_retry_after(self, partition: Partition, seconds: int | None) -> None:
+        """Remember the pause that the org has just asked for; None where it was too busy and did not say."""
+
     def note_query(self, partition: Partition, query_id: str, beat: Heartbeat) -> None:
         """Remember the frozen query that a lane reads, before its result is known."""
 
@@ -204,15 +221,30 @@ class ProgressStore(Protocol):
         """The batch's job is uploaded and closed."""
 
     def plan_next_attempt(
-        self, partition: Partition, batch: Batch, following: Batch, *, job_seconds: int | None, beat: Heartbeat
+        self,
+        partition: Partition,
+        batch: Batch,
+        following: Batch,
+        *,
+        failures: LaneFailures,
+        job_seconds: int | None,
+        beat: Heartbeat,
     ) -> None:
         """An attempt has ended and some rows are to be sent again: ``following`` is the batch from then on.
 
-        ``job_seconds`` is how long the job took, where that helps to predict the next.
+        ``failures`` are the lane's from then on; ``job_seconds`` is how long the job took, where that helps to predict
+        the next.
         """
 
     def settle_batch(
-        self, partition: Partition, batch: Batch, settled: Batch, *, job_seconds: int | None, beat: Heartbeat
+        self,
+        partition: Partition,
+        batch: Batch,
+        settled: Batch,
+        *,
+        failures: LaneFailures,
+        job_seconds: int | None,
+        beat: Heartbeat,
     ) -> None:
         """Every row's outcome is known: settle the batch, advance the cursor and count, all at once."""
 

@@ -21,22 +21,25 @@
   action: {job_stalls: {after_rows: 200}}               # and stays InProgress for ever
 - match: {object: Opportunity, nth: 6}
   action: {job_reports: {numberRecordsFailed: null}}    # what GET says of the job; null leaves the key out
+- match: {key: OPP-0000007}                             # every job that holds this row ...
+  action: {row_is_fatal: {message: "InternalServerError : Unknown error"}}    # fails as soon as it comes to it
 ```
 
 `match` says which requests, or which jobs as they are closed: all of them, or the `nth` (from 1), `every` so
 many, or each with a `probability`, counted among those that fit `method` and `path` (a regular expression,
-searched for in the path without regard to case), or for actions on jobs the `object`; `until_seconds` and
-`from_seconds` bound them in simulated seconds since the org started. The same seed gives the same faults.
+searched for in the path without regard to case), or for actions on jobs the `object` and the `key`, which is the
+external id of one of the job's rows; `until_seconds` and `from_seconds` bound them in simulated seconds since the
+org started. The same seed gives the same faults.
 `action` is one of: `status` (with `code` and `message`, or a `body` as it is, and `headers`), `reset` and
 `no_answer` (`before` or `after` the request is carried out; without an answer the client has to give up),
 `delay_seconds`, `expire_token`, `cut_body` (the share of the answer that is sent), `change_source` (one SQL
 statement, before the request is carried out); and on jobs `row_failures`, `job_fails`, `job_aborted`,
-`job_deleted` and `job_stalls` (each `after_rows`), `job_reports`.
+`job_deleted` and `job_stalls` (each `after_rows`), `job_reports`, `row_is_fatal`.
 """
 
 import random
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
@@ -62,11 +65,22 @@ class Match(_Part):
     method: str | None = None
     path: str | None = None
     object: str | None = None
+    key: str | None = None
     from_seconds: Annotated[float, Field(ge=0)] = 0.0
     until_seconds: Annotated[float, Field(gt=0)] | None = None
     nth: Annotated[int, Field(ge=1)] | None = None
     every: Annotated[int, Field(ge=1)] | None = None
     probability: Annotated[float, Field(ge=0, le=1)] | None = None
+
+    @property
+    def is_for_jobs(self) -> bool:
+        """It says which jobs."""
+        return self.object is not None or self.key is not None
+
+    def fits_job(self, object_name: str, keys: Collection[str]) -> bool:
+        """Whether a job of this object that holds rows with these external ids is meant."""
+        is_object = (self.object or object_name).lower() == object_name.lower()
+        return is_object and (self.key is None or self.key in keys)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -99,6 +113,12 @@ class JobFails(JobBreaks):
     message: str
 
 
+class RowIsFatal(_Part):
+    """The job ends as Failed before the 200 rows that hold the rule's key."""
+
+    message: str
+
+
 class Action(_Part):
     """What happens to a matched request or job: exactly one thing."""
 
@@ -119,6 +139,7 @@ class Action(_Part):
     job_deleted: JobBreaks | None = None
     job_stalls: JobBreaks | None = None
     job_reports: dict[str, int | str | None] | None = None
+    row_is_fatal: RowIsFatal | None = None
 
     @property
     def is_for_jobs(self) -> bool:
@@ -132,7 +153,7 @@ class Action(_Part):
         return self
 
 
-_JOB_KINDS = ("row_failures", "job_fails", "job_aborted", "job_deleted", "job_stalls", "job_reports")
+_JOB_KINDS = ("row_failures", "job_fails", "job_aborted", "job_deleted", "job_stalls", "job_reports", "row_is_fatal")
 _KINDS = (
     "status",
     "reset",
@@ -154,9 +175,11 @@ class Rule(_Part):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.action.is_for_jobs and (self.match.method or self.match.path):
-            raise ValueError("row_failures and job_... match an object, no method or path")
-        if self.match.object and not self.action.is_for_jobs:
-            raise ValueError("object goes with row_failures and job_...; match a method or a path")
+            raise ValueError("row_... and job_... match an object or a key, no method or path")
+        if self.match.is_for_jobs and not self.action.is_for_jobs:
+            raise ValueError("object and key go with row_... and job_...; match a method or a path")
+        if self.action.row_is_fatal and self.match.key is None:
+            raise ValueError("row_is_fatal needs the key of a row")
         return self
 
 
@@ -205,9 +228,10 @@ def _cause(place: tuple[int | str, ...], message: str) -> str:
 
 @dataclass(frozen=True)
 class JobFaults:
-    """What is to go wrong with one job."""
+    """What is to go wrong with one job; ``fatal_rows`` has messages by row number."""
 
-    row_errors: dict[int, RowError] = field(default_factory=dict)
+    row_errors: Mapping[int, RowError] = field(default_factory=dict)
+    fatal_rows: Mapping[int, str] = field(default_factory=dict)
     fails: JobFails | None = None
     aborted: JobBreaks | None = None
     deleted: JobBreaks | None = None
@@ -264,18 +288,19 @@ class FaultPlan:
                 and each.strikes(self._seconds())
             ]
 
-    def for_job(self, job_id: str, object_name: str, row_count: int) -> JobFaults:
-        """What is to go wrong with this job; asked once for each job."""
+    def for_job(self, job_id: str, object_name: str, keys: Sequence[str]) -> JobFaults:
+        """What is to go wrong with this job, whose rows have these external ids; asked once for each job."""
         row_errors: dict[int, RowError] = {}
+        fatal_rows: dict[int, str] = {}
         faults = JobFaults()
         with self._lock:
             struck = [
-                each.rule.action
+                each.rule
                 for each in self._for_jobs
-                if (each.rule.match.object or object_name).lower() == object_name.lower()
-                and each.strikes(self._seconds())
+                if each.rule.match.fits_job(object_name, keys) and each.strikes(self._seconds())
             ]
-        for action in struck:
+        for rule in struck:
+            action = rule.action
             faults = JobFaults(
                 fails=action.job_fails or faults.fails,
                 aborted=action.job_aborted or faults.aborted,
@@ -286,5 +311,7 @@ class FaultPlan:
             if action.row_failures:
                 error = RowError(action.row_failures.code, action.row_failures.message)
                 chance = random.Random(f"{self._seed}:{job_id}:{error.code}")
-                row_errors |= {row: error for row in range(row_count) if chance.random() < action.row_failures.share}
-        return replace(faults, row_errors=row_errors)
+                row_errors |= {row: error for row in range(len(keys)) if chance.random() < action.row_failures.share}
+            if action.row_is_fatal and rule.match.key is not None:
+                fatal_rows[keys.index(rule.match.key)] = action.row_is_fatal.message
+        return replace(faults, row_errors=row_errors, fatal_rows=fatal_rows)

@@ -249,7 +249,8 @@ class IngestJobs:
         row_count = 0
         if not isinstance(upload, str):
             row_count = upload.row_count
-            faults = self.faults.for_job(job.id, job.spec.object_name, row_count)
+            keys = [str(cell) for cell in upload.column(job.spec.external_id).cells]
+            faults = self.faults.for_job(job.id, job.spec.object_name, keys)
         job.outcomes = [None] * row_count
         starts = range(0, row_count, BATCH_ROWS) or range(1)
         self._limits.count_batches(len(starts))

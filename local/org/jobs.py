@@ -158,7 +158,16 @@ class JobBatch:
             return None
         self.job.complete_when_done(at)
         rows = None if self.job.state.is_terminal else next(self._chunks, None)
-        return None if rows is None or isinstance(self.upserter, str) else JobChunk(self, self.upserter, rows)
+        if rows is None or isinstance(self.upserter, str) or self._is_killed(rows, at):
+            return None
+        return JobChunk(self, self.upserter, rows)
+
+    def _is_killed(self, rows: range, at: float) -> bool:
+        """End the job where one of the rows that come is fatal."""
+        messages = [message for row, message in self.faults.fatal_rows.items() if row in rows]
+        if messages:
+            self.job.fail(messages[0], at)
+        return bool(messages)
 
     def _break(self, at: float) -> None:
         """End the job before its time, where the faults say so."""

@@ -10,7 +10,7 @@ import pytest
 
 from infra.functions import FUNCTIONS
 from local.aws.embedded import EmbeddedAws, ExecutionResult
-from massive_upload.contracts import FinishRunInput, OrgWaits, PlanRunInput, SliceInput
+from massive_upload.contracts import CheckPatienceInput, FinishRunInput, OrgWaits, PlanRunInput, SliceInput
 from tests.infra.definitions import Template
 
 RUN = "run-1"
@@ -187,8 +187,20 @@ def test_an_org_that_stays_away_is_waited_for(machines: Machines) -> None:
     machines.prepare({"UploadBatch": [UNREACHABLE] * 4 + [step("WaitForJob")]}, {"0000": "Pending"})
     assert machines.run().status == "SUCCEEDED"
     (patience_input,) = machines.calls("CheckPatience")
-    assert SliceInput.model_validate(patience_input).step.next == "Upload"
-    assert patience_input["error"]["Error"] == "SalesforceUnavailable"
+    told = CheckPatienceInput.model_validate(patience_input)
+    assert (told.step.next, told.error.name) == ("Upload", "SalesforceUnavailable")
+    assert len(machines.calls("FetchPage")) == 2
+
+
+def test_a_pause_that_is_longer_than_one_wait_is_kept_before_the_org_is_asked_again(machines: Machines) -> None:
+    script = {
+        "UploadBatch": [UNREACHABLE] * 4 + [step("WaitForJob")],
+        "CheckPatience": [step("WaitLonger"), step("WaitForOrg")],
+    }
+    machines.prepare(script, {"0000": "Pending"})
+    assert machines.run().status == "SUCCEEDED"
+    first, second = (CheckPatienceInput.model_validate(call) for call in machines.calls("CheckPatience"))
+    assert (second.step.next, second.error) == ("WaitLonger", first.error)
     assert len(machines.calls("FetchPage")) == 2
 
 

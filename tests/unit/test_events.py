@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from massive_upload.contracts import (
+    CheckPatienceInput,
     FinishRunInput,
     Next,
     PlanRunInput,
@@ -37,7 +38,7 @@ CONTRACTS: dict[str, type[BaseModel]] = {
     "upload_batch": SliceInput,
     "check_job": SliceInput,
     "settle_batch": SliceInput,
-    "check_patience": SliceInput,
+    "check_patience": CheckPatienceInput,
     "plan_sweep": PlanSweepInput,
     "finish_run": FinishRunInput,
     "watchdog": WatchdogInput,
@@ -113,7 +114,8 @@ def test_the_tasks_events_tell_the_story_of_a_run(world):
     )
     assert plan_run(PlanRunInput.model_validate(load_event("plan_run")), services).run_id == RUN
     world.slices.claim(RUN, "0000")
-    patience = check_patience(task("check_patience"), world.services.store, world.services.configs)
+    busy = CheckPatienceInput.model_validate(load_event("check_patience"))
+    patience = check_patience(busy, world.services.store, world.services.configs)
     assert patience.next is Next.WAIT_FOR_ORG
     assert fetch_page(task("fetch_page"), world.services).next is Next.UPLOAD
     assert upload_batch(task("upload_batch"), world.services).next is Next.WAIT_FOR_JOB

@@ -15,11 +15,14 @@ from massive_upload.domain.key_digest import KeyDigest
 from massive_upload.domain.progress import (
     Batch,
     BatchState,
+    LaneFailures,
     Lease,
     Partition,
     PartitionStatus,
     Run,
+    RunFailures,
     RunStatus,
+    StagedRows,
 )
 
 Item = dict[str, Any]
@@ -73,11 +76,18 @@ def to_value(value: object) -> dict[str, Any]:
         value = value.value
     elif isinstance(value, datetime):
         value = value.astimezone(UTC).isoformat(timespec="milliseconds")
-    elif isinstance(value, KeyDigest):
-        value = value.hex
     elif isinstance(value, tuple):
-        value = list(value)
-    return dict(_serialize(value))
+        value = [_plain(part) for part in value]
+    return dict(_serialize(_plain(value)))
+
+
+def _plain(value: object) -> object:
+    """A digest as text, a part of an entity as a map; anything else as it is."""
+    if isinstance(value, KeyDigest):
+        return value.hex
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    return value
 
 
 def to_item(values: Mapping[str, object]) -> Item:
@@ -92,19 +102,21 @@ def fields_of(entity: Run | Partition | Batch | Lease) -> dict[str, object]:
 
 def run_from(item: Item) -> Run:
     """The run of an item."""
-    return _entity(Run, item, {"status": RunStatus, "started_at": _moment, "ended_at": _moment})
+    moments = {"started_at": _moment, "ended_at": _moment}
+    return _entity(Run, item, {"status": RunStatus, "failures_before": _run_failures, **moments})
 
 
 def partition_from(item: Item) -> Partition:
     """The partition of an item."""
     moments = dict.fromkeys(("due_at", "last_progress_at", "next_wake_at"), _moment)
-    return _entity(Partition, item, {"status": PartitionStatus, "query_columns": tuple, **_OUTCOMES, **moments})
+    parts = {"query_columns": tuple, "failures": _lane_failures, **_OUTCOMES}
+    return _entity(Partition, item, {"status": PartitionStatus, **parts, **moments})
 
 
 def batch_from(item: Item) -> Batch:
     """The batch of an item."""
-    converters = {"state": BatchState, "rejected_files": tuple, "keys": KeyDigest.from_hex}
-    return _entity(Batch, item, {**converters, **_OUTCOMES})
+    parts = {"rejected_files": tuple, "waiting": _staged_rows, "keys": KeyDigest.from_hex, **_OUTCOMES}
+    return _entity(Batch, item, {"state": BatchState, **parts})
 
 
 def lease_from(item: Item) -> Lease:
@@ -124,14 +136,33 @@ def _moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
+def _staged_rows(parts: list[dict[str, Any]]) -> tuple[StagedRows, ...]:
+    return tuple(StagedRows(**_numbers(part) | {"keys": KeyDigest.from_hex(part["keys"])}) for part in parts)
+
+
+def _lane_failures(part: dict[str, Any]) -> LaneFailures:
+    return LaneFailures(**_numbers(part))
+
+
+def _run_failures(part: dict[str, Any]) -> RunFailures:
+    return RunFailures(**_numbers(part))
+
+
+def _numbers(part: dict[str, Any]) -> dict[str, Any]:
+    return {name: _number(value) for name, value in part.items()}
+
+
+def _number(value: object) -> Any:  # noqa: ANN401 - whatever an attribute holds
+    """DynamoDB's numbers come as Decimal; all of ours are whole."""
+    return int(value) if isinstance(value, Decimal) else value
+
+
 def _entity(cls: type[T], item: Item, converters: Mapping[str, Any]) -> T:
     names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]  # T is one of four dataclasses
     values: dict[str, Any] = {}
     for name, wire in item.items():
         if name not in names:
             continue
-        value = _deserialize(wire)
-        if isinstance(value, Decimal):
-            value = int(value)
+        value = _number(_deserialize(wire))
         values[name] = converters[name](value) if name in converters else value
     return cls(**values)

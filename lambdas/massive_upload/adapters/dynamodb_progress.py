@@ -35,10 +35,12 @@ from massive_upload.domain.progress import (
     Halt,
     KeptList,
     KeyRange,
+    LaneFailures,
     Lease,
     Partition,
     PartitionStatus,
     Run,
+    RunFailures,
     RunStatus,
     sources_of,
 )
@@ -142,7 +144,7 @@ class DynamoDbProgress:
         found = self._table.query(items.run_key(run_id)["pk"]["S"], items.RETRY_PREFIX)
         return [str(item["sk"]["S"]).removeprefix(items.RETRY_PREFIX) for item in found]
 
-    def reopen_run(self, run: Run, *, execution_arn: str) -> Run:
+    def reopen_run(self, run: Run, *, execution_arn: str, failures_before: RunFailures) -> Run:
         reopened = replace(
             run,
             status=RunStatus.RUNNING,
@@ -150,15 +152,17 @@ class DynamoDbProgress:
             stop_requested=False,
             pause_requested=False,
             stop_reason=None,
+            stop_error=None,
+            failures_before=failures_before,
             drains=0,
             ended_at=None,
             error=None,
             cause=None,
         )
-        names = ("status", "execution_arn", "stop_requested", "pause_requested")
+        names = ("status", "execution_arn", "stop_requested", "pause_requested", "failures_before")
         change = Change(
             put={name: getattr(reopened, name) for name in names},
-            remove=("stop_reason", "ended_at", "error", "cause", "drains"),
+            remove=("stop_reason", "stop_error", "ended_at", "error", "cause", "drains"),
         )
         resumable = sources_of(RUN_TRANSITIONS, RunStatus.RUNNING)
         resumable.remove(RunStatus.PLANNING)
@@ -171,8 +175,8 @@ class DynamoDbProgress:
             ) from failure
         return reopened
 
-    def request_stop(self, run_id: str, reason: str) -> None:
-        change = Change(put={"stop_requested": True}, put_once={"stop_reason": reason})
+    def request_stop(self, run_id: str, reason: str, *, error: str) -> None:
+        change = Change(put={"stop_requested": True}, put_once={"stop_reason": reason, "stop_error": error})
         self._change_existing_run(run_id, change)
 
     def ask_to_halt(self, run_id: str, halt: Halt) -> bool:
@@ -234,7 +238,7 @@ class DynamoDbProgress:
                 "source_rows": kept.rows,
             },
             put_once={"epoch": 0, "next_batch": 0, "expires_at": self._expires_at()},
-            remove=("error", "cause"),
+            remove=("error", "cause", "failures"),
         )
         is_as_seen = equals("epoch", sweep.epoch) & equals("status", sweep.status) if sweep else is_new()
         key = items.partition_key(run_id, SWEEP_PARTITION)
@@ -264,7 +268,7 @@ class DynamoDbProgress:
         change = Change(
             put={"status": PartitionStatus.PENDING, "reopened_by": execution_arn, **_known(due_at=due_at)},
             add={"epoch": 1},
-            remove=("query_id", "query_rows", "next_wake_at", "error", "cause", *(() if due_at else ("due_at",))),
+            remove=(*_OF_ONE_GO, *(() if due_at else ("due_at",))),
         )
         allowed = sources_of(PARTITION_TRANSITIONS, PartitionStatus.PENDING)
         is_ours = self._is_carried_out_by(partition.run_id, execution_arn)
@@ -272,6 +276,10 @@ class DynamoDbProgress:
 
     def record_heartbeat(self, partition: Partition, beat: Heartbeat) -> None:
         self._change_partition(partition, self._beat(beat), equals("status", partition.status))
+
+    def note_retry_after(self, partition: Partition, seconds: int | None) -> None:
+        name = "retry_after_seconds"
+        self._change_partition(partition, Change(remove=(name,)) if seconds is None else Change(put={name: seconds}))
 
     def note_query(self, partition: Partition, query_id: str, beat: Heartbeat) -> None:
         change = Change(put={"query_id": query_id, "query_offset": 0}, remove=("query_rows",))
@@ -343,21 +351,36 @@ class DynamoDbProgress:
         return submitted
 
     def plan_next_attempt(
-        self, partition: Partition, batch: Batch, following: Batch, *, job_seconds: int | None, beat: Heartbeat
+        self,
+        partition: Partition,
+        batch: Batch,
+        following: Batch,
+        *,
+        failures: LaneFailures,
+        job_seconds: int | None,
+        beat: Heartbeat,
     ) -> None:
         change = Change(
-            put=_known(job_seconds=job_seconds),
+            put={"failures": failures} | _known(job_seconds=job_seconds),
             add={"resent_rows": following.rows, "lock_errors": following.lock_errors - batch.lock_errors},
         )
         self._change_partition(partition, change | self._beat(beat), also=[self._batch_change(batch, following)])
 
     def settle_batch(
-        self, partition: Partition, batch: Batch, settled: Batch, *, job_seconds: int | None, beat: Heartbeat
+        self,
+        partition: Partition,
+        batch: Batch,
+        settled: Batch,
+        *,
+        failures: LaneFailures,
+        job_seconds: int | None,
+        beat: Heartbeat,
     ) -> None:
         change = Change(
             put={
                 "cursor": settled.next_cursor,
                 "query_offset": settled.next_offset,
+                "failures": failures,
                 # Sums of a partition that cannot have changed: only settling changes them, and it closes the batch.
                 "rejected_codes": add_counts(partition.rejected_codes, settled.rejected_codes),
                 "succeeded_keys": partition.succeeded_keys + settled.succeeded_keys,
@@ -494,6 +517,8 @@ class DynamoDbProgress:
         return run
 
 
+_OF_ONE_GO = ("query_id", "query_rows", "next_wake_at", "failures", "error", "cause")
+"""What a lane that is resumed begins without."""
 _FLAGS = {Halt.STOP: "stop_requested", Halt.PAUSE: "pause_requested"}
 
 

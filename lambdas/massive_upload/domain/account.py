@@ -68,7 +68,7 @@ def account_of(run: Run, partitions: Sequence[Partition], open_batches: Mapping[
         batch = open_batches.get(lane.partition)
         not_sent += lane.source_rows - lane.settled_rows
         if batch:
-            not_sent -= batch.first_rows - (batch.rows if batch.state is BatchState.PLANNED else 0)
+            not_sent -= batch.first_rows - batch.rows_not_sent
     rejected += _awaiting_sweep(partitions, open_batches)
     return Account(
         source_rows=sum(lane.source_rows for lane in lanes) + run.skipped_null_key + run.duplicates_dropped,
@@ -128,7 +128,8 @@ def _adds_up(partition: Partition) -> bool:
 
 def _awaiting_sweep(partitions: Sequence[Partition], open_batches: Mapping[str, Batch]) -> int:
     swept = sum(_swept(partition, open_batches) for partition in partitions if partition.is_sweep)
-    return sum(partition.deferred for partition in partitions) - swept
+    parts: list[Partition | Batch] = [*partitions, *open_batches.values()]
+    return sum(part.deferred for part in parts) - swept
 
 
 def _swept(sweep: Partition, open_batches: Mapping[str, Batch]) -> int:

@@ -91,6 +91,41 @@ class Pace(Model):
     patience_seconds: Annotated[int, Field(ge=0, le=86_400)] = presets.PATIENCE_SECONDS
 
 
+class LaneBreaker(Model):
+    """When a lane is given up, as too much of it fails.
+
+    Attributes:
+        failed_jobs: jobs in a row that failed as a whole, were aborted or were deleted.
+        failed_percent: rejected and given-up rows among ``judged_rows`` rows in a row.
+        judged_rows: the lane's rows are judged so many at a time, in whole batches.
+    """
+
+    failed_jobs: Annotated[int, Field(ge=1)] = presets.LANE_FAILED_JOBS
+    failed_percent: Annotated[int, Field(ge=1, le=100)] = presets.LANE_FAILED_PERCENT
+    judged_rows: Annotated[int, Field(ge=1)] = presets.LANE_JUDGED_ROWS
+
+
+class RunBreaker(Model):
+    """When the whole run is stopped, as too much of it fails.
+
+    Attributes:
+        failed_lanes: lanes that have failed, for whatever reason.
+        failed_percent: rejected and given-up rows among all rows that are settled.
+        judged_rows: from so many settled rows on.
+    """
+
+    failed_lanes: Annotated[int, Field(ge=1)] = presets.RUN_FAILED_LANES
+    failed_percent: Annotated[int, Field(ge=1, le=100)] = presets.RUN_FAILED_PERCENT
+    judged_rows: Annotated[int, Field(ge=1)] = presets.RUN_JUDGED_ROWS
+
+
+class Breaker(Model):
+    """The circuit breaker's limits; resume begins to count anew."""
+
+    lane: LaneBreaker = LaneBreaker()
+    run: RunBreaker = RunBreaker()
+
+
 class Sample(Model):
     """How many rows a run of mode ``sample`` loads."""
 
@@ -142,6 +177,7 @@ class Load(Model):
     duplicates: Literal["stop", "keep_newest"] = "stop"
     partitioning: Partitioning = Partitioning()
     pace: PaceOverrides = PaceOverrides()
+    breaker: Breaker = Breaker()
     sample: Sample = Sample()
     success_criterion_percent: Annotated[float, Field(ge=0, le=100)] = SUCCESS_CRITERION_PERCENT
     schedule: Schedule | None = None

@@ -18,6 +18,17 @@ fifth of the rows finds a lock at each try, one in ten million is left."""
 
 SAMPLE_ROWS = 1_000
 
+# The circuit breaker's limits. They lie far beyond what a load is expected to live with: a source with a third of bad
+# rows, and locks that a fifth of the rows meet at each try.
+LANE_FAILED_JOBS = 15
+"""More than a load can have retries; fewer than halving takes to reject a batch of 256 rows or more, so that an org
+that fails every job costs no row."""
+LANE_FAILED_PERCENT = 75
+LANE_JUDGED_ROWS = 10_000
+RUN_FAILED_LANES = 10
+RUN_FAILED_PERCENT = 50
+RUN_JUDGED_ROWS = 100_000
+
 
 @unique
 class LockRisk(StrEnum):

@@ -95,6 +95,32 @@ class Halt(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LaneFailures:
+    """What a lane's circuit breaker goes by; forgotten when the lane is resumed.
+
+    Attributes:
+        failed_jobs: jobs in a row, up to now, that failed as a whole, were aborted or were deleted.
+        judged_rows: rows settled since the lane was last judged.
+        failed_rows: of these, the rejected and given-up ones.
+        code: the error of most rows that failed last.
+    """
+
+    failed_jobs: int = 0
+    judged_rows: int = 0
+    failed_rows: int = 0
+    code: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFailures:
+    """What a run's circuit breaker goes by: lanes that failed, settled rows, and how many of these failed."""
+
+    failed_lanes: int = 0
+    judged_rows: int = 0
+    failed_rows: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """One execution of a load, and what was planned for it.
 
@@ -102,7 +128,9 @@ class Run:
         retry_of: the run whose rejected rows this one sends once more.
         retry_only: the code of the errors that it takes up; None for all.
         stop_requested, pause_requested: the flags that the lanes look at.
-        stop_reason: the code for which the product itself raised stop_requested; None where an operator did.
+        stop_reason: why the product itself raised stop_requested; None where an operator did.
+        stop_error: the name of the error that the run then ends with.
+        failures_before: what had failed when it was last resumed; its circuit breaker does not count that again.
     """
 
     run_id: str
@@ -125,6 +153,8 @@ class Run:
     stop_requested: bool = False
     pause_requested: bool = False
     stop_reason: str | None = None
+    stop_error: str | None = None
+    failures_before: RunFailures = RunFailures()
     drains: int = 0
     error: str | None = None
     cause: str | None = None
@@ -180,6 +210,8 @@ class Partition:
         rejected_codes: rows by the code of their error.
         succeeded_keys: the digest of the keys of the rows that succeeded.
         reopened_by: the execution that resumed the run and has made this partition ready for it.
+        failures: what its circuit breaker goes by.
+        retry_after_seconds: the pause that the org asked for when it was last too busy, if it did.
     """
 
     run_id: str
@@ -211,6 +243,8 @@ class Partition:
     jobs: int = 0
     resent_rows: int = 0
     lock_errors: int = 0
+    failures: LaneFailures = LaneFailures()
+    retry_after_seconds: int | None = None
     api_requests: int = 0
     last_progress_at: datetime | None = None
     next_wake_at: datetime | None = None
@@ -225,18 +259,32 @@ class Partition:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StagedRows:
+    """A staged file, the digest of its rows' keys, and how often the rows were sent before."""
+
+    file_key: str
+    rows: int
+    size_bytes: int
+    keys: KeyDigest = NO_KEYS
+    sent_before: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Batch:
     """The rows that one job carries, over all of its attempts.
 
     Attributes:
-        rows, size_bytes, file_key: of the current attempt's staged file.
+        rows, size_bytes, file_key, sent_before: of the current attempt's staged file.
         first_rows: rows of attempt 0.
         next_cursor, next_offset: the partition's once the batch is settled.
         keys: digest of the keys that the current attempt sends; once it is settled, of those that it brought in.
-        succeeded, rejected: rows whose outcome earlier attempts have settled.
+        retries: how many of the load's retries the current rows have used.
+        halvings: how often rows were cut in two as their job failed as a whole.
+        waiting: rows that go into jobs of their own once the current ones have an outcome, in this order.
+        succeeded, rejected, deferred: rows whose outcome earlier attempts have settled.
         rejected_codes, succeeded_keys: of those rows, what `Partition` says of them.
         rejected_files: keys of the files that hold the rejected rows.
-        deferred_file: key of the file that holds the rows given up for a passing reason.
+        deferred_file, deferred_bytes: the file that holds the rows given up for a passing reason.
     """
 
     run_id: str
@@ -252,6 +300,10 @@ class Batch:
     next_offset: int
     job_id: str | None = None
     keys: KeyDigest = NO_KEYS
+    sent_before: int = 0
+    retries: int = 0
+    halvings: int = 0
+    waiting: tuple[StagedRows, ...] = ()
     succeeded: int = 0
     rejected: int = 0
     rejected_codes: Mapping[str, int] = field(default_factory=dict)
@@ -261,6 +313,13 @@ class Batch:
     lost_jobs: int = 0
     rejected_files: tuple[str, ...] = ()
     deferred_file: str | None = None
+    deferred_bytes: int = 0
+
+    @property
+    def rows_not_sent(self) -> int:
+        """Rows without an outcome that no job has: those that wait, and those of an attempt that is only planned."""
+        planned = self.rows if self.state is BatchState.PLANNED else 0
+        return planned + sum(staged.rows for staged in self.waiting)
 
 
 @dataclass(frozen=True, kw_only=True)

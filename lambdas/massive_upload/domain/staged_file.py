@@ -159,6 +159,13 @@ class StagedFile:
         lines = [line for line in self._lines if line[self._key_index].strip() in keys]
         return selection_of(self._header, lines, self.key_column)
 
+    def halves(self, keys: set[str]) -> tuple[Selection, Selection]:
+        """The rows with one of ``keys``, cut in the middle, as two files to send again."""
+        lines = [line for line in self._lines if line[self._key_index].strip() in keys]
+        middle = len(lines) // 2
+        first, second = (selection_of(self._header, half, self.key_column) for half in (lines[:middle], lines[middle:]))
+        return first, second
+
     def with_errors(self, errors: Mapping[str, RowError], *, tries: int) -> Selection:
         """The rows that failed, each with its error and how often it was sent: a file to keep."""
         lines = [
@@ -168,6 +175,11 @@ class StagedFile:
         ]
         codes = Counter(line[-len(REJECT_COLUMNS)] for line in lines)
         return replace(selection_of([*self._header, *REJECT_COLUMNS], lines, self.key_column), codes=codes)
+
+
+def joined(first: bytes, second: bytes) -> bytes:
+    """Two files made by `StagedFile.with_errors` in one; names of fields hold no line break, so a header is a line."""
+    return first + second.partition(b"\n")[2]
 
 
 def selection_of(header: Sequence[str], lines: Sequence[Sequence[str]], key_column: str) -> Selection:

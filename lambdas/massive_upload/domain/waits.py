@@ -57,6 +57,11 @@ def job_seconds(waited_seconds: int, processing_ms: int) -> int:
     return max(_SHORTEST_POLL_SECONDS, (worked_seconds + waited_seconds + 1) // 2)
 
 
+def longest_wait_seconds(*wanted_seconds: int, patience_left_seconds: int) -> int:
+    """The longest of some waits, as far as patience goes, and never longer than flags may go unseen."""
+    return min(max(wanted_seconds), patience_left_seconds, LONG_WAIT_SECONDS)
+
+
 def org_wait_seconds(waits_so_far: int) -> int:
     """How long to wait for an org that does not answer, after so many such waits in a row."""
     return ORG_WAITS_SECONDS[min(waits_so_far, len(ORG_WAITS_SECONDS) - 1)]

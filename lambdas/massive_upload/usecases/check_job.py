@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from massive_upload.constants import LONG_WAIT_SECONDS, SLICE_EVENTS
+from massive_upload.constants import BATCHES_BETWEEN_LOOKS, LONG_WAIT_SECONDS, SLICE_EVENTS
 from massive_upload.contracts import Next, SliceInput, Step
 from massive_upload.domain.progress import BatchState
 from massive_upload.domain.waits import POLL_EVENTS, job_seconds, next_poll_seconds
@@ -12,12 +12,16 @@ from massive_upload.salesforce.bulk import Job
 from massive_upload.usecases.job_outcome import counters_of
 from massive_upload.usecases.lost_jobs import send_again
 from massive_upload.usecases.org_usage import tell_usage
-from massive_upload.usecases.slice_tasks import SliceServices, claimed_partition, is_halting, open_batch
+from massive_upload.usecases.slice_tasks import (
+    SliceServices,
+    claimed_partition,
+    is_halting,
+    notes_retry_after,
+    open_batch,
+)
 
-_BATCHES_BETWEEN_LOOKS = 25
-"""A batch takes at least six requests, so that looking at the org's limits adds less than one in a hundred."""
 
-
+@notes_retry_after
 def check_job(task: SliceInput, services: SliceServices) -> Step:
     """Ask the org for the job's state once.
 
@@ -44,7 +48,7 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
         return step.then(Next.UPLOAD, events=POLL_EVENTS)
     waited_seconds = step.job_waited_seconds + step.wait_seconds
     if job.state.is_terminal:
-        tell_usage(services.org, with_batches=batch.attempt == 0 and batch.number % _BATCHES_BETWEEN_LOOKS == 0)
+        tell_usage(services.org, with_batches=batch.attempt == 0 and batch.number % BATCHES_BETWEEN_LOOKS == 0)
         store.record_heartbeat(partition, services.org.heartbeat())
         counters = counters_of(job, seconds=job_seconds(waited_seconds, job.total_processing_ms))
         return step.then(Next.SETTLE, events=POLL_EVENTS, job=counters)

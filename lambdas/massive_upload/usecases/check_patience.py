@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from massive_upload.contracts import Next, SliceInput, Step
-from massive_upload.domain.waits import PATIENCE_EVENTS, org_wait_seconds
-from massive_upload.errors import OrgUnreachable
+from massive_upload.contracts import CheckPatienceInput, Next, Step
+from massive_upload.domain.progress import Partition
+from massive_upload.domain.waits import PATIENCE_EVENTS, longest_wait_seconds, org_wait_seconds
+from massive_upload.errors import OrgUnreachable, SalesforceBusy
 from massive_upload.observability import Event, Marker, log
 from massive_upload.ports import Heartbeat, ProgressStore
 from massive_upload.usecases.run_config import RunConfigs
 from massive_upload.usecases.slice_tasks import claimed_partition
 
 
-def check_patience(task: SliceInput, store: ProgressStore, configs: RunConfigs) -> Step:
+def check_patience(task: CheckPatienceInput, store: ProgressStore, configs: RunConfigs) -> Step:
     """The next wait for the org, after a task's retries are used up.
+
+    A pause that the org asks for is kept as far as patience goes, in steps that let the run's flags be seen.
 
     Raises:
         OrgUnreachable: the slice has waited for as long as the load's patience lasts.
@@ -31,16 +34,36 @@ def check_patience(task: SliceInput, store: ProgressStore, configs: RunConfigs) 
             f"The org did not answer for {waited_seconds} s, which is the load's patience.",
             next_step="Resume the run when the org answers again; raise pace.patience_seconds for longer outages.",
         )
-    wait_seconds = min(org_wait_seconds(task.step.org_waits), patience_seconds - waited_seconds)
+    left_seconds = patience_seconds - waited_seconds
+    goes_on = task.step.org_asked_seconds > 0
+    asked_seconds = min(_asked_seconds(task, partition), left_seconds)
+    usual_seconds = 0 if goes_on else org_wait_seconds(task.step.org_waits)
+    wait_seconds = longest_wait_seconds(usual_seconds, asked_seconds, patience_left_seconds=left_seconds)
+    still_asked_seconds = max(0, asked_seconds - wait_seconds)
     store.record_heartbeat(partition, Heartbeat(wake_after_seconds=wait_seconds))
-    log(Marker.WAITING, Event.WAITING_FOR_ORG, wait_seconds=wait_seconds, waited_seconds=waited_seconds)
+    log(
+        Marker.WAITING,
+        Event.WAITING_FOR_ORG,
+        wait_seconds=wait_seconds,
+        waited_seconds=waited_seconds,
+        still_asked_seconds=still_asked_seconds,
+    )
     return task.step.model_copy(
         update={
-            "next": Next.WAIT_FOR_ORG,
+            "next": Next.WAIT_LONGER if still_asked_seconds else Next.WAIT_FOR_ORG,
             "wait_seconds": wait_seconds,
             "events": task.step.events + PATIENCE_EVENTS,
-            "org_waits": task.step.org_waits + 1,
+            "org_waits": task.step.org_waits + (0 if goes_on else 1),
             "org_waited_seconds": waited_seconds + wait_seconds,
+            "org_asked_seconds": still_asked_seconds,
             "job": None,
         }
     )
+
+
+def _asked_seconds(task: CheckPatienceInput, partition: Partition) -> int:
+    """The pause that the org has asked for: what is left of it, or all of it where the task has just been told."""
+    if task.step.org_asked_seconds:
+        return task.step.org_asked_seconds
+    is_busy = task.error.name == SalesforceBusy.__name__
+    return (partition.retry_after_seconds or 0) if is_busy else 0

@@ -78,9 +78,8 @@ def _abort(bulk: BulkIngest, job: Job) -> Job | None:
 def _settle(partition: Partition, batch: Batch, job: Job, services: SliceServices, load: Load) -> None:
     """Settle what the job has done. What it left is planned as one more attempt, which resume would send."""
     counters = counters_of(job)
-    one_more = (0,) * (batch.attempt + 1)
     try:
-        settle_attempt(partition, batch, counters, services, load, retry_delays_seconds=one_more)
+        settle_attempt(partition, batch, counters, services, load, retries=batch.retries + 1)
     except (JobRejected, RunHalted) as error:
-        # The batch is settled before either is raised, and the run is ending anyway.
+        # The attempt is recorded before either is raised, and the run is ending anyway.
         log(Marker.WARNING, Event.JOB_REFUSED, error=type(error).__name__, code=error.code)

@@ -12,11 +12,19 @@ from massive_upload.domain.staged_file import UNWRITABLE, Selection, StagedFileW
 from massive_upload.domain.waits import FETCH_EVENTS, WAIT_FOR_QUERY_EVENTS, org_wait_seconds
 from massive_upload.errors import InternalError, LoadError, PassingError, SalesforceUnavailable, SourceRejected
 from massive_upload.observability import Event, Marker, follow, log
+from massive_upload.ports import ProgressStore
 from massive_upload.salesforce.data_cloud import DataCloud, Parameter, QueryExpired, QueryPage, QueryState, QueryStatus
+from massive_upload.usecases.circuit_breaker import check_lane, is_run_given_up
 from massive_upload.usecases.count_source import uncounted
 from massive_upload.usecases.kept_rows import next_kept_rows
 from massive_upload.usecases.run_config import RunConfig
-from massive_upload.usecases.slice_tasks import SliceServices, claimed_partition, is_halting, open_batch
+from massive_upload.usecases.slice_tasks import (
+    SliceServices,
+    claimed_partition,
+    is_halting,
+    notes_retry_after,
+    open_batch,
+)
 
 _BOUND_TYPE = "Varchar"
 _WAITS_FOR_A_QUERY = 2
@@ -27,6 +35,7 @@ _FIRST_QUERY_WAIT_SECONDS = 2
 _LONGEST_QUERY_WAIT_SECONDS = 60
 
 
+@notes_retry_after
 def fetch_page(task: SliceInput, services: SliceServices) -> Step:
     """Give the slice its next batch: the one that is not settled, or one of rows read now.
 
@@ -34,6 +43,7 @@ def fetch_page(task: SliceInput, services: SliceServices) -> Step:
 
     Raises:
         FencedOut: another slice has claimed the partition.
+        BreakerTripped: too much of the lane fails; nothing was read.
         PassingError: the org or AWS did not answer.
     """
     store, step = services.store, task.step
@@ -48,15 +58,22 @@ def fetch_page(task: SliceInput, services: SliceServices) -> Step:
     if batch is not None and batch.state is BatchState.CREATED:
         return step.then(Next.UPLOAD, events=FETCH_EVENTS)
     if is_halting(store, task.run_id):
-        store.stop_partition(partition)
-        log(Marker.STOP, Event.PARTITION_STOPPED)
-        return step.then(Next.DONE, events=FETCH_EVENTS)
+        return _stop(task, store, partition)
     if batch is not None:
         return step.then(Next.UPLOAD, events=FETCH_EVENTS)
     config = services.configs.of(task.run_id)
+    check_lane(partition, config.load)
+    if not partition.is_sweep and is_run_given_up(partition, config.load, store):
+        return _stop(task, store, partition)
     if partition.kept_list is not None:
         return _stage_kept_rows(task, services, partition, config.load)
     return _RangeReader(task, services, partition, config).read()
+
+
+def _stop(task: SliceInput, store: ProgressStore, partition: Partition) -> Step:
+    store.stop_partition(partition)
+    log(Marker.STOP, Event.PARTITION_STOPPED)
+    return task.step.then(Next.DONE, events=FETCH_EVENTS)
 
 
 class _RangeReader:

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, replace
 from massive_upload.contracts import FinishRunInput, Mode, Verdict
 from massive_upload.domain.account import Account, Outcome, outcome_of
 from massive_upload.domain.progress import Halt, Partition, PartitionStatus, Run, RunStatus
-from massive_upload.errors import RunHalted
 from massive_upload.observability import Event, Marker, Metric, emit, log
 from massive_upload.ports import Clock
 from massive_upload.usecases.drain import end_lane
@@ -170,19 +169,10 @@ def _ending_of(
         return _Ending(_ENDED_STATUS[ended], f"Execution{ended.title().replace('_', '')}", _resume_hint(run, ended))
     if run.halt_asked_for is not None and (len(incomplete) > len(failed) or _awaits_sweep(partitions)):
         return _halted(run, run.halt_asked_for, failed)
-    if failed:
-        first = failed[0]
-        return _Ending(
-            RunStatus.FAILED,
-            first.error if run.stop_reason and first.error else "PartitionsFailed",
-            f"{len(failed)} of {len(partitions)} partitions failed; partition {first.partition}: {first.error}. "
-            f"{_resume_hint(run)}",
-        )
+    if failed or (is_unfinished and run.stop_error):
+        return _Ending(RunStatus.FAILED, run.stop_error or "PartitionsFailed", _why_failed(run, partitions, failed))
     if is_unfinished:
-        if run.stop_reason is None:
-            return _Ending(RunStatus.FAILED, "LanesUnfinished", _resume_hint(run))
-        halted = f"Rows fail with {run.stop_reason}, which would repeat for every row. {_resume_hint(run)}"
-        return _Ending(RunStatus.FAILED, RunHalted.__name__, halted)
+        return _Ending(RunStatus.FAILED, "LanesUnfinished", _resume_hint(run))
     if account.unsettled:
         return _Ending(RunStatus.FAILED, "RowsUnsettled", _resume_hint(run))
     if account.success_rate_percent < criterion_percent:
@@ -193,6 +183,16 @@ def _ending_of(
             f"The rejected rows are kept with their reasons.",
         )
     return _Ending(RunStatus.COMPLETED)
+
+
+def _why_failed(run: Run, partitions: list[Partition], failed: list[Partition]) -> str:
+    parts = [f"The run was stopped: {(run.stop_reason or '').rstrip('.')}."] if run.stop_error else []
+    if failed:
+        first = failed[0]
+        parts.append(
+            f"{len(failed)} of {len(partitions)} partitions failed; partition {first.partition}: {first.error}."
+        )
+    return " ".join([*parts, _resume_hint(run)])
 
 
 def _halted(run: Run, halt: Halt, failed: list[Partition]) -> _Ending:

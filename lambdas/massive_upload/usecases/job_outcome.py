@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from massive_upload.contracts import JobCounters
 from massive_upload.domain.progress import Batch
@@ -12,10 +12,10 @@ from massive_upload.domain.staged_file import RowError, StagedFile
 from massive_upload.errors import InternalError, SalesforceUnavailable
 from massive_upload.salesforce.bulk import BulkIngest, Job, JobState
 from massive_upload.salesforce.error_codes import JobVerdict, RowVerdict, is_lock_error, job_verdict, row_verdict
-from massive_upload.salesforce.results import FailedRow, is_whole, parse_failed, parse_keys
+from massive_upload.salesforce.results import FailedRow, is_whole, parse_failed, parse_keys, split_row_error
 
 UNPROCESSED = "UNPROCESSED"
-"""Our code for rows that their job never tried."""
+"""Our code for rows that their job never tried, where the org does not say why."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class JobOutcome:
     Attributes:
         passing: failed for a reason that may pass.
         rejected: failed for good.
+        untried: never tried by a job that failed as a whole for a passing reason, which is each row's error.
         named_rows: how many rows those are; more than keys where a key was sent more than once.
         lock_errors: rows that failed on a lock.
         halting_code: the code of an error that would repeat for every row of the run.
@@ -33,15 +34,21 @@ class JobOutcome:
 
     passing: Mapping[str, RowError] = field(default_factory=dict)
     rejected: Mapping[str, RowError] = field(default_factory=dict)
+    untried: Mapping[str, RowError] = field(default_factory=dict)
     named_rows: int = 0
     lock_errors: int = 0
     halting_code: str | None = None
     refused_code: str | None = None
 
     @property
-    def is_clean(self) -> bool:
-        """Whether every row succeeded."""
-        return not self.passing and not self.rejected
+    def main_code(self) -> str | None:
+        """The code that most rows failed with."""
+        errors = [*self.passing.values(), *self.rejected.values(), *self.untried.values()]
+        return Counter(error.code for error in errors).most_common(1)[0][0] if errors else None
+
+    def without_untried(self) -> JobOutcome:
+        """The same outcome with the untried rows given up for good."""
+        return replace(self, rejected={**self.rejected, **self.untried}, untried={})
 
 
 def counters_of(job: Job, *, seconds: int = 0) -> JobCounters:
@@ -83,7 +90,8 @@ def read_outcome(bulk: BulkIngest, batch: Batch, counters: JobCounters, content:
             raise lists.unbelieved(f"{counters.failed} rows were reported as failed, {len(lists.failed)} are listed")
         # Whoever is on no list is sent again: only what the job lists as succeeded has succeeded.
         lists.unprocessed += lists.unlisted.elements()
-    return _judge(bulk, batch, lists.failed, lists.unprocessed)
+    outcome = _judge(lists.failed)
+    return _with_unprocessed(outcome, lists.unprocessed, bulk, batch, counters) if lists.unprocessed else outcome
 
 
 def is_proven_clean(batch: Batch, counters: JobCounters) -> bool:
@@ -146,7 +154,7 @@ class _Lists:
         self.unlisted += Counter()  # drops what is listed
 
 
-def _judge(bulk: BulkIngest, batch: Batch, failed: list[FailedRow], unprocessed: list[str]) -> JobOutcome:
+def _judge(failed: list[FailedRow]) -> JobOutcome:
     passing: dict[str, RowError] = {}
     rejected: dict[str, RowError] = {}
     lock_errors = 0
@@ -158,24 +166,36 @@ def _judge(bulk: BulkIngest, batch: Batch, failed: list[FailedRow], unprocessed:
         if verdict is RowVerdict.RUN_STOPPING:
             halting_code = row.code
         (passing if verdict is RowVerdict.PASSING else rejected)[row.key.strip()] = error
-    refused_code = _refused_code(bulk, batch) if unprocessed else None
-    for key in unprocessed:
-        if refused_code is not None:
-            rejected[key] = RowError(code=refused_code, message="The job was refused as a whole.", fields="")
-        else:
-            passing[key] = RowError(code=UNPROCESSED, message="The job ended without trying this row.", fields="")
     return JobOutcome(
         passing=passing,
         rejected=rejected,
-        named_rows=len(failed) + len(unprocessed),
+        named_rows=len(failed),
         lock_errors=lock_errors,
         halting_code=halting_code,
-        refused_code=refused_code,
     )
 
 
-def _refused_code(bulk: BulkIngest, batch: Batch) -> str | None:
+def _with_unprocessed(
+    outcome: JobOutcome, unprocessed: list[str], bulk: BulkIngest, batch: Batch, counters: JobCounters
+) -> JobOutcome:
+    """The outcome with the rows that the job never tried: it was refused, it failed, or it was aborted."""
+    named_rows = outcome.named_rows + len(unprocessed)
     job = bulk.get(batch.job_id or "")
-    if job is None or job.error_message is None or job_verdict(job.error_message) is JobVerdict.PASSING:
-        return None
-    return job.error_message.partition(":")[0].strip()
+    text = job.error_message if job is not None else None
+    if text is not None and job_verdict(text) is JobVerdict.CONFIGURATION:
+        refused_code = text.partition(":")[0].strip()
+        error = RowError(code=refused_code, message="The job was refused as a whole.", fields="")
+        rejected = {**outcome.rejected, **dict.fromkeys(unprocessed, error)}
+        return replace(outcome, rejected=rejected, named_rows=named_rows, refused_code=refused_code)
+    if counters.state == JobState.FAILED:
+        return replace(outcome, untried=dict.fromkeys(unprocessed, _job_error(text)), named_rows=named_rows)
+    error = RowError(code=UNPROCESSED, message="The job ended without trying this row.", fields="")
+    return replace(outcome, passing={**outcome.passing, **dict.fromkeys(unprocessed, error)}, named_rows=named_rows)
+
+
+def _job_error(text: str | None) -> RowError:
+    """Why a job failed as a whole, as the error of each row that it never tried."""
+    if text is None:
+        return RowError(code=UNPROCESSED, message="The job failed as a whole.", fields="")
+    error = split_row_error(text)
+    return RowError(code=error.code, message=f"The job failed as a whole: {error.message}", fields="")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from massive_upload.domain.breaker import after_job
 from massive_upload.domain.progress import Batch, BatchState, Partition
 from massive_upload.errors import JobRejected
 from massive_upload.observability import Event, Marker, log
@@ -25,7 +26,14 @@ def send_again(partition: Partition, batch: Batch, services: SliceServices) -> N
             next_step="Find out who deletes the org's ingest jobs, then resume the run.",
         )
     following = replace(
-        batch, state=BatchState.PLANNED, attempt=batch.attempt + 1, job_id=None, lost_jobs=batch.lost_jobs + 1
+        batch,
+        state=BatchState.PLANNED,
+        attempt=batch.attempt + 1,
+        job_id=None,
+        sent_before=batch.sent_before + 1,
+        lost_jobs=batch.lost_jobs + 1,
     )
-    services.store.plan_next_attempt(partition, batch, following, job_seconds=None, beat=services.org.heartbeat())
+    failures = after_job(partition.failures, is_failed=True, code=None)
+    beat = services.org.heartbeat()
+    services.store.plan_next_attempt(partition, batch, following, failures=failures, job_seconds=None, beat=beat)
     log(Marker.WARNING, Event.JOB_GONE, rows=batch.rows, lost_jobs=following.lost_jobs)

@@ -22,6 +22,7 @@ from massive_upload.contracts import (
     StartInput,
 )
 from massive_upload.domain import presets
+from massive_upload.domain.breaker import run_failures
 from massive_upload.domain.file_keys import kept_list_key
 from massive_upload.domain.lanes import cut_evenly, cut_lanes
 from massive_upload.domain.load import Load
@@ -32,6 +33,7 @@ from massive_upload.domain.progress import (
     Partition,
     PartitionStatus,
     Run,
+    RunFailures,
     RunStatus,
     partition_id,
 )
@@ -426,7 +428,9 @@ class _Resume:
             lease = Lease(key=run.lease_key or "", run_id=self._run_id, execution_arn=self._execution.arn)
             if not _take_over(lease, self._services):
                 return _wait(self._run_id, _DRAIN_WAIT_SECONDS, Event.WAITING_FOR_OLD_JOBS)
-            run = self._store.reopen_run(run, execution_arn=self._execution.arn)
+            run = self._store.reopen_run(
+                run, execution_arn=self._execution.arn, failures_before=self._failures_before()
+            )
         config = self._services.tasks.configs.of(self._run_id)
         self._store.create_partitions(run, lanes)
         delays = {lane.partition: lane.start_delay_seconds for lane in lanes}
@@ -502,12 +506,23 @@ class _Resume:
                 next_step="Log in to the org that it began in, or start a new run.",
             )
 
+    def _failures_before(self) -> RunFailures:
+        """What has failed until now, but for the lanes that are about to go on."""
+        partitions = self._store.partitions(self._run_id)
+        chosen = {partition.partition for partition in partitions if self._is_wanted(partition)}
+        left = [partition for partition in partitions if partition.partition not in chosen]
+        return replace(run_failures(partitions), failed_lanes=run_failures(left).failed_lanes)
+
+    def _is_wanted(self, lane: Partition) -> bool:
+        """Whether a person wants to go on with a lane: with all of them, where none is named."""
+        wanted = self._wanted()
+        return not wanted or lane.partition in wanted
+
     def _chosen(self) -> list[Partition]:
         """The partitions to go on with."""
         lanes = [partition for partition in self._store.partitions(self._run_id) if not partition.is_sweep]
-        wanted = self._wanted()
         unfinished = [lane for lane in lanes if lane.status is not PartitionStatus.COMPLETED]
-        return [lane for lane in unfinished if not wanted or lane.partition in wanted]
+        return [lane for lane in unfinished if self._is_wanted(lane)]
 
 
 _PLANNING: Mapping[Mode, type[_Begin | _Resume]] = {Mode.RESUME: _Resume, Mode.RETRY_FAILED: _Retry}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from massive_upload.constants import SWEEP_PARTITION
 from massive_upload.contracts import Sweep
 from massive_upload.domain.file_keys import kept_list_key
-from massive_upload.domain.progress import Batch, KeptList, Partition
+from massive_upload.domain.progress import Batch, BatchState, KeptList, Partition
 from massive_upload.errors import InternalError
 from massive_upload.observability import Event, Marker, log
 from massive_upload.ports import Files, ProgressStore
@@ -39,10 +39,11 @@ def plan_sweep(run_id: str, store: ProgressStore, files: Files) -> Sweep:
 
 
 def _deferred_files(batches: list[Batch]) -> list[KeptRows]:
+    """The files of settled batches; that of an open one may grow."""
     return [
-        KeptRows(key=batch.deferred_file, rows=batch.deferred, size_bytes=batch.size_bytes)
+        KeptRows(key=batch.deferred_file, rows=batch.deferred, size_bytes=batch.deferred_bytes)
         for batch in batches
-        if batch.deferred_file is not None
+        if batch.deferred_file is not None and batch.state is BatchState.SETTLED
     ]
 
 

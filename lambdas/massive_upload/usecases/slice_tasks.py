@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
+from math import ceil
 
-from massive_upload.contracts import SliceInput
+from massive_upload.contracts import SliceInput, Step
 from massive_upload.domain.progress import Batch, Partition, PartitionStatus, RunStatus
-from massive_upload.errors import FencedOut, InternalError
+from massive_upload.errors import FencedOut, InternalError, SalesforceBusy
 from massive_upload.ports import Files, ProgressStore
 from massive_upload.usecases.org import Org
 from massive_upload.usecases.run_config import RunConfigs
@@ -20,6 +23,29 @@ class SliceServices:
     files: Files
     configs: RunConfigs
     org: Org
+
+
+SliceWork = Callable[[SliceInput, SliceServices], Step]
+
+
+def notes_retry_after(work: SliceWork) -> SliceWork:
+    """Let a task that finds the org too busy remember the pause that the org asks for, and fail as before.
+
+    CheckPatience is told of errors by their name and a text for people alone; the number goes by the partition's item.
+    """
+
+    @wraps(work)
+    def task_of_slice(task: SliceInput, services: SliceServices) -> Step:
+        try:
+            return work(task, services)
+        except SalesforceBusy as busy:
+            asked_seconds = None if busy.retry_after_seconds is None else ceil(busy.retry_after_seconds)
+            partition = claimed_partition(services.store, task)
+            if partition.retry_after_seconds != asked_seconds:
+                services.store.note_retry_after(partition, asked_seconds)
+            raise
+
+    return task_of_slice
 
 
 def claimed_partition(store: ProgressStore, task: SliceInput) -> Partition:

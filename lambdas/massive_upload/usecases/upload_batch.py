@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 from massive_upload.contracts import Next, SliceInput, Step
+from massive_upload.domain.breaker import after_batch
 from massive_upload.domain.progress import Batch, BatchState, Partition
 from massive_upload.domain.waits import UPLOAD_EVENTS, first_poll_seconds
 from massive_upload.errors import FencedOut, InternalError, PassingError
 from massive_upload.observability import Event, Marker, follow, log
 from massive_upload.ports import ProgressStore
 from massive_upload.salesforce.bulk import BulkIngest, JobState
+from massive_upload.usecases.circuit_breaker import check_lane
 from massive_upload.usecases.run_config import RunConfig
-from massive_upload.usecases.slice_tasks import SliceServices, claimed_partition, open_batch
+from massive_upload.usecases.slice_tasks import SliceServices, claimed_partition, notes_retry_after, open_batch
 
 
+@notes_retry_after
 def upload_batch(task: SliceInput, services: SliceServices) -> Step:
     """Create a job, record it, upload the batch's file and close the job.
 
@@ -25,6 +28,7 @@ def upload_batch(task: SliceInput, services: SliceServices) -> Step:
 
     Raises:
         FencedOut: another slice or another run has taken over.
+        BreakerTripped: too much of the lane fails; nothing was sent.
         PassingError: the org or AWS did not answer; calling again goes on from what is recorded.
     """
     store = services.store
@@ -35,12 +39,17 @@ def upload_batch(task: SliceInput, services: SliceServices) -> Step:
     follow(batch)
     if batch.rows == 0:
         settled = replace(batch, state=BatchState.SETTLED)
-        store.settle_batch(partition, batch, settled, job_seconds=None, beat=services.org.heartbeat())
+        limits = services.configs.of(task.run_id).load.breaker.lane
+        failures = after_batch(partition.failures, limits, rows=batch.first_rows, failed_rows=batch.rejected)
+        beat = services.org.heartbeat()
+        store.settle_batch(partition, batch, settled, failures=failures, job_seconds=None, beat=beat)
         return task.step.then(Next.WAIT_FOR_JOB, events=UPLOAD_EVENTS, is_progress=True)
     if batch.state is BatchState.CREATED and _has_started(services.org.bulk, batch):
         batch = store.record_submitted(partition, batch, services.org.heartbeat())
     if batch.state is not BatchState.SUBMITTED:
-        _send(partition, batch, services, services.configs.of(task.run_id))
+        config = services.configs.of(task.run_id)
+        check_lane(partition, config.load)
+        _send(partition, batch, services, config)
     wait_seconds = first_poll_seconds(batch.rows, partition.job_seconds)
     return task.step.then(Next.WAIT_FOR_JOB, events=UPLOAD_EVENTS, wait_seconds=wait_seconds)
 

@@ -16,8 +16,11 @@ from massive_upload.domain.progress import (
     BatchState,
     KeptList,
     KeyRange,
+    LaneFailures,
     Partition,
     PartitionStatus,
+    RunFailures,
+    StagedRows,
 )
 from massive_upload.errors import FencedOut, InternalError, StateChanged
 from massive_upload.ports import Heartbeat
@@ -36,6 +39,7 @@ from tests.integration.adapters.entities import (
 from tests.integration.adapters.stack import TABLE
 
 COLUMNS = ("Key__c", "Name__c")
+FAILURES = LaneFailures(failed_jobs=2, judged_rows=30, failed_rows=20, code="STRING_TOO_LONG")
 
 
 def lane(store: DynamoDbProgress, partition: str = "0000") -> Partition:
@@ -182,7 +186,7 @@ def settle_one(store: DynamoDbProgress, dynamodb: Any, **settled: Any) -> Partit
     submitted = store.record_submitted(claimed, created, BEAT)
     counts = {"succeeded": 10} | settled
     done = replace(submitted, state=BatchState.SETTLED, **counts)
-    store.settle_batch(claimed, submitted, done, job_seconds=4, beat=BEAT)
+    store.settle_batch(claimed, submitted, done, failures=FAILURES, job_seconds=4, beat=BEAT)
     return claimed
 
 
@@ -192,6 +196,7 @@ def test_the_life_of_a_batch_is_counted_in_its_partition(store, dynamodb):
     assert (found.settled_rows, found.succeeded, found.rejected, found.deferred) == (10, 7, 2, 1)
     assert (found.cursor, found.query_offset, found.open_batch, found.next_batch) == ("k0010", 10, None, 1)
     assert (found.batches, found.jobs, found.lock_errors, found.job_seconds) == (1, 1, 3, 4)
+    assert found.failures == FAILURES
     (batch,) = store.batches(RUN, "0000")
     assert batch == store.batch(found, 0)
     assert (batch.state, batch.job_id, batch.rejected_files) == (BatchState.SETTLED, "750", ("r.csv",))
@@ -227,7 +232,12 @@ def test_a_settled_batch_is_not_counted_twice(store, dynamodb):
     submitted = a_batch(state=BatchState.SUBMITTED, job_id="750")
     with pytest.raises(StateChanged):
         store.settle_batch(
-            claimed, submitted, replace(submitted, state=BatchState.SETTLED, succeeded=10), job_seconds=4, beat=BEAT
+            claimed,
+            submitted,
+            replace(submitted, state=BatchState.SETTLED, succeeded=10),
+            failures=FAILURES,
+            job_seconds=4,
+            beat=BEAT,
         )
     assert lane(store) == before
 
@@ -238,7 +248,12 @@ def test_a_job_without_a_duration_leaves_the_prediction_as_it_is(store, dynamodb
     store.plan_batch(claimed, a_batch(), BEAT)
     submitted = store.record_submitted(claimed, store.record_job(claimed, a_batch(), "750", BEAT), BEAT)
     store.settle_batch(
-        claimed, submitted, replace(submitted, state=BatchState.SETTLED, succeeded=10), job_seconds=None, beat=BEAT
+        claimed,
+        submitted,
+        replace(submitted, state=BatchState.SETTLED, succeeded=10),
+        failures=FAILURES,
+        job_seconds=None,
+        beat=BEAT,
     )
     assert lane(store).job_seconds is None
 
@@ -269,10 +284,13 @@ def test_a_further_attempt_keeps_what_the_first_has_settled(store, dynamodb):
         rejected=1,
         lock_errors=3,
         rejected_files=("r.csv",),
+        halvings=1,
+        waiting=(StagedRows(file_key="staged/c.csv", rows=2, size_bytes=90, sent_before=1),),
     )
-    store.plan_next_attempt(claimed, submitted, following, job_seconds=7, beat=BEAT)
+    store.plan_next_attempt(claimed, submitted, following, failures=FAILURES, job_seconds=7, beat=BEAT)
     assert store.batch(claimed, 0) == following
     assert (lane(store).resent_rows, lane(store).lock_errors, lane(store).open_batch) == (3, 3, 0)
+    assert lane(store).failures == FAILURES
     assert lane(store).job_seconds == 7
     assert store.record_job(claimed, following, "751", BEAT).job_id == "751"
 
@@ -316,12 +334,13 @@ def test_reopening_fences_out_and_forgets_the_query_but_not_the_cursor(store, dy
     assert (found.status, found.epoch, found.cursor) == (PartitionStatus.PENDING, claimed.epoch + 1, "k0010")
     assert (found.query_id, found.query_rows, found.next_wake_at) == (None, None, None)
     assert (found.settled_rows, found.reopened_by) == (10, ARN)
+    assert found.failures == LaneFailures(), "its circuit breaker begins anew"
 
 
 def test_an_execution_that_no_longer_carries_out_the_run_takes_no_partition_from_its_slice(store, dynamodb):
     run = begin(store)
     claim(dynamodb, store)
-    store.reopen_run(run, execution_arn="arn:next")
+    store.reopen_run(run, execution_arn="arn:next", failures_before=RunFailures())
     before = lane(store)
     with pytest.raises(FencedOut):
         store.take_over_partition(before, execution_arn=ARN)
@@ -349,12 +368,18 @@ CHANGES: dict[str, Change] = {
         stale, a_batch(state=BatchState.CREATED, job_id="750"), BEAT
     ),
     "plan_next_attempt": lambda store, stale: store.plan_next_attempt(
-        stale, a_batch(state=BatchState.SUBMITTED), a_batch(attempt=1), job_seconds=None, beat=BEAT
+        stale,
+        a_batch(state=BatchState.SUBMITTED),
+        a_batch(attempt=1),
+        failures=FAILURES,
+        job_seconds=None,
+        beat=BEAT,
     ),
     "settle_batch": lambda store, stale: store.settle_batch(
         stale,
         a_batch(state=BatchState.SUBMITTED),
         a_batch(state=BatchState.SETTLED),
+        failures=FAILURES,
         job_seconds=None,
         beat=BEAT,
     ),
@@ -397,12 +422,17 @@ def test_a_partition_changes_its_status_as_the_table_of_transitions_says(store, 
 
 BATCH_CHANGES: dict[BatchState, Callable[[DynamoDbProgress, Partition, Batch], object]] = {
     BatchState.PLANNED: lambda store, claimed, read: store.plan_next_attempt(
-        claimed, read, replace(read, state=BatchState.PLANNED, attempt=1), job_seconds=None, beat=BEAT
+        claimed,
+        read,
+        replace(read, state=BatchState.PLANNED, attempt=1),
+        failures=FAILURES,
+        job_seconds=None,
+        beat=BEAT,
     ),
     BatchState.CREATED: lambda store, claimed, read: store.record_job(claimed, read, "750", BEAT),
     BatchState.SUBMITTED: lambda store, claimed, read: store.record_submitted(claimed, read, BEAT),
     BatchState.SETTLED: lambda store, claimed, read: store.settle_batch(
-        claimed, read, replace(read, state=BatchState.SETTLED), job_seconds=None, beat=BEAT
+        claimed, read, replace(read, state=BatchState.SETTLED), failures=FAILURES, job_seconds=None, beat=BEAT
     ),
 }
 

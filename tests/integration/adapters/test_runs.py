@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from massive_upload.domain.progress import RUN_TRANSITIONS, Halt, RunStatus
+from massive_upload.domain.progress import RUN_TRANSITIONS, Halt, RunFailures, RunStatus
 from massive_upload.errors import FencedOut, InternalError, InvalidInput, RunNotResumable
 from tests.integration.adapters.entities import (
     ARN,
@@ -20,6 +20,7 @@ from tests.integration.adapters.entities import (
 
 RIVAL = replace(LEASE, run_id="run-2", execution_arn=OTHER_ARN)
 ENDED_AT = STARTED_AT + timedelta(hours=1)
+BEFORE = RunFailures(failed_lanes=1, judged_rows=30, failed_rows=20)
 
 
 def test_a_lease_is_held_by_one_execution_until_it_is_released(store):
@@ -114,24 +115,25 @@ def test_another_execution_cannot_finish_a_run(store):
 
 def test_a_run_that_has_ended_is_reopened_for_another_execution_with_its_flags_lowered(store):
     run = begin(store)
-    store.request_stop(RUN, "a reason")
+    store.request_stop(RUN, "a reason", error="RunHalted")
     store.finish_run(run, status=RunStatus.STOPPED, ended_at=ENDED_AT, error="E", cause="C")
     stopped = store.run(RUN)
     assert stopped is not None
-    assert (stopped.is_halting, stopped.stop_reason) == (True, "a reason")
-    reopened = store.reopen_run(stopped, execution_arn=OTHER_ARN)
+    assert (stopped.is_halting, stopped.stop_reason, stopped.stop_error) == (True, "a reason", "RunHalted")
+    reopened = store.reopen_run(stopped, execution_arn=OTHER_ARN, failures_before=BEFORE)
     assert reopened == store.run(RUN)
     assert (reopened.status, reopened.execution_arn, reopened.is_halting) == (RunStatus.RUNNING, OTHER_ARN, False)
-    assert (reopened.stop_reason, reopened.ended_at, reopened.error, reopened.cause) == (None, None, None, None)
+    assert (reopened.stop_reason, reopened.stop_error, reopened.ended_at) == (None, None, None)
+    assert (reopened.error, reopened.cause, reopened.failures_before) == (None, None, BEFORE)
     assert store.open_runs() == [RUN]
     with pytest.raises(RunNotResumable):
-        store.reopen_run(stopped, execution_arn=ARN)
+        store.reopen_run(stopped, execution_arn=ARN, failures_before=BEFORE)
 
 
 def test_the_first_reason_to_stop_is_kept(store):
     begin(store)
-    store.request_stop(RUN, "first")
-    store.request_stop(RUN, "second")
+    store.request_stop(RUN, "first", error="RunHalted")
+    store.request_stop(RUN, "second", error="RunHalted")
     run = store.run(RUN)
     assert run is not None
     assert run.stop_reason == "first"
@@ -153,7 +155,7 @@ def test_an_operator_asks_a_run_to_halt_and_a_stop_outweighs_a_pause(store, aske
 def test_what_the_product_stops_was_not_asked_for(store):
     begin(store)
     store.ask_to_halt(RUN, Halt.PAUSE)
-    store.request_stop(RUN, "STORAGE_LIMIT_EXCEEDED")
+    store.request_stop(RUN, "STORAGE_LIMIT_EXCEEDED", error="RunHalted")
     run = store.run(RUN)
     assert run is not None
     assert (run.is_halting, run.halt_asked_for) == (True, None)
@@ -189,7 +191,7 @@ def test_requests_of_a_run_add_up(store):
 
 def test_a_run_that_is_not_there_cannot_be_stopped_or_counted_for(store):
     with pytest.raises(InternalError, match="not in the progress table"):
-        store.request_stop(RUN, "reason")
+        store.request_stop(RUN, "reason", error="RunHalted")
     with pytest.raises(InternalError, match="not in the progress table"):
         store.ask_to_halt(RUN, Halt.STOP)
     with pytest.raises(InternalError, match="not in the progress table"):
@@ -215,9 +217,9 @@ def test_a_run_is_reopened_from_the_states_that_allow_it_alone(store, dynamodb, 
     force_run(dynamodb, source)
     if source in (RunStatus.PLANNING, RunStatus.COMPLETED):
         with pytest.raises(RunNotResumable):
-            store.reopen_run(run, execution_arn=OTHER_ARN)
+            store.reopen_run(run, execution_arn=OTHER_ARN, failures_before=BEFORE)
     else:
-        assert store.reopen_run(run, execution_arn=OTHER_ARN).status is RunStatus.RUNNING
+        assert store.reopen_run(run, execution_arn=OTHER_ARN, failures_before=BEFORE).status is RunStatus.RUNNING
 
 
 def test_a_retry_is_found_by_the_run_that_it_retries_once_its_plan_counts(store):

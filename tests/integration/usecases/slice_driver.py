@@ -8,7 +8,7 @@ import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from massive_upload.contracts import Next, SliceInput, Step
+from massive_upload.contracts import CheckPatienceInput, Next, SliceInput, Step
 from massive_upload.usecases.check_job import check_job
 from massive_upload.usecases.check_patience import check_patience
 from massive_upload.usecases.fetch_page import fetch_page
@@ -42,12 +42,20 @@ def error_name(error: Exception) -> str:
     return names.get(type(error), type(error).__name__)
 
 
-TASKS: Mapping[str, Callable[[SliceInput, SliceServices], Step]] = {
-    "FetchPage": fetch_page,
-    "UploadBatch": upload_batch,
-    "CheckJob": check_job,
-    "SettleBatch": settle_batch,
-    "CheckPatience": lambda task, services: check_patience(task, services.store, services.configs),
+def _of_a_slice(task: Callable[[SliceInput, SliceServices], Step]) -> Callable[[dict[str, Any], SliceServices], Step]:
+    return lambda payload, services: task(SliceInput.model_validate(payload), services)
+
+
+def _check_patience(payload: dict[str, Any], services: SliceServices) -> Step:
+    return check_patience(CheckPatienceInput.model_validate(payload), services.store, services.configs)
+
+
+TASKS: Mapping[str, Callable[[dict[str, Any], SliceServices], Step]] = {
+    "FetchPage": _of_a_slice(fetch_page),
+    "UploadBatch": _of_a_slice(upload_batch),
+    "CheckJob": _of_a_slice(check_job),
+    "SettleBatch": _of_a_slice(settle_batch),
+    "CheckPatience": _check_patience,
 }
 
 
@@ -62,7 +70,7 @@ class SliceDriver:
         wait: lets time pass.
         after_update: is told of each native update; where it raises Crash, the update's answer is lost.
 
-    ``on_wait`` is told of each Wait state, by name, before time passes.
+    ``on_wait`` is told of each Wait state, by name and seconds, before time passes.
     """
 
     def __init__(
@@ -82,7 +90,7 @@ class SliceDriver:
         self._states: Definition = slice_definition()["States"]
         self.visited: list[str] = []
         self.most_states: int | None = None
-        self.on_wait: Callable[[str], None] = lambda _name: None
+        self.on_wait: Callable[[str, int], None] = lambda _name, _seconds: None
 
     def run_lane(self, run_id: str, partition: str) -> None:
         """Slice after slice, until one says that it is done.
@@ -121,7 +129,7 @@ class SliceDriver:
             case "Task":
                 return self._work(name, state, payload)
             case "Wait":
-                self.on_wait(name)
+                self.on_wait(name, payload["step"]["wait_seconds"])
                 self._wait(payload["step"]["wait_seconds"])
             case "Pass":
                 payload["step"] = state["Result"]
@@ -155,9 +163,8 @@ class SliceDriver:
             except Crash as crash:
                 raise AnswerLost from crash
             return
-        given = SliceInput.model_validate(payload)
         try:
-            step = self.repetition.run(lambda: TASKS[name](given, self._services()))
+            step = self.repetition.run(lambda: TASKS[name](payload, self._services()))
         finally:
             self.after_task()
         payload["step"] = step.model_dump(mode="json")

@@ -42,7 +42,7 @@ def ask_during(world: World, wait: str, halt: Halt) -> list[float]:
     """Ask for a halt the first time that a lane comes to a wait; the list will hold that moment."""
     asked_at: list[float] = []
 
-    def on_wait(name: str) -> None:
+    def on_wait(name: str, _seconds: int) -> None:
         if name == wait and not asked_at:
             assert world.store.ask_to_halt(RUN, halt)
             asked_at.append(world.clock.seconds())
@@ -52,7 +52,7 @@ def ask_during(world: World, wait: str, halt: Halt) -> list[float]:
 
 
 def resume_whole(world: World) -> Verdict:
-    world.slices.on_wait = lambda _name: None
+    world.slices.on_wait = lambda _name, _seconds: None
     world.mend_org()
     world.executions.end(RUN)
     verdict = world.execute(RESUME, "again")
@@ -190,7 +190,7 @@ def test_a_run_that_the_product_itself_halted_has_failed_whatever_an_operator_as
     with open_world(load=paced()) as world:
         world.plan(START)
         world.store.ask_to_halt(RUN, Halt.PAUSE)
-        world.store.request_stop(RUN, "STORAGE_LIMIT_EXCEEDED")
+        world.store.request_stop(RUN, "STORAGE_LIMIT_EXCEEDED", error="RunHalted")
         world.slices.run_lane(RUN, "0000")
         verdict = world.finish({})
         assert (verdict.status, verdict.error) == ("Failed", "RunHalted")

@@ -6,13 +6,14 @@ import pytest
 
 from local.org import generated_opportunities
 from massive_upload.constants import LONG_WAIT_SECONDS
-from massive_upload.contracts import Next, Step
+from massive_upload.contracts import CaughtError, CheckPatienceInput, Next, Step
 from massive_upload.domain.progress import BatchState, Halt, PartitionStatus
 from massive_upload.errors import SalesforceUnavailable
 from massive_upload.usecases.check_job import check_job
+from massive_upload.usecases.check_patience import check_patience
 from massive_upload.usecases.fetch_page import fetch_page
 from massive_upload.usecases.upload_batch import upload_batch
-from tests.integration.usecases.world import RUN, WorldClock, open_world, paced
+from tests.integration.usecases.world import RUN, World, WorldClock, open_world, paced
 
 SILENT = "{status: 503, code: SERVER_UNAVAILABLE}"
 
@@ -56,6 +57,94 @@ def test_patience_begins_anew_once_the_lane_has_got_on():
         assert verdict is not None
         assert world.slices.visited.count("WaitForOrg") == 3
         assert (verdict.status, verdict.succeeded) == ("Completed", 30)
+
+
+def busy(*retry_after_seconds: int, times: int = 4) -> str:
+    """The first upload, and the three retries of its task, find the org too busy; then those of the next one do."""
+    return "\n".join(
+        f"- match: {{method: PUT, nth: {first * times + nth}}}\n"
+        f'  action: {{status: 429, code: X, headers: {{Retry-After: "{seconds}"}}}}'
+        for first, seconds in enumerate(retry_after_seconds)
+        for nth in range(1, times + 1)
+    )
+
+
+def note_org_waits(world: World) -> list[int]:
+    """The seconds of each wait for the org, from now on."""
+    waits: list[int] = []
+
+    def on_wait(name: str, seconds: int) -> None:
+        if name in ("WaitForOrg", "WaitLonger"):
+            waits.append(seconds)
+
+    world.slices.on_wait = on_wait
+    return waits
+
+
+@pytest.mark.parametrize(
+    ("asked_seconds", "waited"),
+    [
+        (1, [60]),  # the usual wait is longer
+        (90, [90]),
+        (LONG_WAIT_SECONDS, [LONG_WAIT_SECONDS]),
+        (1500, [LONG_WAIT_SECONDS, LONG_WAIT_SECONDS, 300]),
+        (3000, [LONG_WAIT_SECONDS, LONG_WAIT_SECONDS, LONG_WAIT_SECONDS, 200]),  # as far as patience goes
+    ],
+)
+def test_a_pause_that_a_busy_org_asks_for_is_kept_in_steps_before_it_is_asked_again(asked_seconds, waited):
+    with open_world(load=paced(batch_rows=30, patience_seconds=2000), faults=busy(asked_seconds)) as world:
+        waits = note_org_waits(world)
+        verdict = world.execute()
+        assert verdict is not None
+        assert (verdict.status, verdict.succeeded) == ("Completed", 30)
+        assert waits == waited
+        assert world.slices.visited.count("UploadBatch") == 2, "it is not asked in between"
+
+
+def test_a_pause_that_was_asked_for_before_says_nothing_about_another_error():
+    """A long pause first; then the org is away, and then it is busy and does not say for how long."""
+    faults = busy(90) + "".join(
+        f"\n- match: {{method: PUT, nth: {nth}}}\n  action: {{status: {503 if nth < 9 else 429}, code: X}}"
+        for nth in range(5, 13)
+    )
+    with open_world(load=paced(batch_rows=30), faults=faults) as world:
+        waits = note_org_waits(world)
+        verdict = world.execute()
+        assert verdict is not None
+        assert verdict.succeeded == 30
+        assert waits == [90, 300, 600], "as usual for a second and a third wait"
+        assert world.partition().retry_after_seconds is None
+
+
+def test_a_stop_is_seen_within_a_long_pause():
+    with open_world(load=paced(batch_rows=30), faults=busy(5000)) as world:
+        world.plan({"load": "opportunity"})
+
+        def stop(name: str, _seconds: int) -> None:
+            if name == "WaitLonger":
+                world.store.ask_to_halt(RUN, Halt.STOP)
+
+        world.slices.on_wait = stop
+        world.slices.run_slice(RUN, "0000")
+        assert world.partition().status is PartitionStatus.STOPPED
+        assert world.partition().retry_after_seconds == 5000
+        assert world.slices.visited.count("WaitLonger") == 1
+
+
+def test_a_repeated_check_says_what_it_said():
+    with open_world(load=paced(batch_rows=30), faults=busy(1500)) as world:
+        world.plan({"load": "opportunity"})
+        world.slices.run_slice(RUN, "0000", stop_before="CheckPatience")
+        task = CheckPatienceInput(
+            run_id=RUN,
+            partition="0000",
+            step=Step(epoch=world.partition().epoch),
+            error=CaughtError(Error="SalesforceBusy"),
+        )
+        services = world.services
+        first, second = (check_patience(task, services.store, services.configs) for _ in range(2))
+        assert first == second
+        assert (first.next, first.wait_seconds, first.org_asked_seconds) == (Next.WAIT_LONGER, 600, 900)
 
 
 def test_a_lane_that_waits_for_the_org_stops_when_it_is_asked_to():

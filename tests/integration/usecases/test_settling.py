@@ -1,16 +1,10 @@
 """What becomes of the rows of a job: settled, sent again, kept with their reason, or tried once more at the end."""
 
-import csv
-import io
-import json
-from typing import Any
-
 import pytest
 
 from local.org import generated_opportunities
 from local.org.opportunities import REJECTED_SQL
 from massive_upload.contracts import JobCounters, SliceInput
-from massive_upload.domain.file_keys import receipt_key
 from massive_upload.domain.presets import SWEEP_RETRY_DELAYS_SECONDS
 from massive_upload.domain.progress import BatchState, PartitionStatus
 from massive_upload.domain.staged_file import REJECT_COLUMNS
@@ -18,6 +12,7 @@ from massive_upload.errors import InternalError, JobRejected, RunHalted, Salesfo
 from massive_upload.usecases.fetch_page import fetch_page
 from massive_upload.usecases.settle_batch import settle_batch
 from massive_upload.usecases.upload_batch import upload_batch
+from tests.integration.usecases.kept_rows import receipt, rejected_rows, rows_of
 from tests.integration.usecases.sources import opportunities_with
 from tests.integration.usecases.world import RUN, World, open_world, paced, renamed
 
@@ -38,19 +33,6 @@ def ended_job(world: World) -> SliceInput:
     upload_batch(task, world.services)
     world.wait(1000)
     return task
-
-
-def rows_of(content: bytes) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(content.decode(), newline="")))
-
-
-def receipt(world: World) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(world.files.read(receipt_key(RUN)))
-    return document
-
-
-def rejected_rows(world: World) -> list[dict[str, str]]:
-    return [row for key in receipt(world)["rejected_files"] for row in rows_of(world.files.read(key))]
 
 
 def test_a_clean_job_is_settled_without_reading_a_result():
@@ -142,7 +124,7 @@ def job_fails(message: str) -> str:
     )
 
 
-def test_what_a_failed_job_did_not_try_is_sent_again():
+def test_what_a_failed_job_did_not_try_is_sent_again_in_two_halves():
     source = generated_opportunities(250, rejected_share=0)
     with open_world(
         source=source, load=paced(batch_rows=250), faults=job_fails("Timeout : retried too often")
@@ -150,7 +132,8 @@ def test_what_a_failed_job_did_not_try_is_sent_again():
         task = ended_job(world)
         settle_batch(task, world.services)
         batch = world.open_batch()
-        assert (batch.rows, batch.succeeded, batch.state) == (50, 200, BatchState.PLANNED)
+        assert (batch.rows, batch.succeeded, batch.state) == (25, 200, BatchState.PLANNED)
+        assert [part.rows for part in batch.waiting] == [25]
         world.slices.run_lane(RUN, "0000")
         assert world.loaded_keys == world.keys_of()
 

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
+from massive_upload.constants import SWEEP_PARTITION
 from massive_upload.domain.account import Account, account_of
-from massive_upload.domain.progress import Batch, BatchState, Partition, PartitionStatus, Run, RunStatus
+from massive_upload.domain.progress import Batch, BatchState, Partition, PartitionStatus, Run, RunStatus, StagedRows
 
 IN_FLIGHT = st.sampled_from([BatchState.PLANNED, BatchState.CREATED, BatchState.SUBMITTED])
 
@@ -40,8 +41,9 @@ def a_partition(name: str, rows: int, **changes: int | None) -> Partition:
 
 @st.composite
 def open_batches(draw: st.DrawFn, name: str, rows: int) -> Batch:
-    """A batch of so many first rows, in some attempt: some have an outcome, the others go with this attempt."""
-    succeeded, rejected, current = draw(splits(rows, 3))
+    """A batch of so many first rows, in some attempt: some have an outcome, some go with it, the others wait."""
+    succeeded, rejected, given_up, current, waiting = draw(splits(rows, 5))
+    deferred = 0 if name == SWEEP_PARTITION else given_up
     return Batch(
         run_id="r",
         partition=name,
@@ -55,7 +57,9 @@ def open_batches(draw: st.DrawFn, name: str, rows: int) -> Batch:
         next_cursor="c",
         next_offset=0,
         succeeded=succeeded,
-        rejected=rejected,
+        rejected=rejected + given_up - deferred,
+        deferred=deferred,
+        waiting=(StagedRows(file_key="w", rows=waiting, size_bytes=1),) if waiting else (),
     )
 
 
@@ -101,9 +105,11 @@ def runs(draw: st.DrawFn) -> tuple[Run, list[Partition], dict[str, Batch], Class
 
 def _count(batch: Batch, classes: Classes, *, elsewhere: str) -> None:
     classes.succeeded += batch.succeeded
-    classes.rejected += batch.rejected
+    classes.rejected += batch.rejected + batch.deferred
     place = elsewhere if batch.state is BatchState.PLANNED else "unsettled"
     setattr(classes, place, getattr(classes, place) + batch.rows)
+    waiting = sum(staged.rows for staged in batch.waiting)
+    setattr(classes, elsewhere, getattr(classes, elsewhere) + waiting)
 
 
 @given(runs())

@@ -12,6 +12,7 @@ from massive_upload.domain.staged_file import (
     RowError,
     StagedFile,
     StagedFileWriter,
+    joined,
     selection_of,
 )
 from massive_upload.domain.values import CLEAR
@@ -122,6 +123,28 @@ def test_rejected_rows_are_kept_with_all_columns_the_error_and_the_tries():
     )
     assert read(kept.content) == [[*HEADER, *REJECT_COLUMNS], [" 2 ", "two", "x\ry", "CODE", "text", "A B", "4"]]
     assert kept.rows == 1
+
+
+@given(pages)
+def test_halves_are_the_chosen_rows_in_order(page):
+    rows = list({row[0]: row for row in page}.values())
+    chosen = rows[::2]
+    first, second = StagedFile(write(rows).selection().content, EXTERNAL_ID).halves({row[0] for row in chosen})
+    assert read(first.content)[1:] + read(second.content)[1:] == read(write(chosen).selection().content)[1:]
+    assert second.rows - first.rows in (0, 1)
+    assert read(first.content)[0] == read(second.content)[0] == HEADER
+
+
+@given(pages, pages)
+def test_kept_files_are_put_together(left, right):
+    error = RowError(code="CODE", message="a,\n\r", fields="")
+    first, second = (
+        StagedFile(write(page).selection().content, EXTERNAL_ID)
+        .with_errors({row[0]: error for row in page}, tries=1)
+        .content
+        for page in (left, right)
+    )
+    assert read(joined(first, second)) == read(first) + read(second)[1:]
 
 
 def test_a_field_as_long_as_a_record_may_be_is_read_again():

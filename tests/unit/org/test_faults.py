@@ -53,7 +53,9 @@ def test_an_empty_file_has_no_rules():
         ("- {match: {nth: 1, every: 2}, action: {status: 500}}", "one of nth, every and probability"),
         ("- {match: {colour: red}, action: {status: 500}}", "colour"),
         ('- {match: {path: "("}, action: {status: 500}}', "no regular expression"),
-        ("- {match: {object: A}, action: {status: 500}}", "object goes with row_failures"),
+        ("- {match: {object: A}, action: {status: 500}}", "object and key go with row_"),
+        ("- {match: {key: a}, action: {status: 500}}", "object and key go with row_"),
+        ("- {match: {object: A}, action: {row_is_fatal: {message: x}}}", "row_is_fatal needs the key"),
         ("- {match: {path: a}, action: {job_fails: {after_rows: 1, message: x}}}", "no method or path"),
         ("- {match: {}, action: {row_failures: {share: 2, code: X}}}", "share"),
         ("rules: 1", "rule ?"),
@@ -75,7 +77,7 @@ def test_a_wrong_file_is_named(tmp_path):
 
 def test_the_example_of_the_docstring_is_valid():
     text = str(faults.__doc__).split("```")[1].removeprefix("yaml")
-    assert len(Faults.parse(text).rules) == 10
+    assert len(Faults.parse(text).rules) == 11
 
 
 def job_of(org: Org, rows: int) -> dict[str, object]:
@@ -153,3 +155,23 @@ def test_rules_hold_between_two_moments():
     for now in (0.0, 9.9, 10.0, 19.9, 20.0):
         struck_at += [now for _ in plan.for_request("GET", "/x")]
     assert struck_at == [10.0, 19.9]
+
+
+def test_a_job_that_comes_to_a_fatal_row_fails_and_leaves_it_and_all_that_follow_unprocessed(
+    make_org: Callable[..., Org],
+):
+    """Chunks of 200 rows; what a job that has failed did not come to is unprocessed (Bulk API 2.0 guide, limits)."""
+    org = make_org("- {match: {key: k450}, action: {row_is_fatal: {message: 'InternalServerError : Unknown error'}}}")
+    assert job_of(org, 450)["state"] == "JobComplete"
+    job = job_of(org, 1000)
+    assert (job["state"], job["numberRecordsProcessed"], job["numberRecordsFailed"]) == ("Failed", 400, 0)
+    unprocessed = from_csv(org.backend.ingest.results(str(job["id"])).unprocessed())
+    assert {row["External_ID__c"] for row in unprocessed} == {f"k{n}" for n in range(400, 1000)}
+    assert "k450" not in {row["External_ID__c"] for row in org.backend.rows("Opportunity")}
+
+
+def test_a_job_may_fail_before_its_first_row(make_org: Callable[..., Org]):
+    org = make_org("- {match: {key: k3}, action: {job_fails: {after_rows: 0, message: 'TooManyLockFailure : x'}}}")
+    job = job_of(org, 10)
+    assert (job["state"], job["numberRecordsProcessed"]) == ("Failed", 0)
+    assert org.backend.rows("Opportunity") == []

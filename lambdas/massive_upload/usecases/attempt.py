@@ -1,0 +1,148 @@
+"""An attempt that has ended: its rows put where they belong, and the batch as it is from then on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from massive_upload.domain.error_counts import add_counts
+from massive_upload.domain.file_keys import deferred_key, rejected_key, staged_key
+from massive_upload.domain.key_digest import KeyDigest
+from massive_upload.domain.progress import Batch, BatchState, StagedRows
+from massive_upload.domain.staged_file import Selection, StagedFile, joined
+from massive_upload.errors import InternalError
+from massive_upload.ports import Files
+from massive_upload.usecases.job_outcome import JobOutcome
+from massive_upload.usecases.row_plan import RowPlan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """An attempt whose outcome is known, and what is to be done about its rows.
+
+    Attributes:
+        epoch: the claim's, under which the outcome is recorded.
+        content: the attempt's staged file; None where every row succeeded.
+        tries: how often its rows have been sent, this attempt included.
+    """
+
+    batch: Batch
+    epoch: int
+    outcome: JobOutcome
+    plan: RowPlan
+    content: StagedFile | None
+    files: Files
+    tries: int
+
+    def following(self) -> Batch:
+        """Write the files that the batch then names.
+
+        Returns:
+            The batch with its next attempt Planned (the rows to send again, or those that wait), or Settled.
+        """
+        batch = replace(self.batch, lock_errors=self.batch.lock_errors + self.outcome.lock_errors)
+        if self.content is None:
+            return _next_in_line(_with_succeeded(batch, batch.rows, batch.keys))
+        batch = self._with_deferred(self._with_rejected(batch, self.content), self.content)
+        again = self._stage_again(self.content)
+        failed_rows = (
+            sum(staged.rows for staged in again)
+            + (batch.rejected - self.batch.rejected)
+            + (batch.deferred - self.batch.deferred)
+        )
+        self._check_match(failed_rows)
+        keys = batch.keys
+        for staged in again:
+            keys -= staged.keys
+        batch = _with_succeeded(batch, batch.rows - failed_rows, keys)
+        if self.plan.is_halved:
+            batch = replace(batch, halvings=batch.halvings + 1, waiting=(*batch.waiting, *again))
+        elif again:
+            return _attempt_with(batch, again[0], retries=batch.retries + 1)
+        return _next_in_line(batch)
+
+    def _with_rejected(self, batch: Batch, content: StagedFile) -> Batch:
+        if not self.plan.rejected:
+            return batch
+        kept = content.with_errors(self.plan.rejected, tries=self.tries)
+        key = rejected_key(batch.run_id, batch.partition, batch.number, batch.attempt, self.epoch)
+        self.files.write(key, kept.content)
+        return replace(
+            batch,
+            keys=batch.keys - kept.keys,
+            rejected=batch.rejected + kept.rows,
+            rejected_codes=add_counts(batch.rejected_codes, kept.codes),
+            rejected_files=(*batch.rejected_files, key),
+        )
+
+    def _with_deferred(self, batch: Batch, content: StagedFile) -> Batch:
+        """One file holds what all attempts have given up, as the sweep settles whole files."""
+        if not self.plan.deferred:
+            return batch
+        kept = content.with_errors(self.plan.deferred, tries=self.tries)
+        before = batch.deferred_file
+        file = kept.content if before is None else joined(self.files.read(before), kept.content)
+        key = deferred_key(batch.run_id, batch.partition, batch.number, batch.attempt, self.epoch)
+        self.files.write(key, file)
+        return replace(
+            batch,
+            keys=batch.keys - kept.keys,
+            deferred=batch.deferred + kept.rows,
+            deferred_file=key,
+            deferred_bytes=len(file),
+        )
+
+    def _stage_again(self, content: StagedFile) -> list[StagedRows]:
+        keys = set(self.plan.again)
+        if self.plan.is_halved:
+            return [self._stage(half) for half in content.halves(keys)]
+        return [self._stage(content.select(keys))] if keys else []
+
+    def _stage(self, rows: Selection) -> StagedRows:
+        batch = self.batch
+        key = staged_key(batch.run_id, batch.partition, batch.number, batch.attempt + 1)
+        self.files.write(key, rows.content)
+        return StagedRows(
+            file_key=key,
+            rows=rows.rows,
+            size_bytes=len(rows.content),
+            keys=rows.keys,
+            sent_before=batch.sent_before + 1,
+        )
+
+    def _check_match(self, failed_rows: int) -> None:
+        """The rows that the org named, and no others, must be found in the staged file."""
+        named = self.outcome.named_rows
+        if failed_rows != named:
+            raise InternalError(
+                f"Job {self.batch.job_id} names {named} rows that did not succeed; "
+                f"their keys are those of {failed_rows} rows that were sent.",
+                next_step="Compare the external id in the job's result files with what was uploaded.",
+            )
+
+
+def _with_succeeded(batch: Batch, rows: int, keys: KeyDigest) -> Batch:
+    succeeded_keys = batch.succeeded_keys + keys
+    return replace(batch, keys=keys, succeeded=batch.succeeded + rows, succeeded_keys=succeeded_keys)
+
+
+def _next_in_line(batch: Batch) -> Batch:
+    """The batch with the first of the rows that wait, or settled where none do."""
+    if not batch.waiting:
+        return replace(batch, state=BatchState.SETTLED)
+    first, *rest = batch.waiting
+    return _attempt_with(replace(batch, waiting=tuple(rest)), first, retries=0)
+
+
+def _attempt_with(batch: Batch, staged: StagedRows, *, retries: int) -> Batch:
+    return replace(
+        batch,
+        state=BatchState.PLANNED,
+        attempt=batch.attempt + 1,
+        job_id=None,
+        rows=staged.rows,
+        size_bytes=staged.size_bytes,
+        file_key=staged.file_key,
+        keys=staged.keys,
+        sent_before=staged.sent_before,
+        retries=retries,
+    )
