@@ -213,7 +213,7 @@ def test_codes_and_keys_of_settled_batches_add_up_in_their_partition(store, dyna
     submitted = store.record_submitted(claimed, store.record_job(claimed, another, "751", BEAT), BEAT)
     assert store.batch(claimed, 1).keys == second
     done = replace(submitted, state=BatchState.SETTLED, rejected_codes={"B": 5}, succeeded_keys=second)
-    store.settle_batch(claimed, submitted, done, job_seconds=None, beat=BEAT)
+    store.settle_batch(claimed, submitted, done, failures=LaneFailures(), job_seconds=None, beat=BEAT)
     found = lane(store)
     assert (found.rejected_codes, found.succeeded_keys) == ({"A": 1, "B": 7}, KeyDigest.of(["c", "b", "a"]))
 
