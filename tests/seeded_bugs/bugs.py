@@ -118,9 +118,9 @@ BUGS = (
         path=f"{_PRODUCT}/usecases/fetch_page.py",
         right="""    if batch is not None:
         return step.then(Next.UPLOAD, events=FETCH_EVENTS)
-    if partition.is_sweep:
+    config = services.configs.of(task.run_id)
 """,
-        wrong="""    if partition.is_sweep:
+        wrong="""    config = services.configs.of(task.run_id)
 """,
         caught_by=f"{REENTRY}::test_fetch_page_gives_back_the_open_batch_and_reads_nothing",
     ),
@@ -155,49 +155,67 @@ BUGS = (
     Bug(
         name="rejected rows are written after their batch is settled",
         path=f"{_PRODUCT}/usecases/settle_batch.py",
-        right="""    settled = attempt.settle()
-    services.store.settle_batch(partition, batch, settled, job_seconds=job_seconds, beat=services.org.heartbeat())
+        right="""        files=services.files,
+        tries=tries,
+    ).following()
+    is_settled = following.state is BatchState.SETTLED
+    record = services.store.settle_batch if is_settled else services.store.plan_next_attempt
+    failures = _failures(partition, following, outcome, counters, load)
+    beat = services.org.heartbeat()
+    record(partition, batch, following, failures=failures, job_seconds=job_seconds, beat=beat)
 """,
-        wrong="""    kept: list[tuple[str, bytes]] = []
-    unwritten = type("Unwritten", (), {"write": lambda self, key, content: kept.append((key, content))})()
-    settled = replace(attempt, files=unwritten).settle()
-    services.store.settle_batch(partition, batch, settled, job_seconds=job_seconds, beat=services.org.heartbeat())
-    for key, content in kept:
+        wrong="""        files=type(
+            "Late",
+            (),
+            {
+                "late": (late := []),
+                "write": lambda self, key, content: self.late.append((key, content)),
+                "read": lambda self, key: services.files.read(key),
+            },
+        )(),
+        tries=tries,
+    ).following()
+    is_settled = following.state is BatchState.SETTLED
+    record = services.store.settle_batch if is_settled else services.store.plan_next_attempt
+    failures = _failures(partition, following, outcome, counters, load)
+    beat = services.org.heartbeat()
+    record(partition, batch, following, failures=failures, job_seconds=job_seconds, beat=beat)
+    for key, content in late:
         services.files.write(key, content)
 """,
         caught_by=TASK_CRASHES,
     ),
     Bug(
         name="the sweep sends the whole batch of a row that was given up",
-        path=f"{_PRODUCT}/usecases/settle_batch.py",
-        right="kept = self.content.with_errors(self.outcome.passing, tries=self.tries)",
-        wrong="""kept = self.content.with_errors(
-            {key: next(iter(self.outcome.passing.values())) for key in self.content.row_keys()}, tries=self.tries
+        path=f"{_PRODUCT}/usecases/attempt.py",
+        right="kept = content.with_errors(self.plan.deferred, tries=self.tries)",
+        wrong="""kept = content.with_errors(
+            {key: next(iter(self.plan.deferred.values())) for key in content.row_keys()}, tries=self.tries
         )""",
         caught_by=EXECUTION_CRASHES,
     ),
     Bug(
         name="what an attempt has settled is sent again with the next",
-        path=f"{_PRODUCT}/usecases/settle_batch.py",
-        right="again = self.content.select(set(self.outcome.passing))",
-        wrong="again = self.content.select(set(self.content.row_keys()) - set(self.outcome.rejected))",
+        path=f"{_PRODUCT}/usecases/attempt.py",
+        right="keys = set(self.plan.again)",
+        wrong="keys = set(content.row_keys()) - set(self.plan.rejected)",
         caught_by=f"{SETTLING}",
     ),
     Bug(
         name="a plan that was overtaken is mixed with the one that counts",
         path=f"{_PRODUCT}/usecases/plan_run.py",
-        right="""        write_plan(self._services.tasks.files, self._run_id, plan_name, lanes, count)
+        right="""        write_plan(self._services.tasks.files, planned, _staggered(config.load, reads))
 """,
-        wrong="""        write_plan(self._services.tasks.files, self._run_id, plan_name, lanes, count)
-        self._store.create_partitions(run, lanes)
+        wrong="""        write_plan(self._services.tasks.files, planned, _staggered(config.load, reads))
+        self._store.create_partitions(planned, _staggered(config.load, reads))
 """,
         caught_by=f"{_CASES}/test_plan_run.py::test_a_plan_that_was_half_written_is_not_mixed_with_the_next",
     ),
     Bug(
         name="two claims keep the rows that they give up in one file",
         path=f"{_PRODUCT}/domain/file_keys.py",
-        right='deferred/{partition}/{batch:06d}-{epoch}.csv"',
-        wrong='deferred/{partition}/{batch:06d}.csv"',
+        right='deferred/{partition}/{batch:06d}-{attempt}-{epoch}.csv"',
+        wrong='deferred/{partition}/{batch:06d}-{attempt}.csv"',
         caught_by=f"{ZOMBIES}::"
         "test_a_slice_that_wakes_up_after_its_run_was_resumed_does_not_change_the_rows_that_were_kept_since",
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from massive_upload.constants import SWEEP_PARTITION
 from massive_upload.contracts import Sweep
 from massive_upload.domain.file_keys import kept_list_key
-from massive_upload.domain.progress import Batch, BatchState, KeptList, Partition
+from massive_upload.domain.progress import Batch, BatchState, KeptList, Partition, PartitionStatus
 from massive_upload.errors import InternalError
 from massive_upload.observability import Event, Marker, log
 from massive_upload.ports import Files, ProgressStore
@@ -29,7 +29,8 @@ def plan_sweep(run_id: str, store: ProgressStore, files: Files) -> Sweep:
     listed = read_kept_list(files, list_key) if sweep is not None else []
     known = {entry.key for entry in listed}
     listed += [entry for entry in found if entry.key not in known]
-    if run.is_halting or not _rows_left(listed, sweep):
+    is_unfinished = sweep is not None and sweep.status is not PartitionStatus.COMPLETED
+    if run.is_halting or not (_rows_left(listed, sweep) or is_unfinished):
         return Sweep(needed=False)
     write_kept_list(files, list_key, listed)
     rows = sum(entry.rows for entry in listed)

@@ -167,7 +167,7 @@ TRIALS = st.builds(
     retry_delays_seconds=st.sampled_from([(), (2,), (2, 5)]),
     page_rows=st.sampled_from([3, 7, 50]),
     query_running_seconds=st.sampled_from([0, 0, 20]),
-    query_kept_seconds=st.sampled_from([86_400, 86_400, 25]),
+    query_kept_seconds=st.sampled_from([86_400, 86_400, 40]),
     faults=st.lists(_FAULTS, max_size=3).map(tuple),
     deaths=st.lists(_DEATHS, max_size=3).map(tuple),
     lag=st.none() | st.integers(0, 4),
