@@ -215,7 +215,7 @@ BUGS = (
         name="two claims keep the rows that they give up in one file",
         path=f"{_PRODUCT}/domain/file_keys.py",
         right='deferred/{partition}/{batch:06d}-{attempt}-{epoch}.csv"',
-        wrong='deferred/{partition}/{batch:06d}-{attempt}.csv"',
+        wrong='deferred/{partition}/{batch:06d}.csv"',
         caught_by=f"{ZOMBIES}::"
         "test_a_slice_that_wakes_up_after_its_run_was_resumed_does_not_change_the_rows_that_were_kept_since",
     ),
