@@ -71,7 +71,7 @@ FUNCTIONS = (
         settings=OrgSettings,
         timeout_seconds=900,
         memory_mb=2048,
-        table=("GetItem", "PutItem", "UpdateItem"),
+        table=("GetItem", "PutItem", "UpdateItem", "Query"),
         reads=(RUNS,),
         writes=(STAGED,),
     ),

@@ -193,7 +193,7 @@ def test_no_wait_is_longer_than_ten_minutes_unless_a_task_says_so(states: dict[s
 
 def test_every_wait_of_a_slice_leads_to_a_task_that_looks_at_the_flags(slice_machine: Definition) -> None:
     waits_of_a_slice = [state for state in iterate_states(slice_machine) if state.body["Type"] == "Wait"]
-    assert {state.body["Next"] for state in waits_of_a_slice} == {"FetchPage", "CheckJob"}
+    assert {state.body["Next"] for state in waits_of_a_slice} == {"FetchPage", "CheckJob", "CheckPatience"}
 
 
 def test_a_lane_looks_at_the_flags_before_each_wait(states: dict[str, State]) -> None:

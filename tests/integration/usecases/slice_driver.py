@@ -163,8 +163,9 @@ class SliceDriver:
             except Crash as crash:
                 raise AnswerLost from crash
             return
+        given = copy.deepcopy(payload)
         try:
-            step = self.repetition.run(lambda: TASKS[name](payload, self._services()))
+            step = self.repetition.run(lambda: TASKS[name](given, self._services()))
         finally:
             self.after_task()
         payload["step"] = step.model_dump(mode="json")
