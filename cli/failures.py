@@ -15,7 +15,7 @@ from rich.text import Text
 
 from cli.errors import UsageMistake
 from massive_upload.domain.kept_file import KeptFile, KeptRow
-from massive_upload.domain.staged_file import REJECT_COLUMNS
+from massive_upload.domain.staged_file import REJECT_COLUMNS, index_of
 
 _PRIVATE = 0o600
 
@@ -64,7 +64,7 @@ def gather_failures(
     """
     found: dict[str, CodeFailures] = {}
     for file in rejects.files:
-        key_index = [name.casefold() for name in file.columns].index(rejects.key_column.casefold())
+        key_index = index_of(rejects.key_column, file.columns)
         for row in file.rows:
             if code is not None and row.error.code != code:
                 continue

@@ -1,20 +1,17 @@
 """Rejected rows of a deployed stack's run: looked at, mended at the target, sent once more, by the real commands."""
 
 import csv
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
 from cli import stack_run
-from cli.main import app
 from infra.config import load_file
 from infra.synth import ROOT
 from local.org import OrgServer, OrgSettings, generated_opportunities
 from massive_upload.domain.staged_file import REJECT_COLUMNS
+from tests.e2e.commands import document, invoke
 from tests.e2e.opportunities import expected_rows, target_rows
 from tests.e2e.world import World, as_operator, deployed
 
@@ -41,14 +38,6 @@ def world(org: OrgServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def environment(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     as_operator(world, monkeypatch)
     monkeypatch.setattr(stack_run, "_LOOK_SECONDS", 0.2)
-
-
-def invoke(*arguments: str) -> Result:
-    return CliRunner().invoke(app, list(arguments))
-
-
-def document(result: Result) -> Any:
-    return json.loads(result.stdout.splitlines()[-1])
 
 
 def found_parents(org: OrgServer, keys: set[str]) -> None:

@@ -10,14 +10,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
 from cli import stack_run
-from cli.main import app
 from infra.config import load_file
 from infra.synth import ROOT
 from local.org import OrgServer, OrgSettings, generated_opportunities
 from massive_upload.domain.progress import PartitionStatus
+from tests.e2e.commands import document, invoke
 from tests.e2e.opportunities import expected_rows, target_rows
 from tests.e2e.world import World, as_operator, deployed
 
@@ -47,14 +46,6 @@ def world(org: OrgServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def aws(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     as_operator(world, monkeypatch)
     monkeypatch.setattr(stack_run, "_LOOK_SECONDS", 0.2)
-
-
-def invoke(*arguments: str) -> Result:
-    return CliRunner().invoke(app, list(arguments))
-
-
-def document(result: Result) -> Any:
-    return json.loads(result.stdout.splitlines()[-1])
 
 
 def start(*options: str) -> str:

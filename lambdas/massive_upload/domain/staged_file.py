@@ -147,7 +147,7 @@ class StagedFile:
         reader = csv.reader(io.StringIO(content.decode("utf-8"), newline=""))
         self._header = next(reader)
         self._lines = list(reader)
-        self._key_index = _index_of(key_column, self._header)
+        self._key_index = index_of(key_column, self._header)
         self.key_column = key_column
 
     def row_keys(self) -> Iterator[str]:
@@ -156,12 +156,11 @@ class StagedFile:
 
     def select(self, keys: set[str]) -> Selection:
         """The rows with one of ``keys``, as a file to send again."""
-        lines = [line for line in self._lines if line[self._key_index].strip() in keys]
-        return selection_of(self._header, lines, self.key_column)
+        return selection_of(self._header, self._lines_with(keys), self.key_column)
 
     def halves(self, keys: set[str]) -> tuple[Selection, Selection]:
         """The rows with one of ``keys``, cut in the middle, as two files to send again."""
-        lines = [line for line in self._lines if line[self._key_index].strip() in keys]
+        lines = self._lines_with(keys)
         middle = len(lines) // 2
         first, second = (selection_of(self._header, half, self.key_column) for half in (lines[:middle], lines[middle:]))
         return first, second
@@ -176,6 +175,9 @@ class StagedFile:
         codes = Counter(line[-len(REJECT_COLUMNS)] for line in lines)
         return replace(selection_of([*self._header, *REJECT_COLUMNS], lines, self.key_column), codes=codes)
 
+    def _lines_with(self, keys: set[str]) -> list[list[str]]:
+        return [line for line in self._lines if line[self._key_index].strip() in keys]
+
 
 def joined(first: bytes, second: bytes) -> bytes:
     """Two files made by `StagedFile.with_errors` in one; names of fields hold no line break, so a header is a line."""
@@ -184,11 +186,16 @@ def joined(first: bytes, second: bytes) -> bytes:
 
 def selection_of(header: Sequence[str], lines: Sequence[Sequence[str]], key_column: str) -> Selection:
     """A file of some lines."""
-    key_index = _index_of(key_column, header)
+    key_index = index_of(key_column, header)
     return Selection(_encode([header, *lines]), len(lines), KeyDigest.of(line[key_index] for line in lines))
 
 
-def _index_of(column: str, header: Sequence[str]) -> int:
+def index_of(column: str, header: Sequence[str]) -> int:
+    """Where a column is; Salesforce ignores the case of names.
+
+    Raises:
+        ValueError: it is not there.
+    """
     return [name.casefold() for name in header].index(column.casefold())
 
 

@@ -4,9 +4,9 @@ import pytest
 
 from massive_upload.domain.progress import RunStatus
 from tests.integration.usecases.fuse import Killed
+from tests.integration.usecases.kept_rows import account_of
 from tests.integration.usecases.troubled import (
     ROWS,
-    account_of,
     assert_complete,
     assert_no_job_in_flight,
     effects_of_a_load,

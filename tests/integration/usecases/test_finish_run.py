@@ -5,22 +5,17 @@ import json
 import pytest
 
 from massive_upload.contracts import Verdict
-from massive_upload.domain.account import Account
-from massive_upload.domain.file_keys import receipt_key
 from massive_upload.domain.progress import BatchState, Run, RunStatus
 from massive_upload.ports import Heartbeat
 from massive_upload.usecases.finish_run import finish_run
 from massive_upload.usecases.watch_runs import finish_request, watch_runs
+from tests.integration.usecases.kept_rows import recorded_account
 from tests.integration.usecases.world import RUN, World, WorldClock, open_world, paced
 
 START = {"load": "opportunity"}
 RESUME = {"mode": "resume", "run_id": RUN}
 DEAF = "- match: {path: /jobs/ingest/}\n  action: {status: 503, code: SERVER_UNAVAILABLE}"
 STUBBORN = "- match: {method: PATCH}\n  action: {status: 400, code: INVALIDJOBSTATE}"
-
-
-def account(world: World) -> Account:
-    return Account(**json.loads(world.files.read(receipt_key(RUN)))["account"])
 
 
 def left_in_flight(world: World) -> None:
@@ -38,7 +33,7 @@ def test_a_job_in_flight_is_aborted_or_settled_and_resume_sends_the_rest(seconds
         assert (verdict.next, verdict.status, verdict.error) == ("Fail", "Stopped", "ExecutionAborted")
         assert verdict.unsettled == 0
         assert verdict.succeeded == len(world.loaded_keys)
-        assert account(world).balances
+        assert recorded_account(world).balances
         assert set(world.jobs) <= {"JobComplete", "Aborted"}
         resumed = world.execute(RESUME, "again")
         assert resumed is not None
@@ -82,7 +77,7 @@ def test_rows_of_a_job_that_may_have_got_its_data_are_unsettled_while_the_org_ca
         verdict = world.abort()
         assert (verdict.unsettled, verdict.not_sent, verdict.succeeded) == (10, 20, 0)
         assert world.open_batch().state is BatchState.CREATED
-        assert account(world).balances
+        assert recorded_account(world).balances
         world.mend_org()
         resumed = world.execute(RESUME, "again")
         assert resumed is not None
@@ -96,7 +91,7 @@ def test_rows_of_an_org_that_cannot_be_reached_at_the_end_are_unsettled_until_re
         world.break_org(DEAF)
         verdict = world.abort()
         assert (verdict.next, verdict.unsettled, verdict.not_sent) == ("Fail", 10, 20)
-        assert account(world).balances
+        assert recorded_account(world).balances
         world.mend_org()
         resumed = world.execute(RESUME, "again")
         assert resumed is not None
@@ -195,8 +190,8 @@ def assert_ended_unsettled(world: World) -> None:
     assert run.status is RunStatus.STOPPED
     assert world.store.lease(run.lease_key or "") is None
     assert world.store.open_runs() == []
-    assert (account(world).unsettled, account(world).not_sent) == (10, 20)
-    assert account(world).balances
+    assert (recorded_account(world).unsettled, recorded_account(world).not_sent) == (10, 20)
+    assert recorded_account(world).balances
 
 
 @NEVER_ENDING

@@ -2,15 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
 
 from local.org import generated_opportunities
 from massive_upload.contracts import Verdict
-from massive_upload.domain.account import Account
 from massive_upload.domain.load import Breaker, LaneBreaker
 from massive_upload.domain.progress import RunStatus
 from tests.integration.usecases.fuse import Killed
-from tests.integration.usecases.kept_rows import receipt, rejected_rows
+from tests.integration.usecases.kept_rows import account_of, recorded_account, rejected_rows
 from tests.integration.usecases.world import RUN, World, open_world, paced
 
 FATAL_ROWS = 4
@@ -41,7 +39,7 @@ def resume_until_complete(world: World) -> list[Verdict]:
 def assert_halved(world: World) -> None:
     assert world.loaded_keys == world.keys_of() - {FATAL_ROW}
     assert [row["External_ID__c"] for row in rejected_rows(world)] == [FATAL_ROW]
-    account = Account(**receipt(world)["account"])
+    account = recorded_account(world)
     assert account.balances
     assert (account.source_rows, account.succeeded, account.rejected) == (FATAL_ROWS, FATAL_ROWS - 1, 1)
 
@@ -81,7 +79,7 @@ def test_an_execution_that_died_while_a_job_was_halved_is_finished_and_resumed()
                     start = {"mode": "resume", "run_id": RUN}
             except Killed:
                 verdict = world.abort(name)
-                classes = Account(**{field.name: getattr(verdict, field.name) for field in fields(Account)})
+                classes = account_of(verdict)
                 assert classes.balances
             assert world.fuse.has_blown
             resume_until_complete(world)

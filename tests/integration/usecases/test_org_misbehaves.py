@@ -6,15 +6,14 @@ on for long and outages in test_patience; mixtures of all of it are in tests/soa
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
 from massive_upload.contracts import Verdict
-from massive_upload.domain.account import Account
-from massive_upload.domain.file_keys import receipt_key
 from massive_upload.salesforce.transport import Request, Response, Timeout, Transport
+from tests.integration.usecases.kept_rows import account_of, recorded_account
 from tests.integration.usecases.world import RUN, World, open_world, paced
 
 PATIENCE_SECONDS = 7_200
@@ -150,15 +149,11 @@ class Hurried:
         return self._transport.send(replace(request, timeout=Timeout(connect_seconds=5, read_seconds=0.5)))
 
 
-def account_of(verdict: Verdict) -> Account:
-    return Account(**{field.name: getattr(verdict, field.name) for field in fields(Account)})
-
-
 def assert_complete(world: World, verdict: Verdict | None) -> None:
     assert verdict is not None
     assert (verdict.status, verdict.error) == ("Completed", "")
     assert (verdict.succeeded, verdict.source_rows) == (30, 30)
-    assert account_of(verdict) == Account(**json.loads(world.files.read(receipt_key(RUN)))["account"])
+    assert account_of(verdict) == recorded_account(world)
     world.mend_org()
     assert world.loaded_keys == world.keys_of()
     assert set(world.jobs) <= {"JobComplete", "Failed", "Aborted", "Open"}
@@ -196,7 +191,7 @@ def test_an_outage_beyond_patience_ends_the_run_with_an_exact_account_and_resume
         assert "OrgUnreachable" in verdict.cause
         account = account_of(verdict)
         assert account.balances
-        assert account == Account(**json.loads(world.files.read(receipt_key(RUN)))["account"])
+        assert account == recorded_account(world)
         assert (account.source_rows, account.unsettled) == (30, outage["unsettled"])
         assert account.succeeded + account.unsettled + account.not_sent == 30
         assert world.clock.seconds() < until_seconds, "a run that has lost its patience does not wait any longer"

@@ -1,8 +1,5 @@
 """Rejected rows are sent once more by a run of its own: each by one retry at most, and none is forgotten."""
 
-import csv
-import io
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -11,11 +8,11 @@ from typing import Any
 import pytest
 
 from massive_upload.contracts import Verdict
-from massive_upload.domain.file_keys import receipt_key
 from massive_upload.domain.key_digest import KeyDigest
 from massive_upload.domain.progress import RunStatus
 from tests.integration.adapters.stack import TABLE
 from tests.integration.usecases.fuse import Killed
+from tests.integration.usecases.kept_rows import receipt, rejected_rows, rows_of
 from tests.integration.usecases.world import RUN, World, open_world, paced
 
 RETRY = {"mode": "retry_failed", "of": RUN}
@@ -33,20 +30,6 @@ MIXED = refused(1, TOO_LONG) + refused(1, NO_PARENT, share=0.5)
 """All rows of the first job are rejected, some with either code."""
 
 
-def receipt(world: World, run_id: str) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(world.files.read(receipt_key(run_id)))
-    return document
-
-
-def rows_of(text: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(text, newline="")))
-
-
-def kept(world: World, run_id: str) -> list[dict[str, str]]:
-    keys = receipt(world, run_id)["rejected_files"]
-    return [row for key in keys for row in rows_of(world.files.read(key).decode())]
-
-
 def executed(world: World, start: Mapping[str, object] | None = None, name: str = RUN) -> Verdict:
     verdict = world.execute(start, name)
     assert verdict is not None
@@ -57,8 +40,8 @@ def times_sent(world: World) -> Counter[str]:
     """How often each key was in a job that was carried out."""
     ingest = world.server.backend.ingest
     results = [ingest.results(job["id"]) for job in ingest.list(0)[0] if job["state"] == "JobComplete"]
-    files = [file.decode() for each in results for file in (each.successful(), each.failed())]
-    return Counter(row["External_ID__c"] for text in files for row in rows_of(text))
+    files = [file for each in results for file in (each.successful(), each.failed())]
+    return Counter(row["External_ID__c"] for file in files for row in rows_of(file))
 
 
 def test_rejected_rows_are_sent_once_more_as_they_were_and_the_run_accounts_for_them():
@@ -90,7 +73,7 @@ def test_rows_of_one_code_are_taken_up_alone_and_the_next_retry_takes_the_others
     with open_world(load=paced(batch_rows=30), faults=MIXED) as world:
         executed(world)
         keys_by_code: dict[str, set[str]] = {}
-        for row in kept(world, RUN):
+        for row in rejected_rows(world, RUN):
             keys_by_code.setdefault(row["error_code"], set()).add(row["External_ID__c"])
         assert set(keys_by_code) == {TOO_LONG, NO_PARENT}
         one = executed(world, {**RETRY, "only": TOO_LONG}, "one")
@@ -109,7 +92,7 @@ def test_the_next_retry_takes_what_the_one_before_could_not_bring_in_whichever_r
         executed(world)
         second = executed(world, RETRY, "second")
         assert (second.source_rows, second.succeeded, second.rejected) == (20, 10, 10)
-        left = {row["External_ID__c"] for row in kept(world, "second")}
+        left = {row["External_ID__c"] for row in rejected_rows(world, "second")}
         third = executed(world, {**RETRY, "of": named}, "third")
         assert (third.source_rows, third.succeeded) == (10, 10)
         assert world.run("third").retry_of == RUN
@@ -249,7 +232,7 @@ def effects_of_a_retry() -> tuple[int, int]:
 def assert_each_row_is_in_one_place(world: World) -> None:
     """Loaded, or rejected by the retry; and the run's figures say so."""
     told = receipt(world, "mended")
-    rejected = {row["External_ID__c"] for row in kept(world, "mended")}
+    rejected = {row["External_ID__c"] for row in rejected_rows(world, "mended")}
     assert world.run("mended").status is RunStatus.COMPLETED
     assert world.loaded_keys.isdisjoint(rejected)
     assert world.loaded_keys | rejected == world.keys_of()

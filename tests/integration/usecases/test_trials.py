@@ -12,14 +12,14 @@ from hypothesis import HealthCheck, Phase, given, note, settings
 
 from local.org.errors import RowError
 from local.org.records import Saved
-from massive_upload.domain.account import Account
 from massive_upload.domain.progress import RunStatus
 from massive_upload.errors import PassingError
 from tests.e2e.opportunities import expected_rows, target_rows
 from tests.integration.usecases.fuse import Killed
+from tests.integration.usecases.kept_rows import recorded_account, rejected_rows
 from tests.integration.usecases.slice_driver import Crash
 from tests.integration.usecases.trials import TRIALS, Trial
-from tests.integration.usecases.troubled import assert_no_job_in_flight, receipt, rejected_rows
+from tests.integration.usecases.troubled import assert_no_job_in_flight
 from tests.integration.usecases.witness import KEY, Witness, keys_of, reasons_of, rows_of
 from tests.integration.usecases.world import World, open_world
 from tests.thoroughness import IS_ONE_FAILURE_ENOUGH, IS_SOAK
@@ -55,7 +55,7 @@ def test_any_load_keeps_the_promise(trial: Trial):
         assert witness.violations == []
         expected = expected_rows_of_all(trial)
         assert_promise(world, witness, run_id, expected)
-        account = Account(**receipt(world, run_id)["account"])  # type: ignore[arg-type]  # a JSON object
+        account = recorded_account(world, run_id)
         data = trial.data
         repeated = min(data.duplicate_keys, data.rows) + min(data.case_collisions, data.rows)
         assert account.source_rows == data.rows + data.null_keys + repeated
@@ -119,7 +119,7 @@ def assert_promise(world: World, witness: Witness, run_id: str, expected: dict[s
         else:
             assert outcome is None
             assert reasons[key] == "UNPROCESSED"
-    account = Account(**receipt(world, run_id)["account"])  # type: ignore[arg-type]  # a JSON object
+    account = recorded_account(world, run_id)
     assert account.balances
     assert (account.not_sent, account.unsettled) == (0, 0)
     assert (account.succeeded, account.rejected) == (len(expected) - len(reasons), len(reasons))

@@ -17,7 +17,8 @@ from massive_upload.usecases.fetch_page import fetch_page
 from massive_upload.usecases.settle_batch import settle_batch
 from massive_upload.usecases.upload_batch import upload_batch
 from tests.integration.adapters.stack import BUCKET, TABLE
-from tests.integration.usecases.troubled import assert_complete, receipt, troubled_world
+from tests.integration.usecases.kept_rows import receipt
+from tests.integration.usecases.troubled import assert_complete, troubled_world
 from tests.integration.usecases.world import RUN, World, open_world, paced
 from tests.thoroughness import every
 

@@ -4,18 +4,13 @@ Two lanes; rows that the org refuses, rows that fail and pass when they are sent
 brings in. What is in the target at the end is compared with a load that met no trouble.
 """
 
-import csv
-import io
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
 from local.org import generated_opportunities
 from local.org.opportunities import REJECTED_SQL
-from massive_upload.contracts import Verdict
-from massive_upload.domain.account import Account
-from massive_upload.domain.file_keys import receipt_key
+from tests.integration.usecases.kept_rows import recorded_account, rejected_rows
 from tests.integration.usecases.world import RUN, World, open_world, paced
 
 ROWS = 14
@@ -59,31 +54,13 @@ def effects_of_a_load() -> int:
         return world.fuse.effects
 
 
-def account_of(verdict: Verdict) -> Account:
-    return Account(**{name: getattr(verdict, name) for name in Account.__dataclass_fields__})
-
-
-def receipt(world: World, run_id: str = RUN) -> Mapping[str, object]:
-    document: Mapping[str, object] = json.loads(world.files.read(receipt_key(run_id)))
-    return document
-
-
-def rejected_rows(world: World, run_id: str = RUN) -> list[dict[str, str]]:
-    """Every row of the rejected files that the receipt names."""
-    keys = receipt(world, run_id)["rejected_files"]
-    assert isinstance(keys, list)
-    return [
-        row for key in keys for row in csv.DictReader(io.StringIO(world.files.read(key).decode("utf-8"), newline=""))
-    ]
-
-
 def assert_complete(world: World, run_id: str = RUN) -> None:
     """Every row is in the target or among the rejected, once, and the account says so."""
     assert world.server.backend.digest("Opportunity") == expected_digest()
     refused = world.keys_of(REJECTED_SQL)
     assert world.loaded_keys == world.keys_of() - refused
     assert sorted(row["External_ID__c"] for row in rejected_rows(world, run_id)) == sorted(refused)
-    account = Account(**receipt(world, run_id)["account"])  # type: ignore[arg-type]  # a JSON object
+    account = recorded_account(world, run_id)
     assert account.balances
     assert (account.source_rows, account.succeeded, account.rejected) == (ROWS, ROWS - len(refused), len(refused))
     assert_no_job_in_flight(world)
