@@ -77,9 +77,9 @@ def _build_start(original: Untyped) -> Untyped:
         running = active()
         if running is not None:
             self.figures = running.ledger.open(arn=self.exec_arn, name=self.name, machine=self.state_machine.name)
-        original(self)
-        if running is not None:
+            self.exec_status = ExecutionStatus.RUNNING  # before it runs: a short one would be told as ended twice
             running.on_status(self)
+        original(self)
 
     return start
 
