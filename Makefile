@@ -1,6 +1,6 @@
 # Every step that CI runs is a target here.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint types imports pytest soak bugs fmt synth lock clean
+.PHONY: help install demo test check lint types imports pytest coverage soak bugs fmt synth lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -43,11 +43,15 @@ build:
 	@mkdir -p build
 
 pytest: .venv/installed-dev ## all tests
+	@$(BIN)/pytest --quiet -rs --numprocesses auto --dist loadfile
+
+coverage: .venv/installed-dev ## all tests, and which lines they reach; takes twice as long
 	@$(BIN)/pytest --quiet -rs --numprocesses auto --dist loadfile --cov --cov-report=term:skip-covered
 
 soak: .venv/installed-dev ## every crash point, and many more drawn loads than `make test` has; takes about an hour
 	@SOAK=1 $(BIN)/pytest --quiet -rs --timeout 0 --numprocesses auto --dist loadfile \
-		tests/integration/usecases/test_trials.py tests/integration/usecases/test_zombies.py tests/e2e/test_crash_points.py
+		tests/integration/usecases/test_trials.py tests/integration/usecases/test_zombies.py \
+		tests/integration/usecases/test_execution_crashes.py tests/e2e/test_crash_points.py
 
 bugs: .venv/installed-dev ## put each seeded bug into a copy of the tree and show that its test fails
 	@$(BIN)/python -m tests.seeded_bugs
