@@ -11,13 +11,13 @@ from massive_upload.domain.progress import (
     Batch,
     Halt,
     KeptList,
-    KeyRange,
     LaneFailures,
     Lease,
     Partition,
     Run,
     RunFailures,
     RunStatus,
+    SourceRange,
 )
 
 
@@ -26,7 +26,7 @@ class PlannedLane:
     """A lane as the plan has it."""
 
     partition: str
-    reads: KeyRange | KeptList
+    reads: SourceRange | KeptList
     start_delay_seconds: int
 
 

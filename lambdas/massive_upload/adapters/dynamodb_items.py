@@ -16,6 +16,7 @@ from massive_upload.domain.progress import (
     Batch,
     BatchState,
     LaneFailures,
+    LaneKind,
     Lease,
     Partition,
     PartitionStatus,
@@ -109,7 +110,7 @@ def run_from(item: Item) -> Run:
 def partition_from(item: Item) -> Partition:
     """The partition of an item."""
     moments = dict.fromkeys(("due_at", "last_progress_at", "next_wake_at"), _moment)
-    parts = {"query_columns": tuple, "failures": _lane_failures, **_OUTCOMES}
+    parts = {"kind": LaneKind, "query_columns": tuple, "failures": _lane_failures, **_OUTCOMES}
     return _entity(Partition, item, {"status": PartitionStatus, **parts, **moments})
 
 

@@ -34,14 +34,15 @@ from massive_upload.domain.progress import (
     BatchState,
     Halt,
     KeptList,
-    KeyRange,
     LaneFailures,
+    LaneKind,
     Lease,
     Partition,
     PartitionStatus,
     Run,
     RunFailures,
     RunStatus,
+    SourceRange,
     sources_of,
 )
 from massive_upload.errors import FencedOut, InternalError, InvalidInput, LoadError, RunNotResumable, StateChanged
@@ -384,7 +385,7 @@ class DynamoDbProgress:
                 # Sums of a partition that cannot have changed: only settling changes them, and it closes the batch.
                 "rejected_codes": add_counts(partition.rejected_codes, settled.rejected_codes),
                 "succeeded_keys": partition.succeeded_keys + settled.succeeded_keys,
-                **_known(job_seconds=job_seconds),
+                **_known(job_seconds=job_seconds, cursor_parent=settled.next_parent),
             },
             add={
                 "settled_rows": settled.first_rows,
@@ -406,7 +407,7 @@ class DynamoDbProgress:
 
     def _creation(self, run: Run, lane: PlannedLane, *, due_after_seconds: int | None) -> Item:
         """An update and not a put, as a repeated PlanRun must leave alone what has begun."""
-        keys = lane.reads if isinstance(lane.reads, KeyRange) else None
+        source = lane.reads if isinstance(lane.reads, SourceRange) else None
         fresh = Partition(
             run_id=run.run_id,
             partition=lane.partition,
@@ -414,8 +415,9 @@ class DynamoDbProgress:
             epoch=0,
             planned_rows=lane.reads.rows,
             source_rows=lane.reads.rows,
-            after=keys.after if keys else None,
-            upto=keys.upto if keys else None,
+            kind=source.kind if source else LaneKind.KEY,
+            after=source.after if source else None,
+            upto=source.upto if source else None,
             kept_list=lane.reads.key if isinstance(lane.reads, KeptList) else None,
             start_delay_seconds=lane.start_delay_seconds,
             due_at=self._after(due_after_seconds),

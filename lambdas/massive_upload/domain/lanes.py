@@ -5,15 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from massive_upload.domain.progress import KeyRange
+from massive_upload.domain.progress import LaneKind, SourceRange
 
 
 @dataclass(frozen=True)
 class Bucket:
-    """Some neighbouring keys, in the server's order: the last of them, and how many rows they have."""
+    """Some neighbouring rows, in the server's order of their keys or parents.
 
-    last_key: str
+    Attributes:
+        last: the last of the keys, or parents.
+        rows: how many rows they have.
+        parents: how many parents these rows have; 0 where the bucket is one of keys.
+        most_rows: rows of the parent that has most of them.
+    """
+
+    last: str
     rows: int
+    kind: LaneKind = LaneKind.KEY
+    parents: int = 0
+    most_rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -24,6 +34,7 @@ class SourceCount:
     all_rows: int
     keyed_rows: int
     distinct_keys: int
+    distinct_parents: int = 0
 
     @property
     def null_keys(self) -> int:
@@ -37,19 +48,45 @@ class SourceCount:
 
     @property
     def loadable_rows(self) -> int:
-        """Rows in the buckets: one of each key."""
+        """Rows in the buckets: one of each key, or every row where duplicates stop the run."""
         return sum(bucket.rows for bucket in self.buckets)
 
+    @property
+    def most_rows_of_a_parent(self) -> int:
+        """Rows of the parent that has most of them: they can only be written one after the other."""
+        return max((bucket.most_rows for bucket in self.buckets), default=0)
 
-def cut_lanes(buckets: Sequence[Bucket], count: int) -> list[KeyRange]:
-    """Put neighbouring buckets together to at most ``count`` ranges of even weight.
+    @property
+    def adds_up(self) -> bool:
+        """Whether each row is in one bucket, and no parent in two of them."""
+        is_each_row_there = self.loadable_rows in (self.keyed_rows, self.distinct_keys)
+        return is_each_row_there and sum(bucket.parents for bucket in self.buckets) == self.distinct_parents
 
-    The ranges cover every bucket once and in order. There are fewer than ``count`` where there are fewer buckets.
+
+def cut_lanes(buckets: Sequence[Bucket], count: int) -> list[SourceRange]:
+    """Put neighbouring buckets together to about ``count`` ranges, the heaviest of them as light as can be.
+
+    The ranges cover every bucket once. Those of keys are in the order of the keys. Ranges of parents come heaviest
+    first, so that the one that takes longest starts first; rows without a parent are in ranges of their own, of which
+    there are as many as is their part of the rows, at least one.
     """
+    ranges: list[SourceRange] = []
+    total = sum(bucket.rows for bucket in buckets)
+    for kind in LaneKind:
+        some = [bucket for bucket in buckets if bucket.kind is kind]
+        rows = sum(bucket.rows for bucket in some)
+        ranges += _ranges(some, max(1, round(count * rows / total)) if rows else 0)
+    if any(each.kind is LaneKind.PARENT for each in ranges):
+        ranges.sort(key=lambda each: -each.rows)
+    return ranges
+
+
+def _ranges(buckets: Sequence[Bucket], count: int) -> list[SourceRange]:
     return [
-        KeyRange(
-            after=buckets[cut.start - 1].last_key if cut.start else None,
-            upto=buckets[cut.stop - 1].last_key,
+        SourceRange(
+            kind=buckets[cut.start].kind,
+            after=buckets[cut.start - 1].last if cut.start else None,
+            upto=buckets[cut.stop - 1].last,
             rows=sum(bucket.rows for bucket in buckets[cut.start : cut.stop]),
         )
         for cut in cut_evenly([bucket.rows for bucket in buckets], count)
@@ -57,14 +94,39 @@ def cut_lanes(buckets: Sequence[Bucket], count: int) -> list[KeyRange]:
 
 
 def cut_evenly(weights: Sequence[int], count: int) -> list[range]:
-    """Put neighbours together to at most ``count`` ranges of positions of even weight, in order."""
-    total = sum(weights)
+    """Put neighbours together to ``count`` ranges of positions, in order, the heaviest as light as can be.
+
+    What alone is heavier than the others' ranges makes a range of its own. There are fewer than ``count`` ranges where
+    there are fewer weights.
+    """
+    if not weights or count < 1:
+        return []
+    least, enough = 0, sum(weights)
+    while enough - least > 1:
+        middle = (least + enough) // 2
+        if len(_filled(weights, middle)) <= count:
+            enough = middle
+        else:
+            least = middle
+    ranges = _filled(weights, enough)
+    while len(ranges) < min(count, len(weights)):
+        heaviest = max(
+            (each for each in ranges if len(each) > 1), key=lambda each: sum(weights[each.start : each.stop])
+        )
+        middle = (heaviest.start + heaviest.stop) // 2
+        place = ranges.index(heaviest)
+        ranges[place : place + 1] = [range(heaviest.start, middle), range(middle, heaviest.stop)]
+    return ranges
+
+
+def _filled(weights: Sequence[int], capacity: int) -> list[range]:
+    """Ranges that are filled one after the other up to a capacity; what is heavier than it stays alone."""
     ranges: list[range] = []
-    start = done = 0
+    start = filled = 0
     for index, weight in enumerate(weights):
-        done += weight
-        is_last = index == len(weights) - 1
-        if is_last or done * count >= total * (len(ranges) + 1):
-            ranges.append(range(start, index + 1))
-            start = index + 1
+        if index > start and filled + weight > capacity:
+            ranges.append(range(start, index))
+            start, filled = index, 0
+        filled += weight
+    ranges.append(range(start, len(weights)))
     return ranges

@@ -73,10 +73,20 @@ class FieldMapping(Model):
 
 
 class Partitioning(Model):
-    """How the source is cut into lanes. ``count`` is chosen from the volume where it is not given."""
+    """How the source is cut into lanes.
 
-    by: Literal["key"] = "key"
+    Attributes:
+        by: ranges of keys, or of parents, which no two lanes then share; where it is not given, of parents if the
+            source names a parent column.
+        count: lanes; chosen from the volume where it is not given.
+        org_batches: batches that the org works on at the same time, which as many lanes of parents keep busy.
+        lane_rows: most rows of a lane of keys.
+        max_concurrency: lanes that load at the same time.
+    """
+
+    by: Literal["key", "parent"] | None = None
     count: Annotated[int, Field(ge=1, le=MAX_LANES)] | None = None
+    org_batches: Annotated[int, Field(ge=1, le=MAX_LANES)] = presets.ORG_BATCHES
     lane_rows: Annotated[int, Field(ge=1)] = presets.LANE_ROWS
     max_concurrency: Annotated[int, Field(ge=1, le=MAX_LANES)] = MAX_LANES
 
@@ -144,8 +154,9 @@ class Schedule(Model):
 class PartitioningOverrides(Model):
     """What an execution's input may change of `Partitioning`."""
 
-    by: Literal["key"] | None = None
+    by: Literal["key", "parent"] | None = None
     count: Annotated[int, Field(ge=1, le=MAX_LANES)] | None = None
+    org_batches: Annotated[int, Field(ge=1, le=MAX_LANES)] | None = None
     lane_rows: Annotated[int, Field(ge=1)] | None = None
     max_concurrency: Annotated[int, Field(ge=1, le=MAX_LANES)] | None = None
 
@@ -207,13 +218,27 @@ class Load(Model):
                 "duplicates: keep_newest needs to know which row is newest; "
                 "give source.modified, or say duplicates: stop"
             )
+        if self.partitioning.by == "parent" and self.source.parent is None:
+            raise ValueError(
+                "partitioning: by parent needs the column that tells a row's parent; give source.parent, or say by: key"
+            )
+        if self.lanes_by_parent and self.effective_pace.batch_rows > JOB_ROWS_PER_BATCH:
+            raise ValueError(
+                f"pace: a lane of parents has jobs of at most {JOB_ROWS_PER_BATCH} rows, as the org works on larger "
+                "ones in several batches at once; lower batch_rows, or say partitioning: {by: key}"
+            )
         return self
 
     @property
+    def lanes_by_parent(self) -> bool:
+        """Whether the lanes are ranges of parents."""
+        return (self.partitioning.by or ("parent" if self.source.parent else "key")) == "parent"
+
+    @property
     def effective_pace(self) -> Pace:
-        """The preset of the load's lock risk, with what the load or the run's input changes."""
-        changes = self.pace.model_dump(exclude_none=True)
-        return Pace.model_validate(presets.PACE[self.lock_risk] | changes)
+        """The preset of the load's lanes and lock risk, with what the load or the run's input changes."""
+        preset = presets.PARENT_PACE if self.lanes_by_parent else presets.PACE[self.lock_risk]
+        return Pace.model_validate(preset | self.pace.model_dump(exclude_none=True))
 
     def with_overrides(
         self,

@@ -7,6 +7,8 @@ of high risk the last; a bound belongs to the row that it ends.
 
 from enum import StrEnum, unique
 
+from massive_upload.constants import JOB_ROWS_PER_BATCH
+
 LANE_ROWS = 500_000
 """Above the table's end lanes are cut by size; the guide's lanes hold 400,000 to 500,000 rows."""
 
@@ -60,6 +62,22 @@ PACE: dict[LockRisk, dict[str, object]] = {
     },
 }
 
+ORG_BATCHES = 20
+"""Batches of all jobs that an org works on at the same time, until one shows otherwise. Salesforce documents no figure;
+the simulated org has as many workers."""
+
+PARENT_PACE: dict[str, object] = {
+    "batch_rows": JOB_ROWS_PER_BATCH,
+    "delay_seconds": 0,
+    "stagger_seconds": 1,
+    "retry_delays_seconds": (2, 5, 10),
+}
+"""Lanes of parents do not meet, so nothing is gained by going slowly. They begin one after the other all the same, as
+Data Cloud takes 15 requests at a time (Data 360 limits)."""
+
+_LEAST_LANE_ROWS = 2_000
+"""Ten chunks of 200 rows (Bulk API 2.0 guide): below that a job's own time counts for more than its rows."""
+
 _LANES_BY_ROWS: tuple[tuple[int, int, int], ...] = (
     (500_000, 1, 2),
     (1_000_000, 2, 3),
@@ -70,6 +88,16 @@ _LANES_BY_ROWS: tuple[tuple[int, int, int], ...] = (
 """Rows up to and including, lanes at low risk, lanes at high risk."""
 
 _ONE_LANE_BELOW_ROWS = 100_000
+
+
+def parent_lanes_for(rows: int, *, org_batches: int) -> int:
+    """The number of lanes of parents for a volume: as many as the org works on at once, if that is worth it.
+
+    Args:
+        rows: rows to load.
+        org_batches: batches that the org works on at the same time.
+    """
+    return max(1, min(org_batches, rows // _LEAST_LANE_ROWS))
 
 
 def lanes_for(rows: int, risk: LockRisk, *, lane_rows: int = LANE_ROWS) -> int:

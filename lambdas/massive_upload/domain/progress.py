@@ -177,13 +177,23 @@ class Run:
         return Halt.STOP if self.stop_requested else Halt.PAUSE
 
 
+@unique
+class LaneKind(StrEnum):
+    """What a lane that reads the source has a range of: keys, parents, or keys of rows that have no parent."""
+
+    KEY = "key"
+    PARENT = "parent"
+    NO_PARENT = "no_parent"
+
+
 @dataclass(frozen=True, kw_only=True)
-class KeyRange:
-    """The keys above ``after`` up to and including ``upto``; no lower bound for the first range."""
+class SourceRange:
+    """The keys, or parents, above ``after`` up to and including ``upto``; no lower bound for the first range."""
 
     after: str | None
     upto: str
     rows: int
+    kind: LaneKind = LaneKind.KEY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,11 +206,13 @@ class KeptList:
 
 @dataclass(frozen=True, kw_only=True)
 class Partition:
-    """A range of keys, or a list of kept rows, and how far its lane has come.
+    """A range of the source, or a list of kept rows, and how far its lane has come.
 
     Attributes:
+        kind, after, upto: its range, as `SourceRange` has it.
         kept_list: key of the list of kept rows that the lane reads instead of the source.
         cursor: the last settled key; of a lane that reads kept rows, how many entries of its list are settled.
+        cursor_parent: that key's parent, where the range is one of parents.
         source_rows: rows of the query or list that the lane reads; until it has read a query, the planned rows.
         query_rows, query_columns: of the frozen query alone; query_offset is the first of them that is not staged.
         open_batch: the number of the batch that is not settled.
@@ -220,12 +232,14 @@ class Partition:
     epoch: int
     planned_rows: int
     source_rows: int
+    kind: LaneKind = LaneKind.KEY
     after: str | None = None
     upto: str | None = None
     kept_list: str | None = None
     start_delay_seconds: int = 0
     due_at: datetime | None = None
     cursor: str | None = None
+    cursor_parent: str | None = None
     query_id: str | None = None
     query_rows: int | None = None
     query_columns: tuple[str, ...] = ()
@@ -276,7 +290,7 @@ class Batch:
     Attributes:
         rows, size_bytes, file_key, sent_before: of the current attempt's staged file.
         first_rows: rows of attempt 0.
-        next_cursor, next_offset: the partition's once the batch is settled.
+        next_cursor, next_parent, next_offset: the partition's cursor and offset once the batch is settled.
         keys: digest of the keys that the current attempt sends; once it is settled, of those that it brought in.
         retries: how many of the load's retries the current rows have used.
         halvings: how often rows were cut in two as their job failed as a whole.
@@ -298,6 +312,7 @@ class Batch:
     file_key: str
     next_cursor: str
     next_offset: int
+    next_parent: str | None = None
     job_id: str | None = None
     keys: KeyDigest = NO_KEYS
     sent_before: int = 0

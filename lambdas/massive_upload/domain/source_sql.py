@@ -4,14 +4,22 @@ Only what Data Cloud's dialect (Hyper, close to PostgreSQL) is known to have: qu
 functions, named parameters. Keys are compared and ordered by the server alone, so its collation never matters.
 """
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from massive_upload.domain.load import FieldType, Load
+from massive_upload.domain.progress import LaneKind
 
 BUCKETS = 1_000
-"""Keys are counted in this many even buckets, which are then put together to lanes: one statement serves any number
-of lanes, so edges, counts and totals come from the same moment."""
+"""The source is counted in about as many even buckets, which are then put together to lanes: one statement serves any
+number of lanes, so edges, counts and totals come from the same moment."""
 
+UPTO = "upto"
 AFTER = "after_key"
-UPTO = "upto_key"
+AFTER_PARENT = "after_parent"
+PARENT_COLUMN = "massive_upload_parent"
 
 _CASTS = {
     "bigint": "BIGINT",
@@ -35,63 +43,160 @@ def quoted(identifier: str) -> str:
 
 
 def plan_statement(load: Load, *, case_sensitive_key: bool, sample_rows: int | None = None) -> str:
-    """The statement that counts the source and cuts its keys into even buckets, in order.
+    """The statement that counts the source and cuts it into buckets: even ones of keys, or of whole parents.
 
-    Columns of each row: first_key (for its type), last_key as text, bucket_rows (all NULL where nothing can be loaded),
-    all_rows, keyed_rows, distinct_keys. ``all_rows - keyed_rows`` rows have no key, NULL or blank, and
-    ``keyed_rows - distinct_keys`` are duplicates.
+    Columns of each row: kind, last (the bucket's last key or parent, as text), bucket_rows, parents, most_rows (as
+    `lanes.Bucket` has them; all NULL where nothing can be loaded), first_key (for its type), all_rows, keyed_rows,
+    distinct_keys, distinct_parents. ``all_rows - keyed_rows`` rows have no key, NULL or blank, and ``keyed_rows -
+    distinct_keys`` are duplicates.
     Every mapped column is named, so that one which does not exist is found before anything is written.
     """
     key = quoted(load.source.key)
     identity = _identity(key, case_sensitive_key=case_sensitive_key)
-    buckets = load.partitioning.count or BUCKETS
-    source = _rows(load, list(dict.fromkeys([load.source.key, *load.fields])), sample_rows=sample_rows)
-    kept = _kept_rows(load, [load.source.key], case_sensitive_key=case_sensitive_key, sample_rows=sample_rows)
+    source = _rows(load, _columns(load), sample_rows=sample_rows)
+    kept = _kept_rows(load, _columns(load), case_sensitive_key=case_sensitive_key, sample_rows=sample_rows)
+    if load.lanes_by_parent:
+        parent = _parent(load)
+        distinct_parents = f"COUNT(DISTINCT CASE WHEN {_has_key(key)} AND {parent} <> '' THEN {parent} END)"
+        buckets = [*_parent_buckets(load), *_key_buckets(load, LaneKind.NO_PARENT, _without_parent(parent))]
+        kinds = [LaneKind.PARENT, LaneKind.NO_PARENT]
+    else:
+        distinct_parents = "0"
+        buckets = _key_buckets(load, LaneKind.KEY, "1 = 1")
+        kinds = [LaneKind.KEY]
+    every_bucket = " UNION ALL ".join(f'SELECT * FROM "{kind}_buckets"' for kind in kinds)
+    ctes = ",\n".join(buckets)
     return f"""
 WITH "source" AS ({source}),
 "totals" AS (
-  SELECT COUNT(*) AS "all_rows",
+  SELECT MIN({key}) AS "first_key",
+         COUNT(*) AS "all_rows",
          COUNT(CASE WHEN {_has_key(key)} THEN 1 END) AS "keyed_rows",
-         COUNT(DISTINCT CASE WHEN {_has_key(key)} THEN {identity} END) AS "distinct_keys"
+         COUNT(DISTINCT CASE WHEN {_has_key(key)} THEN {identity} END) AS "distinct_keys",
+         {distinct_parents} AS "distinct_parents"
   FROM "source"
 ),
-"numbered" AS (
-  SELECT {key}, NTILE({buckets}) OVER (ORDER BY {key}) AS "bucket"
-  FROM ({kept}) AS "kept" WHERE {_has_key(key)}
-),
-"buckets" AS (
-  SELECT "bucket", MIN({key}) AS "first_key", CAST(MAX({key}) AS VARCHAR) AS "last_key", COUNT(*) AS "bucket_rows"
-  FROM "numbered" GROUP BY "bucket"
-)
-SELECT "buckets"."first_key", "buckets"."last_key", "buckets"."bucket_rows",
-       "totals"."all_rows", "totals"."keyed_rows", "totals"."distinct_keys"
+"loadable" AS (SELECT * FROM ({kept}) AS "kept" WHERE {_has_key(key)}),
+{ctes},
+"buckets" AS ({every_bucket})
+SELECT "kind", "last", "bucket_rows", "parents", "most_rows",
+       "first_key", "all_rows", "keyed_rows", "distinct_keys", "distinct_parents"
 FROM "totals" LEFT JOIN "buckets" ON 1 = 1
-ORDER BY "buckets"."bucket"
-"""  # noqa: S608 - identifiers are validated names
+ORDER BY "kind", "bucket", "is_heavy"
+"""
+
+
+def _key_buckets(load: Load, kind: LaneKind, condition: str) -> list[str]:
+    """Even buckets of keys, in order."""
+    key = quoted(load.source.key)
+    return [
+        f'''"{kind}_numbered" AS (
+  SELECT {key}, NTILE({_buckets(load)}) OVER (ORDER BY {key}) AS "bucket" FROM "loadable" WHERE {condition}
+)''',
+        f'''"{kind}_buckets" AS (
+  SELECT '{kind}' AS "kind", CAST("bucket" AS BIGINT) AS "bucket", 0 AS "is_heavy",
+         CAST(MAX({key}) AS VARCHAR) AS "last", COUNT(*) AS "bucket_rows", 0 AS "parents", 0 AS "most_rows"
+  FROM "{kind}_numbered" GROUP BY "bucket"
+)''',
+    ]  # fmt: skip
+
+
+def _parent_buckets(load: Load) -> list[str]:
+    """Buckets of whole parents, in order, of about even weight.
+
+    A parent is in the bucket in which its first row falls, if rows are numbered parent by parent. One that is as heavy
+    as a bucket is alone: those before it in its bucket are lighter, and those behind it begin a later bucket. MOD keeps
+    the division exact where a database does not divide whole numbers as such.
+    """
+    parent, kind = _parent(load), LaneKind.PARENT
+    return [
+        f'''"parent_rows" AS (
+  SELECT {parent} AS "parent", COUNT(*) AS "rows" FROM "loadable" WHERE {parent} <> '' GROUP BY {parent}
+)''',
+        f'''"parent_numbered" AS (
+  SELECT "parent", "rows", CAST(SUM("rows") OVER () AS BIGINT) AS "total",
+         {_buckets(load)} * CAST(
+           SUM("rows") OVER (ORDER BY "parent" ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) - "rows" AS BIGINT
+         ) AS "before"
+  FROM "parent_rows"
+)''',
+        f'''"parent_placed" AS (
+  SELECT "parent", "rows", CAST(("before" - MOD("before", "total")) / "total" AS BIGINT) AS "bucket",
+         CASE WHEN "rows" * {_buckets(load)} >= "total" THEN 1 ELSE 0 END AS "is_heavy"
+  FROM "parent_numbered"
+)''',
+        f'''"{kind}_buckets" AS (
+  SELECT '{kind}' AS "kind", "bucket", "is_heavy", MAX("parent") AS "last",
+         CAST(SUM("rows") AS BIGINT) AS "bucket_rows", COUNT(*) AS "parents", MAX("rows") AS "most_rows"
+  FROM "parent_placed" GROUP BY "bucket", "is_heavy"
+)''',
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Statement:
+    """SQL with `:name` for values, and the values, which are all texts."""
+
+    sql: str
+    values: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """A lane's range and how far it has been read, as `progress.Partition` has them."""
+
+    kind: LaneKind
+    after: str | None
+    upto: str
+    cursor: str | None = None
+    cursor_parent: str | None = None
 
 
 def page_statement(
-    load: Load,
-    *,
-    case_sensitive_key: bool,
-    sample_rows: int | None,
-    key_type: str,
-    has_lower_bound: bool,
-) -> str:
-    """The statement of one lane: every mapped column, in the mapping's order, of the keys in a range, in key order.
+    load: Load, reading: Reading, *, case_sensitive_key: bool, sample_rows: int | None, key_type: str
+) -> Statement:
+    """The statement of one lane: every mapped column, in the mapping's order, of the rows in a range that are left.
 
-    Bound parameters, as text: `UPTO`, and `AFTER` where there is a lower bound. The key is named with its table, as the
-    same name alone would mean its text in the ORDER BY.
+    Rows come in the order of their keys; of a range of parents, parent by parent, with the parent as one more column at
+    the end. Columns are named with their table, as the same name alone would mean its text in the ORDER BY.
     """
-    key = quoted(load.source.key)
-    columns = list(dict.fromkeys([load.source.key, *load.fields]))
-    kept = _kept_rows(load, columns, case_sensitive_key=case_sensitive_key, sample_rows=sample_rows)
-    selected = ", ".join(_selected(column, mapping.type) for column, mapping in load.fields.items())
-    kept_key = f'"kept".{key}'
-    lower = f"{kept_key} > {_bound(AFTER, key_type)} AND " if has_lower_bound else ""
-    upper = f"{kept_key} <= {_bound(UPTO, key_type)}"
-    conditions = f"{lower}{upper} AND {_has_key(kept_key)}"
-    return f'SELECT {selected} FROM ({kept}) AS "kept" WHERE {conditions} ORDER BY {kept_key}'  # noqa: S608 - see `quoted`
+    key = f'"kept".{quoted(load.source.key)}'
+    kept = _kept_rows(load, _columns(load), case_sensitive_key=case_sensitive_key, sample_rows=sample_rows)
+    selected = [_selected(column, mapping.type) for column, mapping in load.fields.items()]
+    if reading.kind is LaneKind.PARENT:
+        parent = _parent(load, table="kept")
+        selected.append(f'{parent} AS "{PARENT_COLUMN}"')
+        conditions, values = _parents_left(reading, parent, key, key_type)
+        order = f"{parent}, {key}"
+    else:
+        conditions, values = _keys_left(reading, key, key_type)
+        order = key
+        if reading.kind is LaneKind.NO_PARENT:
+            conditions.append(_without_parent(_parent(load, table="kept")))
+    where = " AND ".join([*conditions, _has_key(key)])
+    sql = f'SELECT {", ".join(selected)} FROM ({kept}) AS "kept" WHERE {where} ORDER BY {order}'
+    return Statement(sql, values)
+
+
+def _keys_left(reading: Reading, key: str, key_type: str) -> tuple[list[str], dict[str, str]]:
+    after = reading.cursor if reading.cursor is not None else reading.after
+    conditions, values = [f"{key} <= {_bound(UPTO, key_type)}"], {UPTO: reading.upto}
+    if after is not None:
+        conditions.append(f"{key} > {_bound(AFTER, key_type)}")
+        values[AFTER] = after
+    return conditions, values
+
+
+def _parents_left(reading: Reading, parent: str, key: str, key_type: str) -> tuple[list[str], dict[str, str]]:
+    conditions, values = [f"{parent} <= :{UPTO}", f"{parent} <> ''"], {UPTO: reading.upto}
+    if reading.cursor is not None and reading.cursor_parent is not None:
+        behind_key = f"{key} > {_bound(AFTER, key_type)}"
+        conditions.append(f"({parent} > :{AFTER_PARENT} OR ({parent} = :{AFTER_PARENT} AND {behind_key}))")
+        values |= {AFTER_PARENT: reading.cursor_parent, AFTER: reading.cursor}
+    elif reading.after is not None:
+        conditions.append(f"{parent} > :{AFTER_PARENT}")
+        values[AFTER_PARENT] = reading.after
+    return conditions, values
 
 
 def _bound(parameter: str, key_type: str) -> str:
@@ -115,7 +220,7 @@ def _rows(load: Load, columns: list[str], *, sample_rows: int | None) -> str:
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     limit = f" ORDER BY {key} LIMIT {sample_rows}" if sample_rows is not None else ""
     selected = ", ".join(quoted(column) for column in columns)
-    return f"SELECT {selected} FROM {quoted(load.source.object)}{where}{limit}"  # noqa: S608 - identifiers are validated names
+    return f"SELECT {selected} FROM {quoted(load.source.object)}{where}{limit}"
 
 
 def _kept_rows(load: Load, columns: list[str], *, case_sensitive_key: bool, sample_rows: int | None) -> str:
@@ -130,10 +235,34 @@ def _kept_rows(load: Load, columns: list[str], *, case_sensitive_key: bool, samp
     selected = ", ".join(quoted(column) for column in columns)
     ranked = ", ".join(quoted(column) for column in needed)
     return (
-        f"SELECT {selected} FROM (SELECT {ranked}, ROW_NUMBER() OVER (PARTITION BY {identity}"  # noqa: S608
+        f"SELECT {selected} FROM (SELECT {ranked}, ROW_NUMBER() OVER (PARTITION BY {identity}"
         f' ORDER BY {modified} DESC NULLS LAST, {key} DESC) AS "massive_upload_rank" FROM ({rows}) AS "source_rows")'
         f' AS "ranked" WHERE "massive_upload_rank" = 1'
     )
+
+
+def _columns(load: Load) -> list[str]:
+    """Every column that a statement needs of a row."""
+    parents = [load.source.parent] if load.lanes_by_parent and load.source.parent is not None else []
+    return list(dict.fromkeys([load.source.key, *parents, *load.fields]))
+
+
+def _buckets(load: Load) -> int:
+    """How many buckets there are to be. Lanes of keys are even as they are; those of parents are put together."""
+    return BUCKETS if load.lanes_by_parent else load.partitioning.count or BUCKETS
+
+
+def _parent(load: Load, *, table: str | None = None) -> str:
+    """A row's parent as the target tells parents apart, which trims external ids and by default ignores case.
+
+    Where the target does mind the case, parents that differ by it alone are merely kept together.
+    """
+    column = quoted(load.source.parent or "")
+    return f"LOWER(TRIM(CAST({f'{quoted(table)}.' if table else ''}{column} AS VARCHAR)))"
+
+
+def _without_parent(parent: str) -> str:
+    return f"COALESCE({parent}, '') = ''"
 
 
 def _has_key(key: str) -> str:

@@ -58,10 +58,10 @@ class StagedFileWriter:
     Attributes:
         rows: rows in the file.
         taken: rows that were read: those in the file and those left out.
-        last_key: the key of the last row read, unless it is one that UTF-8 cannot hold.
+        last_key, last_parent: the key and the parent of the last row read whose cursor UTF-8 can hold.
     """
 
-    def __init__(self, load: Load, *, max_rows: int, max_bytes: int = MAX_JOB_BYTES) -> None:
+    def __init__(self, load: Load, *, max_rows: int, max_bytes: int = MAX_JOB_BYTES, has_parents: bool = False) -> None:
         self._mappings = list(load.fields.values())
         self._key_index = list(load.fields).index(load.source.key)
         self._keys_digest = NO_KEYS
@@ -72,6 +72,8 @@ class StagedFileWriter:
         self.rows = 0
         self.taken = 0
         self.last_key: str | None = None
+        self.last_parent: str | None = None
+        self._has_parents = has_parents
         self.is_full = False
         self._unwritable: list[Sequence[str]] = []
 
@@ -79,16 +81,18 @@ class StagedFileWriter:
         """Write as many rows of a page as fit.
 
         Args:
-            page: rows of JSON values, in the mapping's column order.
+            page: rows of JSON values, in the mapping's column order; where there are parents, these follow.
 
         Returns:
             How many rows, from the page's start, were taken.
         """
         if not page:
             return 0
+        values = list(zip(*page, strict=True))
+        parents = values.pop() if self._has_parents else ()
         columns = [
-            format_column(values, mapping.type, mapping.null)
-            for values, mapping in zip(zip(*page, strict=True), self._mappings, strict=True)
+            format_column(cells, mapping.type, mapping.null)
+            for cells, mapping in zip(values, self._mappings, strict=True)
         ]
         lines = list(zip(*columns, strict=True))
         taken = 0
@@ -96,8 +100,7 @@ class StagedFileWriter:
             chunk_rows = min(_CHUNK_ROWS, len(lines) - taken, self._max_rows - self.rows)
             taken += self._write(lines[taken : taken + chunk_rows])
         self.taken += taken
-        keys = (str(row[self._key_index]) for row in reversed(page[:taken]))
-        self.last_key = next(filter(is_writable, keys), self.last_key)
+        self._follow(values[self._key_index][:taken], parents[:taken])
         return taken
 
     @property
@@ -114,6 +117,15 @@ class StagedFileWriter:
     def selection(self) -> Selection:
         """The file so far."""
         return Selection(b"".join(self._chunks), self.rows, self._keys_digest)
+
+    def _follow(self, keys: Sequence[object], parents: Sequence[object]) -> None:
+        """Remember where the rows taken end."""
+        for place in reversed(range(len(keys))):
+            key = str(keys[place])
+            parent = str(parents[place]) if parents else None
+            if is_writable(key) and is_writable(parent or ""):
+                self.last_key, self.last_parent = key, parent
+                return
 
     def _write(self, lines: Sequence[Sequence[str]]) -> int:
         """Take a chunk, or the part of it that stays within the bytes. At least one row is always taken."""

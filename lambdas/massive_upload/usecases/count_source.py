@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
 from massive_upload.domain.lanes import Bucket, SourceCount
 from massive_upload.domain.load import Load
+from massive_upload.domain.progress import LaneKind
 from massive_upload.domain.source_sql import UNFIT_KEY_TYPES, plan_statement
 from massive_upload.errors import SalesforceUnavailable, SourceRejected
 from massive_upload.salesforce.data_cloud import DataCloud, QueryPage, QueryState, QueryStatus
@@ -65,18 +67,21 @@ def _read(source: DataCloud, load: Load, status: QueryStatus, row_count: int, fi
         rows.extend(page.rows)
     names = [column.name.casefold() for column in columns]
     records = [dict(zip(names, row, strict=True)) for row in rows]
-    buckets = tuple(
-        Bucket(last_key=str(record["last_key"]), rows=_number(record["bucket_rows"]))
-        for record in records
-        if record["last_key"] is not None
-    )
+    buckets = tuple(_bucket(record) for record in records if record["last"] is not None)
     totals = records[0]
     count = SourceCount(
         buckets=buckets,
         all_rows=_number(totals["all_rows"]),
         keyed_rows=_number(totals["keyed_rows"]),
         distinct_keys=_number(totals["distinct_keys"]),
+        distinct_parents=_number(totals["distinct_parents"]),
     )
+    if not count.adds_up:
+        raise SourceRejected(
+            f"The count of {load.source.object} contradicts itself: {count.loadable_rows} rows are in buckets, of "
+            f"{count.keyed_rows} with a key.",
+            next_step="Say partitioning: {by: key}, and report the statement of the plan.",
+        )
     key_type = columns[names.index("first_key")].type
     if key_type.casefold() in UNFIT_KEY_TYPES:
         raise SourceRejected(
@@ -84,6 +89,16 @@ def _read(source: DataCloud, load: Load, status: QueryStatus, row_count: int, fi
             next_step="Give a key of text or of whole numbers.",
         )
     return CountedSource(count, key_type=key_type)
+
+
+def _bucket(record: Mapping[str, object]) -> Bucket:
+    return Bucket(
+        kind=LaneKind(str(record["kind"])),
+        last=str(record["last"]),
+        rows=_number(record["bucket_rows"]),
+        parents=_number(record["parents"]),
+        most_rows=_number(record["most_rows"]),
+    )
 
 
 def uncounted(query_id: str) -> SourceRejected:

@@ -6,8 +6,8 @@ from massive_upload.constants import JOB_ROWS_PER_BATCH, SLICE_EVENTS
 from massive_upload.contracts import Next, SliceInput, Step
 from massive_upload.domain.file_keys import staged_key, unwritable_key
 from massive_upload.domain.load import Load
-from massive_upload.domain.progress import Batch, BatchState, Partition
-from massive_upload.domain.source_sql import AFTER, UPTO, page_statement
+from massive_upload.domain.progress import Batch, BatchState, LaneKind, Partition
+from massive_upload.domain.source_sql import PARENT_COLUMN, Reading, page_statement
 from massive_upload.domain.staged_file import UNWRITABLE, Selection, StagedFileWriter
 from massive_upload.domain.waits import FETCH_EVENTS, WAIT_FOR_QUERY_EVENTS, org_wait_seconds
 from massive_upload.errors import InternalError, LoadError, PassingError, SalesforceUnavailable, SourceRejected
@@ -117,6 +117,7 @@ class _RangeReader:
             writer.selection(),
             unwritable=writer.unwritable,
             next_cursor=writer.last_key or self._partition.cursor or self._partition.after or "",
+            next_parent=writer.last_parent or self._partition.cursor_parent,
             next_offset=self._partition.query_offset + writer.taken,
         )
 
@@ -183,18 +184,22 @@ class _RangeReader:
 
     def _submit(self) -> QueryPage:
         partition, config = self._partition, self._config
-        after = partition.cursor if partition.cursor is not None else partition.after
-        parameters = [Parameter(name=UPTO, type=_BOUND_TYPE, value=partition.upto)]
-        if after is not None:
-            parameters.append(Parameter(name=AFTER, type=_BOUND_TYPE, value=after))
+        reading = Reading(
+            kind=partition.kind,
+            after=partition.after,
+            upto=partition.upto or "",
+            cursor=partition.cursor,
+            cursor_parent=partition.cursor_parent,
+        )
         statement = page_statement(
             config.load,
+            reading,
             case_sensitive_key=config.case_sensitive_key,
             sample_rows=config.sample_rows,
             key_type=config.key_type,
-            has_lower_bound=after is not None,
         )
-        return self._source.submit(statement, parameters, row_limit=self._batch_rows)
+        parameters = [Parameter(name=name, type=_BOUND_TYPE, value=value) for name, value in statement.values.items()]
+        return self._source.submit(statement.sql, parameters, row_limit=self._batch_rows)
 
     def _write_rows(self, first_page: QueryPage | None, rows_left: int) -> StagedFileWriter:
         """Write rows until the batch is full or the query has no more.
@@ -202,7 +207,8 @@ class _RangeReader:
         A page may have fewer rows than were asked for. What was read before something went wrong is kept: it makes a
         smaller batch, and the next one starts behind it. So a lane gets on however rarely an org answers.
         """
-        writer = StagedFileWriter(self._config.load, max_rows=self._batch_rows)
+        has_parents = self._partition.kind is LaneKind.PARENT
+        writer = StagedFileWriter(self._config.load, max_rows=self._batch_rows, has_parents=has_parents)
         rows = self._in_order(first_page) if first_page is not None else []
         offset = self._partition.query_offset
         writer.append(rows[:rows_left])
@@ -231,6 +237,8 @@ class _RangeReader:
         """A page's rows with the columns as they were selected, in whatever order the query has them."""
         answered = [column.name for column in page.columns] or self._partition.query_columns
         selected = list(self._config.load.fields)
+        if self._partition.kind is LaneKind.PARENT:
+            selected.append(PARENT_COLUMN)
         found = [name.casefold() for name in answered]
         wanted = [name.casefold() for name in selected]
         if not found or found == wanted:
@@ -264,6 +272,7 @@ def _stage(
     unwritable: Selection | None = None,
     next_cursor: str,
     next_offset: int,
+    next_parent: str | None = None,
 ) -> Step:
     """Write the rows, then record them as a batch. A file whose batch was never recorded expires unread."""
     number = partition.next_batch
@@ -289,6 +298,7 @@ def _stage(
         file_key=key,
         keys=staged.keys,
         next_cursor=next_cursor,
+        next_parent=next_parent,
         next_offset=next_offset,
     )
     services.store.plan_batch(partition, batch, services.org.heartbeat())

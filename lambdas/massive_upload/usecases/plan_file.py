@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from massive_upload.domain.file_keys import plan_key
-from massive_upload.domain.progress import KeptList, KeyRange, Run
+from massive_upload.domain.progress import KeptList, LaneKind, Run, SourceRange
 from massive_upload.ports import Files, PlannedLane
 
 
@@ -37,5 +37,7 @@ def read_plan(files: Files, run: Run) -> list[PlannedLane]:
     ]
 
 
-def _reads(document: Mapping[str, Any]) -> KeyRange | KeptList:
-    return KeptList(**document) if "key" in document else KeyRange(**document)
+def _reads(document: Mapping[str, Any]) -> SourceRange | KeptList:
+    if "key" in document:
+        return KeptList(**document)
+    return SourceRange(**{**document, "kind": LaneKind(document["kind"])})

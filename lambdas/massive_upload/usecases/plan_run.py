@@ -28,13 +28,13 @@ from massive_upload.domain.lanes import cut_evenly, cut_lanes
 from massive_upload.domain.load import Load
 from massive_upload.domain.progress import (
     KeptList,
-    KeyRange,
     Lease,
     Partition,
     PartitionStatus,
     Run,
     RunFailures,
     RunStatus,
+    SourceRange,
     partition_id,
 )
 from massive_upload.domain.waits import plan_wait_seconds, split_stagger
@@ -334,7 +334,7 @@ class _Begin:
         )
         return self._commit_to(planned, config, cut_lanes(count.buckets, lanes))
 
-    def _commit_to(self, planned: Run, config: RunConfig, reads: Sequence[KeyRange | KeptList]) -> Run:
+    def _commit_to(self, planned: Run, config: RunConfig, reads: Sequence[SourceRange | KeptList]) -> Run:
         """Write down what the run's tasks go by, then make it count."""
         self._services.tasks.configs.freeze(self._run_id, config)
         write_plan(self._services.tasks.files, planned, _staggered(config.load, reads))
@@ -399,7 +399,8 @@ class _Retry(_Begin):
     def _write_lists(self, planned: Run, load: Load, entries: Sequence[KeptRows]) -> list[KeptList]:
         """A list for each lane, under the plan's name: one that was left half done is never read."""
         lists: list[KeptList] = []
-        for cut in cut_evenly([entry.rows for entry in entries], _lanes_for(load, planned.source_rows)):
+        lanes = 1 if load.lanes_by_parent else _lanes_for(load, planned.source_rows)  # kept rows have no parent to tell
+        for cut in cut_evenly([entry.rows for entry in entries], lanes):
             part = entries[cut.start : cut.stop]
             key = kept_list_key(planned.run_id, f"{planned.plan_name}-{partition_id(len(lists))}")
             write_kept_list(self._services.tasks.files, key, part)
@@ -537,7 +538,10 @@ def _with_overrides(load: Load, start: StartInput) -> Load:
 
 
 def _lanes_for(load: Load, rows: int) -> int:
-    wanted = load.partitioning.count or presets.lanes_for(rows, load.lock_risk, lane_rows=load.partitioning.lane_rows)
+    partitioning = load.partitioning
+    if load.lanes_by_parent:
+        return partitioning.count or presets.parent_lanes_for(rows, org_batches=partitioning.org_batches)
+    wanted = partitioning.count or presets.lanes_for(rows, load.lock_risk, lane_rows=partitioning.lane_rows)
     if rows and wanted > MAX_LANES:
         raise InvalidInput(
             f"{rows} rows make {wanted} lanes; at most {MAX_LANES} are possible.",
@@ -546,7 +550,7 @@ def _lanes_for(load: Load, rows: int) -> int:
     return wanted
 
 
-def _staggered(load: Load, reads: Sequence[KeyRange | KeptList]) -> list[PlannedLane]:
+def _staggered(load: Load, reads: Sequence[SourceRange | KeptList]) -> list[PlannedLane]:
     stagger_seconds = load.effective_pace.stagger_seconds
     if (len(reads) - 1) * stagger_seconds > _LONGEST_STAGGER_SECONDS:
         raise InvalidInput(

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from massive_upload.adapters.dynamodb_progress import DynamoDbProgress
-from massive_upload.domain.progress import Batch, BatchState, KeyRange, Lease, Partition, Run, RunStatus
+from massive_upload.domain.progress import Batch, BatchState, Lease, Partition, Run, RunStatus, SourceRange
 from massive_upload.ports import Heartbeat, PlannedLane
 from tests.integration.adapters.stack import TABLE
 
@@ -44,7 +44,7 @@ def a_run(**changes: Any) -> Run:
 
 
 def a_lane(index: int = 0, **changes: Any) -> PlannedLane:
-    keys = KeyRange(after=f"k{index:04d}" if index else None, upto=f"k{index + 1:04d}", rows=100)
+    keys = SourceRange(after=f"k{index:04d}" if index else None, upto=f"k{index + 1:04d}", rows=100)
     lane = PlannedLane(partition=f"{index:04d}", reads=keys, start_delay_seconds=index * 60)
     return replace(lane, **changes)
 

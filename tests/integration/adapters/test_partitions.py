@@ -15,11 +15,11 @@ from massive_upload.domain.progress import (
     Batch,
     BatchState,
     KeptList,
-    KeyRange,
     LaneFailures,
     Partition,
     PartitionStatus,
     RunFailures,
+    SourceRange,
     StagedRows,
 )
 from massive_upload.errors import FencedOut, InternalError, StateChanged
@@ -61,7 +61,7 @@ def test_recording_the_lanes_again_leaves_those_that_have_begun_as_they_are(stor
     begun = claim(dynamodb, store)
     store.note_query_rows(begun, query_id="q", rows=90, columns=COLUMNS, beat=BEAT)
     before = store.partitions(RUN)
-    changed = a_lane(0, reads=KeyRange(after=None, upto="other", rows=1))
+    changed = a_lane(0, reads=SourceRange(after=None, upto="other", rows=1))
     store.create_partitions(run, [changed, a_lane(1), a_lane(2)])
     after = store.partitions(RUN)
     assert after[:2] == before

@@ -7,7 +7,7 @@ from massive_upload.domain.lanes import Bucket, SourceCount, cut_lanes
 
 
 def as_buckets(sizes: list[int]) -> list[Bucket]:
-    return [Bucket(last_key=f"k{index:04d}", rows=rows) for index, rows in enumerate(sizes)]
+    return [Bucket(last=f"k{index:04d}", rows=rows) for index, rows in enumerate(sizes)]
 
 
 bucket_sizes = st.lists(st.integers(1, 1000), min_size=1, max_size=60)
@@ -19,11 +19,11 @@ def test_lanes_cover_every_bucket_once_and_in_order(sizes, count):
     lanes = cut_lanes(buckets, count)
     assert 1 <= len(lanes) <= min(count, len(buckets))
     assert lanes[0].after is None
-    assert lanes[-1].upto == buckets[-1].last_key
+    assert lanes[-1].upto == buckets[-1].last
     for left, right in itertools.pairwise(lanes):
         assert right.after == left.upto
         assert right.upto > left.upto
-    held = [sum(b.rows for b in buckets if (lane.after or "") < b.last_key <= lane.upto) for lane in lanes]
+    held = [sum(b.rows for b in buckets if (lane.after or "") < b.last <= lane.upto) for lane in lanes]
     assert [lane.rows for lane in lanes] == held
     assert sum(held) == sum(sizes)
 

@@ -1,6 +1,8 @@
 """The statements on DuckDB, whose dialect follows PostgreSQL as Data Cloud's does."""
 
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import duckdb
@@ -8,7 +10,8 @@ import pytest
 
 from massive_upload.domain.lanes import Bucket, cut_lanes
 from massive_upload.domain.load import Load
-from massive_upload.domain.source_sql import AFTER, BUCKETS, UPTO, page_statement, plan_statement
+from massive_upload.domain.progress import LaneKind
+from massive_upload.domain.source_sql import BUCKETS, Reading, page_statement, plan_statement
 from tests.unit.domain.loads import KEY, a_load
 
 TEXT, NUMBER = "Varchar", "BigInt"
@@ -36,24 +39,31 @@ class Source:
         return self._database.execute(statement).fetchall()
 
     def lanes(self, count: int) -> list[list[tuple[Any, ...]]]:
-        buckets = [Bucket(last_key=str(last_key), rows=rows) for _, last_key, rows, *_ in self.plan()]
-        lanes = cut_lanes(buckets, count)
-        read = [self.read(lane.after, lane.upto) for lane in lanes]
+        lanes = cut_lanes(self.buckets(), count)
+        read = [self.read(lane.after, lane.upto, lane.kind) for lane in lanes]
         assert [len(rows) for rows in read] == [lane.rows for lane in lanes]
         return read
 
-    def read(self, after: str | None, upto: str) -> list[tuple[Any, ...]]:
+    def buckets(self) -> list[Bucket]:
+        planned = (row[:5] for row in self.plan())
+        return [
+            Bucket(kind=LaneKind(kind), last=last, rows=rows, parents=parents, most_rows=most_rows)
+            for kind, last, rows, parents, most_rows in planned
+        ]
+
+    def read(self, after: str | None, upto: str, kind: LaneKind = LaneKind.KEY) -> list[tuple[Any, ...]]:
+        return self.read_on(Reading(kind=kind, after=after, upto=upto))
+
+    def read_on(self, reading: Reading) -> list[tuple[Any, ...]]:
         statement = page_statement(
             self._load,
+            reading,
             case_sensitive_key=self.case_sensitive_key,
             sample_rows=self.sample_rows,
             key_type=self._key_type,
-            has_lower_bound=after is not None,
         )
-        bounds = {UPTO: upto} if after is None else {UPTO: upto, AFTER: after}
-        for name in bounds:
-            statement = statement.replace(f":{name}", f"${name}")
-        return self._database.execute(statement, bounds).fetchall()
+        sql = re.sub(r":(\w+)", r"$\1", statement.sql)
+        return self._database.execute(sql, statement.values).fetchall()
 
 
 def keys(rows: list[tuple[Any, ...]]) -> list[Any]:
@@ -74,16 +84,14 @@ def test_lanes_read_every_row_once_and_the_first_row_first(database, count):
 def test_the_counts_and_the_edges_come_from_one_statement(database):
     rows = f"{NUMBERED} UNION ALL SELECT NULL FROM range(3) UNION ALL SELECT 'k00001'"
     source = Source(database, rows, a_load(partitioning={"count": 5}))
-    planned = source.plan()
-    assert len(planned) == 5
-    assert {row[3:] for row in planned} == {(2504, 2501, 2500)}
+    assert {row[6:] for row in source.plan()} == {(2504, 2501, 2500, 0)}
     source.case_sensitive_key = True
-    assert {row[3:] for row in source.plan()} == {(2504, 2501, 2501)}
+    assert {row[6:] for row in source.plan()} == {(2504, 2501, 2501, 0)}
 
 
 def test_a_source_without_a_key_has_one_row_that_says_so(database):
     source = Source(database, f'SELECT CAST(NULL AS VARCHAR) AS "{KEY}" FROM range(3)', a_load())
-    assert source.plan() == [(None, None, None, 3, 0, 0)]
+    assert source.plan() == [(None, None, None, None, None, None, 3, 0, 0, 0)]
 
 
 def test_there_are_no_more_buckets_than_the_payload_of_the_plan_can_take(database):
@@ -128,7 +136,7 @@ def test_a_sample_is_the_first_rows_by_key(database):
     source.sample_rows = 12
     (lane,) = source.lanes(1)
     assert keys(lane) == [f"K{number:05d}" for number in range(1, 13)]
-    assert {row[3:] for row in source.plan()} == {(12, 12, 12)}
+    assert {row[6:] for row in source.plan()} == {(12, 12, 12, 0)}
 
 
 def test_the_loads_filter_holds_for_the_count_and_the_rows(database):
@@ -136,7 +144,7 @@ def test_the_loads_filter_holds_for_the_count_and_the_rows(database):
     source = Source(database, select, a_load(source={"where": '"Odd" = 1 OR "Odd" > 7'}))
     (lane,) = source.lanes(1)
     assert keys(lane) == ["K00001", "K00003", "K00005", "K00007", "K00009"]
-    assert source.plan()[0][3:] == (5, 5, 5)
+    assert source.plan()[0][6:] == (5, 5, 5, 0)
 
 
 def test_numbers_travel_digit_for_digit(database):
@@ -157,3 +165,55 @@ def test_odd_names_are_quoted(database):
     load = a_load({"select; drop": {"to": "Name"}})
     source = Source(database, f"SELECT 'k' AS \"{KEY}\", 'n' AS \"select; drop\"", load)
     assert source.read(None, "k") == [("k", "n")]
+
+
+PARENTS = f"""
+    SELECT format('K{{:05d}}', i) AS "{KEY}",
+           CASE WHEN i % 10 = 0 THEN NULL WHEN i % 77 = 0 THEN '  ' WHEN i % 3 = 0 THEN ' Giant '
+                WHEN i % 2 = 0 THEN format('p{{}}', i % 50) ELSE format('P{{}}', i % 50) END AS "Owner__c"
+    FROM range(1, 2501) AS numbers(i)
+"""
+
+
+def a_load_by_parent(**options: Any) -> Load:
+    return a_load(source={"parent": "Owner__c"}, **options)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 40])
+def test_lanes_of_parents_read_every_row_once_and_share_no_parent(database, count):
+    source = Source(database, PARENTS, a_load_by_parent())
+    lanes = source.lanes(count)
+    assert sorted(key for lane in lanes for key in keys(lane)) == [f"K{number:05d}" for number in range(1, 2501)]
+    parents = [{row[-1] for row in lane} for lane in lanes if len(lane[0]) == 2]
+    assert sum(map(len, parents)) == len(set().union(*parents)) > 30
+    for lane in lanes:
+        order = [(*row[1:], row[0]) for row in lane]
+        assert order == sorted(order)
+
+
+def test_the_plan_knows_each_parent_once_and_which_one_is_heaviest(database):
+    source = Source(database, PARENTS, a_load_by_parent())
+    buckets = source.buckets()
+    of_parents = [bucket for bucket in buckets if bucket.kind is LaneKind.PARENT]
+    giant = max(of_parents, key=lambda bucket: bucket.most_rows)
+    assert (giant.last, giant.parents, giant.rows) == ("giant", 1, giant.most_rows)
+    assert {row[9] for row in source.plan()} == {sum(bucket.parents for bucket in of_parents)}
+    orphans = sum(bucket.rows for bucket in buckets if bucket.kind is LaneKind.NO_PARENT)
+    assert orphans == sum(number % 10 == 0 or number % 77 == 0 for number in range(1, 2501))
+
+
+def test_a_parent_heavier_than_a_lane_has_one_of_its_own(database):
+    lanes = Source(database, PARENTS, a_load_by_parent()).lanes(8)
+    (giants,) = [lane for lane in lanes if lane[0][-1] == "giant"]
+    assert {row[-1] for row in giants} == {"giant"}
+    assert giants == lanes[0], "it takes longest, so it starts first"
+
+
+@pytest.mark.parametrize("read", [0, 1, 5, 299, 750])
+def test_a_lane_of_parents_goes_on_behind_its_cursor(database, read):
+    source = Source(database, PARENTS, a_load_by_parent())
+    whole = Reading(kind=LaneKind.PARENT, after="giant", upto="p9")
+    rows = source.read_on(whole)
+    assert len(rows) > 751
+    key, parent = rows[read]
+    assert source.read_on(replace(whole, cursor=key, cursor_parent=parent)) == rows[read + 1 :]

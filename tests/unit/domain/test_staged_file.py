@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from massive_upload.constants import MAX_JOB_BYTES
 from massive_upload.domain.kept_file import parse_kept_file
 from massive_upload.domain.staged_file import (
     REJECT_COLUMNS,
@@ -31,8 +32,8 @@ def read(content: bytes) -> list[list[str]]:
     return list(csv.reader(io.StringIO(content.decode("utf-8"), newline="")))
 
 
-def write(rows: list[Any], **limits: int) -> StagedFileWriter:
-    writer = StagedFileWriter(LOAD, max_rows=limits.pop("max_rows", 1000), **limits)
+def write(rows: list[Any], *, max_rows: int = 1000, max_bytes: int = MAX_JOB_BYTES) -> StagedFileWriter:
+    writer = StagedFileWriter(LOAD, max_rows=max_rows, max_bytes=max_bytes)
     writer.append(rows)
     return writer
 
