@@ -22,7 +22,7 @@ from cli.results import LOGS_NAME, make_private_directory, rejected_by_reason, s
 from cli.summary import NO_ACCOUNT, RunFacts
 from massive_upload.domain.account import account_of
 from massive_upload.domain.progress import RunStatus
-from massive_upload.usecases.slice_tasks import open_batch
+from massive_upload.usecases.slice_tasks import unsettled_batches
 
 _LOOK_SECONDS = 0.25
 
@@ -130,7 +130,7 @@ def _gather(run: LocalRun, request: RunRequest, out: Path, started_at: datetime)
     """Everything about an ended run that outlives the embedded AWS."""
     item = run.store.run(run.run_id)
     partitions = run.store.partitions(run.run_id)
-    open_batches = {p.partition: batch for p in partitions if (batch := open_batch(run.store, p)) is not None}
+    open_batches = unsettled_batches(run.store, partitions)
     results = save_results(run.files, run.run_id, out)
     ended = run.result
     was_aborted = ended is not None and ended.status == "ABORTED"

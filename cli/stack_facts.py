@@ -8,13 +8,13 @@ from massive_upload.domain.account import account_of
 from massive_upload.domain.file_keys import RUNS_PREFIX
 from massive_upload.domain.progress import Run, RunStatus
 from massive_upload.usecases.run_config import RunConfigs
-from massive_upload.usecases.slice_tasks import open_batch
+from massive_upload.usecases.slice_tasks import unsettled_batches
 
 
 def facts_of(stack: Stack, run: Run) -> RunFacts:
     """A run as it is recorded now; where its execution has ended without finishing it, with that execution's end."""
     partitions = stack.store.partitions(run.run_id)
-    open_batches = {p.partition: batch for p in partitions if (batch := open_batch(stack.store, p)) is not None}
+    open_batches = unsettled_batches(stack.store, partitions)
     status, error, cause = run.status, run.error, run.cause
     if run.is_unfinished:
         execution = stack.execution(run.execution_arn)

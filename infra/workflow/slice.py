@@ -41,7 +41,7 @@ class SliceDefinition(Construct):
         self._catch([fetch, upload, check, settle], check_patience)
 
         wait_for_job = self._wait("WaitForJob").next(check)
-        upload.next(wait_for_job)
+        upload.next(fetch)
         fetch.next(
             self._choose(
                 "BatchReady?",
@@ -60,6 +60,7 @@ class SliceDefinition(Construct):
             self._choose(
                 "NextStep?",
                 {
+                    Next.UPLOAD: upload,
                     Next.FETCH: self._wait("Pace").next(fetch),
                     Next.BACK_OFF: self._wait("BackOff").next(fetch),
                 },

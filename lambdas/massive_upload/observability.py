@@ -48,6 +48,7 @@ class Event(StrEnum):
     RUN_PLANNED = "run planned"
     RUN_SKIPPED = "run skipped"
     RUN_ENDED = "run ended"
+    READ_AHEAD_FAILED = "read ahead failed"
     PAGE_STAGED = "page staged"
     BATCH_UPLOADED = "batch uploaded"
     BATCH_SETTLED = "batch settled"

@@ -258,7 +258,7 @@ def test_a_partition_is_claimed_and_failed_only_under_a_condition(states: dict[s
 
 
 def test_a_batch_with_two_polls_takes_at_most_fifteen_transitions(slice_machine: Definition) -> None:
-    batch = ["FetchPage", "BatchReady?", "UploadBatch"]
+    batch = ["FetchPage", "BatchReady?", "UploadBatch", "FetchPage", "BatchReady?"]
     batch += ["WaitForJob", "CheckJob", "JobEnded?"] * 2
     batch += ["SettleBatch", "NextStep?", "Pace"]
     assert len(batch) <= 15
@@ -298,11 +298,28 @@ def test_a_slice_stays_below_15_000_events_however_badly_its_last_batch_goes(
     """
     most_retries = max(len(Pace.model_validate(preset).retry_delays_seconds) for preset in PACE.values())
     attempts = 1 + most_retries + MOST_LOST_JOBS
-    path = ["UploadBatch", "WaitForJob", "CheckJob", "JobEnded?", "SettleBatch", "NextStep?", "BackOff"]
+    path = [
+        "UploadBatch",
+        "FetchPage",
+        "BatchReady?",
+        "WaitForJob",
+        "CheckJob",
+        "JobEnded?",
+        "SettleBatch",
+        "NextStep?",
+        "BackOff",
+    ]
     path += ["FetchPage", "BatchReady?"]
     patience = ["CheckPatience", "Patient?", "WaitForOrg", "FetchPage", "BatchReady?"]
     once = visit_events(slice_machine, path) + 3 * visit_events(slice_machine, patience)
-    tasks_once = ["UploadBatch", "CheckJob", "SettleBatch", "FetchPage", *["CheckPatience", "FetchPage"] * 3]
+    tasks_once = [
+        "UploadBatch",
+        "FetchPage",
+        "CheckJob",
+        "SettleBatch",
+        "FetchPage",
+        *["CheckPatience", "FetchPage"] * 3,
+    ]
     once += sum(retry_events(states[name].body["Retry"]) for name in tasks_once)
     assert SLICE_EVENTS + attempts * once < 15_000
 

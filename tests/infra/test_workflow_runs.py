@@ -28,7 +28,7 @@ def step(word: str) -> dict[str, Any]:
 
 ONE_BATCH = {
     "PlanRun": [PLAN],
-    "FetchPage": [step("Upload")],
+    "FetchPage": [step("Upload"), step("WaitForJob")],
     "UploadBatch": [step("WaitForJob")],
     "CheckJob": [step("WaitForJob"), step("Settle")],
     "SettleBatch": [step("Done")],
@@ -111,8 +111,8 @@ def test_the_functions_get_what_the_contracts_say(machines: Machines) -> None:
     (plan_input,) = machines.calls("PlanRun")
     planned = PlanRunInput.model_validate(plan_input)
     assert (planned.input, planned.plan) == ({"load": "opportunity"}, OrgWaits())
-    (fetch_input,) = machines.calls("FetchPage")
-    fetched = SliceInput.model_validate(fetch_input)
+    fetched, beside_job = (SliceInput.model_validate(call) for call in machines.calls("FetchPage"))
+    assert beside_job.step.next == "WaitForJob"
     assert (fetched.run_id, fetched.partition, fetched.step.epoch) == (RUN, "0000", 1)
     (finish_input,) = machines.calls("FinishRun")
     finished = FinishRunInput.model_validate(finish_input)
@@ -165,15 +165,16 @@ def test_a_partition_takes_as_many_slices_as_it_needs(machines: Machines) -> Non
 
 def test_a_slice_goes_round_through_pace_and_back_off(machines: Machines) -> None:
     script = {
-        "FetchPage": [*map(step, ("WaitForQuery", "Upload", "Upload", "WaitForJob", "Settle", "Done"))],
+        "FetchPage": [*map(step, ("WaitForQuery", "Upload", "WaitForJob", "WaitForJob", "Upload", "WaitForJob"))]
+        + [*map(step, ("WaitForJob", "Settle", "Done"))],
         "CheckJob": [step("Upload"), step("Settle")],
-        "SettleBatch": [step("BackOff"), step("Fetch")],
+        "SettleBatch": [step("BackOff"), step("Upload"), step("Fetch"), step("Fetch")],
     }
     machines.prepare(script, {"0000": "Pending"})
     assert machines.run().status == "SUCCEEDED"
-    # one for the first batch, one because its job was deleted, one after the back-off
-    assert len(machines.calls("UploadBatch")) == 3
-    assert len(machines.calls("FetchPage")) == 6
+    # one for the first batch, one because its job was deleted, one after the back-off, one for the batch staged ahead
+    assert len(machines.calls("UploadBatch")) == 4
+    assert len(machines.calls("FetchPage")) == 9
 
 
 def test_a_passing_error_is_retried_three_times(machines: Machines) -> None:
@@ -264,11 +265,11 @@ def test_a_failure_of_a_slice_that_was_overtaken_is_not_recorded(machines: Machi
 
 def test_a_slice_that_dies_is_tried_again_and_then_fails_its_partition(machines: Machines) -> None:
     # An answer without 'wait_seconds' breaks the Wait after it, which no Catch can see.
-    machines.prepare({"UploadBatch": [{"epoch": 1, "next": "WaitForJob"}]}, {"0000": "Pending"})
+    machines.prepare({"CheckJob": [{"epoch": 1, "next": "WaitForJob"}]}, {"0000": "Pending"})
     assert machines.run().status == "SUCCEEDED"
     partition = machines.partition()
     assert partition["status"] == "Failed"
-    assert len(machines.calls("UploadBatch")) == 3
+    assert len(machines.calls("CheckJob")) == 3
     assert partition["epoch"] == "4"  # three claims, and one to fence out whoever still lives
 
 

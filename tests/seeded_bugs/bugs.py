@@ -43,8 +43,8 @@ BUGS = (
     Bug(
         name="the cursor moves when a batch is staged, before it is settled",
         path=f"{_PRODUCT}/adapters/dynamodb_progress.py",
-        right='put={"open_batch": batch.number, "next_batch": batch.number + 1},',
-        wrong='put={"open_batch": batch.number, "next_batch": batch.number + 1, "cursor": batch.next_cursor},',
+        right='put={place: batch.number, "next_batch": batch.number + 1},',
+        wrong='put={place: batch.number, "next_batch": batch.number + 1, "cursor": batch.next_cursor},',
         caught_by=f"{TRIALS}::test_any_load_keeps_the_promise",
     ),
     Bug(
@@ -92,7 +92,7 @@ BUGS = (
     Bug(
         name="counts are added a second time when a batch is settled again",
         path=f"{_PRODUCT}/adapters/dynamodb_progress.py",
-        right="""            equals("open_batch", batch.number),
+        right="""            equals("open_batch", batch.number) & _is_as_seen(partition, "ahead_batch"),
             also=[self._batch_change(batch, settled)],
 """,
         wrong="""            also=[],
@@ -237,7 +237,7 @@ BUGS = (
     Bug(
         name="rows of a job in flight are left out of the account",
         path=f"{_PRODUCT}/domain/account.py",
-        right="unsettled += batch.rows if batch and batch.state is not BatchState.PLANNED else 0",
+        right="unsettled += batch.rows if batch.state is not BatchState.PLANNED else 0",
         wrong="unsettled += 0",
         caught_by="tests/unit/domain/test_account.py",
     ),

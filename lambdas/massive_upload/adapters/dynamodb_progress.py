@@ -330,13 +330,14 @@ class DynamoDbProgress:
 
     def plan_batch(self, partition: Partition, batch: Batch, beat: Heartbeat) -> None:
         key = items.batch_key(batch.run_id, batch.partition, batch.number)
-        change = Change(put={"open_batch": batch.number, "next_batch": batch.number + 1}, add={"batches": 1})
+        place = "open_batch" if partition.open_batch is None else "ahead_batch"
+        change = Change(put={place: batch.number, "next_batch": batch.number + 1}, add={"batches": 1})
         if partition.is_sweep:
             change |= Change(add={"resent_rows": batch.rows})
         self._change_partition(
             partition,
             change | self._beat(beat),
-            is_absent("open_batch") & _reads_as(partition),
+            _is_as_seen(partition, "open_batch") & is_absent("ahead_batch") & _reads_as(partition),
             also=[put(self._table.name, key | self._expiring(items.fields_of(batch)), is_new())],
         )
 
@@ -362,7 +363,7 @@ class DynamoDbProgress:
         beat: Heartbeat,
     ) -> None:
         change = Change(
-            put={"failures": failures} | _known(job_seconds=job_seconds),
+            put={"failures": failures} | _duration(batch, job_seconds),
             add={"resent_rows": following.rows, "lock_errors": following.lock_errors - batch.lock_errors},
         )
         self._change_partition(partition, change | self._beat(beat), also=[self._batch_change(batch, following)])
@@ -385,7 +386,8 @@ class DynamoDbProgress:
                 # Sums of a partition that cannot have changed: only settling changes them, and it closes the batch.
                 "rejected_codes": add_counts(partition.rejected_codes, settled.rejected_codes),
                 "succeeded_keys": partition.succeeded_keys + settled.succeeded_keys,
-                **_known(job_seconds=job_seconds, cursor_parent=settled.next_parent),
+                **_duration(batch, job_seconds),
+                **_known(cursor_parent=settled.next_parent, open_batch=partition.ahead_batch),
             },
             add={
                 "settled_rows": settled.first_rows,
@@ -394,12 +396,12 @@ class DynamoDbProgress:
                 "deferred": settled.deferred,
                 "lock_errors": settled.lock_errors - batch.lock_errors,
             },
-            remove=("open_batch",),
+            remove=("open_batch",) if partition.ahead_batch is None else ("ahead_batch",),
         )
         self._change_partition(
             partition,
             change | self._beat(beat),
-            equals("open_batch", batch.number),
+            equals("open_batch", batch.number) & _is_as_seen(partition, "ahead_batch"),
             also=[self._batch_change(batch, settled)],
         )
 
@@ -527,6 +529,17 @@ _FLAGS = {Halt.STOP: "stop_requested", Halt.PAUSE: "pause_requested"}
 def _known(**values: object) -> dict[str, object]:
     """The values that are not None."""
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _duration(batch: Batch, job_seconds: int | None) -> dict[str, object]:
+    """How long a batch's job took, where that is known."""
+    return {} if job_seconds is None else {"job_seconds": job_seconds, "job_rows": batch.rows}
+
+
+def _is_as_seen(partition: Partition, name: str) -> Condition:
+    """The partition has the batch, open or staged ahead, that it was seen with; or none, as then."""
+    number = getattr(partition, name)
+    return is_absent(name) if number is None else equals(name, number)
 
 
 def _reads_as(partition: Partition) -> Condition:

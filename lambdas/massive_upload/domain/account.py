@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from massive_upload.constants import SWEEP_PARTITION
 from massive_upload.domain.error_counts import add_counts
 from massive_upload.domain.key_digest import NO_KEYS, KeyDigest
 from massive_upload.domain.progress import Batch, BatchState, Partition, PartitionStatus, Run
@@ -46,28 +47,28 @@ class Account:
         return 100.0 * self.succeeded / settled if settled else 100.0
 
 
-def account_of(run: Run, partitions: Sequence[Partition], open_batches: Mapping[str, Batch]) -> Account:
+def account_of(run: Run, partitions: Sequence[Partition], open_batches: Sequence[Batch]) -> Account:
     """Add up a run.
 
     Args:
         run: whose plan counted the rows that no lane reads.
         partitions: all of the run's; the sweep's rows are rows of the others and are not counted twice.
-        open_batches: by partition id, the batches that are not settled.
+        open_batches: the batches that are not settled, those staged ahead included.
 
     Rows whose job is recorded are unsettled, as they may have reached the org. Rows given up for a passing reason
     count as rejected until the sweep has settled them: they are kept, with their reason.
     """
     lanes = [partition for partition in partitions if not partition.is_sweep]
     succeeded = rejected = unsettled = not_sent = 0
-    for partition in partitions:
-        batch = open_batches.get(partition.partition)
-        succeeded += partition.succeeded + (batch.succeeded if batch else 0)
-        rejected += partition.rejected + (batch.rejected if batch else 0)
-        unsettled += batch.rows if batch and batch.state is not BatchState.PLANNED else 0
+    parts: list[Partition | Batch] = [*partitions, *open_batches]
+    for part in parts:
+        succeeded += part.succeeded
+        rejected += part.rejected
     for lane in lanes:
-        batch = open_batches.get(lane.partition)
         not_sent += lane.source_rows - lane.settled_rows
-        if batch:
+    for batch in open_batches:
+        unsettled += batch.rows if batch.state is not BatchState.PLANNED else 0
+        if batch.partition != SWEEP_PARTITION:
             not_sent -= batch.first_rows - batch.rows_not_sent
     rejected += _awaiting_sweep(partitions, open_batches)
     return Account(
@@ -103,11 +104,11 @@ class Outcome:
         return self.account.balances and is_every_code_known and self.partitions_add_up
 
 
-def outcome_of(run: Run, partitions: Sequence[Partition], open_batches: Mapping[str, Batch]) -> Outcome:
+def outcome_of(run: Run, partitions: Sequence[Partition], open_batches: Sequence[Batch]) -> Outcome:
     """Add up a run, as `account_of` does, with its codes and keys."""
     by_code: dict[str, int] = {}
     keys = NO_KEYS
-    parts: list[Partition | Batch] = [*partitions, *open_batches.values()]
+    parts: list[Partition | Batch] = [*partitions, *open_batches]
     for each in parts:
         by_code = add_counts(by_code, each.rejected_codes)
         keys += each.succeeded_keys
@@ -126,16 +127,14 @@ def _adds_up(partition: Partition) -> bool:
     return settled == partition.settled_rows <= partition.source_rows and has_all
 
 
-def _awaiting_sweep(partitions: Sequence[Partition], open_batches: Mapping[str, Batch]) -> int:
-    swept = sum(_swept(partition, open_batches) for partition in partitions if partition.is_sweep)
-    parts: list[Partition | Batch] = [*partitions, *open_batches.values()]
+def _awaiting_sweep(partitions: Sequence[Partition], open_batches: Sequence[Batch]) -> int:
+    swept = sum(partition.settled_rows for partition in partitions if partition.is_sweep)
+    swept += sum(_in_another_class(batch) for batch in open_batches if batch.partition == SWEEP_PARTITION)
+    parts: list[Partition | Batch] = [*partitions, *open_batches]
     return sum(part.deferred for part in parts) - swept
 
 
-def _swept(sweep: Partition, open_batches: Mapping[str, Batch]) -> int:
-    """Rows of the sweep that are in another class by now."""
-    batch = open_batches.get(sweep.partition)
-    in_flight = 0
-    if batch:
-        in_flight = batch.succeeded + batch.rejected + (batch.rows if batch.state is not BatchState.PLANNED else 0)
-    return sweep.settled_rows + in_flight
+def _in_another_class(batch: Batch) -> int:
+    """Rows of the sweep's open batch that no longer await it."""
+    in_flight = batch.rows if batch.state is not BatchState.PLANNED else 0
+    return batch.succeeded + batch.rejected + in_flight

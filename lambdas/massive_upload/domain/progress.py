@@ -215,8 +215,9 @@ class Partition:
         cursor_parent: that key's parent, where the range is one of parents.
         source_rows: rows of the query or list that the lane reads; until it has read a query, the planned rows.
         query_rows, query_columns: of the frozen query alone; query_offset is the first of them that is not staged.
-        open_batch: the number of the batch that is not settled.
-        job_seconds: how long the last job took, for predicting the next.
+        open_batch: the number of the batch that is worked on and not settled.
+        ahead_batch: the number of the batch after it, which is staged while the job of that one is in flight.
+        job_seconds, job_rows: how long the last job took, and of how many rows, for predicting the next.
         due_at: when its lane is to begin; None where that is not known, as it waits for another lane to end.
         settled_rows, succeeded, rejected, deferred, rejected_codes, succeeded_keys: of settled batches only.
         rejected_codes: rows by the code of their error.
@@ -246,7 +247,9 @@ class Partition:
     query_offset: int = 0
     next_batch: int = 0
     open_batch: int | None = None
+    ahead_batch: int | None = None
     job_seconds: int | None = None
+    job_rows: int | None = None
     settled_rows: int = 0
     succeeded: int = 0
     rejected: int = 0

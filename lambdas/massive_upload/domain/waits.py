@@ -16,45 +16,54 @@ PATIENCE_EVENTS = 40
 """A task with its retries, CheckPatience, Patient?, WaitForOrg"""
 
 _SHORTEST_POLL_SECONDS = 1
-_MARGIN_PART = 4
-"""The first look is a quarter later than the last job took, so that one look is enough for most jobs."""
+_MARGIN_PART = 32
+"""The first look is a little later than the job is expected to end: a lane is idle for as long, while a look that comes
+too early costs one more request."""
 _ROWS_PER_SECOND_AT_FIRST = 1_000
 """A guess until a job has ended. An order of magnitude below the rates that are published (3.3 million rows an hour
 in one job, salesforcecli/plugin-data#1098), as triggers make real objects slower."""
 
 
-def first_poll_seconds(rows: int, last_job_seconds: int | None) -> int:
+def first_poll_seconds(rows: int, job_seconds: int | None, job_rows: int | None) -> int:
     """How long to wait for a job before looking for the first time.
 
     Args:
         rows: rows of the job.
-        last_job_seconds: how long the lane's job before took, if there was one.
+        job_seconds: how long the lane's job before took, if there was one.
+        job_rows: how many rows that one had.
     """
-    if last_job_seconds is None:
+    if job_seconds is None or not job_rows:
         return _within(2 + rows // _ROWS_PER_SECOND_AT_FIRST)
-    return _within(last_job_seconds + -(-last_job_seconds // _MARGIN_PART))
+    expected_seconds = -(-job_seconds * rows // job_rows)
+    return _within(expected_seconds + max(1, expected_seconds // _MARGIN_PART))
 
 
-def next_poll_seconds(waited_seconds: int) -> int:
-    """How long to wait for a job that has not ended: as long again as it has taken so far.
+def next_poll_seconds(waited_seconds: int, *, rows: int, processed: int) -> int:
+    """How long to wait for a job that has not ended: as long as the rest of its rows will take at its pace so far.
 
-    Looking costs a request of the org's day; waiting somewhat longer costs nothing but time of this lane.
+    A job that has not begun is given as long again as it has taken. Looking costs a request of the org's day.
     """
-    return _within(max(2, waited_seconds))
+    if not 0 < processed < rows:
+        return _within(max(2, waited_seconds))
+    left_seconds = -(-waited_seconds * (rows - processed) // processed)
+    return _within(1 + left_seconds)
 
 
-def job_seconds(waited_seconds: int, processing_ms: int) -> int:
+def job_seconds(before_seconds: int, waited_seconds: int, processing_ms: int) -> int:
     """How long a job took, as far as that can be known from when it was found ended.
 
-    Where the org says how long it worked, the truth lies between that and the time waited; the middle lets a
-    prediction that was too long come down over a few jobs, and one that was too short go up at once.
+    It had not ended at the look before, nor before the org had worked on it for as long as it says; the truth lies
+    between the later of these and the time waited, and nearer to the former, as the wait is meant to be a little long.
+
+    Args:
+        before_seconds: how long it had been waited for at the look before; 0 at the first.
+        waited_seconds: how long until it was found ended.
+        processing_ms: how long the org says that it worked on it; 0 where it does not say.
     """
     if processing_ms <= 0:
         return max(_SHORTEST_POLL_SECONDS, waited_seconds)
-    worked_seconds = -(-processing_ms // 1000)
-    if worked_seconds >= waited_seconds:
-        return worked_seconds
-    return max(_SHORTEST_POLL_SECONDS, (worked_seconds + waited_seconds + 1) // 2)
+    least_seconds = max(before_seconds, -(-processing_ms // 1000))
+    return max(_SHORTEST_POLL_SECONDS, least_seconds + max(0, waited_seconds - least_seconds) // 8)
 
 
 def longest_wait_seconds(*wanted_seconds: int, patience_left_seconds: int) -> int:

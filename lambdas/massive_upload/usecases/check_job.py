@@ -50,7 +50,8 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
     if job.state.is_terminal:
         tell_usage(services.org, with_batches=batch.attempt == 0 and batch.number % BATCHES_BETWEEN_LOOKS == 0)
         store.record_heartbeat(partition, services.org.heartbeat())
-        counters = counters_of(job, seconds=job_seconds(waited_seconds, job.total_processing_ms))
+        seconds = job_seconds(step.job_waited_seconds, waited_seconds, job.total_processing_ms)
+        counters = counters_of(job, seconds=seconds)
         return step.then(Next.SETTLE, events=POLL_EVENTS, job=counters)
     if waited_seconds >= LONG_WAIT_SECONDS and is_halting(store, task.run_id):
         store.stop_partition(partition)
@@ -61,7 +62,7 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
     patience_seconds = max(LONG_WAIT_SECONDS, services.configs.of(task.run_id).load.effective_pace.patience_seconds)
     if still_seconds >= patience_seconds:
         _abort(job, services, still_seconds, patience_seconds)
-    wait_seconds = next_poll_seconds(waited_seconds)
+    wait_seconds = next_poll_seconds(waited_seconds, rows=batch.rows, processed=job.processed or 0)
     store.record_heartbeat(partition, services.org.heartbeat(wake_after_seconds=wait_seconds))
     log(Marker.WAITING, Event.WAITING_FOR_JOB, state=job.state, processed=job.processed, wait_seconds=wait_seconds)
     following = Next.MORE if step.events >= SLICE_EVENTS else Next.WAIT_FOR_JOB

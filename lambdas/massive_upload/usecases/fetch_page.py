@@ -39,7 +39,8 @@ _LONGEST_QUERY_WAIT_SECONDS = 60
 def fetch_page(task: SliceInput, services: SliceServices) -> Step:
     """Give the slice its next batch: the one that is not settled, or one of rows read now.
 
-    Nothing is read while a batch is open, so a crash anywhere leads back to that very batch.
+    While a batch's job is in flight, the rows that come after it are staged as the batch ahead, so that they can be
+    sent as soon as that one is settled. A crash anywhere leads back to the very batches that are recorded.
 
     Raises:
         FencedOut: another slice has claimed the partition.
@@ -54,7 +55,7 @@ def fetch_page(task: SliceInput, services: SliceServices) -> Step:
     if batch is not None:
         follow(batch)
     if batch is not None and batch.state is BatchState.SUBMITTED:
-        return step.then(Next.WAIT_FOR_JOB, events=FETCH_EVENTS, wait_seconds=1)
+        return _beside_job(task, services, partition, batch)
     if batch is not None and batch.state is BatchState.CREATED:
         return step.then(Next.UPLOAD, events=FETCH_EVENTS)
     if is_halting(store, task.run_id):
@@ -76,16 +77,50 @@ def _stop(task: SliceInput, store: ProgressStore, partition: Partition) -> Step:
     return task.step.then(Next.DONE, events=FETCH_EVENTS)
 
 
-class _RangeReader:
-    """Reads the lane's frozen query, or a new one from the cursor where that has expired."""
+def _beside_job(task: SliceInput, services: SliceServices, partition: Partition, in_flight: Batch) -> Step:
+    """Stage what comes after a job that is in flight, then wait for that job for as long as UploadBatch foresaw.
 
-    def __init__(self, task: SliceInput, services: SliceServices, partition: Partition, config: RunConfig) -> None:
+    The job matters more: where the source cannot be read now, the lane reads once the job is settled.
+    """
+    step = task.step
+    wait_seconds = step.wait_seconds if step.next is Next.WAIT_FOR_JOB else 1
+    if partition.ahead_batch is None and partition.kept_list is None:
+        reader = _RangeReader(task, services, partition, services.configs.of(task.run_id), in_flight)
+        try:
+            reader.read_ahead(wake_after_seconds=wait_seconds)
+        except (PassingError, QueryExpired) as error:
+            log(Marker.WARNING, Event.READ_AHEAD_FAILED, error=type(error).__name__, code=error.code)
+        follow(in_flight)
+    return step.then(Next.WAIT_FOR_JOB, events=FETCH_EVENTS, wait_seconds=wait_seconds)
+
+
+class _RangeReader:
+    """Reads the lane's frozen query, or a new one from the cursor where that has expired.
+
+    It begins where the lane's cursor is, or behind the batch whose job is in flight.
+    """
+
+    def __init__(
+        self,
+        task: SliceInput,
+        services: SliceServices,
+        partition: Partition,
+        config: RunConfig,
+        in_flight: Batch | None = None,
+    ) -> None:
         self._task = task
         self._services = services
         self._partition = partition
         self._config = config
         self._source: DataCloud = services.org.data_cloud(config.load.source.dataspace)
         self._batch_rows = config.load.effective_pace.batch_rows
+        self._in_flight = in_flight
+
+    def read_ahead(self, *, wake_after_seconds: int) -> None:
+        """Stage the rows that the query has behind the batch in flight, if it has any."""
+        rows_left = self._rows_left()
+        if rows_left:
+            self._stage_rows(self._write_rows(None, rows_left), wake_after_seconds=wake_after_seconds)
 
     def read(self) -> Step:
         """Stage the next rows, or wait for the query, or find that all rows are settled."""
@@ -110,16 +145,31 @@ class _RangeReader:
         except QueryExpired as error:
             self._forget_query(error)
             raise SalesforceUnavailable(str(error), code=error.code) from error
+        return self._stage_rows(writer)
+
+    def _stage_rows(self, writer: StagedFileWriter, *, wake_after_seconds: int = 0) -> Step:
+        partition, in_flight = self._partition, self._in_flight
+        cursor, parent = (
+            (partition.cursor or partition.after or "", partition.cursor_parent)
+            if in_flight is None
+            else (in_flight.next_cursor, in_flight.next_parent)
+        )
         return _stage(
             self._task,
             self._services,
-            self._partition,
+            partition,
             writer.selection(),
             unwritable=writer.unwritable,
-            next_cursor=writer.last_key or self._partition.cursor or self._partition.after or "",
-            next_parent=writer.last_parent or self._partition.cursor_parent,
-            next_offset=self._partition.query_offset + writer.taken,
+            next_cursor=writer.last_key or cursor,
+            next_parent=writer.last_parent or parent,
+            next_offset=self._offset + writer.taken,
+            wake_after_seconds=wake_after_seconds,
         )
+
+    @property
+    def _offset(self) -> int:
+        """The first row of the query that is not staged."""
+        return self._partition.query_offset if self._in_flight is None else self._in_flight.next_offset
 
     def _forget_query(self, error: LoadError) -> None:
         self._partition = self._services.store.forget_query(self._partition)
@@ -154,7 +204,7 @@ class _RangeReader:
         """Rows of the query that are not staged; None while it runs."""
         if self._partition.query_rows is None:
             return None
-        return self._partition.query_rows - self._partition.query_offset
+        return self._partition.query_rows - self._offset
 
     def _open_query(self) -> QueryPage | None:
         """Make sure that there is a query, and learn how many rows it has if it has ended."""
@@ -210,7 +260,7 @@ class _RangeReader:
         has_parents = self._partition.kind is LaneKind.PARENT
         writer = StagedFileWriter(self._config.load, max_rows=self._batch_rows, has_parents=has_parents)
         rows = self._in_order(first_page) if first_page is not None else []
-        offset = self._partition.query_offset
+        offset = self._offset
         writer.append(rows[:rows_left])
         while writer.taken < rows_left and not writer.is_full:
             query_id = self._partition.query_id or ""
@@ -273,6 +323,7 @@ def _stage(
     next_cursor: str,
     next_offset: int,
     next_parent: str | None = None,
+    wake_after_seconds: int = 0,
 ) -> Step:
     """Write the rows, then record them as a batch. A file whose batch was never recorded expires unread."""
     number = partition.next_batch
@@ -301,7 +352,7 @@ def _stage(
         next_parent=next_parent,
         next_offset=next_offset,
     )
-    services.store.plan_batch(partition, batch, services.org.heartbeat())
+    services.store.plan_batch(partition, batch, services.org.heartbeat(wake_after_seconds=wake_after_seconds))
     follow(batch)
     log(Marker.SUCCESS, Event.PAGE_STAGED, rows=batch.rows, size_bytes=batch.size_bytes)
     if rejected:

@@ -15,7 +15,7 @@ from massive_upload.usecases.drain import end_lane
 from massive_upload.usecases.plan_file import read_plan
 from massive_upload.usecases.receipt import Ended, ask_target, write_receipt
 from massive_upload.usecases.run_ids import run_id_of
-from massive_upload.usecases.slice_tasks import SliceServices, open_batch
+from massive_upload.usecases.slice_tasks import SliceServices, unsettled_batches
 
 _MOST_DRAINS = 10
 """Jobs in flight that have not ended by then leave their rows unsettled: a run must come to an end."""
@@ -85,8 +85,7 @@ def _close(
     services: SliceServices,
     clock: Clock,
 ) -> Verdict:
-    open_batches = {p.partition: batch for p in partitions if (batch := open_batch(services.store, p)) is not None}
-    outcome = outcome_of(run, partitions, open_batches)
+    outcome = outcome_of(run, partitions, unsettled_batches(services.store, partitions))
     account = outcome.account
     criterion = 0.0
     if run.plan_name is not None and run.mode != Mode.PLAN:

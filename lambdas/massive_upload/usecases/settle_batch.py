@@ -16,12 +16,14 @@ from massive_upload.errors import InternalError, JobRejected, RunHalted
 from massive_upload.observability import Event, Marker, Metric, emit, follow, log
 from massive_upload.salesforce.bulk import JobGone, JobState
 from massive_upload.usecases.attempt import Attempt
+from massive_upload.usecases.circuit_breaker import is_run_given_up
 from massive_upload.usecases.job_outcome import JobOutcome, counters_of, is_proven_clean, read_outcome
 from massive_upload.usecases.lost_jobs import send_again
 from massive_upload.usecases.row_plan import plan_rows
 from massive_upload.usecases.slice_tasks import (
     SliceServices,
     claimed_partition,
+    is_halting,
     notes_retry_after,
     open_batch,
 )
@@ -65,7 +67,14 @@ def settle_batch(task: SliceInput, services: SliceServices) -> Step:
         return step.then(Next.DONE, events=SETTLE_EVENTS)
     if step.events >= SLICE_EVENTS:
         return step.then(Next.MORE, events=SETTLE_EVENTS)
+    if partition.ahead_batch is not None and not edge_seconds and not _ends_here(partition, load, services):
+        return step.then(Next.UPLOAD, events=SETTLE_EVENTS, is_progress=True)
     return step.then(Next.FETCH, events=SETTLE_EVENTS, wait_seconds=edge_seconds, is_progress=True)
+
+
+def _ends_here(partition: Partition, load: Load, services: SliceServices) -> bool:
+    """Whether the lane is to end at this batch edge, which FetchPage sees to."""
+    return is_halting(services.store, partition.run_id) or is_run_given_up(partition, load, services.store)
 
 
 def settle_attempt(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import wraps
 from math import ceil
@@ -77,5 +77,15 @@ def is_halting(store: ProgressStore, run_id: str) -> bool:
 
 
 def open_batch(store: ProgressStore, partition: Partition) -> Batch | None:
-    """The partition's batch that is not settled."""
+    """The partition's batch that is worked on and not settled."""
     return None if partition.open_batch is None else store.batch(partition, partition.open_batch)
+
+
+def unsettled_batches(store: ProgressStore, partitions: Iterable[Partition]) -> list[Batch]:
+    """The batches of some partitions that are not settled: those that are worked on, and those staged ahead."""
+    return [
+        store.batch(partition, number)
+        for partition in partitions
+        for number in (partition.open_batch, partition.ahead_batch)
+        if number is not None
+    ]

@@ -43,14 +43,14 @@ def upload_batch(task: SliceInput, services: SliceServices) -> Step:
         failures = after_batch(partition.failures, limits, rows=batch.first_rows, failed_rows=batch.rejected)
         beat = services.org.heartbeat()
         store.settle_batch(partition, batch, settled, failures=failures, job_seconds=None, beat=beat)
-        return task.step.then(Next.WAIT_FOR_JOB, events=UPLOAD_EVENTS, is_progress=True)
+        return task.step.then(Next.FETCH, events=UPLOAD_EVENTS, is_progress=True)
     if batch.state is BatchState.CREATED and _has_started(services.org.bulk, batch):
         batch = store.record_submitted(partition, batch, services.org.heartbeat())
     if batch.state is not BatchState.SUBMITTED:
         config = services.configs.of(task.run_id)
         check_lane(partition, config.load)
         _send(partition, batch, services, config)
-    wait_seconds = first_poll_seconds(batch.rows, partition.job_seconds)
+    wait_seconds = first_poll_seconds(batch.rows, partition.job_seconds, partition.job_rows)
     return task.step.then(Next.WAIT_FOR_JOB, events=UPLOAD_EVENTS, wait_seconds=wait_seconds)
 
 
@@ -81,7 +81,7 @@ def _send(partition: Partition, batch: Batch, services: SliceServices, config: R
     bulk.upload(job.id, content)
     check_lease(store, partition.run_id, config.lease_key)
     _close(bulk, job.id)
-    wait_seconds = first_poll_seconds(batch.rows, partition.job_seconds)
+    wait_seconds = first_poll_seconds(batch.rows, partition.job_seconds, partition.job_rows)
     store.record_submitted(partition, created, services.org.heartbeat(wake_after_seconds=wait_seconds))
     log(Marker.UPLOAD, Event.BATCH_UPLOADED, rows=batch.rows, size_bytes=batch.size_bytes, wait_seconds=wait_seconds)
 

@@ -145,7 +145,7 @@ def test_a_third_of_bad_rows_and_a_fifth_of_locked_ones_trip_nothing():
 
 
 def test_what_a_lane_goes_by_is_kept_with_the_batch():
-    with open_world(load=breaking(lanes=1), faults=always(REFUSED, range(1, 2))) as world:
+    with open_world(load=breaking(lanes=1, delay_seconds=1), faults=always(REFUSED, range(1, 2))) as world:
         world.plan({"load": "opportunity"})
         world.slices.run_slice(RUN, "0000", stop_before="Pace")
         assert world.partition().failures == LaneFailures(judged_rows=2, failed_rows=2, code="STRING_TOO_LONG")

@@ -169,7 +169,7 @@ def test_the_account_adds_up_after_every_attempt():
         world.plan({"load": "opportunity"})
         classes = []
         while world.slices.run_slice(RUN, "0000", stop_before="BackOff") is None:
-            account = account_of(world.run(), world.store.partitions(RUN), {"0000": world.open_batch()})
+            account = account_of(world.run(), world.store.partitions(RUN), [world.open_batch()])
             assert account.balances
             assert account.unsettled == 0
             assert account.succeeded == len(world.loaded_keys)

@@ -64,9 +64,27 @@ def open_batches(draw: st.DrawFn, name: str, rows: int) -> Batch:
 
 
 @st.composite
-def runs(draw: st.DrawFn) -> tuple[Run, list[Partition], dict[str, Batch], Classes]:
+def batches_ahead(draw: st.DrawFn, name: str, rows: int) -> Batch:
+    """A batch of so many rows that is staged ahead: some of them cannot be sent at all."""
+    unwritable, current = draw(splits(rows, 2))
+    ahead = draw(open_batches(name, rows))
+    return replace(
+        ahead,
+        number=1,
+        state=BatchState.PLANNED,
+        attempt=0,
+        rows=current,
+        succeeded=0,
+        rejected=unwritable,
+        deferred=0,
+        waiting=(),
+    )
+
+
+@st.composite
+def runs(draw: st.DrawFn) -> tuple[Run, list[Partition], list[Batch], Classes]:
     """A run in the middle of its work, with a sweep of some of the rows that were given up."""
-    classes, lanes, batches = Classes(), [], {}
+    classes, lanes, batches = Classes(), [], []
     for index in range(draw(st.integers(0, 4))):
         name = f"{index:04d}"
         ahead, in_batch, succeeded, rejected, deferred = draw(splits(draw(st.integers(0, 1000)), 5))
@@ -78,8 +96,13 @@ def runs(draw: st.DrawFn) -> tuple[Run, list[Partition], dict[str, Batch], Class
         classes.rejected += rejected + deferred
         classes.not_sent += ahead
         if in_batch:
-            batches[name] = draw(open_batches(name, in_batch))
-            _count(batches[name], classes, elsewhere="not_sent")
+            batches.append(draw(open_batches(name, in_batch)))
+            _count(batches[-1], classes, elsewhere="not_sent")
+            staged = min(ahead, draw(st.integers(0, 100)))
+            if staged:
+                classes.not_sent -= staged
+                batches.append(draw(batches_ahead(name, staged)))
+                _count(batches[-1], classes, elsewhere="not_sent")
     waiting = sum(lane.deferred for lane in lanes)
     if waiting and draw(st.booleans()):
         _, in_batch, succeeded, rejected = draw(splits(waiting, 4))
@@ -88,8 +111,8 @@ def runs(draw: st.DrawFn) -> tuple[Run, list[Partition], dict[str, Batch], Class
         classes.succeeded += succeeded
         classes.rejected -= succeeded + in_batch
         if in_batch:
-            batches["sweep"] = draw(open_batches("sweep", in_batch))
-            _count(batches["sweep"], classes, elsewhere="rejected")
+            batches.append(draw(open_batches("sweep", in_batch)))
+            _count(batches[-1], classes, elsewhere="rejected")
     run = Run(
         run_id="r",
         load="l",

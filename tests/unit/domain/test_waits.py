@@ -13,37 +13,58 @@ from massive_upload.domain.waits import (
 )
 
 
-@given(st.integers(0, 200_000), st.none() | st.integers(0, 100_000))
-def test_the_first_poll_is_within_a_second_and_the_longest_wait(rows, last_job_seconds):
-    assert 1 <= first_poll_seconds(rows, last_job_seconds) <= LONG_WAIT_SECONDS
+@given(st.integers(0, 200_000), st.none() | st.integers(0, 100_000), st.none() | st.integers(0, 200_000))
+def test_the_first_poll_is_within_a_second_and_the_longest_wait(rows, last_seconds, last_rows):
+    assert 1 <= first_poll_seconds(rows, last_seconds, last_rows) <= LONG_WAIT_SECONDS
 
 
-def test_the_first_poll_comes_a_quarter_later_than_the_job_before_ended():
-    assert first_poll_seconds(10_000, 40) == 50
-    assert first_poll_seconds(10_000, 1) == 2
-    assert first_poll_seconds(10_000, None) > first_poll_seconds(100, None)
+def test_the_first_poll_comes_a_little_later_than_the_jobs_rows_are_expected_to_be_done():
+    assert first_poll_seconds(10_000, 160, 10_000) == 165
+    assert first_poll_seconds(5_000, 160, 10_000) == 82
+    assert first_poll_seconds(3, 160, 10_000) == 2
+    assert first_poll_seconds(10_000, None, None) > first_poll_seconds(100, None, None)
 
 
-@given(st.integers(0, 100_000))
-def test_polls_get_rarer_but_no_rarer_than_the_time_waited_so_far(waited_seconds):
-    wait_seconds = next_poll_seconds(waited_seconds)
-    assert wait_seconds <= next_poll_seconds(waited_seconds + 1)
-    assert 1 <= wait_seconds <= min(LONG_WAIT_SECONDS, max(2, waited_seconds))
+@given(st.integers(0, 100_000), st.sampled_from([0, 100]))
+def test_a_job_that_has_not_begun_is_given_as_long_again(waited_seconds, processed):
+    wait_seconds = next_poll_seconds(waited_seconds, rows=100, processed=processed)
+    assert wait_seconds == max(2, min(waited_seconds, LONG_WAIT_SECONDS))
 
 
-@given(st.integers(0, 10_000), st.integers(0, 20_000_000))
-def test_a_job_took_no_longer_than_waited_unless_the_org_says_so(waited_seconds, processing_ms):
-    seconds = job_seconds(waited_seconds, processing_ms)
-    assert seconds >= 1
+def test_a_job_at_work_is_given_the_time_that_its_rows_still_need():
+    assert next_poll_seconds(90, rows=10_000, processed=9_000) == 11
+    assert next_poll_seconds(10, rows=10_000, processed=5_000) == 11
+    assert next_poll_seconds(100, rows=10_000, processed=1) == LONG_WAIT_SECONDS
+
+
+waits = st.tuples(st.integers(0, 10_000), st.integers(0, 10_000)).map(sorted)
+
+
+@given(waits, st.integers(0, 20_000_000))
+def test_a_job_took_no_longer_than_waited_unless_the_org_says_so(looks, processing_ms):
+    before_seconds, waited_seconds = looks
+    seconds = job_seconds(before_seconds, waited_seconds, processing_ms)
+    assert seconds >= max(1, min(waited_seconds, processing_ms // 1000))
     assert seconds <= max(1, waited_seconds, -(-processing_ms // 1000))
-    assert seconds >= min(waited_seconds, processing_ms // 1000)
+    if processing_ms:
+        assert seconds >= before_seconds
 
 
-def test_a_prediction_that_was_too_long_comes_down_and_one_that_was_too_short_goes_up_at_once():
-    predictions = list(itertools.accumulate(range(12), lambda waited, _: job_seconds(waited, 4_000), initial=300))
-    assert predictions == sorted(predictions, reverse=True)
-    assert predictions[-1] <= 5
-    assert job_seconds(2, 90_000) == 90
+def next_prediction(before: int, truth_seconds: int) -> int:
+    """What a job of one length, and one row, teaches that is first looked at when the prediction says so."""
+    looks = [0, first_poll_seconds(1, before, 1)]
+    while looks[-1] < truth_seconds:
+        looks.append(looks[-1] + next_poll_seconds(looks[-1], rows=1, processed=0))
+    return job_seconds(looks[-2], looks[-1], truth_seconds * 1000)
+
+
+@given(st.integers(1, 500), st.integers(1, 500))
+def test_predictions_come_near_the_truth_within_a_few_jobs_and_one_look_is_then_enough(first_seconds, truth_seconds):
+    predictions = list(
+        itertools.accumulate(range(4), lambda before, _: next_prediction(before, truth_seconds), initial=first_seconds)
+    )
+    poll_seconds = first_poll_seconds(1, predictions[-1], 1)
+    assert truth_seconds <= poll_seconds <= truth_seconds + max(3, truth_seconds // 20)
 
 
 def test_waits_for_the_org_grow_to_the_last_and_stay_there():
