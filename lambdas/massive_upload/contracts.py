@@ -113,12 +113,14 @@ class JobCounters(Contract):
     """What a job in a final state reported (Bulk API 2.0 guide, "Get Job Info"), and how long it took.
 
     Attributes:
+        job_id: which job; a task that is repeated late must not take them for those of the next one.
         processed, failed: rows; None where the org did not tell, which proves nothing.
         seconds: how long it took from our side; 0 where that is not known.
         processing_ms: how long the org worked on it; 0 where it does not tell.
         apex_ms: of that, the time in triggers and other automation.
     """
 
+    job_id: str
     state: str
     processed: int | None
     failed: int | None

@@ -164,9 +164,19 @@ def test_a_partition_takes_as_many_slices_as_it_needs(machines: Machines) -> Non
 
 
 def test_a_slice_goes_round_through_pace_and_back_off(machines: Machines) -> None:
+    ways = (
+        "WaitForQuery",
+        "Upload",
+        "WaitForJob",
+        "WaitForJob",
+        "Upload",
+        "WaitForJob",
+        "WaitForJob",
+        "Settle",
+        "Done",
+    )
     script = {
-        "FetchPage": [*map(step, ("WaitForQuery", "Upload", "WaitForJob", "WaitForJob", "Upload", "WaitForJob"))]
-        + [*map(step, ("WaitForJob", "Settle", "Done"))],
+        "FetchPage": [*map(step, ways)],
         "CheckJob": [step("Upload"), step("Settle")],
         "SettleBatch": [step("BackOff"), step("Upload"), step("Fetch"), step("Fetch")],
     }

@@ -57,7 +57,7 @@ def plan_statement(load: Load, *, case_sensitive_key: bool, sample_rows: int | N
     kept = _kept_rows(load, _columns(load), case_sensitive_key=case_sensitive_key, sample_rows=sample_rows)
     if load.lanes_by_parent:
         parent = _parent(load)
-        distinct_parents = f"COUNT(DISTINCT CASE WHEN {_has_key(key)} AND {parent} <> '' THEN {parent} END)"
+        distinct_parents = f"(SELECT COUNT(DISTINCT {parent}) FROM \"loadable\" WHERE {parent} <> '')"
         buckets = [*_parent_buckets(load), *_key_buckets(load, LaneKind.NO_PARENT, _without_parent(parent))]
         kinds = [LaneKind.PARENT, LaneKind.NO_PARENT]
     else:
@@ -72,15 +72,14 @@ WITH "source" AS ({source}),
   SELECT MIN({key}) AS "first_key",
          COUNT(*) AS "all_rows",
          COUNT(CASE WHEN {_has_key(key)} THEN 1 END) AS "keyed_rows",
-         COUNT(DISTINCT CASE WHEN {_has_key(key)} THEN {identity} END) AS "distinct_keys",
-         {distinct_parents} AS "distinct_parents"
+         COUNT(DISTINCT CASE WHEN {_has_key(key)} THEN {identity} END) AS "distinct_keys"
   FROM "source"
 ),
 "loadable" AS (SELECT * FROM ({kept}) AS "kept" WHERE {_has_key(key)}),
 {ctes},
 "buckets" AS ({every_bucket})
 SELECT "kind", "last", "bucket_rows", "parents", "most_rows",
-       "first_key", "all_rows", "keyed_rows", "distinct_keys", "distinct_parents"
+       "first_key", "all_rows", "keyed_rows", "distinct_keys", {distinct_parents} AS "distinct_parents"
 FROM "totals" LEFT JOIN "buckets" ON 1 = 1
 ORDER BY "kind", "bucket", "is_heavy"
 """

@@ -54,6 +54,7 @@ class JobOutcome:
 def counters_of(job: Job, *, seconds: int = 0) -> JobCounters:
     """What a job that has ended reported; ``seconds`` is how long it took, where that is known."""
     return JobCounters(
+        job_id=job.id,
         state=job.state,
         processed=job.processed,
         failed=job.failed,

@@ -47,6 +47,8 @@ def settle_batch(task: SliceInput, services: SliceServices) -> Step:
     follow(batch)
     if batch.state is not BatchState.SUBMITTED:
         return step.then(Next.BACK_OFF, events=SETTLE_EVENTS)
+    if step.job is not None and step.job.job_id != batch.job_id:  # settled by a repetition of this task
+        return step.then(Next.FETCH, events=SETTLE_EVENTS)
     load = services.configs.of(task.run_id).load
     pace = load.effective_pace
     delays = presets.SWEEP_RETRY_DELAYS_SECONDS if partition.is_sweep else pace.retry_delays_seconds

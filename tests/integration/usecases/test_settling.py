@@ -275,7 +275,8 @@ def test_an_outcome_that_cannot_be_told_apart_by_keys_is_not_guessed(code):
     with open_world(source=source, load=paced(batch_rows=30), faults=faults) as world:
         task = ended_job(world)
         before = (world.partition(), world.open_batch())
-        job = JobCounters(state="JobComplete", processed=30, failed=1, seconds=1)
+        job_id = world.open_batch().job_id or ""
+        job = JobCounters(job_id=job_id, state="JobComplete", processed=30, failed=1, seconds=1)
         with pytest.raises(InternalError, match=r"names 1 rows .* those of 2 rows"):
             settle_batch(task.model_copy(update={"step": task.step.model_copy(update={"job": job})}), world.services)
         assert (world.partition(), world.open_batch()) == before

@@ -1,6 +1,7 @@
 """Loads as hypothesis draws them: the data, the pace, what the org does wrong, and where processes die."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import yaml
 from hypothesis import strategies as st
@@ -79,6 +80,7 @@ class Trial:
     """A load, its troubles, and the limits of the org."""
 
     data: Data
+    by: Literal["key", "parent"]
     lanes: int
     batch_rows: int
     retry_delays_seconds: tuple[int, ...]
@@ -92,7 +94,11 @@ class Trial:
     def load(self) -> Load:
         newest = Load.model_validate(OPPORTUNITY.model_dump(mode="json") | {"duplicates": "keep_newest"})
         return paced(
-            newest, lanes=self.lanes, batch_rows=self.batch_rows, retry_delays_seconds=self.retry_delays_seconds
+            newest,
+            lanes=self.lanes,
+            by=self.by,
+            batch_rows=self.batch_rows,
+            retry_delays_seconds=self.retry_delays_seconds,
         )
 
     @property
@@ -162,6 +168,7 @@ _DEATHS = st.builds(Death, effects=st.integers(1, 40), is_execution=st.booleans(
 TRIALS = st.builds(
     Trial,
     data=_DATA,
+    by=st.sampled_from(["key", "parent"]),
     lanes=st.integers(1, 3),
     batch_rows=st.integers(4, 12),
     retry_delays_seconds=st.sampled_from([(), (2,), (2, 5)]),

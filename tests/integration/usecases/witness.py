@@ -139,8 +139,7 @@ class Witness:
     def _compare_partition(self, before: Partition | None, now: Partition) -> None:
         if before is None:
             return
-        progress = [(int(p.cursor or 0) if p.is_sweep else p.cursor or "") for p in (before, now)]
-        if progress[1] < progress[0]:  # type: ignore[operator]  # both are of one kind
+        if _progress(now) < _progress(before):
             self.violations.append(f"the cursor of {now.partition} went back from {before.cursor} to {now.cursor}")
         if now.cursor != before.cursor and now.open_batch == before.open_batch:
             self.violations.append(f"the cursor of {now.partition} moved, and no batch was settled")
@@ -169,3 +168,10 @@ class Witness:
 def reasons_of(rows: list[dict[str, str]]) -> Mapping[str, str]:
     """The error code that each rejected row is kept with."""
     return {row[KEY]: row["error_code"] for row in rows}
+
+
+def _progress(partition: Partition) -> tuple[int, str, str]:
+    """What a cursor is compared by: entries of the sweep's list, or a parent and a key."""
+    if partition.is_sweep:
+        return int(partition.cursor or 0), "", ""
+    return 0, partition.cursor_parent or "", partition.cursor or ""

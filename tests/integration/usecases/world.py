@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import boto3
 from moto import mock_aws
@@ -267,11 +267,11 @@ def renamed(load: Load, field: str, spelling: str) -> Load:
     return Load.model_validate(document)
 
 
-def paced(load: Load = OPPORTUNITY, *, lanes: int = 1, **pace: Any) -> Load:
-    """A load with so many lanes and without waits, unless told otherwise."""
+def paced(load: Load = OPPORTUNITY, *, lanes: int = 1, by: Literal["key", "parent"] = "key", **pace: Any) -> Load:
+    """A load with so many lanes, of keys, and without waits, unless told otherwise."""
     quick = {"stagger_seconds": 0, "delay_seconds": 0, "batch_rows": 10, "retry_delays_seconds": (2, 5, 10)}
     return load.with_overrides(
         pace=PaceOverrides.model_validate(quick | pace),
-        partitioning=PartitioningOverrides(count=lanes),
+        partitioning=PartitioningOverrides(by=by, count=lanes),
         sample=None,
     )

@@ -118,7 +118,7 @@ MISTAKES = {
     "an unknown key inside": (
         GOOD + "partitioning:\n  by: key\n  xyz: 3\n",
         "loads/opportunity.yaml:12: partitioning.xyz: unknown key; remove it "
-        "(the keys here are by, count, lane_rows, max_concurrency)",
+        "(the keys here are by, count, org_batches, lane_rows, max_concurrency)",
     ),
     "an unknown key of a field": (
         GOOD + "    tpye: number\n",
@@ -333,7 +333,7 @@ def test_sets_change_a_load_before_it_is_validated(file: Path) -> None:
         (
             "partitioning.cuont=5",
             "--set partitioning.cuont=5: partitioning.cuont: unknown key; write count "
-            "(the keys here are by, count, lane_rows, max_concurrency)",
+            "(the keys here are by, count, org_batches, lane_rows, max_concurrency)",
         ),
         (
             "partitioning.count=0",

@@ -1,0 +1,79 @@
+"""While a job is in flight its lane stages the rows that come after it, and nothing more."""
+
+import pytest
+
+from massive_upload.contracts import Next, SliceInput
+from massive_upload.domain.progress import BatchState, Halt
+from massive_upload.usecases.check_job import check_job
+from massive_upload.usecases.fetch_page import fetch_page
+from massive_upload.usecases.settle_batch import settle_batch
+from massive_upload.usecases.slice_tasks import SliceWork
+from massive_upload.usecases.upload_batch import upload_batch
+from tests.integration.usecases.kept_rows import account_of
+from tests.integration.usecases.world import RUN, World, open_world, paced
+
+
+def through(world: World, task: SliceInput, *tasks: SliceWork) -> SliceInput:
+    """A slice's payload after some of its tasks."""
+    for work in tasks:
+        task = task.model_copy(update={"step": work(task, world.services)})
+    return task
+
+
+def test_the_next_rows_are_staged_while_a_job_is_in_flight_and_no_job_is_made_of_them():
+    with open_world(load=paced()) as world:
+        task = through(world, world.start_lane(), fetch_page, upload_batch)
+        foreseen = task.step.wait_seconds
+        beside = fetch_page(task, world.services)
+        lane = world.partition()
+        assert (beside.next, beside.wait_seconds) == (Next.WAIT_FOR_JOB, foreseen)
+        assert (lane.open_batch, lane.ahead_batch, lane.next_batch) == (0, 1, 2)
+        ahead = world.store.batch(lane, 1)
+        assert (ahead.state, ahead.rows, ahead.next_cursor) == (BatchState.PLANNED, 10, "OPP-0000020")
+        assert sum(world.jobs.values()) == 1
+        assert fetch_page(task, world.services) == beside, "there is one batch ahead at most"
+        assert world.partition().next_batch == 2
+
+
+def test_what_is_staged_ahead_is_sent_as_soon_as_the_job_before_it_is_settled():
+    with open_world(load=paced()) as world:
+        world.plan({"load": "opportunity"})
+        world.slices.run_slice(RUN, "0000")
+        lane = world.partition()
+        assert (lane.batches, lane.settled_rows, lane.open_batch, lane.ahead_batch) == (3, 30, None, None)
+        rounds = world.slices.visited
+        assert [name for name in rounds if name in ("UploadBatch", "Pace")] == ["UploadBatch"] * 3
+        assert rounds.count("FetchPage") == 4, "once for the first rows, and beside each job"
+
+
+@pytest.mark.parametrize("halt", Halt)
+def test_a_stop_or_pause_is_seen_before_what_is_staged_ahead_is_sent(halt):
+    with open_world(load=paced()) as world:
+        task = through(world, world.start_lane(), fetch_page, upload_batch, fetch_page)
+        world.wait(task.step.wait_seconds)
+        task = through(world, task, check_job)
+        world.store.ask_to_halt(RUN, halt)
+        settled = settle_batch(task, world.services)
+        assert settled.next is Next.FETCH
+        assert fetch_page(task.model_copy(update={"step": settled}), world.services).next is Next.DONE
+        assert sum(world.jobs.values()) == 1
+        verdict = world.finish({"input": {"run_id": RUN}}, RUN)
+        account = account_of(verdict)
+        assert account.balances
+        assert (account.succeeded, account.not_sent) == (10, 20)
+        resumed = world.execute({"mode": "resume", "run_id": RUN}, "again")
+        assert resumed is not None
+        assert (resumed.status, resumed.succeeded) == ("Completed", 30)
+        assert world.partition().batches == 3, "the rows staged ahead were not read again"
+
+
+def test_a_settling_that_is_repeated_late_does_not_take_the_next_job_for_the_one_that_has_ended():
+    with open_world(load=paced()) as world:
+        task = through(world, world.start_lane(), fetch_page, upload_batch, fetch_page)
+        world.wait(task.step.wait_seconds)
+        ended = through(world, task, check_job)
+        through(world, ended, settle_batch, upload_batch)
+        assert settle_batch(ended, world.services).next is Next.FETCH
+        lane = world.partition()
+        assert (lane.settled_rows, lane.open_batch) == (10, 1)
+        assert world.open_batch().state is BatchState.SUBMITTED
