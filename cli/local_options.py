@@ -16,7 +16,7 @@ _PANEL = "With --local"
 
 Local = Annotated[
     bool,
-    typer.Option("--local", rich_help_panel=_PANEL, help="On this machine; what begins is watched to its end."),
+    typer.Option("--local", rich_help_panel=_PANEL, help="For a run of this machine that was given --state-dir."),
 ]
 StateDir = Annotated[Path | None, typer.Option(rich_help_panel=_PANEL, help="The directory that the run was given.")]
 OrgUrl = Annotated[str | None, typer.Option(rich_help_panel=_PANEL, help="The org's URL, where it has changed.")]
