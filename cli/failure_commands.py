@@ -143,11 +143,14 @@ def _show(rejects: Rejects, *, code: str | None, sample: int, csv: Path | None, 
 @contextmanager
 def _of_state_dir(directory: Path, run_id: str) -> Iterator[Rejects]:
     from cli.kept_runs import open_runs
-    from cli.recorded_failures import has_plan, recorded_rejects
+    from cli.recorded_failures import recorded_rejects
+    from cli.run_ids import has_lanes
 
     with open_runs(directory) as kept:
         store = kept.recorded()
-        run = kept.find(run_id, fits=lambda candidate: has_plan(store.run(candidate.run_id)), what="planned run")
+        run = kept.find(
+            run_id, fits=lambda candidate: has_lanes(store.run(candidate.run_id)), what="run with rows to send"
+        )
         yield recorded_rejects(store, kept.files, run.run_id)
 
 
@@ -161,8 +164,8 @@ def _of_results(out: Path, run_id: str) -> Iterator[Rejects]:
 @contextmanager
 def _of_stack(run_id: str, stack: str, region: str | None, profile: str | None) -> Iterator[Rejects]:
     with on_stack(stack, region, profile) as found:
-        from cli.recorded_failures import has_plan, recorded_rejects
-        from cli.run_ids import find_run
+        from cli.recorded_failures import recorded_rejects
+        from cli.run_ids import find_run, has_lanes
 
-        run = find_run(found.store, run_id, fits=has_plan)
+        run = find_run(found.store, run_id, fits=has_lanes)
         yield recorded_rejects(found.store, found.files, run.run_id)

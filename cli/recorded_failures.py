@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from cli.failures import Rejects
-from massive_upload.domain.progress import Run
+from cli.run_ids import has_lanes
 from massive_upload.ports import Files, ProgressStore
 from massive_upload.usecases.kept_rows import read_each
 from massive_upload.usecases.rejected_files import rejected_files
 from massive_upload.usecases.run_config import RunConfigs
-
-
-def has_plan(run: Run | None) -> bool:
-    """Whether a run has come so far that rows of it can be rejected."""
-    return run is not None and run.plan_name is not None
 
 
 def recorded_rejects(store: ProgressStore, files: Files, run_id: str) -> Rejects:
@@ -23,7 +18,7 @@ def recorded_rejects(store: ProgressStore, files: Files, run_id: str) -> Rejects
         files: holds its rejected rows.
         run_id: the run's.
     """
-    if not has_plan(store.run(run_id)):
+    if not has_lanes(store.run(run_id)):
         return Rejects(run_id, "", ())
     keys = rejected_files(store.partitions(run_id), store, files).all
     target = RunConfigs(files).of(run_id).load.target

@@ -65,12 +65,11 @@ def retry_locally(run_id: str, options: LocalOptions, *, only: str | None) -> Ex
     """
     with open_runs(options.state_dir) as kept:
         store = kept.recorded()
-
-        def fits(candidate: KeptRun) -> bool:
-            run = store.run(candidate.run_id)
-            return run is not None and may_be_retried(run)
-
-        found = kept.find(run_id, fits=fits, what="run that has ended and could be retried")
+        found = kept.find(
+            run_id,
+            fits=lambda candidate: may_be_retried(store.run(candidate.run_id)),
+            what="run that has ended and could be retried",
+        )
         _check_retry(found, only, kept)
         return _carry_out(found.as_retry(only), options, kept)
 

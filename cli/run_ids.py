@@ -24,14 +24,14 @@ def new_run_id(load_name: str) -> str:
     return f"{load_name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid4().hex[:4]}"
 
 
-def has_lanes(run: Run) -> bool:
-    """Whether a run was planned in order to write: without lanes there is nothing to resume and nothing to retry."""
-    return run.plan_name is not None and run.mode != Mode.PLAN
+def has_lanes(run: Run | None) -> bool:
+    """Whether a run was planned in order to write: without lanes there is nothing to resume, to show or to retry."""
+    return run is not None and run.plan_name is not None and run.mode != Mode.PLAN
 
 
-def may_be_retried(run: Run) -> bool:
+def may_be_retried(run: Run | None) -> bool:
     """Whether 'latest' may mean a run whose rejected rows are to be sent once more."""
-    return has_lanes(run) and not run.is_unfinished
+    return run is not None and has_lanes(run) and not run.is_unfinished
 
 
 def newest_runs(store: ProgressStore, most: int) -> list[Run]:
