@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from enum import Enum, unique
@@ -13,20 +13,21 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from cli.errors import UsageMistake
-from cli.run_ids import LATEST
+from cli.kept_records import KeptFiles, kept_store
+from cli.run_ids import LATEST, has_lanes, new_run_id
 from local.aws.state import StateDirectory
-from massive_upload.adapters import dynamodb_items
 from massive_upload.contracts import Mode
 from massive_upload.domain.load import Load
 from massive_upload.domain.progress import Run, RunStatus
-
-_RUN_SORT_KEY = dynamodb_items.run_key("any")["sk"]
+from massive_upload.ports import Files, ProgressStore
 
 
 class KeptRun(BaseModel):
     """What a run was asked for; the login is not kept.
 
     Attributes:
+        retry_of: with mode retry_failed, the first run of those whose rejected rows it sends once more.
+        retry_only: with mode retry_failed, the code of the errors that it takes up; all where it is None.
         begun_at: when the command that began it was started.
         is_reported: whether a command has shown how it ended, and left its receipt and its rejected rows behind.
     """
@@ -36,10 +37,27 @@ class KeptRun(BaseModel):
     run_id: str
     load: Load
     mode: str
+    retry_of: str | None = None
+    retry_only: str | None = None
     org_url: str
     time_scale: float
     begun_at: datetime
     is_reported: bool = False
+
+    @property
+    def first_run_id(self) -> str:
+        """The run that a family of retries began with; this one, where it is no retry."""
+        return self.retry_of or self.run_id
+
+    def as_retry(self, only: str | None) -> KeptRun:
+        """A new run that sends the rejected rows of this one once more; all else that it is asked for is the same."""
+        changes = {
+            "run_id": new_run_id(f"{self.load.name}-retry"),
+            "mode": Mode.RETRY_FAILED.value,
+            "retry_of": self.first_run_id,
+            "retry_only": only,
+        }
+        return self.model_copy(update=changes)
 
 
 @unique
@@ -59,10 +77,9 @@ def course_of(run: Run | None) -> Course:
     """
     if run is None:
         return Course.BEGIN
-    has_lanes_to_load = run.plan_name is not None and run.mode != Mode.PLAN
     if run.is_unfinished:
-        return Course.RESUME if has_lanes_to_load else Course.BEGIN
-    return Course.RESUME if has_lanes_to_load and run.status is not RunStatus.COMPLETED else Course.REPORT
+        return Course.RESUME if has_lanes(run) else Course.BEGIN
+    return Course.RESUME if has_lanes(run) and run.status is not RunStatus.COMPLETED else Course.REPORT
 
 
 class KeptRuns:
@@ -80,6 +97,15 @@ class KeptRuns:
         """Remember that a command has shown how the run ended."""
         self._keep(self._all()[run_id].model_copy(update={"is_reported": True}))
 
+    def recorded(self) -> ProgressStore:
+        """What is recorded at this moment, for reading alone."""
+        return kept_store(self.state)
+
+    @property
+    def files(self) -> Files:
+        """The files of the runs, for reading alone."""
+        return KeptFiles(self.state)
+
     def unfinished(self, wanted: str) -> KeptRun:
         """The run to go on with.
 
@@ -89,26 +115,41 @@ class KeptRuns:
         Raises:
             UsageMistake: there is none, or nothing of it is left to do.
         """
-        known, recorded = self._all(), self._recorded()
-        newest_first = sorted(known.values(), key=lambda kept: kept.begun_at, reverse=True)
-        if wanted == LATEST:
-            for kept in newest_first:
-                if not _is_over(kept, recorded.get(kept.run_id)):
-                    return kept
-            raise UsageMistake(f"{self.state.path} has no unfinished run; start one with massive-upload run.")
-        if wanted not in known:
-            newest = f"its newest is {newest_first[0].run_id}" if newest_first else "it has none"
-            raise UsageMistake(f"There is no run {wanted!r} in {self.state.path}; {newest}.")
-        run = recorded.get(wanted)
-        if run is not None and _is_over(known[wanted], run):
+        store = self.recorded()
+        found = self.find(wanted, fits=lambda kept: not _is_over(kept, store.run(kept.run_id)), what="unfinished run")
+        run = store.run(found.run_id)
+        if run is not None and _is_over(found, run):
             raise UsageMistake(
                 f"Run {wanted} is {run.status} and has nothing to go on with; start a new one with massive-upload run."
             )
+        return found
+
+    def find(self, wanted: str, *, fits: Callable[[KeptRun], bool], what: str) -> KeptRun:
+        """The run that a person means.
+
+        Args:
+            wanted: its id, or `latest`: the newest that fits.
+            fits: whether `latest` may mean a run.
+            what: what such a run is called.
+
+        Raises:
+            UsageMistake: there is none.
+        """
+        known = self._all()
+        newest_first = sorted(known.values(), key=lambda kept: kept.begun_at, reverse=True)
+        if wanted == LATEST:
+            latest = next(filter(fits, newest_first), None)
+            if latest is None:
+                raise UsageMistake(f"{self.state.path} has no {what}; start one with massive-upload run.")
+            return latest
+        if wanted not in known:
+            newest = f"its newest is {newest_first[0].run_id}" if newest_first else "it has none"
+            raise UsageMistake(f"There is no run {wanted!r} in {self.state.path}; {newest}.")
         return known[wanted]
 
-    def resume_command(self, run_id: str) -> str:
-        """What to type to go on with a run."""
-        return f"massive-upload resume {run_id} --local --state-dir {self.state.path}"
+    def command(self, *words: str) -> str:
+        """How a command for this directory is written."""
+        return f"massive-upload {' '.join(words)} --local --state-dir {self.state.path}"
 
     @contextmanager
     def work_dir(self) -> Iterator[Path]:
@@ -131,11 +172,6 @@ class KeptRuns:
     def _all(self) -> dict[str, KeptRun]:
         return {name: KeptRun.model_validate_json(text) for name, text in self.state.documents().items()}
 
-    def _recorded(self) -> dict[str, Run]:
-        """The runs of the progress table."""
-        runs = [dynamodb_items.run_from(item) for _, item in self.state.items() if item["sk"] == _RUN_SORT_KEY]
-        return {run.run_id: run for run in runs}
-
 
 @contextmanager
 def keep_runs(directory: Path | None) -> Iterator[KeptRuns | None]:
@@ -147,6 +183,20 @@ def keep_runs(directory: Path | None) -> Iterator[KeptRuns | None]:
     if directory is None:
         yield None
         return
+    with StateDirectory(directory) as state:
+        yield KeptRuns(state)
+
+
+@contextmanager
+def open_runs(directory: Path) -> Iterator[KeptRuns]:
+    """Open a state directory that is there already.
+
+    Raises:
+        UsageMistake: it is not there.
+        StateDirectoryError: it cannot be used.
+    """
+    if not directory.is_dir():
+        raise UsageMistake(f"--state-dir {directory}: there is no such directory; give the one that the run was given.")
     with StateDirectory(directory) as state:
         yield KeptRuns(state)
 

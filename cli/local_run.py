@@ -37,7 +37,9 @@ class RunRequest:
 
     Attributes:
         load: the compiled load.
-        mode: full, sample or plan.
+        mode: full, sample, plan or retry_failed.
+        retry_of, retry_only: with mode retry_failed, the run whose rejected rows are sent once more, and the code of
+            the errors that are taken up.
         secret: how to log in to the org, as the deployed stack's secret holds it.
         run_id: the run's id, and its first execution's name.
         time_scale: by how much every wait is divided.
@@ -48,6 +50,15 @@ class RunRequest:
     secret: Mapping[str, str]
     run_id: str
     time_scale: float
+    retry_of: str | None = None
+    retry_only: str | None = None
+
+    @property
+    def start_input(self) -> dict[str, Any]:
+        """The input of the execution that begins the run."""
+        if self.mode == Mode.RETRY_FAILED:
+            return {"mode": self.mode, "of": self.retry_of, "only": self.retry_only}
+        return {"load": self.load.name, "mode": self.mode}
 
 
 class LocalRun:
@@ -66,8 +77,7 @@ class LocalRun:
         run = self.store.run(self.run_id)
         course = course_of(run)
         if course is Course.BEGIN:
-            payload = {"load": request.load.name, "mode": request.mode}
-            return self._aws.start_execution(machine_arn, payload, name=self.run_id)
+            return self._aws.start_execution(machine_arn, request.start_input, name=self.run_id)
         if course is Course.RESUME:
             name = f"{self.run_id[:_NAME_CHARACTERS]}-{uuid4().hex[:8]}"
             return self._aws.start_execution(machine_arn, {"mode": Mode.RESUME, "run_id": self.run_id}, name=name)

@@ -1,4 +1,4 @@
-"""What ``massive-upload run`` and ``resume`` were asked for, checked before anything begins."""
+"""What ``massive-upload run``, ``resume`` and ``retry-failed`` were asked for, checked before anything begins."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def local_request(
     )
 
 
-def resume_request(
+def kept_request(
     run: KeptRun, *, org_url: str | None, environment: Mapping[str, str], time_scale: float | None
 ) -> RunRequest:
-    """The rest of a run that is kept; what is not given is as it was when the run began.
+    """What is left of a run that is kept; what is not given is as the run has it.
 
     Raises:
         UsageMistake: an option is wrong, or the login is not in the environment.
@@ -53,6 +53,8 @@ def resume_request(
     return RunRequest(
         load=run.load,
         mode=run.mode,
+        retry_of=run.retry_of,
+        retry_only=run.retry_only,
         secret=secret_for(url, environment),
         run_id=run.run_id,
         time_scale=_checked_time_scale(time_scale or run.time_scale, url),

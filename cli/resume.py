@@ -1,46 +1,92 @@
-"""Goes on with a run that is kept in a state directory, after its process was killed or the run was stopped."""
+"""Runs that are kept in a state directory: finished after a crash or a stop, and their rejected rows sent once more."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from cli.errors import ExitCode, UsageMistake
-from cli.kept_runs import KeptRuns
-from cli.request import resume_request
+from cli.kept_runs import KeptRun, KeptRuns, open_runs
+from cli.request import kept_request
 from cli.run import carry_out
-from local.aws.state import StateDirectory
+from cli.run_ids import may_be_retried
+from massive_upload.usecases.retry_failed import first_run, still_rejected
 
 
-def resume_locally(
-    run_id: str,
-    *,
-    state_dir: Path,
-    org_url: str | None,
-    environment: Mapping[str, str],
-    time_scale: float | None,
-    out: Path | None,
-    as_json: bool,
-) -> ExitCode:
-    """Finish a run of a state directory.
+@dataclass(frozen=True, kw_only=True)
+class LocalOptions:
+    """How a run of a state directory is carried out.
 
-    Args:
-        run_id: the run's id, or `latest`: the newest that is unfinished.
+    Attributes:
         state_dir: where it is kept.
         org_url: the org's URL, where it is not the one that the run began with.
         environment: holds the login.
         time_scale: by how much waits are divided, where that is not as when the run began.
         out: the directory for the receipt, the rejected rows and the logs; `out/<run id>` by default.
         as_json: whether the summary is one JSON object on the standard output.
+    """
+
+    state_dir: Path
+    org_url: str | None
+    environment: Mapping[str, str]
+    time_scale: float | None
+    out: Path | None
+    as_json: bool
+
+
+def resume_locally(run_id: str, options: LocalOptions) -> ExitCode:
+    """Finish a run of a state directory.
+
+    Args:
+        run_id: the run's id, or `latest`: the newest that is unfinished.
+        options: how.
 
     Raises:
         UsageMistake: nothing is left to do, or an option is wrong.
         StateDirectoryError: the directory cannot be used.
     """
-    if not state_dir.is_dir():
-        raise UsageMistake(f"--state-dir {state_dir}: there is no such directory; give the one that the run was given.")
-    with StateDirectory(state_dir) as state:
-        kept = KeptRuns(state)
-        run = kept.unfinished(run_id)
-        request = resume_request(run, org_url=org_url, environment=environment, time_scale=time_scale)
-        return carry_out(request, out=out or Path("out") / run.run_id, as_json=as_json, kept=kept)
+    with open_runs(options.state_dir) as kept:
+        return _carry_out(kept.unfinished(run_id), options, kept)
+
+
+def retry_locally(run_id: str, options: LocalOptions, *, only: str | None) -> ExitCode:
+    """Send the rejected rows of a run of a state directory once more, in a run of their own beside it.
+
+    Args:
+        run_id: the run's id, or `latest`: the newest that has ended and had rows to send.
+        options: how.
+        only: take up the rows with this code alone.
+
+    Raises:
+        UsageMistake: no rows are left to take up, or an option is wrong.
+        InvalidInput: the run cannot be retried, or not now, or it has no rows with the code ``only``.
+        StateDirectoryError: the directory cannot be used.
+    """
+    with open_runs(options.state_dir) as kept:
+        store = kept.recorded()
+        found = kept.find(
+            run_id,
+            fits=lambda candidate: may_be_retried(store.run(candidate.run_id)),
+            what="run that has ended and could be retried",
+        )
+        _check_retry(found, only, kept)
+        return _carry_out(found.as_retry(only), options, kept)
+
+
+def _check_retry(run: KeptRun, only: str | None, kept: KeptRuns) -> None:
+    """Look for the rows before a stack is started, so that a mistake is not kept as a run; PlanRun looks again."""
+    store = kept.recorded()
+    for run_id in (run.run_id, run.first_run_id):
+        recorded = store.run(run_id)
+        if recorded is None or recorded.is_unfinished:
+            raise UsageMistake(f"Run {run_id} is unfinished; go on with it first: {kept.command('resume', run_id)}")
+    first = first_run(store, run.run_id)
+    most_rows = run.load.effective_pace.batch_rows
+    if not still_rejected(store, kept.files, first, only=only, most_rows=most_rows):
+        raise UsageMistake(f"Run {run.run_id} has no rejected rows that could be sent once more.")
+
+
+def _carry_out(run: KeptRun, options: LocalOptions, kept: KeptRuns) -> ExitCode:
+    request = kept_request(run, org_url=options.org_url, environment=options.environment, time_scale=options.time_scale)
+    return carry_out(request, out=options.out or Path("out") / run.run_id, as_json=options.as_json, kept=kept)

@@ -1,4 +1,4 @@
-"""Carries a run out from the start to its summary: what ``run`` and ``demo`` have in common."""
+"""Carries a run out to its summary: what ``run``, ``resume``, ``retry-failed`` and ``demo`` have in common."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def carry_out(request: RunRequest, *, out: Path, as_json: bool, kept: KeptRuns |
     started_at = datetime.now(UTC)
     if kept is not None:
         kept.take_up(_as_kept(request))
-        display.say(f"The run is kept on disk. Should this process die: {kept.resume_command(request.run_id)}")
+        display.say(f"The run is kept on disk. Should this process die: {kept.command('resume', request.run_id)}")
     with (
         _library_logs_to(log_dir / "command.log"),
         _work_dir(kept) as work_dir,
@@ -71,7 +71,9 @@ def carry_out(request: RunRequest, *, out: Path, as_json: bool, kept: KeptRuns |
             )
         facts = _gather(run, request, out, started_at)
     advice = Advice(
-        unfinished=f"Go on with it once the cause is mended: {kept.resume_command(run.run_id)}" if kept else _RUN_AGAIN,
+        unfinished=f"Go on with it once the cause is mended: {kept.command('resume', run.run_id)}"
+        if kept
+        else _RUN_AGAIN,
         defect=f"This is a defect. Please report it with the logs in {log_dir}",
     )
     code = tell_outcome(facts, advice, as_json=as_json)
@@ -85,6 +87,8 @@ def _as_kept(request: RunRequest) -> KeptRun:
         run_id=request.run_id,
         load=request.load,
         mode=request.mode,
+        retry_of=request.retry_of,
+        retry_only=request.retry_only,
         org_url=request.secret["login_url"],
         time_scale=request.time_scale,
         begun_at=datetime.now(UTC),

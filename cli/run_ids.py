@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 from cli.errors import UsageMistake
+from massive_upload.contracts import Mode
 from massive_upload.domain.progress import Run
 from massive_upload.ports import ProgressStore
 
@@ -21,6 +22,16 @@ _NAMED = 3
 def new_run_id(load_name: str) -> str:
     """A run id that says what and when, and is unique."""
     return f"{load_name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid4().hex[:4]}"
+
+
+def has_lanes(run: Run | None) -> bool:
+    """Whether a run was planned in order to write: without lanes there is nothing to resume, to show or to retry."""
+    return run is not None and run.plan_name is not None and run.mode != Mode.PLAN
+
+
+def may_be_retried(run: Run | None) -> bool:
+    """Whether 'latest' may mean a run whose rejected rows are to be sent once more."""
+    return run is not None and has_lanes(run) and not run.is_unfinished
 
 
 def newest_runs(store: ProgressStore, most: int) -> list[Run]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from cli.errors import UsageMistake, errors_as_exit_codes
 from cli.exit_status import EXIT_STATUS
+from cli.local_options import LoadsDir, Local, OrgUrl, Out, StateDir, TimeScale, checked_state_dir
 
 if TYPE_CHECKING:
     from cli.stack import Stack
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 stack_commands = typer.Typer()
 
 PANEL = "On a deployed stack"
-_LOCAL_PANEL = "With --local"
 
 StackName = Annotated[str, typer.Option("--stack", help="The stack's name.")]
 Region = Annotated[
@@ -91,27 +90,12 @@ def resume(
     stack: StackName = "MassiveUpload",
     region: Region = None,
     profile: Profile = None,
-    local: Annotated[
-        bool,
-        typer.Option("--local", rich_help_panel=_LOCAL_PANEL, help="Go on on this machine, and watch it to its end."),
-    ] = False,
-    state_dir: Annotated[
-        Path | None, typer.Option(rich_help_panel=_LOCAL_PANEL, help="The directory that the run was given.")
-    ] = None,
-    org_url: Annotated[
-        str | None, typer.Option(rich_help_panel=_LOCAL_PANEL, help="The org's URL, where it has changed.")
-    ] = None,
-    time_scale: Annotated[
-        float | None, typer.Option(min=1, rich_help_panel=_LOCAL_PANEL, help="Divide every wait; by default as before.")
-    ] = None,
-    _loads_dir: Annotated[
-        Path | None,
-        typer.Option("--loads-dir", rich_help_panel=_LOCAL_PANEL, help="As in run; the run keeps the load it has."),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(rich_help_panel=_LOCAL_PANEL, help="Where the files of the run go; out/<run id> by default."),
-    ] = None,
+    local: Local = False,
+    state_dir: StateDir = None,
+    org_url: OrgUrl = None,
+    time_scale: TimeScale = None,
+    _loads_dir: LoadsDir = None,
+    out: Out = None,
 ) -> None:
     """Go on with a run that was stopped, paused, killed, or failed: what is settled is not sent again.
 
@@ -126,27 +110,23 @@ def resume(
 
     massive-upload resume latest --local --state-dir state
     """
-    if local or state_dir is not None:
-        with errors_as_exit_codes():
-            if not local:
-                raise UsageMistake("--state-dir is for runs of this machine: add --local.")
+    with errors_as_exit_codes():
+        directory = checked_state_dir(local, state_dir)
+        if directory is not None:
             if partitions:
                 raise UsageMistake("--partition is for a deployed stack: a run of this machine goes on as a whole.")
-            if state_dir is None:
-                raise UsageMistake("--state-dir is missing: give the directory that the run was given.")
 
-            from cli.resume import resume_locally
+            from cli.resume import LocalOptions, resume_locally
 
-            code = resume_locally(
-                run_id,
-                state_dir=state_dir,
+            options = LocalOptions(
+                state_dir=directory,
                 org_url=org_url,
                 environment=os.environ,
                 time_scale=time_scale,
                 out=out,
                 as_json=as_json,
             )
-            raise typer.Exit(code)
+            raise typer.Exit(resume_locally(run_id, options))
     with on_stack(stack, region, profile) as found:
         from cli.stack_run import resume_run
 

@@ -16,7 +16,7 @@ from cli.errors import ExitCode, RunRefused, UsageMistake
 from cli.following import follow
 from cli.outcome import Advice, tell_outcome
 from cli.progress import ProgressDisplay
-from cli.run_ids import find_run, new_run_id
+from cli.run_ids import find_run, may_be_retried, new_run_id
 from cli.snapshot import Snapshot, take_snapshot
 from cli.stack import Stack
 from cli.stack_facts import facts_of
@@ -129,7 +129,7 @@ def retry_run(stack: Stack, run_id: str, *, only: str | None) -> StackRun:
         UsageMistake: there is no such run.
         RunRefused: it was refused before it began.
     """
-    run = find_run(stack.store, run_id, fits=lambda candidate: not candidate.is_unfinished)
+    run = find_run(stack.store, run_id, fits=may_be_retried)
     payload = {"mode": Mode.RETRY_FAILED.value, "of": run.run_id} | ({"only": only} if only is not None else {})
     return start_run(stack, payload, run_id=new_run_id(f"{run.load}-retry"))
 

@@ -124,6 +124,13 @@ class StateDirectory:
         """Bucket, key and content of every object."""
         yield from self._connection.execute("SELECT bucket, key, content FROM objects WHERE content IS NOT NULL")
 
+    def object(self, key: str) -> bytes | None:
+        """The content of one object; None where there is none. It is looked for in the one bucket that a stack has."""
+        statement = "SELECT content FROM objects WHERE bucket = (SELECT bucket FROM objects LIMIT 1) AND key = ?"
+        with self._guard:  # readers are threads
+            row = self._connection.execute(statement, [key]).fetchone()
+        return None if row is None else row[0]
+
     def documents(self) -> dict[str, str]:
         """Every document by its name."""
         return dict(self._connection.execute("SELECT name, content FROM documents"))

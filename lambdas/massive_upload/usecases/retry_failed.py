@@ -96,7 +96,7 @@ def _check_completed(run: Run | None, first: Run) -> None:
     if run is not None and run.status is not RunStatus.COMPLETED:
         raise InvalidInput(
             f"Run {run.run_id} sends rejected rows of run {first.run_id} once more and is {run.status}.",
-            next_step=f'Let it come to its end first: {{"mode": "resume", "run_id": "{run.run_id}"}}.',
+            next_step=f"Resume run {run.run_id} first.",
         )
 
 

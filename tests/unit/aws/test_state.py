@@ -55,6 +55,7 @@ def test_what_is_written_is_there_when_it_is_opened_again(directory):
     with StateDirectory(directory) as state:
         assert list(state.items()) == [("Numbers", {"pk": {"S": "a"}, "n": {"N": "2"}})]
         assert list(state.objects()) == [("files", "kept", b"\x00content")]
+        assert (state.object("kept"), state.object("gone"), state.object("never")) == (b"\x00content", None, None)
         assert state.documents() == {"note": "text"}
 
 

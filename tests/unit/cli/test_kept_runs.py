@@ -6,10 +6,11 @@ import pytest
 
 from cli.errors import UsageMistake
 from cli.kept_runs import Course, KeptRun, KeptRuns, course_of, keep_runs
-from local.aws.state import ItemChange, StateDirectory
+from local.aws.state import ItemChange, ObjectChange, StateDirectory
 from massive_upload.adapters import dynamodb_items
 from massive_upload.domain.load import Load
 from massive_upload.domain.progress import Run, RunStatus
+from massive_upload.errors import InternalError
 
 NIGHT = datetime(2026, 1, 31, 22, tzinfo=UTC)
 LOAD = Load.model_validate(
@@ -89,6 +90,41 @@ def test_a_run_that_is_taken_up_again_keeps_the_time_when_it_began(kept):
     kept.take_up(asked("night", hours=5))
 
     assert kept.unfinished("latest") == asked("night")
+
+
+def test_a_retry_is_a_run_of_its_own_of_the_first_run_of_its_family():
+    first = asked("night")
+    retry = first.as_retry("INVALID_FIELD")
+    again = retry.as_retry(None)
+
+    assert len({first.run_id, retry.run_id, again.run_id}) == 3
+    assert (retry.mode, retry.retry_of, retry.retry_only) == ("retry_failed", "night", "INVALID_FIELD")
+    assert (again.mode, again.retry_of, again.retry_only) == ("retry_failed", "night", None)
+    assert (again.load, again.org_url, again.time_scale) == (first.load, first.org_url, first.time_scale)
+
+
+def test_a_run_that_was_kept_before_there_were_retries_is_read(kept):
+    kept.state.keep_document("night", asked("night").model_dump_json(exclude={"retry_of", "retry_only"}))
+
+    assert kept.unfinished("latest") == asked("night")
+
+
+def test_what_is_recorded_is_read_and_never_written(kept):
+    record(kept, RUN)
+    kept.state.record_object(ObjectChange("bucket", "runs/night/receipt.json", b"{}"))
+    store = kept.recorded()
+
+    assert store.run("night") == RUN
+    assert store.run("day") is None
+    assert store.partitions("night") == []
+    assert kept.files.read("runs/night/receipt.json") == b"{}"
+    with pytest.raises(InternalError, match="has no object runs/day"):
+        kept.files.read("runs/day/receipt.json")
+    with pytest.raises(InternalError, match="nothing can be written"):
+        store.begin_run(replace(RUN, run_id="day"))
+    with pytest.raises(InternalError, match="nothing can be written"):
+        kept.files.write("runs/night/receipt.json", b"")
+    assert list(kept.state.objects()) == [("bucket", "runs/night/receipt.json", b"{}")]
 
 
 def test_nothing_unfinished_is_told(kept):

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 
-COMMANDS = ("demo", "run", "org", "start", "status", "watch", "stop", "pause", "resume")
+COMMANDS = ("demo", "run", "org", "start", "status", "watch", "stop", "pause", "resume", "failures", "retry-failed")
 
 
 def invoke(*arguments: str):
@@ -45,6 +45,12 @@ def test_the_version_is_that_of_the_installed_package():
         (("resume", "latest", "--local", "--state-dir", "state", "--partition", "7"), "goes on as a whole"),
         (("resume", "latest", "--local"), "--state-dir is missing"),
         (("resume", "--local", "--state-dir", "state"), "Missing argument"),
+        (("retry-failed", "latest", "--state-dir", "state"), "add --local"),
+        (("retry-failed", "latest", "--local"), "--state-dir is missing"),
+        (("retry-failed", "--local", "--state-dir", "state"), "Missing argument"),
+        (("failures", "--state-dir", "state"), "add --local"),
+        (("failures", "--local"), "--state-dir is missing"),
+        (("failures", "--local", "--state-dir", "state", "--out", "out"), "give one of them"),
         (("resume", "latest", "--local", "--state-dir", "nowhere"), "--state-dir nowhere: there is no such directory"),
         (("org", "--port", "0", "--source", "nothing.csv"), "there is no such file"),
         (("org", "--port", "0", "--faults", "nothing.yaml"), "nothing.yaml"),

@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 
 from cli.errors import UsageMistake
-from cli.run_ids import find_run, new_run_id
+from cli.run_ids import find_run, has_lanes, may_be_retried, new_run_id
 from massive_upload.domain.progress import Run, RunStatus
 from massive_upload.ports import ProgressStore
 from tests.unit.cli.progress_examples import a_run
@@ -39,6 +39,13 @@ def test_a_run_is_found_by_its_id():
 def test_latest_is_the_newest_run_that_fits():
     assert find_run(store(*TWO), "latest").run_id == "newer"
     assert find_run(store(*TWO), "latest", fits=lambda run: run.is_unfinished).run_id == "older"
+
+
+def test_a_run_that_only_planned_has_no_rows_to_show_or_to_retry():
+    planned, unplanned = a_run(mode="plan"), a_run(plan_name=None)
+    assert [has_lanes(run) for run in (a_run(), planned, unplanned, None)] == [True, False, False, False]
+    running = a_run(status=RunStatus.RUNNING)
+    assert [may_be_retried(run) for run in (a_run(), planned, running, None)] == [True, False, False, False]
 
 
 @pytest.mark.parametrize(
