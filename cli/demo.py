@@ -13,13 +13,12 @@ from infra.config import load_file
 from local.org import Faults, OrgProcess, OrgSettings, generated_opportunities
 from local.org.credentials import CLIENT_ID, CLIENT_SECRET
 
-_STAGGER_SECONDS = 1_200
 _ROWS_PER_ROW_WITHOUT_KEY = 1_000
 _FAULTS = Faults.parse(
     """
-    - match: {method: PUT, path: "/batches$", every: 25}
+    - match: {method: PUT, path: "/batches$", every: 9}
       action: {status: 503, code: SERVER_UNAVAILABLE, message: "Maintenance"}
-    - match: {path: "/jobs/ingest", nth: 60}
+    - match: {path: "/jobs/ingest", nth: 40}
       action: {expire_token: true}
     - match: {object: Opportunity, every: 10}
       action: {row_failures: {share: 0.02, code: UNABLE_TO_LOCK_ROW}}
@@ -30,7 +29,7 @@ _FAULTS = Faults.parse(
 def run_demo(*, rows: int, lanes: int, time_scale: float) -> ExitCode:
     """Load generated opportunities, some of which are meant to be refused, and say what was simulated."""
     print(_introduction(rows, lanes, time_scale), flush=True)
-    sets = [f"partitioning.count={lanes}", f"pace.stagger_seconds={_STAGGER_SECONDS}"]
+    sets = [f"partitioning.count={lanes}"]
     load = load_file(ROOT / "loads" / "opportunity.yaml", sets=sets)
     run_id = new_run_id(load.name)
     out = Path("out") / run_id
@@ -52,7 +51,7 @@ Simulated on this machine, {time_scale:g} times as fast as real time:
 - a Salesforce org: {rows:,} opportunities in Data Cloud, unevenly spread over {accounts:,} accounts, whose rows lock
   one another; 0.2 % break a rule of the target, some have no key, some uploads fail, a session expires
 - an AWS account: the stack that `cdk deploy` would deploy, with its state machines and functions
-- the load: {lanes} lanes, which start {_STAGGER_SECONDS // 60} minutes apart
+- the load: about {lanes} lanes, no two of which share an account
 """
 
 

@@ -57,8 +57,8 @@ def _options(
 @app.command(epilog=EXIT_STATUS)
 def demo(
     rows: Annotated[int, typer.Option(min=1, help="Opportunities to generate.")] = 100_000,
-    lanes: Annotated[int, typer.Option(min=1, max=1000, help="Partitions that are loaded side by side.")] = 5,
-    time_scale: Annotated[float, typer.Option(min=1, help="How many times faster than real time waits pass.")] = 1000,
+    lanes: Annotated[int, typer.Option(min=1, max=1000, help="Lanes that load side by side.")] = 20,
+    time_scale: Annotated[float, typer.Option(min=1, help="How many times faster than real time waits pass.")] = 100,
 ) -> None:
     """Show a whole run on this machine: a simulated org, an embedded AWS, generated opportunities.
 
