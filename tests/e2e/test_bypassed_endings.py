@@ -18,7 +18,13 @@ JOB_SECONDS = 100.0
 RUN_SECONDS = 5  # TimeoutSeconds is real time in the embedded AWS: more than a plan takes, less than ten paced batches
 
 LOAD = {"load": "opportunity"}
-SETS = ["partitioning.count=1", "pace.stagger_seconds=0", "pace.batch_rows=100", "pace.delay_seconds=600"]
+SETS = [
+    "partitioning.by=key",
+    "partitioning.count=1",
+    "pace.stagger_seconds=0",
+    "pace.batch_rows=100",
+    "pace.delay_seconds=600",
+]
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +36,7 @@ def org() -> Iterator[OrgServer]:
 
 @pytest.fixture(scope="module")
 def world(org: OrgServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    loads = {"opportunity": load_file(ROOT / "loads" / "opportunity.yaml", sets=SETS)}
+    loads = {"opportunity": load_file(ROOT / "loads" / "opportunity.yaml", sets=["partitioning.by=key", *SETS])}
     with deployed(tmp_path_factory.mktemp("world"), loads=loads, org_url=org.url, time_scale=TIME_SCALE) as world:
         yield world
 

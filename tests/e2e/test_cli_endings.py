@@ -25,7 +25,7 @@ REFUSED_JOB = """
 - match: {method: POST, path: "jobs/ingest$", nth: 1}
   action: {status: 403, code: API_CURRENTLY_DISABLED, message: API is currently disabled for this user}
 """
-FEW_BATCHES = ("pace.batch_rows=1000", "pace.stagger_seconds=60")
+FEW_BATCHES = ("partitioning.by=key", "pace.batch_rows=1000", "pace.stagger_seconds=60")
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,13 @@ from tests.e2e.opportunities import expected_rejects, expected_rows, target_rows
 
 TIME_SCALE = 1_000.0
 SOURCE = generated_opportunities(400, seed=11, rejected_share=0.03, null_keys=3)
-SETS = ["partitioning.count=2", "pace.batch_rows=100", "pace.stagger_seconds=0", "pace.delay_seconds=0"]
+SETS = [
+    "partitioning.by=key",
+    "partitioning.count=2",
+    "pace.batch_rows=100",
+    "pace.stagger_seconds=0",
+    "pace.delay_seconds=0",
+]
 KILLS = 4
 STRIDE = int(os.environ.get("WALK_STRIDE", "17"))
 

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from infra.config import load_file
 from infra.synth import ROOT
 from local.org import Faults, OrgServer, OrgSettings, generated_opportunities
@@ -20,10 +22,12 @@ FAULTS = "".join(
 )
 
 
-def test_lanes_that_share_parents_and_start_at_once_wait_for_one_another(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", ["key", "parent"])
+def test_lanes_that_start_at_once_wait_for_one_another_only_where_they_share_parents(tmp_path: Path, by: str) -> None:
     time_scale = 100.0
     source = generated_opportunities(9_000, seed=3)
-    sets = ["partitioning.count=6", "pace.stagger_seconds=0", "pace.delay_seconds=0", "pace.batch_rows=1500"]
+    sets = [f"partitioning.by={by}", "partitioning.count=6", "pace.stagger_seconds=0", "pace.delay_seconds=0"]
+    sets.append("pace.batch_rows=1500")
     loads = {"opportunity": load_file(ROOT / "loads" / "opportunity.yaml", sets=sets)}
     with (
         OrgServer(OrgSettings(source=source, time_scale=time_scale, row_ms=200)) as org,
@@ -35,14 +39,15 @@ def test_lanes_that_share_parents_and_start_at_once_wait_for_one_another(tmp_pat
         locked_out = org.backend.statistics()["rows_locked_out"]
 
     assert result.status == "SUCCEEDED"
-    assert lock_errors == locked_out > 0
+    assert lock_errors == locked_out
+    assert (lock_errors > 0) == (by == "key")
     assert result.output["succeeded"] == len(found)
 
 
 def test_rows_that_fail_on_locks_at_every_try_are_swept(tmp_path: Path) -> None:
     time_scale = 1_000.0
     source = generated_opportunities(2_000, seed=3, rejected_share=0)
-    sets = ["partitioning.count=1", "pace.batch_rows=2000"]
+    sets = ["partitioning.by=key", "partitioning.count=1", "pace.batch_rows=2000"]
     loads = {"opportunity": load_file(ROOT / "loads" / "opportunity.yaml", sets=sets)}
     with (
         OrgServer(OrgSettings(source=source, time_scale=time_scale, faults=Faults.parse(FAULTS))) as org,

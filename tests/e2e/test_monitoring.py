@@ -53,8 +53,14 @@ class NightRun:
 @pytest.fixture(scope="module")
 def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NightRun]:
     source = generated_opportunities(12_000, seed=3, rejected_share=0.08)
-    sets = ["partitioning.count=6", "pace.stagger_seconds=0", "pace.delay_seconds=0", "pace.batch_rows=1000"]
-    loads = {"opportunity": load_file(ROOT / "loads" / "opportunity.yaml", sets=sets)}
+    sets = [
+        "partitioning.by=key",
+        "partitioning.count=6",
+        "pace.stagger_seconds=0",
+        "pace.delay_seconds=0",
+        "pace.batch_rows=1000",
+    ]
+    loads = {"opportunity": load_file(ROOT / "loads" / "opportunity.yaml", sets=["partitioning.by=key", *sets])}
     faults = Faults.parse(FAULTS)
     settings = OrgSettings(
         source=source, time_scale=TIME_SCALE, row_ms=100, query_running_seconds=QUERY_SECONDS, faults=faults

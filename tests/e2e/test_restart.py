@@ -33,7 +33,7 @@ def org(source: Source) -> Iterator[OrgServer]:
 
 @pytest.fixture(scope="module")
 def world(org: OrgServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    sets = ["partitioning.count=2", "pace.stagger_seconds=0", "pace.delay_seconds=0"]
+    sets = ["partitioning.by=key", "partitioning.count=2", "pace.stagger_seconds=0", "pace.delay_seconds=0"]
     path = ROOT / "loads" / "opportunity.yaml"
     loads = {
         "opportunity": load_file(path, sets=sets),

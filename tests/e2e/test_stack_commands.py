@@ -36,8 +36,14 @@ def org() -> Iterator[OrgServer]:
 
 @pytest.fixture(scope="module")
 def world(org: OrgServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    sets = ["partitioning.count=2", "pace.stagger_seconds=0", "pace.delay_seconds=0", "pace.batch_rows=200"]
-    loads = {"opportunity": load_file(ROOT / "loads" / "opportunity.yaml", sets=sets)}
+    sets = [
+        "partitioning.by=key",
+        "partitioning.count=2",
+        "pace.stagger_seconds=0",
+        "pace.delay_seconds=0",
+        "pace.batch_rows=200",
+    ]
+    loads = {"opportunity": load_file(ROOT / "loads" / "opportunity.yaml", sets=["partitioning.by=key", *sets])}
     with deployed(tmp_path_factory.mktemp("world"), loads=loads, org_url=org.url, time_scale=TIME_SCALE) as world:
         yield world
 

@@ -41,7 +41,7 @@ def org() -> Iterator[OrgServer]:
 
 @pytest.fixture(scope="module")
 def world(org: OrgServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    loads = {"opportunity": load_file(ROOT / "loads" / "opportunity.yaml")}
+    loads = {"opportunity": load_file(ROOT / "loads" / "opportunity.yaml", sets=["partitioning.by=key"])}
     with deployed(tmp_path_factory.mktemp("world"), loads=loads, org_url=org.url, time_scale=TIME_SCALE) as world:
         yield world
 
