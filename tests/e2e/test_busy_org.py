@@ -22,7 +22,8 @@ FAULTS = "".join(
 def test_a_pause_that_is_longer_than_one_wait_is_kept(tmp_path: Path) -> None:
     time_scale = 1_000.0
     source = generated_opportunities(500, seed=3, rejected_share=0)
-    loads = {"opportunity": load_file(ROOT / "loads" / "opportunity.yaml", sets=["partitioning.count=1"])}
+    sets = ["partitioning.by=key", "partitioning.count=1"]
+    loads = {"opportunity": load_file(ROOT / "loads" / "opportunity.yaml", sets=sets)}
     with (
         OrgServer(OrgSettings(source=source, time_scale=time_scale, faults=Faults.parse(FAULTS))) as org,
         deployed(tmp_path, loads=loads, org_url=org.url, time_scale=time_scale) as world,

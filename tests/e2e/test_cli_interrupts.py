@@ -87,7 +87,7 @@ def adds_up(summary: dict[str, int]) -> bool:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_one_signal_lets_the_run_pause_at_a_batch_edge(start, tmp_path, number):
-    command = start("pace.batch_rows=100", "pace.delay_seconds=500")
+    command = start("partitioning.by=key", "pace.batch_rows=100", "pace.delay_seconds=500")
     command.wait_for_line("1 running")
     command.send(number)
     code, stdout, stderr = command.finish()
@@ -104,7 +104,7 @@ def test_one_signal_lets_the_run_pause_at_a_batch_edge(start, tmp_path, number):
 
 
 def test_ctrl_c_twice_stops_the_run_at_once(start, tmp_path):
-    command = start("pace.batch_rows=100", "pace.delay_seconds=600", time_scale=10)
+    command = start("partitioning.by=key", "pace.batch_rows=100", "pace.delay_seconds=600", time_scale=10)
     command.wait_for_line("100 of 2,000 rows")
     command.press_ctrl_c()
     command.wait_for_line("Press Ctrl-C again")
