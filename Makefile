@@ -1,6 +1,6 @@
 # Every step that CI runs is a target here.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint types imports pytest coverage soak bugs fmt synth lock clean
+.PHONY: help install demo test check lint types imports pytest coverage soak bugs bench fmt synth lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -55,6 +55,10 @@ soak: .venv/installed-dev ## every crash point, and many more drawn loads than `
 
 bugs: .venv/installed-dev ## put each seeded bug into a copy of the tree and show that its test fails
 	@$(BIN)/python -m tests.seeded_bugs
+
+bench: .venv/installed-dev ## measure what docs/performance.md tells; takes a few minutes
+	@$(BIN)/python -m benchmarks.packaging
+	@$(BIN)/python -m benchmarks.locks
 
 fmt: .venv/installed-dev ## rewrite the code as the checks want it
 	@$(BIN)/ruff check --quiet --fix .

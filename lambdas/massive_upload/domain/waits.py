@@ -16,7 +16,7 @@ PATIENCE_EVENTS = 40
 """A task with its retries, CheckPatience, Patient?, WaitForOrg"""
 
 _SHORTEST_POLL_SECONDS = 1
-_MARGIN_PART = 32
+_MARGIN_PART = 100
 """The first look is a little later than the job is expected to end: a lane is idle for as long, while a look that comes
 too early costs one more request."""
 _ROWS_PER_SECOND_AT_FIRST = 1_000

@@ -19,8 +19,8 @@ def test_the_first_poll_is_within_a_second_and_the_longest_wait(rows, last_secon
 
 
 def test_the_first_poll_comes_a_little_later_than_the_jobs_rows_are_expected_to_be_done():
-    assert first_poll_seconds(10_000, 160, 10_000) == 165
-    assert first_poll_seconds(5_000, 160, 10_000) == 82
+    assert first_poll_seconds(10_000, 300, 10_000) == 303
+    assert first_poll_seconds(5_000, 160, 10_000) == 81
     assert first_poll_seconds(3, 160, 10_000) == 2
     assert first_poll_seconds(10_000, None, None) > first_poll_seconds(100, None, None)
 
