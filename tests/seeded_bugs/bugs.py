@@ -235,6 +235,13 @@ BUGS = (
         caught_by=f"{REDRIVE}::test_an_execution_that_is_finished_while_another_resumes_its_run_holds_nobody_up",
     ),
     Bug(
+        name="a settling that is repeated late takes the next job for the one that has ended",
+        path=f"{_PRODUCT}/usecases/settle_batch.py",
+        right="if step.job is not None and step.job.job_id != batch.job_id:",
+        wrong="if batch.job_id is None:",
+        caught_by=f"{_CASES}/test_overlap.py",
+    ),
+    Bug(
         name="rows of a job in flight are left out of the account",
         path=f"{_PRODUCT}/domain/account.py",
         right="unsettled += batch.rows if batch.state is not BatchState.PLANNED else 0",
