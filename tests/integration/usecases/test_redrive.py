@@ -2,7 +2,7 @@
 
 import pytest
 
-from massive_upload.contracts import Plan
+from massive_upload.contracts import Plan, SliceInput
 from tests.integration.usecases.fuse import Killed
 from tests.integration.usecases.troubled import assert_complete, effects_of_a_load, troubled_world
 from tests.integration.usecases.world import RUN
@@ -56,7 +56,7 @@ def test_an_old_execution_that_is_finished_late_takes_no_lane_from_the_one_that_
 
 @pytest.mark.parametrize("calls", range(1, 15, 2))
 def test_an_execution_that_is_finished_while_another_resumes_its_run_holds_nobody_up(calls):
-    """FinishRun, told of the end by an event, stands still before one of its calls while the run is resumed."""
+    """FinishRun, told of the end by an event, stands still before one of its calls while a lane is resumed."""
     effects = effects_of_a_load() // 3
     with troubled_world() as world:
         world.after(effects)
@@ -65,13 +65,16 @@ def test_an_execution_that_is_finished_while_another_resumes_its_run_holds_nobod
             world.execute()
         world.executions.end(RUN)
         plans: list[Plan] = []
+        claims: list[SliceInput] = []
 
         def resume() -> None:
             plans.append(world.plan({"mode": "resume", "run_id": RUN}, "again"))
+            claims.append(world.slices.claim(RUN, plans[0].lanes[0].partition))
 
         world.stall.holds = world.stall.calls + calls
         world.stall.happening = resume
         world.finish({"input": {"run_id": RUN}}, ended="ABORTED")
-        assert plans
+        (claim,) = claims
+        assert world.partition(claim.partition).epoch == claim.step.epoch
         assert world.go_on_after(plans[0], "again").status == "Completed"
         assert_complete(world)
