@@ -55,6 +55,7 @@ class Event(StrEnum):
     ROWS_FAILED = "rows failed"
     ROWS_SENT_AGAIN = "rows to be sent again"
     JOB_HALVED = "job halved"
+    PACE_CHANGED = "pace changed"
     ROWS_SWEPT = "rows to be swept"
     PARTITION_COMPLETED = "partition completed"
     PARTITION_STOPPED = "partition stopped"

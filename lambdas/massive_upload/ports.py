@@ -11,7 +11,7 @@ from massive_upload.domain.progress import (
     Batch,
     Halt,
     KeptList,
-    LaneFailures,
+    LaneNotes,
     Lease,
     Partition,
     Run,
@@ -226,15 +226,10 @@ class ProgressStore(Protocol):
         batch: Batch,
         following: Batch,
         *,
-        failures: LaneFailures,
-        job_seconds: int | None,
+        notes: LaneNotes,
         beat: Heartbeat,
     ) -> None:
-        """An attempt has ended and some rows are to be sent again: ``following`` is the batch from then on.
-
-        ``failures`` are the lane's from then on; ``job_seconds`` is how long the job took, where that helps to predict
-        the next.
-        """
+        """An attempt has ended and some rows are to be sent again: ``following`` is the batch from then on."""
 
     def settle_batch(
         self,
@@ -242,8 +237,7 @@ class ProgressStore(Protocol):
         batch: Batch,
         settled: Batch,
         *,
-        failures: LaneFailures,
-        job_seconds: int | None,
+        notes: LaneNotes,
         beat: Heartbeat,
     ) -> None:
         """Every row's outcome is known: settle the batch, advance the cursor and count, all at once."""

@@ -160,9 +160,15 @@ BUGS = (
     ).following()
     is_settled = following.state is BatchState.SETTLED
     record = services.store.settle_batch if is_settled else services.store.plan_next_attempt
-    failures = _failures(partition, following, outcome, counters, load)
+    pace, reason = _next_pace(partition, batch, outcome, load)
+    notes = LaneNotes(
+        failures=_failures(partition, following, outcome, counters, load),
+        pace=pace,
+        hot_parents=_hot_parents(partition, outcome, content, load),
+        job_seconds=(counters.seconds or None) if batch.attempt == 0 else None,
+    )
     beat = services.org.heartbeat()
-    record(partition, batch, following, failures=failures, job_seconds=job_seconds, beat=beat)
+    record(partition, batch, following, notes=notes, beat=beat)
 """,
         wrong="""        files=type(
             "Late",
@@ -177,9 +183,15 @@ BUGS = (
     ).following()
     is_settled = following.state is BatchState.SETTLED
     record = services.store.settle_batch if is_settled else services.store.plan_next_attempt
-    failures = _failures(partition, following, outcome, counters, load)
+    pace, reason = _next_pace(partition, batch, outcome, load)
+    notes = LaneNotes(
+        failures=_failures(partition, following, outcome, counters, load),
+        pace=pace,
+        hot_parents=_hot_parents(partition, outcome, content, load),
+        job_seconds=(counters.seconds or None) if batch.attempt == 0 else None,
+    )
     beat = services.org.heartbeat()
-    record(partition, batch, following, failures=failures, job_seconds=job_seconds, beat=beat)
+    record(partition, batch, following, notes=notes, beat=beat)
     for key, content in late:
         services.files.write(key, content)
 """,

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from massive_upload.domain.key_digest import KeyDigest
+from massive_upload.domain.pace import LanePace
 from massive_upload.domain.progress import (
     Batch,
     BatchState,
@@ -110,7 +111,14 @@ def run_from(item: Item) -> Run:
 def partition_from(item: Item) -> Partition:
     """The partition of an item."""
     moments = dict.fromkeys(("due_at", "last_progress_at", "next_wake_at"), _moment)
-    parts = {"kind": LaneKind, "query_columns": tuple, "failures": _lane_failures, **_OUTCOMES}
+    parts = {
+        "kind": LaneKind,
+        "query_columns": tuple,
+        "failures": _lane_failures,
+        "pace": _lane_pace,
+        "hot_parents": _counts,
+        **_OUTCOMES,
+    }
     return _entity(Partition, item, {"status": PartitionStatus, **parts, **moments})
 
 
@@ -143,6 +151,10 @@ def _staged_rows(parts: list[dict[str, Any]]) -> tuple[StagedRows, ...]:
 
 def _lane_failures(part: dict[str, Any]) -> LaneFailures:
     return LaneFailures(**_numbers(part))
+
+
+def _lane_pace(part: dict[str, Any]) -> LanePace:
+    return LanePace(**_numbers(part))
 
 
 def _run_failures(part: dict[str, Any]) -> RunFailures:

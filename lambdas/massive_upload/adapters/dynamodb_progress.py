@@ -34,8 +34,8 @@ from massive_upload.domain.progress import (
     BatchState,
     Halt,
     KeptList,
-    LaneFailures,
     LaneKind,
+    LaneNotes,
     Lease,
     Partition,
     PartitionStatus,
@@ -358,12 +358,11 @@ class DynamoDbProgress:
         batch: Batch,
         following: Batch,
         *,
-        failures: LaneFailures,
-        job_seconds: int | None,
+        notes: LaneNotes,
         beat: Heartbeat,
     ) -> None:
         change = Change(
-            put={"failures": failures} | _duration(batch, job_seconds),
+            put=_noted(notes, batch),
             add={"resent_rows": following.rows, "lock_errors": following.lock_errors - batch.lock_errors},
         )
         self._change_partition(partition, change | self._beat(beat), also=[self._batch_change(batch, following)])
@@ -374,19 +373,17 @@ class DynamoDbProgress:
         batch: Batch,
         settled: Batch,
         *,
-        failures: LaneFailures,
-        job_seconds: int | None,
+        notes: LaneNotes,
         beat: Heartbeat,
     ) -> None:
         change = Change(
             put={
                 "cursor": settled.next_cursor,
                 "query_offset": settled.next_offset,
-                "failures": failures,
                 # Sums of a partition that cannot have changed: only settling changes them, and it closes the batch.
                 "rejected_codes": add_counts(partition.rejected_codes, settled.rejected_codes),
                 "succeeded_keys": partition.succeeded_keys + settled.succeeded_keys,
-                **_duration(batch, job_seconds),
+                **_noted(notes, batch),
                 **_known(cursor_parent=settled.next_parent, open_batch=partition.ahead_batch),
             },
             add={
@@ -531,9 +528,10 @@ def _known(**values: object) -> dict[str, object]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _duration(batch: Batch, job_seconds: int | None) -> dict[str, object]:
-    """How long a batch's job took, where that is known."""
-    return {} if job_seconds is None else {"job_seconds": job_seconds, "job_rows": batch.rows}
+def _noted(notes: LaneNotes, batch: Batch) -> dict[str, object]:
+    """What a lane has learnt from the job of a batch."""
+    duration = {} if notes.job_seconds is None else {"job_seconds": notes.job_seconds, "job_rows": batch.rows}
+    return {"failures": notes.failures, "pace": notes.pace, "hot_parents": notes.hot_parents, **duration}
 
 
 def _is_as_seen(partition: Partition, name: str) -> Condition:

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from massive_upload.constants import JOB_ROWS_PER_BATCH, LONG_WAIT_SECONDS, MAX_LANES, SUCCESS_CRITERION_PERCENT
 from massive_upload.domain import presets
+from massive_upload.domain.pace import LanePace, longer_delays
 from massive_upload.domain.sql_condition import check_condition
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\"]+$")]
@@ -92,13 +93,18 @@ class Partitioning(Model):
 
 
 class Pace(Model):
-    """How fast a lane goes. Every value has a preset for the load's lock risk (`presets`)."""
+    """How fast a lane goes. Every value has a preset for the load's lock risk (`presets`).
+
+    Attributes:
+        adaptive: whether lanes go slower, down to the preset's slowest pace, while rows fail for a passing reason.
+    """
 
     batch_rows: Annotated[int, Field(ge=1, le=15 * JOB_ROWS_PER_BATCH)]
     delay_seconds: DelaySeconds
     stagger_seconds: Annotated[int, Field(ge=0, le=7 * 86_400)]
     retry_delays_seconds: RetryDelays
     patience_seconds: Annotated[int, Field(ge=0, le=86_400)] = presets.PATIENCE_SECONDS
+    adaptive: bool = True
 
 
 class LaneBreaker(Model):
@@ -169,6 +175,7 @@ class PaceOverrides(Model):
     stagger_seconds: Annotated[int, Field(ge=0, le=7 * 86_400)] | None = None
     retry_delays_seconds: RetryDelays | None = None
     patience_seconds: Annotated[int, Field(ge=0, le=86_400)] | None = None
+    adaptive: bool | None = None
 
 
 class SampleOverrides(Model):
@@ -239,6 +246,20 @@ class Load(Model):
         """The preset of the load's lanes and lock risk, with what the load or the run's input changes."""
         preset = presets.PARENT_PACE if self.lanes_by_parent else presets.PACE[self.lock_risk]
         return Pace.model_validate(preset | self.pace.model_dump(exclude_none=True))
+
+    def pace_at(self, lane: LanePace) -> Pace:
+        """The pace that a lane has at its speed."""
+        fastest = self.effective_pace
+        rows, delay_seconds = (
+            presets.SLOWEST_PARENT_PACE if self.lanes_by_parent else presets.SLOWEST_PACE[self.lock_risk]
+        )
+        delays = fastest.retry_delays_seconds
+        changes = {
+            "batch_rows": lane.between(min(rows, fastest.batch_rows), fastest.batch_rows),
+            "delay_seconds": lane.between(max(delay_seconds, fastest.delay_seconds), fastest.delay_seconds),
+            "retry_delays_seconds": longer_delays(delays) if lane.is_patient else delays,
+        }
+        return fastest.model_copy(update=changes)
 
     def with_overrides(
         self,

@@ -41,6 +41,13 @@ class LockRisk(StrEnum):
     HIGH = "high"
 
 
+SLOWEST_PACE: dict[LockRisk, tuple[int, int]] = {
+    LockRisk.LOW: (750, 20),
+    LockRisk.MEDIUM: (500, 30),
+    LockRisk.HIGH: (250, 45),
+}
+"""Rows of a batch and seconds between batches that a lane of keys slows down to: the other ends of the ranges."""
+
 PACE: dict[LockRisk, dict[str, object]] = {
     LockRisk.LOW: {
         "batch_rows": 1_000,
@@ -74,6 +81,9 @@ PARENT_PACE: dict[str, object] = {
 }
 """Lanes of parents do not meet, so nothing is gained by going slowly. They begin one after the other all the same, as
 Data Cloud takes 15 requests at a time (Data 360 limits)."""
+
+SLOWEST_PARENT_PACE = (2_000, 30)
+"""What a lane of parents slows down to where others lock its parents."""
 
 _LEAST_LANE_ROWS = 2_000
 """Ten chunks of 200 rows (Bulk API 2.0 guide): below that a job's own time counts for more than its rows."""

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from massive_upload.constants import SWEEP_PARTITION
 from massive_upload.domain.key_digest import NO_KEYS, KeyDigest
+from massive_upload.domain.pace import LanePace
 
 S = TypeVar("S", bound=StrEnum)
 
@@ -109,6 +110,23 @@ class LaneFailures:
     judged_rows: int = 0
     failed_rows: int = 0
     code: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaneNotes:
+    """What a lane has learnt from a job that has ended, and goes by from then on.
+
+    Attributes:
+        failures: what its circuit breaker goes by.
+        pace: where it stands between its slowest and its fastest pace.
+        hot_parents: lock errors by parent, of the parents that cost most of them.
+        job_seconds: how long the job took; None where that does not help to predict the next.
+    """
+
+    failures: LaneFailures
+    pace: LanePace
+    hot_parents: Mapping[str, int] = field(default_factory=dict)
+    job_seconds: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,7 +241,7 @@ class Partition:
         rejected_codes: rows by the code of their error.
         succeeded_keys: the digest of the keys of the rows that succeeded.
         reopened_by: the execution that resumed the run and has made this partition ready for it.
-        failures: what its circuit breaker goes by.
+        failures, pace, hot_parents: what `LaneNotes` says of them.
         retry_after_seconds: the pause that the org asked for when it was last too busy, if it did.
     """
 
@@ -261,6 +279,8 @@ class Partition:
     resent_rows: int = 0
     lock_errors: int = 0
     failures: LaneFailures = LaneFailures()
+    pace: LanePace = field(default_factory=LanePace)
+    hot_parents: Mapping[str, int] = field(default_factory=dict)
     retry_after_seconds: int | None = None
     api_requests: int = 0
     last_progress_at: datetime | None = None
@@ -268,6 +288,11 @@ class Partition:
     reopened_by: str | None = None
     error: str | None = None
     cause: str | None = None
+
+    @property
+    def notes(self) -> LaneNotes:
+        """What the lane goes by so far."""
+        return LaneNotes(failures=self.failures, pace=self.pace, hot_parents=self.hot_parents)
 
     @property
     def is_sweep(self) -> bool:

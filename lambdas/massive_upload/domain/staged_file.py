@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from massive_upload.constants import MAX_JOB_BYTES
@@ -169,6 +169,12 @@ class StagedFile:
     def select(self, keys: set[str]) -> Selection:
         """The rows with one of ``keys``, as a file to send again."""
         return selection_of(self._header, self._lines_with(keys), self.key_column)
+
+    def counted(self, column: str, keys: Collection[str]) -> Counter[str]:
+        """How many of the rows with one of ``keys`` have which value in a column; blank ones are left out."""
+        place = index_of(column, self._header)
+        values = (line[place].strip() for line in self._lines_with(set(keys)))
+        return Counter(value for value in values if value)
 
     def halves(self, keys: set[str]) -> tuple[Selection, Selection]:
         """The rows with one of ``keys``, cut in the middle, as two files to send again."""

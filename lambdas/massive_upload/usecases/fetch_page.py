@@ -113,7 +113,7 @@ class _RangeReader:
         self._partition = partition
         self._config = config
         self._source: DataCloud = services.org.data_cloud(config.load.source.dataspace)
-        self._batch_rows = config.load.effective_pace.batch_rows
+        self._batch_rows = config.load.pace_at(partition.pace).batch_rows
         self._in_flight = in_flight
 
     def read_ahead(self, *, wake_after_seconds: int) -> None:
@@ -304,7 +304,7 @@ class _RangeReader:
 
 def _stage_kept_rows(task: SliceInput, services: SliceServices, partition: Partition, load: Load) -> Step:
     """Stage rows that failed before. The sweep's jobs are as large as one batch of Salesforce's."""
-    max_rows = JOB_ROWS_PER_BATCH if partition.is_sweep else load.effective_pace.batch_rows
+    max_rows = JOB_ROWS_PER_BATCH if partition.is_sweep else load.pace_at(partition.pace).batch_rows
     following = next_kept_rows(services.files, partition, key_column=load.target.external_id, max_rows=max_rows)
     if following is None:
         services.store.complete_partition(partition, services.org.heartbeat())

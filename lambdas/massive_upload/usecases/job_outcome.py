@@ -27,7 +27,7 @@ class JobOutcome:
         rejected: failed for good.
         untried: never tried by a job that failed as a whole for a passing reason, which is each row's error.
         named_rows: how many rows those are; more than keys where a key was sent more than once.
-        lock_errors: rows that failed on a lock.
+        locked: the keys of the rows that failed on a lock.
         halting_code: the code of an error that would repeat for every row of the run.
         refused_code: why the org refused the job as a whole, where that is a matter of configuration.
     """
@@ -36,9 +36,20 @@ class JobOutcome:
     rejected: Mapping[str, RowError] = field(default_factory=dict)
     untried: Mapping[str, RowError] = field(default_factory=dict)
     named_rows: int = 0
-    lock_errors: int = 0
+    locked: tuple[str, ...] = ()
     halting_code: str | None = None
     refused_code: str | None = None
+
+    @property
+    def lock_errors(self) -> int:
+        """Rows that failed on a lock."""
+        return len(self.locked)
+
+    @property
+    def contended_rows(self) -> int:
+        """Rows that failed for a reason that going slower may spare them."""
+        passing = sum(error.code != UNPROCESSED for error in self.passing.values())
+        return passing + len(self.untried)
 
     @property
     def main_code(self) -> str | None:
@@ -158,12 +169,13 @@ class _Lists:
 def _judge(failed: list[FailedRow]) -> JobOutcome:
     passing: dict[str, RowError] = {}
     rejected: dict[str, RowError] = {}
-    lock_errors = 0
+    locked: list[str] = []
     halting_code: str | None = None
     for row in failed:
         error = RowError(code=row.code, message=row.message, fields=" ".join(row.fields))
         verdict = row_verdict(row.code, row.message)
-        lock_errors += is_lock_error(row.code, row.message)
+        if is_lock_error(row.code, row.message):
+            locked.append(row.key.strip())
         if verdict is RowVerdict.RUN_STOPPING:
             halting_code = row.code
         (passing if verdict is RowVerdict.PASSING else rejected)[row.key.strip()] = error
@@ -171,7 +183,7 @@ def _judge(failed: list[FailedRow]) -> JobOutcome:
         passing=passing,
         rejected=rejected,
         named_rows=len(failed),
-        lock_errors=lock_errors,
+        locked=tuple(locked),
         halting_code=halting_code,
     )
 

@@ -33,7 +33,7 @@ def send_again(partition: Partition, batch: Batch, services: SliceServices) -> N
         sent_before=batch.sent_before + 1,
         lost_jobs=batch.lost_jobs + 1,
     )
-    failures = after_job(partition.failures, is_failed=True, code=None)
+    notes = replace(partition.notes, failures=after_job(partition.failures, is_failed=True, code=None))
     beat = services.org.heartbeat()
-    services.store.plan_next_attempt(partition, batch, following, failures=failures, job_seconds=None, beat=beat)
+    services.store.plan_next_attempt(partition, batch, following, notes=notes, beat=beat)
     log(Marker.WARNING, Event.JOB_GONE, rows=batch.rows, lost_jobs=following.lost_jobs)

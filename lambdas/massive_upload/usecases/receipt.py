@@ -9,6 +9,7 @@ from datetime import datetime
 
 from massive_upload.domain.account import Outcome
 from massive_upload.domain.file_keys import receipt_key
+from massive_upload.domain.hot_parents import NAMED, hottest
 from massive_upload.domain.progress import Partition, Run
 from massive_upload.errors import LoadError
 from massive_upload.observability import Event, Marker, log
@@ -69,6 +70,7 @@ def write_receipt(
         "drift": _drift(lanes),
         "target": target,
         "figures": figures | {"api_requests": figures["api_requests"] + run.api_requests},
+        "hot_parents": hottest((partition.hot_parents for partition in partitions), NAMED),
         "rejected_files": rejected_files(partitions, services.store, services.files).all,
         "partitions": [{name: getattr(partition, name) for name in _OF_A_PARTITION} for partition in partitions],
     }

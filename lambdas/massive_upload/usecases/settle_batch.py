@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 from massive_upload.constants import SLICE_EVENTS
 from massive_upload.contracts import JobCounters, Next, SliceInput, Step
 from massive_upload.domain import presets
 from massive_upload.domain.breaker import after_batch, after_job
+from massive_upload.domain.hot_parents import KEPT_OF_A_LANE, hottest
 from massive_upload.domain.load import Load
-from massive_upload.domain.progress import Batch, BatchState, LaneFailures, Partition
+from massive_upload.domain.pace import LanePace, PaceReason, next_pace
+from massive_upload.domain.progress import Batch, BatchState, LaneFailures, LaneNotes, Partition
 from massive_upload.domain.staged_file import StagedFile
 from massive_upload.domain.waits import SETTLE_EVENTS
 from massive_upload.errors import InternalError, JobRejected, RunHalted
@@ -50,7 +53,7 @@ def settle_batch(task: SliceInput, services: SliceServices) -> Step:
     if step.job is not None and step.job.job_id != batch.job_id:  # settled by a repetition of this task
         return step.then(Next.FETCH, events=SETTLE_EVENTS)
     load = services.configs.of(task.run_id).load
-    pace = load.effective_pace
+    pace = load.pace_at(partition.pace)
     delays = presets.SWEEP_RETRY_DELAYS_SECONDS if partition.is_sweep else pace.retry_delays_seconds
     try:
         counters = step.job or _counters(services, batch)
@@ -106,7 +109,6 @@ def settle_attempt(
     if not is_proven_clean(batch, counters):
         content = StagedFile(services.files.read(batch.file_key), load.target.external_id)
     outcome = read_outcome(services.org.bulk, batch, counters, content)
-    job_seconds = (counters.seconds or None) if batch.attempt == 0 else None
     if outcome.halting_code is not None:
         services.store.request_stop(partition.run_id, outcome.halting_code, error=RunHalted.__name__)
     plan = plan_rows(outcome, batch, retries=retries, is_sweep=partition.is_sweep)
@@ -122,9 +124,17 @@ def settle_attempt(
     ).following()
     is_settled = following.state is BatchState.SETTLED
     record = services.store.settle_batch if is_settled else services.store.plan_next_attempt
-    failures = _failures(partition, following, outcome, counters, load)
+    pace, reason = _next_pace(partition, batch, outcome, load)
+    notes = LaneNotes(
+        failures=_failures(partition, following, outcome, counters, load),
+        pace=pace,
+        hot_parents=_hot_parents(partition, outcome, content, load),
+        job_seconds=(counters.seconds or None) if batch.attempt == 0 else None,
+    )
     beat = services.org.heartbeat()
-    record(partition, batch, following, failures=failures, job_seconds=job_seconds, beat=beat)
+    record(partition, batch, following, notes=notes, beat=beat)
+    if reason is not None:
+        _log_pace(pace, reason, load)
     _tell(partition, batch, following, outcome, counters, load)
     _raise_if_hopeless(batch, outcome)
     return following
@@ -140,6 +150,39 @@ def _failures(
         return failures
     failed_rows = following.rejected + following.deferred
     return after_batch(failures, load.breaker.lane, rows=following.first_rows, failed_rows=failed_rows)
+
+
+def _next_pace(
+    partition: Partition, batch: Batch, outcome: JobOutcome, load: Load
+) -> tuple[LanePace, PaceReason | None]:
+    """The lane's pace from here on; only the first try of a batch tells how contended the org is."""
+    if batch.attempt > 0 or partition.is_sweep or not load.effective_pace.adaptive:
+        return partition.pace, None
+    return next_pace(partition.pace, rows=batch.rows, failed_rows=outcome.contended_rows)
+
+
+def _log_pace(pace: LanePace, reason: PaceReason, load: Load) -> None:
+    values = load.pace_at(pace)
+    log(
+        Marker.WARNING if reason is not PaceReason.QUIET else Marker.SUCCESS,
+        Event.PACE_CHANGED,
+        reason=reason.value,
+        speed_percent=pace.speed_percent,
+        batch_rows=values.batch_rows,
+        delay_seconds=values.delay_seconds,
+        retry_delays_seconds=values.retry_delays_seconds,
+    )
+
+
+def _hot_parents(
+    partition: Partition, outcome: JobOutcome, content: StagedFile | None, load: Load
+) -> Mapping[str, int]:
+    """The parents that have cost the lane most lock errors, where the load's parent column is sent at all."""
+    mapping = load.fields.get(load.source.parent or "")
+    if content is None or mapping is None or not outcome.locked:
+        return partition.hot_parents
+    of_this_job = content.counted(mapping.to, outcome.locked)
+    return hottest([partition.hot_parents, of_this_job], KEPT_OF_A_LANE)
 
 
 def _tell(

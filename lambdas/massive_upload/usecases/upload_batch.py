@@ -41,8 +41,9 @@ def upload_batch(task: SliceInput, services: SliceServices) -> Step:
         settled = replace(batch, state=BatchState.SETTLED)
         limits = services.configs.of(task.run_id).load.breaker.lane
         failures = after_batch(partition.failures, limits, rows=batch.first_rows, failed_rows=batch.rejected)
+        notes = replace(partition.notes, failures=failures)
         beat = services.org.heartbeat()
-        store.settle_batch(partition, batch, settled, failures=failures, job_seconds=None, beat=beat)
+        store.settle_batch(partition, batch, settled, notes=notes, beat=beat)
         return task.step.then(Next.FETCH, events=UPLOAD_EVENTS, is_progress=True)
     if batch.state is BatchState.CREATED and _has_started(services.org.bulk, batch):
         batch = store.record_submitted(partition, batch, services.org.heartbeat())

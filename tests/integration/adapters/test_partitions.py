@@ -9,6 +9,7 @@ import pytest
 
 from massive_upload.adapters.dynamodb_progress import STATE_KEPT, DynamoDbProgress
 from massive_upload.domain.key_digest import KeyDigest
+from massive_upload.domain.pace import LanePace
 from massive_upload.domain.progress import (
     BATCH_TRANSITIONS,
     PARTITION_TRANSITIONS,
@@ -16,6 +17,7 @@ from massive_upload.domain.progress import (
     BatchState,
     KeptList,
     LaneFailures,
+    LaneNotes,
     Partition,
     PartitionStatus,
     RunFailures,
@@ -40,6 +42,8 @@ from tests.integration.adapters.stack import TABLE
 
 COLUMNS = ("Key__c", "Name__c")
 FAILURES = LaneFailures(failed_jobs=2, judged_rows=30, failed_rows=20, code="STRING_TOO_LONG")
+PACE = LanePace(speed_percent=50, is_patient=True, judged_rows=7, failed_rows=2, limit_percent=100, quiet_decisions=3)
+NOTES = LaneNotes(failures=FAILURES, pace=PACE, hot_parents={"ACC-1": 3})
 
 
 def lane(store: DynamoDbProgress, partition: str = "0000") -> Partition:
@@ -186,7 +190,7 @@ def settle_one(store: DynamoDbProgress, dynamodb: Any, **settled: Any) -> Partit
     submitted = store.record_submitted(claimed, created, BEAT)
     counts = {"succeeded": 10} | settled
     done = replace(submitted, state=BatchState.SETTLED, **counts)
-    store.settle_batch(claimed, submitted, done, failures=FAILURES, job_seconds=4, beat=BEAT)
+    store.settle_batch(claimed, submitted, done, notes=replace(NOTES, job_seconds=4), beat=BEAT)
     return claimed
 
 
@@ -196,6 +200,7 @@ def test_the_life_of_a_batch_is_counted_in_its_partition(store, dynamodb):
     assert (found.settled_rows, found.succeeded, found.rejected, found.deferred) == (10, 7, 2, 1)
     assert (found.cursor, found.query_offset, found.open_batch, found.next_batch) == ("k0010", 10, None, 1)
     assert (found.batches, found.jobs, found.lock_errors, found.job_seconds) == (1, 1, 3, 4)
+    assert (found.pace, found.hot_parents) == (PACE, {"ACC-1": 3})
     assert found.failures == FAILURES
     (batch,) = store.batches(RUN, "0000")
     assert batch == store.batch(found, 0)
@@ -213,7 +218,7 @@ def test_codes_and_keys_of_settled_batches_add_up_in_their_partition(store, dyna
     submitted = store.record_submitted(claimed, store.record_job(claimed, another, "751", BEAT), BEAT)
     assert store.batch(claimed, 1).keys == second
     done = replace(submitted, state=BatchState.SETTLED, rejected_codes={"B": 5}, succeeded_keys=second)
-    store.settle_batch(claimed, submitted, done, failures=LaneFailures(), job_seconds=None, beat=BEAT)
+    store.settle_batch(claimed, submitted, done, notes=LaneNotes(failures=LaneFailures(), pace=LanePace()), beat=BEAT)
     found = lane(store)
     assert (found.rejected_codes, found.succeeded_keys) == ({"A": 1, "B": 7}, KeyDigest.of(["c", "b", "a"]))
 
@@ -235,8 +240,7 @@ def test_a_settled_batch_is_not_counted_twice(store, dynamodb):
             claimed,
             submitted,
             replace(submitted, state=BatchState.SETTLED, succeeded=10),
-            failures=FAILURES,
-            job_seconds=4,
+            notes=replace(NOTES, job_seconds=4),
             beat=BEAT,
         )
     assert lane(store) == before
@@ -251,8 +255,7 @@ def test_a_job_without_a_duration_leaves_the_prediction_as_it_is(store, dynamodb
         claimed,
         submitted,
         replace(submitted, state=BatchState.SETTLED, succeeded=10),
-        failures=FAILURES,
-        job_seconds=None,
+        notes=NOTES,
         beat=BEAT,
     )
     assert lane(store).job_seconds is None
@@ -287,7 +290,7 @@ def test_a_further_attempt_keeps_what_the_first_has_settled(store, dynamodb):
         halvings=1,
         waiting=(StagedRows(file_key="staged/c.csv", rows=2, size_bytes=90, sent_before=1),),
     )
-    store.plan_next_attempt(claimed, submitted, following, failures=FAILURES, job_seconds=7, beat=BEAT)
+    store.plan_next_attempt(claimed, submitted, following, notes=replace(NOTES, job_seconds=7), beat=BEAT)
     assert store.batch(claimed, 0) == following
     assert (lane(store).resent_rows, lane(store).lock_errors, lane(store).open_batch) == (3, 3, 0)
     assert lane(store).failures == FAILURES
@@ -371,16 +374,14 @@ CHANGES: dict[str, Change] = {
         stale,
         a_batch(state=BatchState.SUBMITTED),
         a_batch(attempt=1),
-        failures=FAILURES,
-        job_seconds=None,
+        notes=NOTES,
         beat=BEAT,
     ),
     "settle_batch": lambda store, stale: store.settle_batch(
         stale,
         a_batch(state=BatchState.SUBMITTED),
         a_batch(state=BatchState.SETTLED),
-        failures=FAILURES,
-        job_seconds=None,
+        notes=NOTES,
         beat=BEAT,
     ),
 }
@@ -425,14 +426,13 @@ BATCH_CHANGES: dict[BatchState, Callable[[DynamoDbProgress, Partition, Batch], o
         claimed,
         read,
         replace(read, state=BatchState.PLANNED, attempt=1),
-        failures=FAILURES,
-        job_seconds=None,
+        notes=NOTES,
         beat=BEAT,
     ),
     BatchState.CREATED: lambda store, claimed, read: store.record_job(claimed, read, "750", BEAT),
     BatchState.SUBMITTED: lambda store, claimed, read: store.record_submitted(claimed, read, BEAT),
     BatchState.SETTLED: lambda store, claimed, read: store.settle_batch(
-        claimed, read, replace(read, state=BatchState.SETTLED), failures=FAILURES, job_seconds=None, beat=BEAT
+        claimed, read, replace(read, state=BatchState.SETTLED), notes=NOTES, beat=BEAT
     ),
 }
 

@@ -1,0 +1,107 @@
+"""How a lane's pace follows what the org answers, on fixed traces and against an org with a limit of its own."""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import pytest
+
+from massive_upload.domain.pace import JUDGED_ROWS, LanePace, PaceReason, next_pace
+from massive_upload.domain.presets import PACE, SLOWEST_PACE, LockRisk
+from tests.unit.domain.loads import a_load
+
+QUIET, HARMLESS, COLLIDING, CONTENDED = 0, 60, 150, 500
+"""Failed rows among 2,000: 100 %, 97 %, 92.5 % and 75 % pass."""
+
+
+def speeds(trace: Sequence[int], pace: LanePace | None = None) -> list[int]:
+    """A lane's speed after each decision of a trace of failed rows."""
+    pace = pace or LanePace()
+    found = []
+    for failed_rows in trace:
+        pace, _ = next_pace(pace, rows=JUDGED_ROWS, failed_rows=failed_rows)
+        found.append(pace.speed_percent)
+    return found
+
+
+def against(org: Callable[[int], int], decisions: int) -> list[int]:
+    """A lane's speed against an org whose failed rows depend on that speed."""
+    pace, found = LanePace(), []
+    for _ in range(decisions):
+        pace, _ = next_pace(pace, rows=JUDGED_ROWS, failed_rows=org(pace.speed_percent))
+        found.append(pace.speed_percent)
+    return found
+
+
+def reversals(found: Sequence[int]) -> int:
+    """How often a lane that went one way goes the other."""
+    ways = [after > before for before, after in pairwise(found) if after != before]
+    return sum(way != before for before, way in pairwise(ways))
+
+
+def test_an_org_that_is_quiet_is_loaded_at_the_loads_own_pace():
+    assert speeds([QUIET] * 20) == [100] * 20
+
+
+def test_a_contended_org_slows_a_lane_by_halves_and_a_quiet_one_speeds_it_up_by_steps():
+    found = speeds([QUIET] * 3 + [CONTENDED] * 6 + [QUIET] * 20)
+    assert found[:9] == [100, 100, 100, 50, 20, 10, 0, 0, 0]
+    assert found[9:16] == [0] * 7, "the speed that was too fast is tried again after a quiet time"
+    assert found[16:] == [10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 100, 100, 100]
+    assert reversals(found) == 1
+
+
+def test_one_burst_costs_one_step_down_and_the_way_back():
+    found = speeds([QUIET] * 10 + [CONTENDED] + [QUIET] * 12)
+    assert (min(found), found[-1]) == (50, 100)
+    assert reversals(found) == 1
+
+
+@pytest.mark.parametrize("limit_percent", [15, 35, 55, 75, 95])
+def test_against_an_org_with_a_limit_of_its_own_a_lane_settles_below_it(limit_percent):
+    found = against(lambda speed: CONTENDED if speed > limit_percent else QUIET, 60)
+    settled = found[20:]
+    assert reversals(settled) <= 2
+    at_work = sum(speed <= limit_percent for speed in settled) / len(settled)
+    assert at_work >= 0.9, "it hardly ever goes faster than the org takes"
+    assert max(speed for speed in settled if speed <= limit_percent) >= limit_percent / 2
+
+
+def test_what_lies_between_the_thresholds_changes_no_speed():
+    assert speeds([HARMLESS, COLLIDING] * 10) == [100] * 20
+    slowed = LanePace(speed_percent=50, limit_percent=100)
+    assert speeds([HARMLESS, COLLIDING] * 10, slowed) == [50] * 20
+
+
+def test_retry_delays_grow_with_the_first_collisions_and_shrink_in_a_quiet_org():
+    patient, reason = next_pace(LanePace(), rows=JUDGED_ROWS, failed_rows=COLLIDING)
+    assert (patient.is_patient, reason) == (True, PaceReason.RETRIES_COLLIDE)
+    assert next_pace(patient, rows=JUDGED_ROWS, failed_rows=COLLIDING)[1] is None, "nothing changes any more"
+    quiet, reason = next_pace(patient, rows=JUDGED_ROWS, failed_rows=QUIET)
+    assert (quiet.is_patient, reason) == (False, PaceReason.QUIET)
+
+
+def test_a_decision_is_made_once_enough_rows_were_tried():
+    pace, reason = next_pace(LanePace(), rows=JUDGED_ROWS - 1, failed_rows=JUDGED_ROWS - 1)
+    assert (pace.speed_percent, reason, pace.judged_rows) == (100, None, JUDGED_ROWS - 1)
+    pace, reason = next_pace(pace, rows=1, failed_rows=0)
+    assert (pace.speed_percent, reason, pace.judged_rows) == (50, PaceReason.CONTENDED, 0)
+
+
+@pytest.mark.parametrize("risk", LockRisk)
+def test_the_pace_stays_within_the_guides_ranges(risk):
+    load = a_load(lock_risk=risk)
+    rows, delay_seconds = SLOWEST_PACE[risk]
+    fastest, slowest = load.pace_at(LanePace()), load.pace_at(LanePace(speed_percent=0, is_patient=True))
+    assert (fastest.batch_rows, fastest.delay_seconds) == (PACE[risk]["batch_rows"], PACE[risk]["delay_seconds"])
+    assert (slowest.batch_rows, slowest.delay_seconds) == (rows, delay_seconds)
+    assert slowest.retry_delays_seconds == (3, 7, 15), "the guide's"
+    middle = load.pace_at(LanePace(speed_percent=50))
+    assert rows < middle.batch_rows < fastest.batch_rows
+
+
+def test_a_load_whose_own_pace_is_slower_than_the_preset_is_never_made_faster():
+    own = {"batch_rows": 100, "delay_seconds": 120}
+    load = a_load(pace=own)
+    for speed_percent in (0, 50, 100):
+        pace = load.pace_at(LanePace(speed_percent=speed_percent))
+        assert (pace.batch_rows, pace.delay_seconds) == (100, 120)
