@@ -74,8 +74,3 @@ class Schedules(Construct):
                 f"massive-upload:incremental-{load_name}",
                 f"{load_name}: schedule.mode incremental is not supported yet; each start loads everything.",
             )
-        if schedule.window is not None:
-            cdk.Annotations.of(self).add_warning_v2(
-                f"massive-upload:window-{load_name}",
-                f"{load_name}: schedule.window is not supported yet; a run goes on until it is done.",
-            )

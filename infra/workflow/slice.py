@@ -48,6 +48,7 @@ class SliceDefinition(Construct):
                 {
                     Next.UPLOAD: upload,
                     Next.WAIT_FOR_QUERY: self._wait("WaitForQuery").next(fetch),
+                    Next.WAIT_FOR_TURN: self._wait("WaitForTurn").next(fetch),
                     Next.WAIT_FOR_JOB: wait_for_job,
                     Next.SETTLE: settle,
                 },

@@ -72,7 +72,7 @@ def clock() -> Clock:
 
 def slice_services() -> SliceServices:
     """What the tasks of a slice work with."""
-    return SliceServices(store=store(), files=files(), configs=configs(), org=org())
+    return SliceServices(store=store(), files=files(), configs=configs(), org=org(), clock=clock())
 
 
 def plan_services() -> PlanServices:

@@ -136,6 +136,7 @@ class Next(StrEnum):
     UPLOAD = "Upload"
     WAIT_FOR_QUERY = "WaitForQuery"
     WAIT_FOR_JOB = "WaitForJob"
+    WAIT_FOR_TURN = "WaitForTurn"
     WAIT_FOR_ORG = "WaitForOrg"
     WAIT_LONGER = "WaitLonger"
     SETTLE = "Settle"

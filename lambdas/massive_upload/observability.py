@@ -64,6 +64,8 @@ class Event(StrEnum):
     WAITING_FOR_JOB = "waiting for job"
     WAITING_FOR_QUERY = "waiting for query"
     WAITING_FOR_ORG = "waiting for org"
+    WAITING_FOR_WINDOW = "waiting for the window"
+    WAITING_FOR_QUOTA = "waiting for the org's allowances"
     WAITING_FOR_OLD_JOBS = "waiting for jobs in flight"
     QUERY_EXPIRED = "query expired"
     LIMITS_UNKNOWN = "the org's limits are not known"

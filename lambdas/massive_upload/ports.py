@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -19,6 +19,7 @@ from massive_upload.domain.progress import (
     RunStatus,
     SourceRange,
 )
+from massive_upload.domain.quota import Need, OrgQuota
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +65,37 @@ class ProgressStore(Protocol):
 
     def release_lease(self, lease: Lease) -> None:
         """Give a target back, if this very lease still holds it."""
+
+    # -- the org's allowances
+
+    def quota(self, org_id: str) -> OrgQuota | None:
+        """What is known to be left of the org's day."""
+
+    def begin_look(self, org_id: str, seen: OrgQuota | None, fresh: OrgQuota) -> bool:
+        """Announce a look at the org's allowances, so that only one lane asks.
+
+        Args:
+            org_id: the org's.
+            seen: what was known of them when they were read.
+            fresh: when the look begins, and for which run.
+
+        Returns:
+            False where another lane has announced one since.
+        """
+
+    def note_quota(self, org_id: str, fresh: OrgQuota, found: Mapping[str, int]) -> OrgQuota:
+        """Record what the look that ``fresh`` announced has found, unless a later one was announced.
+
+        Returns:
+            What is known from then on.
+        """
+
+    def take_quota(self, org_id: str, need: Need) -> bool:
+        """Take what a batch needs, if as much as it needs is left; otherwise count one more refusal.
+
+        Returns:
+            Whether it was taken.
+        """
 
     # -- runs
 

@@ -99,4 +99,3 @@ def test_what_is_not_supported_yet_is_said_at_synthesis(tmp_path: Path) -> None:
     metadata = json.dumps(manifest["artifacts"][STACK_NAME])
     metadata += "".join(path.read_text(encoding="utf-8") for path in assembly.glob("*.metadata.json"))
     assert "schedule.mode incremental is not supported yet" in metadata
-    assert "schedule.window is not supported yet" in metadata

@@ -268,7 +268,8 @@ def test_a_batch_with_two_polls_takes_at_most_fifteen_transitions(slice_machine:
 
 VISITS = [
     (waits.FETCH_EVENTS, ["FetchPage", "BatchReady?"]),
-    (waits.WAIT_FOR_QUERY_EVENTS, ["WaitForQuery"]),
+    (waits.WAIT_EVENTS, ["WaitForQuery"]),
+    (waits.WAIT_EVENTS, ["WaitForTurn"]),
     (waits.UPLOAD_EVENTS, ["UploadBatch"]),
     (waits.POLL_EVENTS, ["WaitForJob", "CheckJob", "JobEnded?"]),
     (waits.SETTLE_EVENTS, ["SettleBatch", "NextStep?", "Pace"]),

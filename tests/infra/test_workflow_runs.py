@@ -166,6 +166,7 @@ def test_a_partition_takes_as_many_slices_as_it_needs(machines: Machines) -> Non
 def test_a_slice_goes_round_through_pace_and_back_off(machines: Machines) -> None:
     ways = (
         "WaitForQuery",
+        "WaitForTurn",
         "Upload",
         "WaitForJob",
         "WaitForJob",
@@ -184,7 +185,7 @@ def test_a_slice_goes_round_through_pace_and_back_off(machines: Machines) -> Non
     assert machines.run().status == "SUCCEEDED"
     # one for the first batch, one because its job was deleted, one after the back-off, one for the batch staged ahead
     assert len(machines.calls("UploadBatch")) == 4
-    assert len(machines.calls("FetchPage")) == 9
+    assert len(machines.calls("FetchPage")) == 10
 
 
 def test_a_passing_error_is_retried_three_times(machines: Machines) -> None:

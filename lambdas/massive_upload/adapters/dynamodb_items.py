@@ -26,6 +26,7 @@ from massive_upload.domain.progress import (
     RunStatus,
     StagedRows,
 )
+from massive_upload.domain.quota import OrgQuota
 
 Item = dict[str, Any]
 T = TypeVar("T")
@@ -60,6 +61,11 @@ def begun_run_key(run: Run) -> Item:
 def lease_key(key: str) -> Item:
     """Key of a lease's item."""
     return to_item({"pk": f"LEASE#{key}", "sk": "LEASE"})
+
+
+def quota_key(org_id: str) -> Item:
+    """Key of the item that counts what is left of an org's day."""
+    return to_item({"pk": f"ORG#{org_id}", "sk": "QUOTA"})
 
 
 def partition_key(run_id: str, partition: str) -> Item:
@@ -131,6 +137,15 @@ def batch_from(item: Item) -> Batch:
 def lease_from(item: Item) -> Lease:
     """The lease of an item."""
     return _entity(Lease, item, {})
+
+
+ALLOWANCES = ("requests_max", "requests_left", "batches_max", "batches_left")
+"""The figures of `OrgQuota` that the org tells."""
+
+
+def quota_from(item: Item) -> OrgQuota:
+    """What an item knows to be left of an org's day."""
+    return _entity(OrgQuota, item, {"looked_at": _moment})
 
 
 def _counts(found: Mapping[str, Decimal]) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -13,6 +14,7 @@ from massive_upload.adapters.dynamodb_table import ConditionFailed, Table
 from massive_upload.adapters.dynamodb_writes import (
     Change,
     Condition,
+    at_least,
     check,
     delete,
     equals,
@@ -45,6 +47,7 @@ from massive_upload.domain.progress import (
     SourceRange,
     sources_of,
 )
+from massive_upload.domain.quota import Need, OrgQuota
 from massive_upload.errors import FencedOut, InternalError, InvalidInput, LoadError, RunNotResumable, StateChanged
 from massive_upload.ports import Clock, Heartbeat, PlannedLane
 
@@ -90,6 +93,47 @@ class DynamoDbProgress:
             self._table.transact(delete(self._table.name, items.lease_key(lease.key), is_ours))
         except ConditionFailed:
             return  # released before or taken over: in either case it is no longer ours to give back
+
+    # -- the org's allowances
+
+    def quota(self, org_id: str) -> OrgQuota | None:
+        item = self._table.get(items.quota_key(org_id))
+        return items.quota_from(item) if item else None
+
+    def begin_look(self, org_id: str, seen: OrgQuota | None, fresh: OrgQuota) -> bool:
+        change = Change(put={"looked_at": fresh.looked_at, "looked_by": fresh.looked_by, "begun": 0, "refused": 0})
+        is_as_seen = is_new() if seen is None else equals("looked_at", seen.looked_at)
+        try:
+            self._table.transact(update(self._table.name, items.quota_key(org_id), change, is_as_seen))
+        except ConditionFailed:
+            return False
+        return True
+
+    def note_quota(self, org_id: str, fresh: OrgQuota, found: Mapping[str, int]) -> OrgQuota:
+        known = {name: found.get(name) for name in items.ALLOWANCES}
+        change = Change(put=_known(**known), remove=[name for name, figure in known.items() if figure is None])
+        is_still_the_last = equals("looked_at", fresh.looked_at)
+        with suppress(ConditionFailed):  # a later look knows better
+            self._table.transact(update(self._table.name, items.quota_key(org_id), change, is_still_the_last))
+        return self.quota(org_id) or fresh
+
+    def take_quota(self, org_id: str, need: Need) -> bool:
+        taken = {"begun": 1}
+        is_enough = exists()
+        for name, least, part in (
+            ("requests_left", need.requests_left, need.requests),
+            ("batches_left", need.batches_left, need.batches),
+        ):
+            if least is not None:
+                taken[name] = -part
+                is_enough &= at_least(name, least)
+        key = items.quota_key(org_id)
+        try:
+            self._table.transact(update(self._table.name, key, Change(add=taken), is_enough))
+        except ConditionFailed:
+            self._table.transact(update(self._table.name, key, Change(add={"refused": 1})))
+            return False
+        return True
 
     # -- runs
 

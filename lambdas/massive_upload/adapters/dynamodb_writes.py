@@ -96,6 +96,11 @@ def equals(name: str, value: object) -> Condition:
     return Condition(clauses=[f"#{name} = :was_{name}"], names={f"#{name}": name}, values={f":was_{name}": value})
 
 
+def at_least(name: str, number: int) -> Condition:
+    """An attribute is so large, or larger."""
+    return Condition(clauses=[f"#{name} >= :least_{name}"], names={f"#{name}": name}, values={f":least_{name}": number})
+
+
 def is_absent(name: str) -> Condition:
     """The item lacks an attribute."""
     return Condition(clauses=[f"attribute_not_exists(#{name})"], names={f"#{name}": name})

@@ -11,6 +11,7 @@ from massive_upload.constants import JOB_ROWS_PER_BATCH, LONG_WAIT_SECONDS, MAX_
 from massive_upload.domain import presets
 from massive_upload.domain.pace import LanePace, longer_delays
 from massive_upload.domain.sql_condition import check_condition
+from massive_upload.domain.window import Window, check_window
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\"]+$")]
 """An object or column of the source: any text without quotes and control characters, so that quoting is safe."""
@@ -148,13 +149,34 @@ class Sample(Model):
     rows: Annotated[int, Field(ge=1)] = presets.SAMPLE_ROWS
 
 
+class Budget(Model):
+    """What of the org's daily allowances is left to others.
+
+    Attributes:
+        api_requests_reserve_percent: of DailyApiRequests; a load begins no batch that would go below.
+        bulk_batches_reserve_percent: of DailyBulkApiBatches.
+    """
+
+    api_requests_reserve_percent: Annotated[int, Field(ge=0, le=99)] = presets.RESERVE_PERCENT
+    bulk_batches_reserve_percent: Annotated[int, Field(ge=0, le=99)] = presets.RESERVE_PERCENT
+
+
 class Schedule(Model):
-    """When the load starts by itself."""
+    """When the load starts by itself.
+
+    Attributes:
+        window: the hours in which a run that was started by the schedule begins batches, such as "22:00-06:00".
+    """
 
     cron: str
     timezone: str = "UTC"
-    window: str | None = None
+    window: Annotated[str, AfterValidator(check_window)] | None = None
     mode: Literal["full", "incremental"] = "full"
+
+    @property
+    def hours(self) -> Window | None:
+        """The window, ready to be asked; None where the load may run at any hour."""
+        return None if self.window is None else Window.parse(self.window, self.timezone)
 
 
 class PartitioningOverrides(Model):
@@ -196,6 +218,7 @@ class Load(Model):
     partitioning: Partitioning = Partitioning()
     pace: PaceOverrides = PaceOverrides()
     breaker: Breaker = Breaker()
+    budget: Budget = Budget()
     sample: Sample = Sample()
     success_criterion_percent: Annotated[float, Field(ge=0, le=100)] = SUCCESS_CRITERION_PERCENT
     schedule: Schedule | None = None

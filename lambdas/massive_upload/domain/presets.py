@@ -20,6 +20,9 @@ fifth of the rows finds a lock at each try, one in ten million is left."""
 
 SAMPLE_ROWS = 1_000
 
+RESERVE_PERCENT = 10
+"""Of the org's daily allowances, for its people and other integrations."""
+
 # The circuit breaker's limits. They lie far beyond what a load is expected to live with: a source with a third of bad
 # rows, and locks that a fifth of the rows meet at each try.
 LANE_FAILED_JOBS = 15

@@ -5,7 +5,8 @@ from massive_upload.constants import LONG_WAIT_SECONDS, ORG_WAITS_SECONDS, RETRY
 # History events of one visit (Step Functions: a Task has 5, a Choice or Wait 2; a retry adds 3 each).
 FETCH_EVENTS = 7
 """FetchPage, BatchReady?"""
-WAIT_FOR_QUERY_EVENTS = 2
+WAIT_EVENTS = 2
+"""WaitForQuery, WaitForTurn"""
 UPLOAD_EVENTS = 5
 """UploadBatch"""
 POLL_EVENTS = 9

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from massive_upload.constants import BATCHES_BETWEEN_LOOKS, LONG_WAIT_SECONDS, SLICE_EVENTS
+from massive_upload.constants import LONG_WAIT_SECONDS, SLICE_EVENTS
 from massive_upload.contracts import Next, SliceInput, Step
 from massive_upload.domain.progress import BatchState
 from massive_upload.domain.waits import POLL_EVENTS, job_seconds, next_poll_seconds
@@ -48,7 +48,7 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
         return step.then(Next.UPLOAD, events=POLL_EVENTS)
     waited_seconds = step.job_waited_seconds + step.wait_seconds
     if job.state.is_terminal:
-        tell_usage(services.org, with_batches=batch.attempt == 0 and batch.number % BATCHES_BETWEEN_LOOKS == 0)
+        tell_usage(services.org.api_usage)
         store.record_heartbeat(partition, services.org.heartbeat())
         seconds = job_seconds(step.job_waited_seconds, waited_seconds, job.total_processing_ms)
         counters = counters_of(job, seconds=seconds)

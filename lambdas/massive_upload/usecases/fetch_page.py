@@ -9,7 +9,7 @@ from massive_upload.domain.load import Load
 from massive_upload.domain.progress import Batch, BatchState, LaneKind, Partition
 from massive_upload.domain.source_sql import PARENT_COLUMN, Reading, page_statement
 from massive_upload.domain.staged_file import UNWRITABLE, Selection, StagedFileWriter
-from massive_upload.domain.waits import FETCH_EVENTS, WAIT_FOR_QUERY_EVENTS, org_wait_seconds
+from massive_upload.domain.waits import FETCH_EVENTS, WAIT_EVENTS, org_wait_seconds
 from massive_upload.errors import InternalError, LoadError, PassingError, SalesforceUnavailable, SourceRejected
 from massive_upload.observability import Event, Marker, follow, log
 from massive_upload.ports import ProgressStore
@@ -25,6 +25,7 @@ from massive_upload.usecases.slice_tasks import (
     notes_retry_after,
     open_batch,
 )
+from massive_upload.usecases.turn import seconds_until_turn
 
 _BOUND_TYPE = "Varchar"
 _WAITS_FOR_A_QUERY = 2
@@ -60,15 +61,29 @@ def fetch_page(task: SliceInput, services: SliceServices) -> Step:
         return step.then(Next.UPLOAD, events=FETCH_EVENTS)
     if is_halting(store, task.run_id):
         return _stop(task, store, partition)
+    config = services.configs.of(task.run_id)
+    if batch is None:
+        check_lane(partition, config.load)
+        if not partition.is_sweep and is_run_given_up(partition, config.load, store):
+            return _stop(task, store, partition)
+    wait_seconds = _seconds_until_turn(task, services, partition, batch, config)
+    if wait_seconds:
+        store.record_heartbeat(partition, services.org.heartbeat(wake_after_seconds=wait_seconds))
+        return step.then(Next.WAIT_FOR_TURN, events=FETCH_EVENTS + WAIT_EVENTS, wait_seconds=wait_seconds)
     if batch is not None:
         return step.then(Next.UPLOAD, events=FETCH_EVENTS)
-    config = services.configs.of(task.run_id)
-    check_lane(partition, config.load)
-    if not partition.is_sweep and is_run_given_up(partition, config.load, store):
-        return _stop(task, store, partition)
     if partition.kept_list is not None:
         return _stage_kept_rows(task, services, partition, config.load)
     return _RangeReader(task, services, partition, config).read()
+
+
+def _seconds_until_turn(
+    task: SliceInput, services: SliceServices, partition: Partition, batch: Batch | None, config: RunConfig
+) -> int:
+    rows = batch.rows if batch is not None else config.load.pace_at(partition.pace).batch_rows
+    waited_seconds = task.step.wait_seconds if task.step.next is Next.WAIT_FOR_TURN else 0
+    batches = -(-rows // JOB_ROWS_PER_BATCH)
+    return seconds_until_turn(partition, services, batches=batches, waited_seconds=waited_seconds)
 
 
 def _stop(task: SliceInput, store: ProgressStore, partition: Partition) -> Step:
@@ -186,7 +201,7 @@ class _RangeReader:
         wait_seconds = org_wait_seconds(step.org_waits)
         beat = self._services.org.heartbeat(wake_after_seconds=wait_seconds)
         self._services.store.record_heartbeat(self._partition, beat)
-        events = FETCH_EVENTS + WAIT_FOR_QUERY_EVENTS
+        events = FETCH_EVENTS + WAIT_EVENTS
         following = step.then(Next.WAIT_FOR_QUERY, events=events, wait_seconds=wait_seconds)
         return following.model_copy(update={"org_waits": step.org_waits + 1})
 
@@ -197,7 +212,7 @@ class _RangeReader:
         beat = self._services.org.heartbeat(wake_after_seconds=wait_seconds)
         self._services.store.record_heartbeat(self._partition, beat)
         log(Marker.WAITING, Event.WAITING_FOR_QUERY, wait_seconds=wait_seconds)
-        events = FETCH_EVENTS + WAIT_FOR_QUERY_EVENTS
+        events = FETCH_EVENTS + WAIT_EVENTS
         return self._task.step.then(Next.WAIT_FOR_QUERY, events=events, wait_seconds=wait_seconds)
 
     def _rows_left(self) -> int | None:

@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-from massive_upload.errors import LoadError
-from massive_upload.observability import Event, Marker, Metric, emit, log
-from massive_upload.salesforce.metadata import Allowance
-from massive_upload.usecases.org import Org
+from massive_upload.observability import Metric, emit
+from massive_upload.salesforce.api_usage import ApiUsage
+from massive_upload.salesforce.metadata import Allowance, Limits
 
 
-def tell_usage(org: Org, *, with_batches: bool) -> None:
-    """Emit what is used.
+def tell_usage(usage: ApiUsage | None) -> None:
+    """Emit what is used of the API requests, which every answer tells."""
+    if usage is not None and usage.allowed:
+        emit({Metric.API_REQUESTS_USED_PERCENT: 100 * usage.used / usage.allowed})
 
-    The requests are told by every answer. The batches have to be asked for, and an org that does not answer then must
-    not hold up the load.
+
+def tell_quota(limits: Limits, usage: ApiUsage | None) -> dict[str, int]:
+    """Emit what is used of both allowances, and give back what is known of them, by the names that `OrgQuota` has.
 
     Args:
-        org: the org.
-        with_batches: whether to ask for the batches too, which takes a request.
+        limits: the answer of `/limits`, in which a user without View Setup sees nothing.
+        usage: what that answer's header said of the API requests, which everybody may see.
     """
+    requests, batches = limits.daily_api_requests, limits.daily_bulk_batches
+    if requests is None and usage is not None:
+        requests = Allowance(max=usage.allowed, remaining=usage.allowed - usage.used)
+    told = (
+        ("requests", requests, Metric.API_REQUESTS_USED_PERCENT),
+        ("batches", batches, Metric.BULK_BATCHES_USED_PERCENT),
+    )
+    found: dict[str, int] = {}
     values: dict[Metric, float] = {}
-    usage = org.api_usage
-    if usage is not None and usage.allowed:
-        values[Metric.API_REQUESTS_USED_PERCENT] = 100 * usage.used / usage.allowed
-    batches = _bulk_batches(org) if with_batches else None
-    if batches is not None and batches.max:
-        values[Metric.BULK_BATCHES_USED_PERCENT] = 100 * (batches.max - batches.remaining) / batches.max
+    for name, allowance, metric in told:
+        if allowance is not None and allowance.max:
+            found |= {f"{name}_max": allowance.max, f"{name}_left": allowance.remaining}
+            values[metric] = 100 * (allowance.max - allowance.remaining) / allowance.max
     if values:
         emit(values)
-
-
-def _bulk_batches(org: Org) -> Allowance | None:
-    try:
-        return org.metadata.limits().daily_bulk_batches
-    except LoadError as error:
-        log(Marker.WARNING, Event.LIMITS_UNKNOWN, error=type(error).__name__, code=error.code)
-        return None
+    return found

@@ -324,6 +324,7 @@ class _Begin:
             case_sensitive_key=case_sensitive,
             sample_rows=self._sample_rows(load),
             lease_key=run.lease_key or "",
+            keeps_window=self._start.scheduled,
         )
         planned = replace(
             run,

@@ -22,6 +22,7 @@ class RunConfig(BaseModel):
         case_sensitive_key: whether the target tells keys apart by case.
         sample_rows: how many rows a sample takes, of a run that is one.
         lease_key: names the org and the object that the run writes to.
+        keeps_window: whether the run begins batches in the load's window alone, as the schedule started it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,6 +32,7 @@ class RunConfig(BaseModel):
     case_sensitive_key: bool
     sample_rows: int | None
     lease_key: str
+    keeps_window: bool = False
 
     @property
     def load_sha256(self) -> str:

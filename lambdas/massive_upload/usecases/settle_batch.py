@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from massive_upload.constants import SLICE_EVENTS
+from massive_upload.constants import JOB_ROWS_PER_BATCH, SLICE_EVENTS
 from massive_upload.contracts import JobCounters, Next, SliceInput, Step
 from massive_upload.domain import presets
 from massive_upload.domain.breaker import after_batch, after_job
@@ -30,6 +30,7 @@ from massive_upload.usecases.slice_tasks import (
     notes_retry_after,
     open_batch,
 )
+from massive_upload.usecases.turn import seconds_until_turn
 
 
 @notes_retry_after
@@ -72,14 +73,16 @@ def settle_batch(task: SliceInput, services: SliceServices) -> Step:
         return step.then(Next.DONE, events=SETTLE_EVENTS)
     if step.events >= SLICE_EVENTS:
         return step.then(Next.MORE, events=SETTLE_EVENTS)
-    if partition.ahead_batch is not None and not edge_seconds and not _ends_here(partition, load, services):
+    if partition.ahead_batch is not None and not edge_seconds and _may_go_on(partition, batch, load, services):
         return step.then(Next.UPLOAD, events=SETTLE_EVENTS, is_progress=True)
     return step.then(Next.FETCH, events=SETTLE_EVENTS, wait_seconds=edge_seconds, is_progress=True)
 
 
-def _ends_here(partition: Partition, load: Load, services: SliceServices) -> bool:
-    """Whether the lane is to end at this batch edge, which FetchPage sees to."""
-    return is_halting(services.store, partition.run_id) or is_run_given_up(partition, load, services.store)
+def _may_go_on(partition: Partition, batch: Batch, load: Load, services: SliceServices) -> bool:
+    """Whether the batch that is staged may be sent at once; FetchPage sees to whatever speaks against it."""
+    if is_halting(services.store, partition.run_id) or is_run_given_up(partition, load, services.store):
+        return False
+    return seconds_until_turn(partition, services, batches=-(-batch.first_rows // JOB_ROWS_PER_BATCH)) == 0
 
 
 def settle_attempt(

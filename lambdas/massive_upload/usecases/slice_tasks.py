@@ -10,7 +10,7 @@ from math import ceil
 from massive_upload.contracts import SliceInput, Step
 from massive_upload.domain.progress import Batch, Partition, PartitionStatus, RunStatus
 from massive_upload.errors import FencedOut, InternalError, SalesforceBusy
-from massive_upload.ports import Files, ProgressStore
+from massive_upload.ports import Clock, Files, ProgressStore
 from massive_upload.usecases.org import Org
 from massive_upload.usecases.run_config import RunConfigs
 
@@ -23,6 +23,7 @@ class SliceServices:
     files: Files
     configs: RunConfigs
     org: Org
+    clock: Clock
 
 
 SliceWork = Callable[[SliceInput, SliceServices], Step]

@@ -10,7 +10,9 @@ from typing import Any
 from massive_upload.salesforce.transport import Request, Response, Transport
 from tests.integration.usecases.slice_driver import Crash
 
-_READS = frozenset({"lease", "run", "open_runs", "partitions", "partition", "batch", "batches", "read", "retries_of"})
+_READS = frozenset(
+    {"lease", "run", "open_runs", "partitions", "partition", "batch", "batches", "read", "retries_of", "quota"}
+)
 
 
 class Killed(BaseException):

@@ -6,11 +6,12 @@ import pytest
 
 from infra.config import load_directory
 from infra.synth import ROOT, STACK_NAME, synthesize
-from massive_upload.observability import NAMESPACE, Metric
+from massive_upload.domain.load import Budget
+from massive_upload.observability import NAMESPACE
 from tests.emf import Point
 from tests.infra.alarms import Alarm, read_alarms
 from tests.infra.definitions import read_template
-from tests.integration.usecases.test_metrics import Read, last, points, watch
+from tests.integration.usecases.test_metrics import Read, points, watch
 from tests.integration.usecases.world import open_world, paced
 
 __all__ = ["points"]
@@ -18,6 +19,9 @@ __all__ = ["points"]
 LOCKED = "- match: {object: Opportunity, nth: 1}\n  action: {row_failures: {share: 0.5, code: UNABLE_TO_LOCK_ROW}}"
 REJECTED = "- match: {object: Opportunity}\n  action: {row_failures: {share: 0.3, code: STRING_TOO_LONG}}"
 ONE_JOB = paced(batch_rows=30)
+WITHOUT_RESERVE = ONE_JOB.model_copy(
+    update={"budget": Budget(api_requests_reserve_percent=0, bulk_batches_reserve_percent=0)}
+)
 
 
 @pytest.fixture(scope="module")
@@ -105,10 +109,9 @@ def test_a_watchdog_that_does_not_look_is_missed_after_a_quarter_of_an_hour(
 def test_requests_near_the_org_s_limit_raise_their_alarm(
     alarms: dict[str, Alarm], points: Read, good_run: list[Point]
 ) -> None:
-    with open_world(load=paced(), daily_api_requests=100) as world:
-        world.execute()
-    used = round(last(points(), Metric.API_REQUESTS_USED_PERCENT))
-    with open_world(load=paced(), daily_api_requests=used + 2) as world:
+    with open_world(load=WITHOUT_RESERVE, daily_api_requests=1_000) as world:
+        for _ in range(900):
+            world.server.backend.limits.count_request()
         world.execute()
     assert_alarms(alarms["ApiRequests"], points(), good_run)
 
@@ -116,6 +119,7 @@ def test_requests_near_the_org_s_limit_raise_their_alarm(
 def test_batches_near_the_org_s_limit_raise_their_alarm(
     alarms: dict[str, Alarm], points: Read, good_run: list[Point]
 ) -> None:
-    with open_world(load=ONE_JOB, daily_bulk_batches=1) as world:
+    with open_world(load=WITHOUT_RESERVE, daily_bulk_batches=20) as world:
+        world.server.backend.limits.count_batches(19)
         world.execute()
     assert_alarms(alarms["BulkBatches"], points(), good_run)

@@ -83,12 +83,13 @@ def test_points_have_the_stack_and_the_load_as_dimensions_and_nothing_else(point
 
 
 def test_the_org_s_allowances_are_told_as_shares(points: Read) -> None:
-    with open_world(load=paced(), daily_api_requests=100, daily_bulk_batches=20) as world:
+    with open_world(load=paced(), daily_api_requests=200, daily_bulk_batches=20) as world:
         world.execute()
+        world.execute(name="later")
         used = sum(world.requests.values())
     emitted = points()
     assert 0 < last(emitted, Metric.API_REQUESTS_USED_PERCENT) <= used
-    assert last(emitted, Metric.BULK_BATCHES_USED_PERCENT) == 5
+    assert last(emitted, Metric.BULK_BATCHES_USED_PERCENT) == 15
 
 
 def test_an_org_that_hides_its_limits_is_loaded_all_the_same(points: Read) -> None:

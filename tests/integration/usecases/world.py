@@ -111,6 +111,7 @@ class World:
             files=files,
             configs=RunConfigs(files),
             org=Org(Connection(secret, transport=FusedTransport(self.transport, self.fuse, self.stall))),
+            clock=WorldClock(self.clock),
         )
 
     def wait(self, seconds: int) -> None:

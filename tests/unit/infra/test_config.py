@@ -73,10 +73,10 @@ def test_null_is_a_key_and_no_and_on_are_text(file: Path) -> None:
 
 
 def test_times_and_dates_are_text(file: Path) -> None:
-    file.write_text(GOOD + "schedule: {cron: '0 22 ? * * *', window: 22:00}\n", encoding="utf-8")
+    file.write_text(GOOD + "schedule: {cron: '0 22 ? * * *', window: 22:00-06:00}\n", encoding="utf-8")
     schedule = load_file(file).schedule
     assert schedule is not None
-    assert schedule.window == "22:00"
+    assert schedule.window == "22:00-06:00"
 
 
 def test_numbers_with_leading_zeros_are_decimal(file: Path) -> None:
@@ -113,7 +113,8 @@ MISTAKES = {
     "a misspelled key": (
         GOOD + "lock_rsik: high\n",
         "loads/opportunity.yaml:10: lock_rsik: unknown key; write lock_risk (the keys here are source, target, "
-        "fields, lock_risk, duplicates, partitioning, pace, breaker, sample, success_criterion_percent, schedule)",
+        "fields, lock_risk, duplicates, partitioning, pace, breaker, budget, sample, success_criterion_percent, "
+        "schedule)",
     ),
     "an unknown key inside": (
         GOOD + "partitioning:\n  by: key\n  xyz: 3\n",

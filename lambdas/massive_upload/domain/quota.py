@@ -1,0 +1,84 @@
+"""What is left of the org's day, and whether a batch may still be begun. Pure: figures in, a decision out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from massive_upload.constants import BATCHES_BETWEEN_LOOKS
+from massive_upload.domain.load import Budget
+
+BATCH_REQUESTS = 8
+"""API requests that a batch is counted as until the next look: a clean one takes six (create, upload, close, two looks
+at the job, a page of rows), one with rejected rows two more for its results."""
+
+LOOK_AGE = timedelta(minutes=10)
+"""Others use the org too: what was seen longer ago is seen again."""
+
+REFUSALS_BETWEEN_LOOKS = 6
+"""Of each lane at work. A lane asks for its turn every ten minutes, so that those that wait see the day roll on once an
+hour; a look costs a request of the very reserve that they wait for."""
+
+LOOKS_OF_A_DAY = 24
+"""Requests that a wait of a day takes, which are therefore kept besides the reserve."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrgQuota:
+    """What the org had left when it was last looked at, less what batches have taken since; None where it is not told.
+
+    Attributes:
+        looked_at, looked_by: when, and for which run.
+        requests_max, batches_max: the allowances of 24 hours.
+        requests_left, batches_left: what is left of them.
+        begun: batches that were begun since the look.
+        refused: how often a lane was refused one since.
+    """
+
+    looked_at: datetime
+    looked_by: str
+    requests_max: int | None = None
+    requests_left: int | None = None
+    batches_max: int | None = None
+    batches_left: int | None = None
+    begun: int = 0
+    refused: int = 0
+
+    def is_out_of_date(self, *, run_id: str, now: datetime) -> bool:
+        """Whether to look again before a run's next batch is begun, while none is refused."""
+        is_old = now - self.looked_at >= LOOK_AGE and not self.refused
+        return self.looked_by != run_id or is_old or self.begun >= BATCHES_BETWEEN_LOOKS
+
+    def is_worth_a_look(self, *, lanes: int) -> bool:
+        """Whether the lanes at work were refused so often that one of them looks for all."""
+        return self.refused >= REFUSALS_BETWEEN_LOOKS * max(1, lanes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """What must be left so that a batch may begin, and what it takes; None where the org does not tell an allowance."""
+
+    requests_left: int | None
+    batches_left: int | None
+    requests: int
+    batches: int
+
+
+def need_of_a_batch(quota: OrgQuota, budget: Budget, *, batches: int) -> Need:
+    """What a batch needs.
+
+    Args:
+        quota: what is known of the org's allowances.
+        budget: how much of them the load leaves to others.
+        batches: how many of Salesforce's batches, of 10,000 rows each, it makes.
+    """
+    return Need(
+        requests_left=_least(quota.requests_max, budget.api_requests_reserve_percent, BATCH_REQUESTS + LOOKS_OF_A_DAY),
+        batches_left=_least(quota.batches_max, budget.bulk_batches_reserve_percent, batches),
+        requests=BATCH_REQUESTS,
+        batches=batches,
+    )
+
+
+def _least(allowed: int | None, reserve_percent: int, needed: int) -> int | None:
+    return None if allowed is None else -(-allowed * reserve_percent // 100) + needed
