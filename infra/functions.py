@@ -128,7 +128,7 @@ FUNCTIONS = (
         settings=OrgSettings,
         timeout_seconds=900,
         memory_mb=2048,
-        table=("GetItem", "UpdateItem", "DeleteItem", "Query", "ConditionCheckItem"),
+        table=("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "ConditionCheckItem"),
         reads=(RUNS, STAGED),
         writes=(RUNS, STAGED),
     ),

@@ -31,6 +31,7 @@ class Mode(StrEnum):
     """What an execution of ``load`` is asked to do."""
 
     FULL = "full"
+    INCREMENTAL = "incremental"
     SAMPLE = "sample"
     PLAN = "plan"
     RESUME = "resume"

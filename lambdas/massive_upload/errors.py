@@ -16,7 +16,8 @@
         │   ├── SourceRejected     the source's query
         │   ├── TargetRejected     the target's object, field or external id
         │   ├── DuplicateKeys
-        │   └── RunNotResumable    a run that does not exist, or has ended for good
+        │   ├── RunNotResumable    a run that does not exist, or has ended for good
+        │   └── FullRunNeeded      an incremental run has nothing to go on from
         ├── AnotherRunActive       the target is being loaded by another run
         ├── FencedOut              a newer slice, or another run, has taken over
         ├── RequestRefused         an answer that no rule expects (any other 4xx)
@@ -138,6 +139,10 @@ class DuplicateKeys(ConfigurationError):
 
 class RunNotResumable(ConfigurationError):
     """The run does not exist, or has ended for good."""
+
+
+class FullRunNeeded(ConfigurationError):
+    """An incremental run cannot tell which rows it would have to load."""
 
 
 class AnotherRunActive(FinalError):

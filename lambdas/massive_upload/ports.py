@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from massive_upload.domain.incremental import Watermark
 from massive_upload.domain.progress import (
     Batch,
     Halt,
@@ -121,13 +122,17 @@ class ProgressStore(Protocol):
     def note_plan_query(self, run: Run, query_id: str, *, case_sensitive_key: bool) -> None:
         """Remember the query that counts the source, and what it takes for the same key."""
 
-    def commit_plan(self, run: Run) -> Run:
+    def commit_plan(self, run: Run, *, voids: Watermark | None = None) -> Run:
         """Turn a planned run to Running; its plan's name and counts are the given run's.
 
+        ``voids`` is the load's watermark, where the run is going to write by another mapping than that one's.
         Where it sends the rejected rows of another run, that one's retries name it from the same moment on.
 
         Returns:
             The run as it is recorded: where a repeated PlanRun was faster, with the plan of that one.
+
+        Raises:
+            StateChanged: the watermark was set by another run since it was read.
         """
 
     def retries_of(self, run_id: str) -> Sequence[str]:
@@ -156,13 +161,36 @@ class ProgressStore(Protocol):
         """Remember that FinishRun has found jobs in flight that did not end."""
 
     def finish_run(
-        self, run: Run, *, status: RunStatus, ended_at: datetime, error: str | None, cause: str | None
+        self,
+        run: Run,
+        *,
+        status: RunStatus,
+        ended_at: datetime,
+        error: str | None,
+        cause: str | None,
+        watermark: Watermark | None = None,
+        instead_of: Watermark | None = None,
     ) -> bool:
-        """End a run.
+        """End a run, and set its load's watermark from the same moment on, where there is one to set.
+
+        Args:
+            run: as it was read.
+            status: what it came to.
+            ended_at: when.
+            error: the name of the error that its execution ends with.
+            cause: what that error says.
+            watermark: to be set.
+            instead_of: the watermark as it was read; None where there was none.
 
         Returns:
             False where it had ended before.
+
+        Raises:
+            StateChanged: the watermark was set by another run since it was read; the run has not ended.
         """
+
+    def watermark(self, load: str) -> Watermark | None:
+        """Up to when the complete runs of a load have read the source, if any has."""
 
     # -- partitions
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
+from massive_upload.domain.incremental import Watermark
 from massive_upload.domain.key_digest import KeyDigest
 from massive_upload.domain.pace import LanePace
 from massive_upload.domain.progress import (
@@ -68,6 +69,11 @@ def quota_key(org_id: str) -> Item:
     return to_item({"pk": f"ORG#{org_id}", "sk": "QUOTA"})
 
 
+def watermark_key(load: str) -> Item:
+    """Key of a load's watermark."""
+    return to_item({"pk": f"LOAD#{load}", "sk": "WATERMARK"})
+
+
 def partition_key(run_id: str, partition: str) -> Item:
     """Key of a partition's item."""
     return to_item({"pk": f"RUN#{run_id}", "sk": f"PART#{partition}"})
@@ -103,14 +109,14 @@ def to_item(values: Mapping[str, object]) -> Item:
     return {name: to_value(value) for name, value in values.items() if value is not None}
 
 
-def fields_of(entity: Run | Partition | Batch | Lease) -> dict[str, object]:
+def fields_of(entity: Run | Partition | Batch | Lease | Watermark) -> dict[str, object]:
     """The attributes of an entity's item, but for its key."""
     return {field.name: getattr(entity, field.name) for field in dataclasses.fields(entity)}
 
 
 def run_from(item: Item) -> Run:
     """The run of an item."""
-    moments = {"started_at": _moment, "ended_at": _moment}
+    moments = dict.fromkeys(("started_at", "ended_at", "modified_after", "as_of"), _moment)
     return _entity(Run, item, {"status": RunStatus, "failures_before": _run_failures, **moments})
 
 
@@ -146,6 +152,11 @@ ALLOWANCES = ("requests_max", "requests_left", "batches_max", "batches_left")
 def quota_from(item: Item) -> OrgQuota:
     """What an item knows to be left of an org's day."""
     return _entity(OrgQuota, item, {"looked_at": _moment})
+
+
+def watermark_from(item: Item) -> Watermark:
+    """The watermark of an item."""
+    return _entity(Watermark, item, {"as_of": _moment, "set_at": _moment})
 
 
 def _counts(found: Mapping[str, Decimal]) -> dict[str, int]:
@@ -186,7 +197,7 @@ def _number(value: object) -> Any:  # noqa: ANN401 - whatever an attribute holds
 
 
 def _entity(cls: type[T], item: Item, converters: Mapping[str, Any]) -> T:
-    names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]  # T is one of four dataclasses
+    names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]  # T is one of five dataclasses
     values: dict[str, Any] = {}
     for name, wire in item.items():
         if name not in names:

@@ -27,6 +27,7 @@ from massive_upload.adapters.dynamodb_writes import (
 )
 from massive_upload.constants import SWEEP_PARTITION
 from massive_upload.domain.error_counts import add_counts
+from massive_upload.domain.incremental import NO_MAPPING, Watermark
 from massive_upload.domain.progress import (
     BATCH_TRANSITIONS,
     PARTITION_TRANSITIONS,
@@ -171,17 +172,21 @@ class DynamoDbProgress:
         except ConditionFailed as failure:
             raise _fenced(f"Run {run.run_id}") from failure
 
-    def commit_plan(self, run: Run) -> Run:
+    def commit_plan(self, run: Run, *, voids: Watermark | None = None) -> Run:
         planned = replace(run, status=RunStatus.RUNNING)
-        names = ("status", "plan_name", "source_rows", "skipped_null_key", "duplicates_dropped")
-        change = Change(put={name: getattr(planned, name) for name in names})
-        link = [self._retry_link(run, run.retry_of)] if run.retry_of is not None else []
+        change = Change(put=_known(**{name: getattr(planned, name) for name in _OF_THE_PLAN}))
+        also = [self._retry_link(run, run.retry_of)] if run.retry_of is not None else []
+        if voids is not None:
+            void = Change(put={"mapping_sha256": NO_MAPPING})
+            also.append(update(self._table.name, items.watermark_key(run.load), void, _is_set_by(voids)))
         try:
-            self._change_run(run, change, only_from=[RunStatus.PLANNING], also=link)
+            self._change_run(run, change, only_from=[RunStatus.PLANNING], also=also)
         except ConditionFailed as failure:
             recorded = self._run_found(failure, run.run_id)
-            if recorded.status is RunStatus.RUNNING and recorded.execution_arn == run.execution_arn:
+            if recorded.execution_arn == run.execution_arn and recorded.status is RunStatus.RUNNING:
                 return recorded
+            if recorded.execution_arn == run.execution_arn and recorded.status is RunStatus.PLANNING:
+                raise _watermark_moved(run) from failure
             raise _fenced(f"Run {run.run_id}") from failure
         return planned
 
@@ -241,16 +246,34 @@ class DynamoDbProgress:
         self._change_existing_run(run.run_id, Change(add={"drains": 1}))
 
     def finish_run(
-        self, run: Run, *, status: RunStatus, ended_at: datetime, error: str | None, cause: str | None
+        self,
+        run: Run,
+        *,
+        status: RunStatus,
+        ended_at: datetime,
+        error: str | None,
+        cause: str | None,
+        watermark: Watermark | None = None,
+        instead_of: Watermark | None = None,
     ) -> bool:
         change = Change(put=_known(status=status, ended_at=ended_at, error=error, cause=cause))
-        is_no_longer_open = delete(self._table.name, items.open_run_key(run.run_id))
+        also = [delete(self._table.name, items.open_run_key(run.run_id))]
+        if watermark is not None:
+            item = items.watermark_key(watermark.load) | items.to_item(items.fields_of(watermark))
+            also.append(put(self._table.name, item, _is_set_by(instead_of) if instead_of else is_new()))
         allowed = [source for source in sources_of(RUN_TRANSITIONS, status) if source in UNFINISHED_RUN_STATUSES]
         try:
-            self._change_run(run, change, only_from=allowed, also=[is_no_longer_open])
-        except ConditionFailed:
+            self._change_run(run, change, only_from=allowed, also=also)
+        except ConditionFailed as failure:
+            recorded = self._run_found(failure, run.run_id)
+            if recorded.execution_arn == run.execution_arn and recorded.status in allowed:
+                raise _watermark_moved(run) from failure
             return False
         return True
+
+    def watermark(self, load: str) -> Watermark | None:
+        item = self._table.get(items.watermark_key(load))
+        return items.watermark_from(item) if item else None
 
     # -- partitions
 
@@ -562,6 +585,15 @@ class DynamoDbProgress:
         return run
 
 
+_OF_THE_PLAN = (
+    "status",
+    "plan_name",
+    "source_rows",
+    "skipped_null_key",
+    "duplicates_dropped",
+    "as_of",
+    "undated_rows",
+)
 _OF_ONE_GO = ("query_id", "query_rows", "next_wake_at", "failures", "error", "cause")
 """What a lane that is resumed begins without."""
 _FLAGS = {Halt.STOP: "stop_requested", Halt.PAUSE: "pause_requested"}
@@ -582,6 +614,17 @@ def _is_as_seen(partition: Partition, name: str) -> Condition:
     """The partition has the batch, open or staged ahead, that it was seen with; or none, as then."""
     number = getattr(partition, name)
     return is_absent(name) if number is None else equals(name, number)
+
+
+def _is_set_by(watermark: Watermark) -> Condition:
+    """The watermark is the one that was read."""
+    return equals("run_id", watermark.run_id) & equals("mapping_sha256", watermark.mapping_sha256)
+
+
+def _watermark_moved(run: Run) -> StateChanged:
+    return StateChanged(
+        f"The watermark of {run.load} was set by another run in between.", next_step="It is read again by itself."
+    )
 
 
 def _reads_as(partition: Partition) -> Condition:

@@ -161,6 +161,18 @@ class Budget(Model):
     bulk_batches_reserve_percent: Annotated[int, Field(ge=0, le=99)] = presets.RESERVE_PERCENT
 
 
+class Incremental(Model):
+    """How runs of mode ``incremental`` read the source.
+
+    Attributes:
+        overlap_seconds: how far before the last complete run's watermark they begin, as rows may reach Data Cloud
+            later than others that were modified after them. At least 1: more rows of the watermark's own moment, or
+            day, may follow.
+    """
+
+    overlap_seconds: Annotated[int, Field(ge=1, le=365 * 86_400)] = presets.OVERLAP_SECONDS
+
+
 class Schedule(Model):
     """When the load starts by itself.
 
@@ -220,6 +232,7 @@ class Load(Model):
     breaker: Breaker = Breaker()
     budget: Budget = Budget()
     sample: Sample = Sample()
+    incremental: Incremental = Incremental()
     success_criterion_percent: Annotated[float, Field(ge=0, le=100)] = SUCCESS_CRITERION_PERCENT
     schedule: Schedule | None = None
 
@@ -247,6 +260,11 @@ class Load(Model):
             raise ValueError(
                 "duplicates: keep_newest needs to know which row is newest; "
                 "give source.modified, or say duplicates: stop"
+            )
+        if self.schedule is not None and self.schedule.mode == "incremental" and self.source.modified is None:
+            raise ValueError(
+                "schedule: mode incremental needs the column that tells when a row was modified; "
+                "give source.modified, or say mode: full"
             )
         if self.partitioning.by == "parent" and self.source.parent is None:
             raise ValueError(

@@ -23,6 +23,9 @@ SAMPLE_ROWS = 1_000
 RESERVE_PERCENT = 10
 """Of the org's daily allowances, for its people and other integrations."""
 
+OVERLAP_SECONDS = 3_600
+"""Longer than the streams of one object of Data Cloud usually lie apart; a row that is read twice is only updated."""
+
 # The circuit breaker's limits. They lie far beyond what a load is expected to live with: a source with a third of bad
 # rows, and locks that a fifth of the rows meet at each try.
 LANE_FAILED_JOBS = 15

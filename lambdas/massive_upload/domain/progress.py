@@ -148,6 +148,9 @@ class Run:
         stop_requested, pause_requested: the flags that the lanes look at.
         stop_reason: why the product itself raised stop_requested; None where an operator did.
         stop_error: the name of the error that the run then ends with.
+        modified_after: the beginning of an incremental run's window; None where there is none to begin with.
+        as_of: up to when the plan knew the source; None where no row tells.
+        undated_rows: rows of which nobody knows when they were modified.
         failures_before: what had failed when it was last resumed; its circuit breaker does not count that again.
     """
 
@@ -167,6 +170,9 @@ class Run:
     source_rows: int = 0
     skipped_null_key: int = 0
     duplicates_dropped: int = 0
+    modified_after: datetime | None = None
+    as_of: datetime | None = None
+    undated_rows: int = 0
     api_requests: int = 0
     stop_requested: bool = False
     pause_requested: bool = False

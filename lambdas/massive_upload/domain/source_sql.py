@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from massive_upload.domain.load import FieldType, Load
 from massive_upload.domain.progress import LaneKind
@@ -19,7 +20,9 @@ number of lanes, so edges, counts and totals come from the same moment."""
 UPTO = "upto"
 AFTER = "after_key"
 AFTER_PARENT = "after_parent"
+MODIFIED_AFTER = "modified_after"
 PARENT_COLUMN = "massive_upload_parent"
+_RANK = "massive_upload_rank"
 
 _CASTS = {
     "bigint": "BIGINT",
@@ -42,19 +45,27 @@ def quoted(identifier: str) -> str:
     return f'"{identifier}"'
 
 
-def plan_statement(load: Load, *, case_sensitive_key: bool, sample_rows: int | None = None) -> str:
+def plan_statement(
+    load: Load,
+    *,
+    case_sensitive_key: bool,
+    sample_rows: int | None = None,
+    modified_after: datetime | None = None,
+) -> Statement:
     """The statement that counts the source and cuts it into buckets: even ones of keys, or of whole parents.
 
     Columns of each row: kind, last (the bucket's last key or parent, as text), bucket_rows, parents, most_rows (as
     `lanes.Bucket` has them; all NULL where nothing can be loaded), first_key (for its type), all_rows, keyed_rows,
     distinct_keys, distinct_parents. ``all_rows - keyed_rows`` rows have no key, NULL or blank, and ``keyed_rows -
-    distinct_keys`` are duplicates.
+    distinct_keys`` are duplicates. as_of and undated_rows are of all rows, whichever of them are to be loaded: the
+    newest time of modification up to the server's clock, and how many rows have none.
     Every mapped column is named, so that one which does not exist is found before anything is written.
     """
     key = quoted(load.source.key)
     identity = _identity(key, case_sensitive_key=case_sensitive_key)
-    source = _rows(load, _columns(load), sample_rows=sample_rows)
-    kept = _kept_rows(load, _columns(load), case_sensitive_key=case_sensitive_key, sample_rows=sample_rows)
+    choice = _Choice(case_sensitive_key, sample_rows, is_window=modified_after is not None)
+    source = _window_rows(load, _columns(load), choice)
+    kept = _kept_rows(load, _columns(load), choice)
     if load.lanes_by_parent:
         parent = _parent(load)
         distinct_parents = f"(SELECT COUNT(DISTINCT {parent}) FROM \"loadable\" WHERE {parent} <> '')"
@@ -66,23 +77,30 @@ def plan_statement(load: Load, *, case_sensitive_key: bool, sample_rows: int | N
         kinds = [LaneKind.KEY]
     every_bucket = " UNION ALL ".join(f'SELECT * FROM "{kind}_buckets"' for kind in kinds)
     ctes = ",\n".join(buckets)
-    return f"""
+    if choice.is_window and _keeps_newest(load):  # the newest row of a key may be outside of the window
+        distinct_keys = f'COUNT(CASE WHEN {_has_key(key)} AND "{_RANK}" = 1 THEN 1 END)'
+    else:
+        distinct_keys = f"COUNT(DISTINCT CASE WHEN {_has_key(key)} THEN {identity} END)"
+    sql = f"""
 WITH "source" AS ({source}),
 "totals" AS (
   SELECT MIN({key}) AS "first_key",
          COUNT(*) AS "all_rows",
          COUNT(CASE WHEN {_has_key(key)} THEN 1 END) AS "keyed_rows",
-         COUNT(DISTINCT CASE WHEN {_has_key(key)} THEN {identity} END) AS "distinct_keys"
+         {distinct_keys} AS "distinct_keys"
   FROM "source"
 ),
+"moments" AS ({_moments(load, sample_rows)}),
 "loadable" AS (SELECT * FROM ({kept}) AS "kept" WHERE {_has_key(key)}),
 {ctes},
 "buckets" AS ({every_bucket})
 SELECT "kind", "last", "bucket_rows", "parents", "most_rows",
-       "first_key", "all_rows", "keyed_rows", "distinct_keys", {distinct_parents} AS "distinct_parents"
-FROM "totals" LEFT JOIN "buckets" ON 1 = 1
+       "first_key", "all_rows", "keyed_rows", "distinct_keys", {distinct_parents} AS "distinct_parents",
+       "as_of", "undated_rows"
+FROM "totals" CROSS JOIN "moments" LEFT JOIN "buckets" ON 1 = 1
 ORDER BY "kind", "bucket", "is_heavy"
 """
+    return Statement(sql, _window_values(modified_after))
 
 
 def _key_buckets(load: Load, kind: LaneKind, condition: str) -> list[str]:
@@ -152,15 +170,23 @@ class Reading:
 
 
 def page_statement(
-    load: Load, reading: Reading, *, case_sensitive_key: bool, sample_rows: int | None, key_type: str
+    load: Load,
+    reading: Reading,
+    *,
+    case_sensitive_key: bool,
+    sample_rows: int | None,
+    key_type: str,
+    modified_after: datetime | None = None,
 ) -> Statement:
     """The statement of one lane: every mapped column, in the mapping's order, of the rows in a range that are left.
 
     Rows come in the order of their keys; of a range of parents, parent by parent, with the parent as one more column at
-    the end. Columns are named with their table, as the same name alone would mean its text in the ORDER BY.
+    the end. Columns are named with their table, as the same name alone would mean its text in the ORDER BY. With
+    ``modified_after``, only rows that were modified after that moment, or nobody knows when.
     """
     key = f'"kept".{quoted(load.source.key)}'
-    kept = _kept_rows(load, _columns(load), case_sensitive_key=case_sensitive_key, sample_rows=sample_rows)
+    choice = _Choice(case_sensitive_key, sample_rows, is_window=modified_after is not None)
+    kept = _kept_rows(load, _columns(load), choice)
     selected = [_selected(column, mapping.type) for column, mapping in load.fields.items()]
     if reading.kind is LaneKind.PARENT:
         parent = _parent(load, table="kept")
@@ -174,7 +200,7 @@ def page_statement(
             conditions.append(_without_parent(_parent(load, table="kept")))
     where = " AND ".join([*conditions, _has_key(key)])
     sql = f'SELECT {", ".join(selected)} FROM ({kept}) AS "kept" WHERE {where} ORDER BY {order}'
-    return Statement(sql, values)
+    return Statement(sql, {**values, **_window_values(modified_after)})
 
 
 def _keys_left(reading: Reading, key: str, key_type: str) -> tuple[list[str], dict[str, str]]:
@@ -210,6 +236,21 @@ def _selected(column: str, kind: FieldType) -> str:
     return quoted(column)
 
 
+@dataclass(frozen=True)
+class _Choice:
+    """Which of the source's rows a run is about.
+
+    Attributes:
+        case_sensitive_key: whether keys that differ by case are two.
+        sample_rows: only so many, the first ones by key.
+        is_window: only those of an incremental run's window.
+    """
+
+    case_sensitive_key: bool
+    sample_rows: int | None
+    is_window: bool
+
+
 def _rows(load: Load, columns: list[str], *, sample_rows: int | None) -> str:
     """Every row that the load's filter lets through; of a sample, its first rows by key."""
     key = quoted(load.source.key)
@@ -222,21 +263,76 @@ def _rows(load: Load, columns: list[str], *, sample_rows: int | None) -> str:
     return f"SELECT {selected} FROM {quoted(load.source.object)}{where}{limit}"
 
 
-def _kept_rows(load: Load, columns: list[str], *, case_sensitive_key: bool, sample_rows: int | None) -> str:
-    """The rows to load: all of them, or the newest of each key."""
-    if load.duplicates == "stop" or load.source.modified is None:
-        return _rows(load, columns, sample_rows=sample_rows)
-    key = quoted(load.source.key)
-    modified = quoted(load.source.modified)
-    needed = list(dict.fromkeys([*columns, load.source.modified]))
-    rows = _rows(load, needed, sample_rows=sample_rows)
-    identity = _identity(key, case_sensitive_key=case_sensitive_key)
+def _window_rows(load: Load, columns: list[str], choice: _Choice) -> str:
+    """The rows that a run accounts for; with their rank where that tells which of them are newest."""
+    if not choice.is_window:
+        return _rows(load, columns, sample_rows=choice.sample_rows)
+    if _keeps_newest(load):
+        return f'SELECT * FROM ({_ranked_rows(load, columns, choice)}) AS "ranked" WHERE {_is_in_window(load)}'
+    needed = list(dict.fromkeys([*columns, load.source.modified or ""]))
+    rows = _rows(load, needed, sample_rows=None)
+    return f'SELECT * FROM ({rows}) AS "source_rows" WHERE {_is_in_window(load)}'
+
+
+def _kept_rows(load: Load, columns: list[str], choice: _Choice) -> str:
+    """The rows to load: all of them, or the newest of each key.
+
+    Which row is the newest does not depend on the window: else one without a time of modification, which is in every
+    window, would come back over a newer one that has left it.
+    """
+    if not _keeps_newest(load):
+        return _window_rows(load, columns, choice)
     selected = ", ".join(quoted(column) for column in columns)
+    window = f" AND {_is_in_window(load)}" if choice.is_window else ""
+    return f'SELECT {selected} FROM ({_ranked_rows(load, columns, choice)}) AS "ranked" WHERE "{_RANK}" = 1{window}'
+
+
+def _ranked_rows(load: Load, columns: list[str], choice: _Choice) -> str:
+    """Every row with its rank among those of its key, the newest first."""
+    key, modified = quoted(load.source.key), quoted(load.source.modified or "")
+    needed = list(dict.fromkeys([*columns, load.source.modified or ""]))
+    rows = _rows(load, needed, sample_rows=choice.sample_rows)
+    identity = _identity(key, case_sensitive_key=choice.case_sensitive_key)
     ranked = ", ".join(quoted(column) for column in needed)
     return (
-        f"SELECT {selected} FROM (SELECT {ranked}, ROW_NUMBER() OVER (PARTITION BY {identity}"
-        f' ORDER BY {modified} DESC NULLS LAST, {key} DESC) AS "massive_upload_rank" FROM ({rows}) AS "source_rows")'
-        f' AS "ranked" WHERE "massive_upload_rank" = 1'
+        f"SELECT {ranked}, ROW_NUMBER() OVER (PARTITION BY {identity}"
+        f' ORDER BY {modified} DESC NULLS LAST, {key} DESC) AS "{_RANK}" FROM ({rows}) AS "source_rows"'
+    )
+
+
+def _keeps_newest(load: Load) -> bool:
+    return load.duplicates == "keep_newest" and load.source.modified is not None
+
+
+def _is_in_window(load: Load) -> str:
+    """Whether an incremental run reads a row. One of which nobody knows when it was modified is always read.
+
+    There is no upper bound: a row that is modified between the plan and the reading is read as it is then, and once
+    more by the next run. With a bound at the plan's moment a row that changes all the time would never be loaded.
+    """
+    modified = quoted(load.source.modified or "")
+    return f"({modified} > CAST(:{MODIFIED_AFTER} AS TIMESTAMP WITH TIME ZONE) OR {modified} IS NULL)"
+
+
+def _window_values(modified_after: datetime | None) -> dict[str, str]:
+    if modified_after is None:
+        return {}
+    return {MODIFIED_AFTER: modified_after.astimezone(UTC).isoformat(sep=" ", timespec="milliseconds")}
+
+
+def _moments(load: Load, sample_rows: int | None) -> str:
+    """Up to when the source is known, and the rows of which nobody knows when they were modified.
+
+    The newest time of modification and not the clock, as Data Cloud may be hours behind the systems that it reads; but
+    no time ahead of the clock, or one row dated in the future would hide all that is modified before then.
+    """
+    if load.source.modified is None or sample_rows is not None:
+        return 'SELECT CAST(NULL AS TIMESTAMP WITH TIME ZONE) AS "as_of", 0 AS "undated_rows"'
+    modified = quoted(load.source.modified)
+    return (
+        f'SELECT MAX(CASE WHEN {modified} <= CURRENT_TIMESTAMP THEN {modified} END) AS "as_of",'
+        f' COUNT(CASE WHEN {modified} IS NULL THEN 1 END) AS "undated_rows"'
+        f' FROM ({_rows(load, [load.source.modified], sample_rows=None)}) AS "source_rows"'
     )
 
 

@@ -4,24 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 
+from massive_upload.domain.incremental import moment_of
 from massive_upload.domain.lanes import Bucket, SourceCount
 from massive_upload.domain.load import Load
 from massive_upload.domain.progress import LaneKind
-from massive_upload.domain.source_sql import UNFIT_KEY_TYPES, plan_statement
+from massive_upload.domain.source_sql import UNFIT_KEY_TYPES, Statement, plan_statement
 from massive_upload.errors import SalesforceUnavailable, SourceRejected
-from massive_upload.salesforce.data_cloud import DataCloud, QueryPage, QueryState, QueryStatus
+from massive_upload.salesforce.data_cloud import DataCloud, Parameter, QueryPage, QueryState, QueryStatus
 
 _PAGE_ROWS = 2_000
+_BOUND_TYPE = "Varchar"
 
 
 @dataclass(frozen=True)
 class CountedSource:
-    """What the statement found, and the key column's type."""
+    """What the statement found.
+
+    Attributes:
+        count: of the rows that the run is about.
+        key_type: the key column's type.
+        as_of: the newest time of modification in the source; None where no row tells.
+        undated_rows: rows of the source of which nobody knows when they were modified.
+    """
 
     count: SourceCount
     key_type: str
+    as_of: datetime | None
+    undated_rows: int
 
 
 @dataclass(frozen=True)
@@ -32,7 +44,13 @@ class StillRunning:
 
 
 def count_source(
-    source: DataCloud, load: Load, *, case_sensitive_key: bool, sample_rows: int | None, query_id: str | None
+    source: DataCloud,
+    load: Load,
+    *,
+    case_sensitive_key: bool,
+    sample_rows: int | None,
+    modified_after: datetime | None,
+    query_id: str | None,
 ) -> CountedSource | StillRunning:
     """Ask for the count, or look after a query that asked for it before.
 
@@ -42,8 +60,10 @@ def count_source(
     """
     first: QueryPage | None = None
     if query_id is None:
-        statement = plan_statement(load, case_sensitive_key=case_sensitive_key, sample_rows=sample_rows)
-        first = source.submit(statement, row_limit=_PAGE_ROWS)
+        statement = plan_statement(
+            load, case_sensitive_key=case_sensitive_key, sample_rows=sample_rows, modified_after=modified_after
+        )
+        first = source.submit(statement.sql, bound_parameters(statement), row_limit=_PAGE_ROWS)
         status = first.status
         if status is None:
             raise SalesforceUnavailable("The source's count was answered without a status.")
@@ -88,7 +108,19 @@ def _read(source: DataCloud, load: Load, status: QueryStatus, row_count: int, fi
             f"The key {load.source.key} of {load.source.object} is of type {key_type}.",
             next_step="Give a key of text or of whole numbers.",
         )
-    return CountedSource(count, key_type=key_type)
+    return CountedSource(
+        count, key_type=key_type, as_of=_as_of(load, totals), undated_rows=_number(totals["undated_rows"])
+    )
+
+
+def _as_of(load: Load, totals: Mapping[str, object]) -> datetime | None:
+    try:
+        return moment_of(totals["as_of"])
+    except ValueError as error:
+        raise SourceRejected(
+            f"The column {load.source.modified} of {load.source.object} holds neither dates nor times.",
+            next_step="Give a column of type Date, Timestamp or TimestampTZ as source.modified, or none.",
+        ) from error
 
 
 def _bucket(record: Mapping[str, object]) -> Bucket:
@@ -99,6 +131,11 @@ def _bucket(record: Mapping[str, object]) -> Bucket:
         parents=_number(record["parents"]),
         most_rows=_number(record["most_rows"]),
     )
+
+
+def bound_parameters(statement: Statement) -> list[Parameter]:
+    """A statement's values as the request binds them, all of them texts."""
+    return [Parameter(name=name, type=_BOUND_TYPE, value=value) for name, value in statement.values.items()]
 
 
 def uncounted(query_id: str) -> SourceRejected:

@@ -13,9 +13,9 @@ from massive_upload.domain.waits import FETCH_EVENTS, WAIT_EVENTS, org_wait_seco
 from massive_upload.errors import InternalError, LoadError, PassingError, SalesforceUnavailable, SourceRejected
 from massive_upload.observability import Event, Marker, follow, log
 from massive_upload.ports import ProgressStore
-from massive_upload.salesforce.data_cloud import DataCloud, Parameter, QueryExpired, QueryPage, QueryState, QueryStatus
+from massive_upload.salesforce.data_cloud import DataCloud, QueryExpired, QueryPage, QueryState, QueryStatus
 from massive_upload.usecases.circuit_breaker import check_lane, is_run_given_up
-from massive_upload.usecases.count_source import uncounted
+from massive_upload.usecases.count_source import bound_parameters, uncounted
 from massive_upload.usecases.kept_rows import next_kept_rows
 from massive_upload.usecases.run_config import RunConfig
 from massive_upload.usecases.slice_tasks import (
@@ -27,7 +27,6 @@ from massive_upload.usecases.slice_tasks import (
 )
 from massive_upload.usecases.turn import seconds_until_turn
 
-_BOUND_TYPE = "Varchar"
 _WAITS_FOR_A_QUERY = 2
 """After so many waits in a row for an org that does not answer for a query, it is given up for a new one: six minutes,
 longer than most outages, and soon enough for a query that is beyond help."""
@@ -262,9 +261,9 @@ class _RangeReader:
             case_sensitive_key=config.case_sensitive_key,
             sample_rows=config.sample_rows,
             key_type=config.key_type,
+            modified_after=config.modified_after,
         )
-        parameters = [Parameter(name=name, type=_BOUND_TYPE, value=value) for name, value in statement.values.items()]
-        return self._source.submit(statement.sql, parameters, row_limit=self._batch_rows)
+        return self._source.submit(statement.sql, bound_parameters(statement), row_limit=self._batch_rows)
 
     def _write_rows(self, first_page: QueryPage | None, rows_left: int) -> StagedFileWriter:
         """Write rows until the batch is full or the query has no more.

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 
 from massive_upload.contracts import FinishRunInput, Mode, Verdict
 from massive_upload.domain.account import Account, Outcome, outcome_of
+from massive_upload.domain.incremental import Watermark, mapping_sha256, may_set
 from massive_upload.domain.progress import Halt, Partition, PartitionStatus, Run, RunStatus
 from massive_upload.observability import Event, Marker, Metric, emit, log
 from massive_upload.ports import Clock
@@ -100,7 +101,16 @@ def _close(
             services.store.count_run_requests(run.run_id, requests)
         counted = replace(run, api_requests=run.api_requests + requests)
         write_receipt(counted, ended, outcome, partitions, target, services)
-        services.store.finish_run(run, status=ending.status, ended_at=ended_at, error=ending.error, cause=ending.cause)
+        known = services.store.watermark(run.load)
+        services.store.finish_run(
+            run,
+            status=ending.status,
+            ended_at=ended_at,
+            error=ending.error,
+            cause=ending.cause,
+            watermark=_watermark(run, ended, known, services),
+            instead_of=known,
+        )
         log(
             _MARKERS.get(ending.status, Marker.SUCCESS if ending.error is None else Marker.ERROR),
             Event.RUN_ENDED,
@@ -125,6 +135,23 @@ def _close(
         cause=ending.cause or "",
         **asdict(account),
     )
+
+
+def _watermark(run: Run, ended: Ended, known: Watermark | None, services: SliceServices) -> Watermark | None:
+    """The watermark that a run sets: only a complete one, of all rows or of a window. Rejected rows do not matter."""
+    if ended.status != RunStatus.COMPLETED or run.mode not in (Mode.FULL, Mode.INCREMENTAL) or run.as_of is None:
+        return None
+    config = services.configs.of(run.run_id)
+    new = Watermark(
+        load=run.load,
+        as_of=run.as_of,
+        target=config.lease_key,
+        mapping_sha256=mapping_sha256(config.load),
+        run_id=run.run_id,
+        set_at=ended.at,
+    )
+    is_due = may_set(new, known, modified_after=run.modified_after, started_at=run.started_at)
+    return new if is_due else None
 
 
 def _emit_outcome(run: Run, account: Account) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property, partial
 from uuid import uuid4
 
@@ -24,6 +25,7 @@ from massive_upload.contracts import (
 from massive_upload.domain import presets
 from massive_upload.domain.breaker import run_failures
 from massive_upload.domain.file_keys import kept_list_key
+from massive_upload.domain.incremental import Watermark, mapping_sha256, why_full, window_start
 from massive_upload.domain.lanes import cut_evenly, cut_lanes
 from massive_upload.domain.load import Load
 from massive_upload.domain.progress import (
@@ -43,6 +45,7 @@ from massive_upload.errors import (
     AnotherRunActive,
     DuplicateKeys,
     FencedOut,
+    FullRunNeeded,
     InvalidInput,
     LoadError,
     OrgUnreachable,
@@ -183,7 +186,7 @@ def resumable(run: Run | None, run_id: str) -> Run:
 
 
 class _Begin:
-    """A run that begins with a plan: full, sample, or the plan alone."""
+    """A run that begins with a plan: full, incremental, sample, or the plan alone."""
 
     def __init__(self, start: StartInput, run_id: str, execution: ExecutionContext, services: PlanServices) -> None:
         self._start = start
@@ -240,7 +243,13 @@ class _Begin:
     def _load(self) -> Load:
         if self._start.load is None:
             raise InvalidInput("The input does not name a load.", next_step='Start with {"load": "opportunity"}.')
-        return _with_overrides(self._services.load_named(self._start.load), self._start)
+        load = _with_overrides(self._services.load_named(self._start.load), self._start)
+        if self._start.mode is Mode.INCREMENTAL and load.source.modified is None:
+            raise InvalidInput(
+                f"The load {load.name} does not name the column that tells when a row was modified.",
+                next_step="Give source.modified in its file, or start with mode full.",
+            )
+        return load
 
     def _lease(self, load: Load) -> Lease | None:
         """A run that only plans writes nothing, so it needs no lease."""
@@ -273,8 +282,16 @@ class _Begin:
                 lease_key=lease.key if lease else None,
                 retry_of=self._retry_of,
                 retry_only=self._start.only,
+                modified_after=self._modified_after(load, lease),
             )
         )
+
+    def _modified_after(self, load: Load, lease: Lease | None) -> datetime | None:
+        """Where an incremental run's window begins: read after the target was taken, so that no other run moves it."""
+        if self._start.mode is not Mode.INCREMENTAL or lease is None:
+            return None
+        known = self._store.watermark(load.name)
+        return window_start(known, load) if known is not None and not why_full(known, load, lease.key) else None
 
     @property
     def _retry_of(self) -> str | None:
@@ -283,6 +300,12 @@ class _Begin:
 
     def _decide(self, run: Run, load: Load) -> Run | StillRunning:
         """Count the source and commit the run to a plan."""
+        if run.mode == Mode.INCREMENTAL and run.modified_after is None:
+            why = why_full(self._store.watermark(load.name), load, run.lease_key or "")
+            raise FullRunNeeded(
+                f"An incremental run has nothing to go on from: {why or 'its window is unknown'}.",
+                next_step="Start the load with mode full; once that has completed, mode incremental goes on from it.",
+            )
         counted = self._count(run, load)
         return counted if isinstance(counted, StillRunning) else self._commit(run, load, *counted)
 
@@ -292,7 +315,12 @@ class _Begin:
             case_sensitive = check_target(load, self._org.metadata)
         source = self._org.data_cloud(load.source.dataspace)
         count = partial(
-            count_source, source, load, case_sensitive_key=case_sensitive, sample_rows=self._sample_rows(load)
+            count_source,
+            source,
+            load,
+            case_sensitive_key=case_sensitive,
+            sample_rows=self._sample_rows(load),
+            modified_after=run.modified_after,
         )
         query_id = run.plan_query_id
         try:
@@ -325,6 +353,7 @@ class _Begin:
             sample_rows=self._sample_rows(load),
             lease_key=run.lease_key or "",
             keeps_window=self._start.scheduled,
+            modified_after=run.modified_after,
         )
         planned = replace(
             run,
@@ -332,6 +361,8 @@ class _Begin:
             source_rows=count.all_rows,
             skipped_null_key=count.null_keys,
             duplicates_dropped=count.duplicates,
+            as_of=counted.as_of,
+            undated_rows=counted.undated_rows,
         )
         return self._commit_to(planned, config, cut_lanes(count.buckets, lanes))
 
@@ -339,7 +370,18 @@ class _Begin:
         """Write down what the run's tasks go by, then make it count."""
         self._services.tasks.configs.freeze(self._run_id, config)
         write_plan(self._services.tasks.files, planned, _staggered(config.load, reads))
-        return self._store.commit_plan(planned)
+        return self._store.commit_plan(planned, voids=self._voided_watermark(planned, config.load))
+
+    def _voided_watermark(self, planned: Run, load: Load) -> Watermark | None:
+        """The watermark, where this run begins to write by another mapping: the target is then of two mappings.
+
+        Unless this run completes as a full one, only another full run makes it whole again.
+        """
+        if planned.mode not in (Mode.FULL, Mode.SAMPLE):
+            return None
+        known = self._store.watermark(load.name)
+        is_same_target = known is not None and known.target == planned.lease_key
+        return known if known and is_same_target and known.mapping_sha256 != mapping_sha256(load) else None
 
 
 class _Retry(_Begin):

@@ -68,6 +68,7 @@ def write_receipt(
         "rejected_by_code": dict(outcome.rejected_by_code),
         "succeeded_keys": outcome.succeeded_keys.hex,
         "drift": _drift(lanes),
+        "window": _window(run),
         "target": target,
         "figures": figures | {"api_requests": figures["api_requests"] + run.api_requests},
         "hot_parents": hottest((partition.hot_parents for partition in partitions), NAMED),
@@ -77,6 +78,13 @@ def write_receipt(
     services.files.write(
         receipt_key(run.run_id), json.dumps(document, indent=2).encode(), content_type="application/json"
     )
+
+
+def _window(run: Run) -> dict[str, object]:
+    """The times of modification that a run was about, as far as its plan knew them."""
+    moments = {"modified_after": run.modified_after, "as_of": run.as_of}
+    known = {name: moment.isoformat() if moment else None for name, moment in moments.items()}
+    return {**known, "undated_rows": run.undated_rows}
 
 
 def _drift(lanes: Sequence[Partition]) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from hashlib import sha256
 
 from pydantic import BaseModel, ConfigDict
@@ -23,6 +24,7 @@ class RunConfig(BaseModel):
         sample_rows: how many rows a sample takes, of a run that is one.
         lease_key: names the org and the object that the run writes to.
         keeps_window: whether the run begins batches in the load's window alone, as the schedule started it.
+        modified_after: where the window of an incremental run begins.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,6 +35,7 @@ class RunConfig(BaseModel):
     sample_rows: int | None
     lease_key: str
     keeps_window: bool = False
+    modified_after: datetime | None = None
 
     @property
     def load_sha256(self) -> str:

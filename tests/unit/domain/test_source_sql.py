@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
@@ -11,7 +12,7 @@ import pytest
 from massive_upload.domain.lanes import Bucket, cut_lanes
 from massive_upload.domain.load import Load
 from massive_upload.domain.progress import LaneKind
-from massive_upload.domain.source_sql import BUCKETS, Reading, page_statement, plan_statement
+from massive_upload.domain.source_sql import BUCKETS, Reading, Statement, page_statement, plan_statement
 from tests.unit.domain.loads import KEY, a_load
 
 TEXT, NUMBER = "Varchar", "BigInt"
@@ -32,11 +33,17 @@ class Source:
         self._key_type = key_type
         self.case_sensitive_key = False
         self.sample_rows: int | None = None
+        self.modified_after: datetime | None = None
         database.execute(f'CREATE TABLE "Deal__dlm" AS {select}')
 
     def plan(self) -> list[tuple[Any, ...]]:
-        statement = plan_statement(self._load, case_sensitive_key=self.case_sensitive_key, sample_rows=self.sample_rows)
-        return self._database.execute(statement).fetchall()
+        statement = plan_statement(
+            self._load,
+            case_sensitive_key=self.case_sensitive_key,
+            sample_rows=self.sample_rows,
+            modified_after=self.modified_after,
+        )
+        return self._run(statement)
 
     def lanes(self, count: int) -> list[list[tuple[Any, ...]]]:
         lanes = cut_lanes(self.buckets(), count)
@@ -61,7 +68,11 @@ class Source:
             case_sensitive_key=self.case_sensitive_key,
             sample_rows=self.sample_rows,
             key_type=self._key_type,
+            modified_after=self.modified_after,
         )
+        return self._run(statement)
+
+    def _run(self, statement: Statement) -> list[tuple[Any, ...]]:
         sql = re.sub(r":(\w+)", r"$\1", statement.sql)
         return self._database.execute(sql, statement.values).fetchall()
 
@@ -84,14 +95,14 @@ def test_lanes_read_every_row_once_and_the_first_row_first(database, count):
 def test_the_counts_and_the_edges_come_from_one_statement(database):
     rows = f"{NUMBERED} UNION ALL SELECT NULL FROM range(3) UNION ALL SELECT 'k00001'"
     source = Source(database, rows, a_load(partitioning={"count": 5}))
-    assert {row[6:] for row in source.plan()} == {(2504, 2501, 2500, 0)}
+    assert {row[6:10] for row in source.plan()} == {(2504, 2501, 2500, 0)}
     source.case_sensitive_key = True
-    assert {row[6:] for row in source.plan()} == {(2504, 2501, 2501, 0)}
+    assert {row[6:10] for row in source.plan()} == {(2504, 2501, 2501, 0)}
 
 
 def test_a_source_without_a_key_has_one_row_that_says_so(database):
     source = Source(database, f'SELECT CAST(NULL AS VARCHAR) AS "{KEY}" FROM range(3)', a_load())
-    assert source.plan() == [(None, None, None, None, None, None, 3, 0, 0, 0)]
+    assert source.plan() == [(None, None, None, None, None, None, 3, 0, 0, 0, None, 0)]
 
 
 def test_there_are_no_more_buckets_than_the_payload_of_the_plan_can_take(database):
@@ -136,7 +147,7 @@ def test_a_sample_is_the_first_rows_by_key(database):
     source.sample_rows = 12
     (lane,) = source.lanes(1)
     assert keys(lane) == [f"K{number:05d}" for number in range(1, 13)]
-    assert {row[6:] for row in source.plan()} == {(12, 12, 12, 0)}
+    assert {row[6:10] for row in source.plan()} == {(12, 12, 12, 0)}
 
 
 def test_the_loads_filter_holds_for_the_count_and_the_rows(database):
@@ -144,7 +155,7 @@ def test_the_loads_filter_holds_for_the_count_and_the_rows(database):
     source = Source(database, select, a_load(source={"where": '"Odd" = 1 OR "Odd" > 7'}))
     (lane,) = source.lanes(1)
     assert keys(lane) == ["K00001", "K00003", "K00005", "K00007", "K00009"]
-    assert source.plan()[0][6:] == (5, 5, 5, 0)
+    assert source.plan()[0][6:10] == (5, 5, 5, 0)
 
 
 def test_numbers_travel_digit_for_digit(database):
