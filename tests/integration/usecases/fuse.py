@@ -11,7 +11,19 @@ from massive_upload.salesforce.transport import Request, Response, Transport
 from tests.integration.usecases.slice_driver import Crash
 
 _READS = frozenset(
-    {"lease", "run", "open_runs", "partitions", "partition", "batch", "batches", "read", "retries_of", "quota"}
+    {
+        "lease",
+        "run",
+        "watermark",
+        "open_runs",
+        "partitions",
+        "partition",
+        "batch",
+        "batches",
+        "read",
+        "retries_of",
+        "quota",
+    }
 )
 
 
