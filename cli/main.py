@@ -82,8 +82,11 @@ def run(
     local: Annotated[bool, typer.Option("--local", help="Run on an AWS embedded in this process.")] = False,
     loads_dir: Annotated[Path, typer.Option(help="The directory with the loads.")] = Path("loads"),
     mode: Annotated[
-        Literal["full", "sample", "plan"],
-        typer.Option(help="full: all rows; sample: the first rows only; plan: count and estimate, write nothing."),
+        Literal["full", "incremental", "sample", "plan"],
+        typer.Option(
+            help="full: all rows; incremental: what was modified since the last complete run; sample: the first rows "
+            "only; plan: count and estimate, write nothing."
+        ),
     ] = "full",
     sets: Annotated[
         list[str] | None,

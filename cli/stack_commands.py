@@ -41,8 +41,11 @@ AsJson = Annotated[
 def start(
     load: Annotated[str, typer.Argument(help="The load: the name of a file in loads/ as it was deployed.")],
     mode: Annotated[
-        Literal["full", "sample", "plan"],
-        typer.Option(help="full: all rows; sample: the first rows only; plan: count and estimate, write nothing."),
+        Literal["full", "incremental", "sample", "plan"],
+        typer.Option(
+            help="full: all rows; incremental: what was modified since the last complete run; sample: the first rows "
+            "only; plan: count and estimate, write nothing."
+        ),
     ] = "full",
     run_id: Annotated[
         str | None, typer.Option(help="The run's id; by default one of the load's name and the time.")

@@ -36,7 +36,6 @@ class Schedules(Construct):
         for name, load in sorted(loads.items()):
             if load.schedule is not None:
                 self._build_schedule(name, load.schedule, machine, dead_letters)
-                self._warn_of_what_is_ignored(name, load.schedule)
 
     def _build_schedule(
         self, load_name: str, schedule: Schedule, machine: sfn.StateMachine, dead_letters: sqs.Queue
@@ -60,17 +59,12 @@ class Schedules(Construct):
             time_window=scheduler.TimeWindow.off(),
             target=targets.StepFunctionsStartExecution(
                 machine,
-                input=scheduler.ScheduleTargetInput.from_object({"load": load_name, "scheduled": True}),
+                input=scheduler.ScheduleTargetInput.from_object(
+                    {"load": load_name, "mode": schedule.mode, "scheduled": True}
+                ),
                 role=role,
                 dead_letter_queue=dead_letters,
                 retry_attempts=RETRY_ATTEMPTS,
                 max_event_age=MAX_EVENT_AGE,
             ),
         )
-
-    def _warn_of_what_is_ignored(self, load_name: str, schedule: Schedule) -> None:
-        if schedule.mode == "incremental":
-            cdk.Annotations.of(self).add_warning_v2(
-                f"massive-upload:incremental-{load_name}",
-                f"{load_name}: schedule.mode incremental is not supported yet; each start loads everything.",
-            )

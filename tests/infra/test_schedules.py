@@ -10,7 +10,7 @@ from infra.config import load_file
 from infra.synth import ROOT, STACK_NAME, synthesize
 from local.aws.embedded import EmbeddedAws
 from local.aws.schedules import fire_schedule
-from massive_upload.contracts import StartInput
+from massive_upload.contracts import Mode, StartInput
 from massive_upload.domain.load import Load
 from tests.infra.definitions import Template, flatten, read_template, resources
 from tests.infra.test_stack import grants, logical_id
@@ -92,10 +92,9 @@ def test_firing_a_schedule_starts_its_machine_with_its_input(
     assert json.loads(started["input"]) == json.loads(properties["Target"]["Input"])
 
 
-def test_what_is_not_supported_yet_is_said_at_synthesis(tmp_path: Path) -> None:
-    load = opportunity(*SETS, "schedule.mode=incremental", "schedule.window=22:00-06:00")
-    assembly = synthesize(tmp_path / "cdk.out", loads={"opportunity": load})
-    manifest = json.loads((assembly / "manifest.json").read_text(encoding="utf-8"))
-    metadata = json.dumps(manifest["artifacts"][STACK_NAME])
-    metadata += "".join(path.read_text(encoding="utf-8") for path in assembly.glob("*.metadata.json"))
-    assert "schedule.mode incremental is not supported yet" in metadata
+def test_a_schedule_starts_incremental_runs_where_the_load_says_so(tmp_path: Path) -> None:
+    load = opportunity(*SETS, "schedule.mode=incremental")
+    template = read_template(synthesize(tmp_path / "cdk.out", loads={"opportunity": load}))
+    (schedule,) = resources(template, "AWS::Scheduler::Schedule").values()
+    start = StartInput.model_validate_json(schedule["Properties"]["Target"]["Input"])
+    assert start == StartInput(load="opportunity", mode=Mode.INCREMENTAL, scheduled=True)

@@ -46,7 +46,7 @@ CONTRACTS: dict[str, type[BaseModel]] = {
 RUN = "opportunity-2026-01-31"
 
 
-_LATER = ("resume", "retry_failed")
+_LATER = ("resume", "retry_failed", "incremental")
 """Modes that need a run to go on from."""
 
 
@@ -90,6 +90,14 @@ def test_a_start_that_resumes_goes_on_with_the_run_that_it_names(world, name):
     plan = world.plan(load_event(name), "again")
     partitions = load_event(name).get("partitions", range(8))
     assert [lane.partition for lane in plan.lanes] == [f"{index:04d}" for index in partitions]
+
+
+def test_a_start_that_is_incremental_goes_on_from_the_last_complete_run(world):
+    world.execute(load_event("load_full"), RUN)
+    verdict = world.execute(load_event("load_incremental"), "again")
+    assert verdict is not None
+    assert (verdict.status, verdict.error) == ("Completed", "")
+    assert 0 < verdict.source_rows < 30, "the rows of the overlap"
 
 
 def test_a_start_that_retries_takes_up_the_rows_of_the_run_and_the_code_that_it_names():

@@ -1,6 +1,6 @@
 """Incremental runs: whatever changes, and whenever, the target holds it after the next run."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -13,7 +13,7 @@ from massive_upload.contracts import Verdict
 from massive_upload.domain.file_keys import receipt_key
 from massive_upload.domain.incremental import Watermark
 from massive_upload.domain.load import Load
-from massive_upload.domain.progress import Halt
+from massive_upload.domain.progress import Halt, RunStatus
 from massive_upload.errors import StateChanged
 from tests.integration.adapters.stack import TABLE
 from tests.integration.usecases.kept_rows import recorded_account
@@ -68,7 +68,7 @@ def names_of_source(world: World) -> dict[str, str]:
     pairs = world.server.backend.datacloud.seed_keys(
         "SELECT \"ExternalId__c\" || '=' || replace(\"Name__c\", '=', '') FROM \"Opportunity__dlm\""
     )
-    return dict(pair.split("=", 1) for pair in pairs)  # type: ignore[misc]  # two parts, as the names have no '='
+    return dict(pair.split("=", 1) for pair in pairs)
 
 
 def touch(world: World, where: str, modified: str = "CURRENT_TIMESTAMP", name: str = "touched") -> None:
@@ -262,7 +262,9 @@ def watermark_start(as_of: str) -> datetime:
 @pytest.mark.parametrize("mode", ["sample", "plan"])
 def test_a_run_of_some_rows_or_none_sets_no_watermark(mode):
     with open_world(source=_SOURCE, load=a_load()) as world:
-        assert_completed(world.execute({"load": "opportunity", "mode": mode}, "first"), rows=ROWS)
+        verdict = world.execute({"load": "opportunity", "mode": mode}, "first")
+        assert verdict is not None
+        assert (verdict.status, verdict.source_rows) == ("Completed", ROWS)
         assert world.store.watermark("opportunity") is None
 
 
@@ -315,9 +317,16 @@ def test_a_watermark_that_another_run_has_set_meanwhile_is_read_again():
         known = watermark(world)
         other = replace(known, run_id="other")
         run = world.run("second")
-        ending = {"status": "Completed", "ended_at": known.set_at, "error": None, "cause": None}
         with pytest.raises(StateChanged, match="watermark of opportunity"):
-            world.store.finish_run(run, **ending, watermark=replace(known, run_id="second"), instead_of=other)
+            world.store.finish_run(
+                run,
+                status=RunStatus.COMPLETED,
+                ended_at=known.set_at,
+                error=None,
+                cause=None,
+                watermark=replace(known, run_id="second"),
+                instead_of=other,
+            )
         assert world.run("second") == run, "run and watermark, or neither"
         assert watermark(world) == known
 
@@ -338,7 +347,7 @@ def test_without_a_full_run_there_is_nothing_to_go_on_from():
         assert not world.loaded_keys
 
 
-def _with(load: Load, changes: Mapping[str, Any]) -> Load:
+def _with(load: Load, changes: dict[str, Any]) -> Load:
     return Load.model_validate(load.model_dump(mode="json") | changes)
 
 

@@ -113,8 +113,8 @@ MISTAKES = {
     "a misspelled key": (
         GOOD + "lock_rsik: high\n",
         "loads/opportunity.yaml:10: lock_rsik: unknown key; write lock_risk (the keys here are source, target, "
-        "fields, lock_risk, duplicates, partitioning, pace, breaker, budget, sample, success_criterion_percent, "
-        "schedule)",
+        "fields, lock_risk, duplicates, partitioning, pace, breaker, budget, sample, incremental, "
+        "success_criterion_percent, schedule)",
     ),
     "an unknown key inside": (
         GOOD + "partitioning:\n  by: key\n  xyz: 3\n",
