@@ -59,6 +59,7 @@ bugs: .venv/installed-dev ## put each seeded bug into a copy of the tree and sho
 bench: .venv/installed-dev ## measure what docs/performance.md tells; takes a few minutes
 	@$(BIN)/python -m benchmarks.packaging
 	@$(BIN)/python -m benchmarks.locks
+	@$(BIN)/python -m benchmarks.data_path
 
 fmt: .venv/installed-dev ## rewrite the code as the checks want it
 	@$(BIN)/ruff check --quiet --fix .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import traceback
 from collections.abc import Callable, Mapping
 from functools import wraps
@@ -17,6 +18,10 @@ Out = TypeVar("Out", bound=BaseModel)
 Handler = Callable[[Mapping[str, Any], Any], dict[str, Any]]
 
 _IDS = ("run_id", "partition")
+
+gc.set_threshold(50_000)
+"""Rows are lists of texts, without cycles. Looking through them again and again, as with Python's threshold of 700,
+took a quarter of a lane's CPU time and found nothing (benchmarks/data_path.py)."""
 
 
 def lambda_handler(model: type[In]) -> Callable[[Callable[[In], Out]], Handler]:

@@ -29,8 +29,8 @@ _LARGEST_EXPONENT = 400
 _BOOLEANS = {"true": "true", "t": "true", "1": "true", "false": "false", "f": "false", "0": "false"}
 
 
-def format_column(values: Sequence[object], kind: FieldType, null: Literal["clear", "keep"]) -> list[str]:
-    """One column of cells.
+def format_column(values: Sequence[object], kind: FieldType, null: Literal["clear", "keep"]) -> Sequence[str]:
+    """One column of cells; the very same one where nothing of it is to be changed.
 
     Args:
         values: JSON values of one column.
@@ -38,9 +38,39 @@ def format_column(values: Sequence[object], kind: FieldType, null: Literal["clea
         null: whether a NULL clears the target field or leaves it. Text of nothing but what Salesforce trims is a NULL
             too, as Salesforce stores neither blank nor empty text.
     """
+    if _is_as_it_should_be(values, kind):
+        return values  # type: ignore[return-value]  # all of them are texts
     empty = CLEAR if null == "clear" else ""
     convert = _CONVERTERS[kind]
-    return [empty if value is None or _is_blank(text := convert(value)) else text for value in values]
+    if set(map(type, values)) <= _HASHED_BY_TEXT:
+        cells = {value: empty if value is None else _filled(convert(value), empty) for value in set(values)}
+        return [cells[value] for value in values]
+    return [empty if value is None else _filled(convert(value), empty) for value in values]
+
+
+_HASHED_BY_TEXT = {str, type(None)}
+"""Types of which no two values are equal and yet written differently, as 1, 1.0 and True are."""
+
+_LEAST_VISIBLE = "!"
+"""A text that is not less than this one does not begin with a blank or a control character."""
+
+
+def _is_as_it_should_be(values: Sequence[object], kind: FieldType) -> bool:
+    """Whether a column's cells are its values. Asked of whole columns, as most of them are."""
+    if not values or set(map(type, values)) != {str}:
+        return False
+    texts: Sequence[str] = values  # type: ignore[assignment]  # as was just seen
+    if min(texts) < _LEAST_VISIBLE:
+        return False
+    if kind is FieldType.TEXT:
+        return True
+    if kind is FieldType.NUMBER:
+        return "e" not in (joined := "".join(texts)) and "E" not in joined
+    return kind is FieldType.DATE and set(map(len, texts)) == {len("2026-01-31")}
+
+
+def _filled(text: str, empty: str) -> str:
+    return empty if _is_blank(text) else text
 
 
 def _is_blank(text: str) -> bool:

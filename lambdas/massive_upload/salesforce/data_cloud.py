@@ -273,8 +273,8 @@ def _columns(asked: str, metadata: object) -> tuple[Column, ...]:
 def _rows(asked: str, data: object, columns: tuple[Column, ...]) -> list[list[object]]:
     if data is None:
         return []
-    if not isinstance(data, list) or not all(isinstance(row, list) for row in data):
+    if not isinstance(data, list) or not set(map(type, data)) <= {list}:
         raise unexpected(asked, "data is no list of rows")
-    if columns and any(len(row) != len(columns) for row in data):
+    if columns and not set(map(len, data)) <= {len(columns)}:
         raise unexpected(asked, "a row has another number of values than there are columns")
     return data

@@ -137,3 +137,20 @@ def test_a_time_is_the_same_moment_after_writing(naive, offset_minutes):
 
 def test_a_column_keeps_its_order():
     assert format_column(["b", None, "a"], FieldType.TEXT, "keep") == ["b", "", "a"]
+
+
+CELLS = st.one_of(
+    st.none(),
+    st.text(max_size=6),
+    st.integers(),
+    st.booleans(),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from(["", " ", "\t x", "!", "2026-01-31", "2026-01-31 10:11:12.5", "1e3", "1.50", "true", "\u00a0"]),
+)
+
+
+@pytest.mark.parametrize("kind", FieldType)
+@given(values=st.lists(CELLS, min_size=1, max_size=8) | st.lists(st.text(min_size=1, max_size=10), min_size=1))
+def test_a_cell_does_not_depend_on_the_column_around_it(kind, values):
+    alone = [format_column([value], kind, "clear")[0] for value in values]
+    assert list(format_column(values, kind, "clear")) == alone
