@@ -66,7 +66,7 @@ JOB_ROWS = 10_000
 OBJECT = "Deal__c"
 SOURCE = "Deal__dlm"
 EXTERNAL_ID = "External_ID__c"
-TIME_SCALE = 10_000
+TIME_SCALE = 200
 RUN = "measured"
 COLUMNS = {
     "deal_no": "'D-' || lpad(CAST(n AS VARCHAR), 9, '0')",

@@ -32,7 +32,7 @@ MARKS = ("K-ONLY-HERE-", "T-ONLY-HERE-", "N-ONLY-HERE-", "7712345", "1812-0", "1
 MESSAGE = "the text of Salesforce quotes T-ONLY-HERE-1"
 
 LOAD = """
-source: {object: Parcel__dlm, key: code}
+source: {object: Parcel__dlm, key: code, modified: changed}
 target: {object: Parcel__c, external_id: External_ID__c}
 fields:
   code: External_ID__c
@@ -103,10 +103,11 @@ def _parcels(directory: Path) -> Path:
     path = directory / "parcels.csv"
     lines = [
         f"K-ONLY-HERE-{n:05},T-ONLY-HERE-{n},N-ONLY-HERE-{n},7712345{n}.25,1812-0{n % 9 + 1}-15,"
-        f"1847-0{n % 9 + 1}-15T12:00:00Z,{'true' if n % 2 else 'false'}"
+        f"1847-0{n % 9 + 1}-15T12:00:00Z,{'true' if n % 2 else 'false'},"
+        f"2025-01-0{n % 9 + 1}T12:00:00Z"
         for n in range(ROWS)
     ]
-    path.write_text("\n".join(["code,title,note,amount,closed,seen,private", *lines]) + "\n", encoding="utf-8")
+    path.write_text("\n".join(["code,title,note,amount,closed,seen,private,changed", *lines]) + "\n", encoding="utf-8")
     return path
 
 

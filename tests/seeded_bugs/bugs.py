@@ -118,9 +118,9 @@ BUGS = (
         path=f"{_PRODUCT}/usecases/fetch_page.py",
         right="""    if batch is not None:
         return step.then(Next.UPLOAD, events=FETCH_EVENTS)
-    config = services.configs.of(task.run_id)
+    if partition.kept_list is not None:
 """,
-        wrong="""    config = services.configs.of(task.run_id)
+        wrong="""    if partition.kept_list is not None:
 """,
         caught_by=f"{REENTRY}::test_fetch_page_gives_back_the_open_batch_and_reads_nothing",
     ),
