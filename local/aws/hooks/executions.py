@@ -4,7 +4,7 @@ Defects: machines made by CloudFormation land in a backend that executes nothing
 two starts at once are not ordered; a stop right after the start fails; a stopped execution keeps running for everyone
 who looks until its Lambda has ended, and fails instead when that Lambda fails; the error and cause of StopExecution
 get lost; a crash of the interpreter leaves it running for ever; the start time in the context object is no text;
-threads that have ended are kept.
+threads that have ended are kept; the history of an execution that is just being started cannot be read.
 """
 
 import datetime
@@ -16,7 +16,7 @@ import moto.stepfunctions.models
 from moto.core.responses import ActionResult
 from moto.stepfunctions.exceptions import ValidationException
 from moto.stepfunctions.parser import utils
-from moto.stepfunctions.parser.api import ExecutionStatus
+from moto.stepfunctions.parser.api import ExecutionStatus, GetExecutionHistoryOutput
 from moto.stepfunctions.parser.asl.eval.environment import Environment
 from moto.stepfunctions.parser.asl.eval.program_state import ProgramStopped, ProgramTimedOut
 from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication, Execution
@@ -41,10 +41,18 @@ def install() -> None:
     replace(StepFunctionResponse, "stop_execution", lambda _: _stop_execution)
     replace(Execution, "start", _build_start)
     replace(Execution, "stop", _build_stop)
+    replace(Execution, "to_history_output", _build_to_history_output)
     replace(ExecutionWorker, "_get_evaluation_environment", _build_environment)
     replace(ExecutionWorker, "_execution_logic", _build_execution_logic)
     replace(BaseExecutionWorkerCommunication, "terminated", _build_terminated)
     replace(Environment, "set_error", _build_set_error)
+
+
+def _build_to_history_output(original: Untyped) -> Untyped:
+    def to_history_output(self: Untyped) -> Untyped:
+        return GetExecutionHistoryOutput(events=[]) if self.exec_worker is None else original(self)
+
+    return to_history_output
 
 
 def aws_time(moment: datetime.datetime) -> str:

@@ -4,9 +4,11 @@ import gc
 import os
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlparse
 
 import pytest
+from moto.stepfunctions.parser.backend.execution import Execution
 
 from local.aws.embedded import EmbeddedAws
 from local.aws.hooks.clients import in_process_client
@@ -86,3 +88,8 @@ def test_a_client_ignores_the_hosts_settings(tmp_path, monkeypatch):
         outputs = aws.deploy(build(tmp_path), STACK)
         assert aws.client("sts").get_caller_identity()["Account"] == "123456789012"
         assert ":us-east-1:" in outputs["WorksArn"]
+
+
+def test_an_execution_that_is_just_being_started_has_no_history_yet(tmp_path: Path) -> None:
+    with EmbeddedAws(work_dir=tmp_path):
+        assert Execution.to_history_output(SimpleNamespace(exec_worker=None)) == {"events": []}
