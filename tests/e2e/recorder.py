@@ -12,6 +12,7 @@ import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 
 from infra.functions import FUNCTIONS
+from local.aws import hooks
 from local.aws.active import InvocationResult
 from local.aws.functions import Functions
 from local.aws.identity import function_access_key
@@ -50,6 +51,7 @@ class Recorder:
 def recording() -> Iterator[Recorder]:
     """Record until the end of the block."""
     recorder = Recorder()
+    hooks.install()  # before the patches below: a hook is there to stay, they are taken back
     answer, invoke = DomainDispatcherApplication.__call__, Functions.invoke
 
     def seen(self: Any, environ: dict[str, Any], start_response: Any) -> Any:

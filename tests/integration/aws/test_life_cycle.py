@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from urllib.parse import urlparse
 
 import pytest
+from botocore.exceptions import ClientError
 from moto.stepfunctions.parser.backend.execution import Execution
 
 from local.aws.embedded import EmbeddedAws
@@ -93,3 +94,18 @@ def test_a_client_ignores_the_hosts_settings(tmp_path, monkeypatch):
 def test_an_execution_that_is_just_being_started_has_no_history_yet(tmp_path: Path) -> None:
     with EmbeddedAws(work_dir=tmp_path):
         assert Execution.to_history_output(SimpleNamespace(exec_worker=None)) == {"events": []}
+
+
+def test_a_request_that_breaks_the_embedded_aws_is_answered_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_: object) -> None:
+        raise LookupError("what is missing")
+
+    with EmbeddedAws(work_dir=tmp_path) as aws:
+        monkeypatch.setattr(Execution, "to_history_output", breaks)
+        aws.deploy(build(tmp_path), STACK)
+        machine = aws.client("stepfunctions").list_state_machines()["stateMachines"][0]["stateMachineArn"]
+        arn = aws.start_execution(machine, {})
+        with pytest.raises(ClientError, match=r"InternalFailure.*LookupError\('what is missing'\) in breaks"):
+            aws.client("stepfunctions").get_execution_history(executionArn=arn)
