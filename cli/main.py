@@ -15,7 +15,7 @@ import typer
 from cli.errors import UsageMistake, errors_as_exit_codes
 from cli.exit_status import EXIT_STATUS
 from cli.failure_commands import failure_commands
-from cli.stack_commands import stack_commands
+from cli.stack_commands import AsJson, Profile, Region, StackName, stack_commands, start
 
 app = typer.Typer(
     add_completion=False,
@@ -49,6 +49,7 @@ def _options(
 
     Begin with [b]massive-upload demo[/b]: a whole run on this machine, without any account.
     Then rehearse with your own file ([b]org[/b]), and load into a sandbox ([b]run --local[/b]).
+    Before a load, [b]plan[/b] says what it will take.
     What is deployed is driven with [b]start[/b], [b]status[/b], [b]watch[/b], [b]stop[/b], [b]pause[/b] and
     [b]resume[/b].
     """
@@ -145,6 +146,53 @@ def run(
         with keep_runs(state_dir) as kept:
             code = carry_out(request, out=out or Path("out") / request.run_id, as_json=as_json, kept=kept)
         raise typer.Exit(code)
+
+
+@app.command(epilog=EXIT_STATUS)
+def plan(
+    load: Annotated[str, typer.Argument(help="The load: the name of its file, without .yaml.")],
+    local: Annotated[bool, typer.Option("--local", help="Plan on this machine; by default on the stack.")] = False,
+    org_url: Annotated[
+        str | None, typer.Option(help="With --local: the org's My Domain URL, or that of a simulated org.")
+    ] = None,
+    loads_dir: Annotated[Path, typer.Option(help="With --local: the directory with the loads.")] = Path("loads"),
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the load, such as partitioning.by=key."),
+    ] = None,
+    time_scale: Annotated[float, typer.Option(min=1, help="With --local: divide every wait.")] = 1,
+    out: Annotated[
+        Path | None, typer.Option(help="With --local: where the receipt goes; out/<run id> by default.")
+    ] = None,
+    as_json: AsJson = False,
+    stack: StackName = "MassiveUpload",
+    region: Region = None,
+    profile: Profile = None,
+) -> None:
+    """Say what a load will take, and write nothing: partitions, parents, locks, jobs, quota, cost, duration, warnings.
+
+    It counts the source, describes the target and asks what the org has left of its day. Figures are ranges, from a
+    load without any failure on a fast org to one on a slow org in which every batch is sent once more.
+
+    [b]Examples:[/b]
+
+    massive-upload plan opportunity
+
+    massive-upload plan opportunity --local --org-url http://127.0.0.1:8080 --set partitioning.by=key
+    """
+    if local:
+        run(
+            load,
+            org_url=org_url,
+            local=True,
+            loads_dir=loads_dir,
+            mode="plan",
+            sets=sets,
+            time_scale=time_scale,
+            out=out,
+            as_json=as_json,
+        )
+    start(load, mode="plan", sets=sets, watch=True, as_json=as_json, stack=stack, region=region, profile=profile)
 
 
 @app.command()

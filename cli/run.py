@@ -22,6 +22,7 @@ from cli.results import LOGS_NAME, make_private_directory, rejected_by_reason, s
 from cli.summary import NO_ACCOUNT, RunFacts
 from massive_upload.domain.account import account_of
 from massive_upload.domain.progress import RunStatus
+from massive_upload.usecases.plan_file import read_estimate
 from massive_upload.usecases.slice_tasks import unsettled_batches
 
 _LOOK_SECONDS = 0.25
@@ -143,7 +144,6 @@ def _gather(run: LocalRun, request: RunRequest, out: Path, started_at: datetime)
     return RunFacts(
         run_id=run.run_id,
         load_name=request.load.name,
-        load=request.load,
         mode=request.mode,
         run=item,
         partitions=partitions,
@@ -158,6 +158,7 @@ def _gather(run: LocalRun, request: RunRequest, out: Path, started_at: datetime)
         rejected_files=[str(path) for path in results.rejected_files],
         rejected_by_reason=rejected_by_reason(results.rejected_files),
         out=str(out),
+        estimate=read_estimate(run.files, item) if item is not None and item.plan_name is not None else None,
     )
 
 

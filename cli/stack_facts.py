@@ -7,7 +7,7 @@ from cli.summary import RunFacts
 from massive_upload.domain.account import account_of
 from massive_upload.domain.file_keys import RUNS_PREFIX
 from massive_upload.domain.progress import Run, RunStatus
-from massive_upload.usecases.run_config import RunConfigs
+from massive_upload.usecases.plan_file import read_estimate
 from massive_upload.usecases.slice_tasks import unsettled_batches
 
 
@@ -26,7 +26,6 @@ def facts_of(stack: Stack, run: Run) -> RunFacts:
     return RunFacts(
         run_id=run.run_id,
         load_name=run.load,
-        load=RunConfigs(stack.files).of(run.run_id).load if run.plan_name is not None else None,
         mode=run.mode,
         run=run,
         partitions=partitions,
@@ -36,5 +35,6 @@ def facts_of(stack: Stack, run: Run) -> RunFacts:
         cause=cause,
         started_at=run.started_at,
         ended_at=run.ended_at,
+        estimate=read_estimate(stack.files, run) if run.plan_name is not None else None,
         out=f"s3://{stack.bucket_name}/{RUNS_PREFIX}{run.run_id}/",
     )

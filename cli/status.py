@@ -69,7 +69,7 @@ def show_run(stack: Stack, run_id: str, *, as_json: bool) -> None:
         return
     console = Console(highlight=False)
     console.print(summary_view(summary, facts.partitions))
-    if facts.partitions and summary.estimate is None:
+    if facts.partitions and not summary.is_plan:
         console.print(_partitions_table(facts.partitions))
     if run.is_unfinished and run.halt_asked_for is not None:
         console.print(f"It is asked to {run.halt_asked_for}: its lanes end at their next batch edge.")

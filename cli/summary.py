@@ -11,17 +11,15 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from cli.plan_view import beside_table, plan_view
 from cli.progress import duration_text
+from cli.tables import figures_table
+from massive_upload.contracts import Mode
 from massive_upload.domain.account import Account
-from massive_upload.domain.load import Load
+from massive_upload.domain.estimate import Estimate
 from massive_upload.domain.progress import Partition, PartitionStatus, Run, RunStatus
 
-_REQUESTS_PER_BATCH = 6
-"""Rows read once; a job created, filled and closed; looked at twice."""
-_REQUESTS_PER_LANE = 2
-"""The login of its first function, and the query."""
 _MOST_REASONS = 10
-_MOST_LANES_LISTED = 20
 
 NO_ACCOUNT = Account(
     source_rows=0, succeeded=0, rejected=0, not_sent=0, skipped_null_key=0, duplicates_dropped=0, unsettled=0
@@ -30,27 +28,11 @@ NO_ACCOUNT = Account(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """What a planned run would take, by plain arithmetic from its lanes and its pace.
-
-    Attributes:
-        batches, jobs: one job for each batch, without what is sent again.
-        api_requests: of the jobs and of reading the source.
-        least_seconds: the lanes' staggered starts and the delays between batches; the work itself comes on top.
-    """
-
-    lanes: int
-    batches: int
-    jobs: int
-    api_requests: int
-    least_seconds: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class RunSummary:
     """How a run stands or ended; the fields are the keys of the JSON object, times are ISO 8601 in UTC.
 
-    ``ended_at`` is null while the run goes on. What Step Functions counted is known of local runs alone.
+    ``ended_at`` is null while the run goes on. What Step Functions counted is known of local runs alone. ``estimate``
+    is what the run's plan expected, null where it had none.
     """
 
     run_id: str
@@ -83,6 +65,17 @@ class RunSummary:
     out: str = ""
 
     @property
+    def is_plan(self) -> bool:
+        """Whether this is a plan that nothing has come of, nor was to."""
+        return self.mode == Mode.PLAN and self.error is None and self.estimate is not None
+
+    @property
+    def seconds(self) -> float:
+        """For how long the run went on, or has gone on so far."""
+        ended_at = datetime.fromisoformat(self.ended_at) if self.ended_at else datetime.now(UTC)
+        return (ended_at - datetime.fromisoformat(self.started_at)).total_seconds()
+
+    @property
     def loadable_rows(self) -> int:
         """Rows that a run could send."""
         return self.source_rows - self.skipped_null_key - self.duplicates_dropped
@@ -97,13 +90,12 @@ class RunFacts:
     """What is known of a run.
 
     Attributes:
-        load: its configuration; None where it ended before that was frozen.
+        estimate: what its plan expected; None where it ended before that was written.
         out: where its files are.
     """
 
     run_id: str
     load_name: str
-    load: Load | None
     mode: str
     run: Run | None
     partitions: Sequence[Partition]
@@ -114,6 +106,7 @@ class RunFacts:
     started_at: datetime
     ended_at: datetime | None
     out: str
+    estimate: Estimate | None = None
     state_transitions: int | None = None
     max_history_events: int | None = None
     rejected_files: Sequence[str] = ()
@@ -128,7 +121,6 @@ class RunFacts:
 def summarize(facts: RunFacts) -> RunSummary:
     """Add up what is known of a run."""
     partitions = facts.partitions
-    has_estimate = facts.mode == "plan" and facts.error is None and facts.was_planned
     return RunSummary(
         run_id=facts.run_id,
         load=facts.load_name,
@@ -150,25 +142,8 @@ def summarize(facts: RunFacts) -> RunSummary:
         ended_at=_iso(facts.ended_at) if facts.ended_at else None,
         rejected_files=tuple(facts.rejected_files),
         rejected_by_reason=dict(facts.rejected_by_reason),
-        estimate=estimate_of(facts.load, partitions) if facts.load is not None and has_estimate else None,
+        estimate=facts.estimate,
         out=facts.out,
-    )
-
-
-def estimate_of(load: Load, lanes: Sequence[Partition]) -> Estimate:
-    """What the lanes of a plan would take."""
-    pace = load.effective_pace
-    batches = [-(-lane.planned_rows // pace.batch_rows) for lane in lanes]
-    ends = [
-        lane.start_delay_seconds + max(0, count - 1) * pace.delay_seconds
-        for lane, count in zip(lanes, batches, strict=True)
-    ]
-    return Estimate(
-        lanes=len(lanes),
-        batches=sum(batches),
-        jobs=sum(batches),
-        api_requests=sum(batches) * _REQUESTS_PER_BATCH + len(lanes) * _REQUESTS_PER_LANE,
-        least_seconds=max(ends, default=0),
     )
 
 
@@ -192,21 +167,22 @@ def _message(cause: str) -> str:
 
 def summary_view(summary: RunSummary, lanes: Sequence[Partition] = ()) -> RenderableType:
     """Tables for people: the account, why rows were rejected, what it took, where the files are."""
-    if summary.estimate is not None:
-        return _plan_view(summary, summary.estimate, lanes)
+    if summary.is_plan and summary.estimate is not None:
+        return Group(*plan_view(summary, summary.estimate, lanes))
     parts: list[RenderableType] = [_headline(summary), _account_table(summary)]
     if summary.error is None and summary.loadable_rows == 0:
         parts.append(_nothing_to_load(summary))
     if summary.rejected_by_reason:
         parts.append(_reasons_table(summary))
     parts.append(_work_table(summary))
+    if summary.estimate is not None and summary.ended_at is not None:
+        parts.append(beside_table(summary, summary.estimate))
     parts.append(_files(summary))
     return Group(*parts)
 
 
 def _headline(summary: RunSummary) -> Text:
-    ended_at = datetime.fromisoformat(summary.ended_at) if summary.ended_at else datetime.now(UTC)
-    seconds = (ended_at - datetime.fromisoformat(summary.started_at)).total_seconds()
+    seconds = summary.seconds
     rate = f", {summary.succeeded / seconds:,.0f} rows/s" if seconds >= 1 and summary.succeeded else ""
     style = "bold green" if summary.error is None and summary.status == RunStatus.COMPLETED else "bold yellow"
     took = f"{summary.status} {'after' if summary.ended_at else 'for'} {duration_text(seconds)}{rate}"
@@ -214,7 +190,7 @@ def _headline(summary: RunSummary) -> Text:
 
 
 def _account_table(summary: RunSummary) -> Table:
-    table = _table("the account")
+    table = figures_table("the account")
     for name, rows in (
         ("succeeded", summary.succeeded),
         ("rejected (kept with their reason)", summary.rejected),
@@ -230,7 +206,7 @@ def _account_table(summary: RunSummary) -> Table:
 
 
 def _reasons_table(summary: RunSummary) -> Table:
-    table = _table("rejected, by reason")
+    table = figures_table("rejected, by reason")
     by_rows = sorted(summary.rejected_by_reason.items(), key=lambda item: (-item[1], item[0]))
     for reason, rows in by_rows[:_MOST_REASONS]:
         table.add_row(reason, f"{rows:,}")
@@ -241,7 +217,7 @@ def _reasons_table(summary: RunSummary) -> Table:
 
 
 def _work_table(summary: RunSummary) -> Table:
-    table = _table("what it took")
+    table = figures_table("what it took")
     for name, number in (
         ("partitions", summary.partitions),
         ("batches", summary.batches),
@@ -269,51 +245,6 @@ def _nothing_to_load(summary: RunSummary) -> Text:
     if summary.source_rows == 0:
         return Text("Nothing to load: the source has no rows.", style="bold")
     return Text("Nothing to load: no row of the source can be sent.", style="bold")
-
-
-def _plan_view(summary: RunSummary, estimate: Estimate, lanes: Sequence[Partition]) -> Group:
-    table = _table("the plan")
-    for name, text in (
-        ("rows of the source", f"{summary.source_rows:,}"),
-        ("of them without a key", f"{summary.skipped_null_key:,}"),
-        ("of them repeated keys", f"{summary.duplicates_dropped:,}"),
-        ("rows to load", f"{summary.loadable_rows:,}"),
-        ("partitions", f"{estimate.lanes:,}"),
-        ("batches", f"{estimate.batches:,}"),
-        ("Bulk API 2.0 jobs (about)", f"{estimate.jobs:,}"),
-        ("API requests (about)", f"{estimate.api_requests:,}"),
-        ("time for staggered starts and delays", duration_text(estimate.least_seconds)),
-    ):
-        table.add_row(name, text)
-    parts: list[RenderableType] = [table]
-    if summary.loadable_rows == 0:
-        parts.append(_nothing_to_load(summary))
-    else:
-        parts.append(_lanes_table(lanes))
-    parts.append(Text("\nNothing was written. Run it with --mode sample, then with --mode full."))
-    return Group(*parts)
-
-
-def _lanes_table(lanes: Sequence[Partition]) -> Table:
-    table = Table(title="partitions", title_justify="left", title_style="bold")
-    table.add_column("partition")
-    table.add_column("rows", justify="right")
-    table.add_column("starts after", justify="right")
-    table.add_column("up to key")
-    for lane in lanes[:_MOST_LANES_LISTED]:
-        table.add_row(
-            lane.partition, f"{lane.planned_rows:,}", duration_text(lane.start_delay_seconds), Text(lane.upto or "")
-        )
-    if len(lanes) > _MOST_LANES_LISTED:
-        table.add_row("...", f"{len(lanes) - _MOST_LANES_LISTED} more", "", "")
-    return table
-
-
-def _table(title: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", show_header=False)
-    table.add_column(min_width=48)
-    table.add_column(justify="right", min_width=10)
-    return table
 
 
 def _iso(moment: datetime) -> str:

@@ -127,6 +127,30 @@ def test_a_source_without_rows_ends_with_0(run):
     assert "nothing to load" in result.stderr.lower()
 
 
+def test_a_run_keeps_within_its_plan(run):
+    """Rows that the target refuses are not sent again; nothing else goes wrong."""
+    result = run(sets=FEW_BATCHES)
+
+    summary = summary_of(result)
+    estimate = summary["estimate"]
+    assert (estimate["rows"], estimate["batches"]) == (ROWS, summary["batches"])
+    for figure in ("jobs", "api_requests", "state_transitions"):
+        assert estimate[figure]["least"] <= summary[figure] <= estimate[figure]["most"], figure
+    assert "plan and outcome" in result.stderr
+
+
+def test_plan_is_the_same_as_a_run_of_mode_plan(org, out):
+    options = ["--local", "--org-url", org.url, "--time-scale", str(TIME_SCALE), "--out", str(out), "--json"]
+    result = CliRunner().invoke(app, ["plan", "opportunity", *options])
+
+    assert result.exit_code == 0, result.output
+    summary = summary_of(result)
+    assert (summary["mode"], summary["jobs"]) == ("plan", 0)
+    assert summary["estimate"]["parents"]["rows"] > 0
+    assert summary["estimate"]["bulk_batches_left"] > 0
+    assert "lanes of parents (this plan)" in result.stderr
+
+
 def test_a_plan_counts_and_writes_nothing(run, org):
     jobs_before = org.backend.ingest.states().total()
 

@@ -80,5 +80,18 @@ def need_of_a_batch(quota: OrgQuota, budget: Budget, *, batches: int) -> Need:
     )
 
 
+def beside_reserve(quota: OrgQuota, budget: Budget) -> tuple[int | None, int | None]:
+    """API requests and Bulk batches that the org has left for a load; None where it does not tell."""
+    return (
+        _left_beside(quota.requests_left, quota.requests_max, budget.api_requests_reserve_percent),
+        _left_beside(quota.batches_left, quota.batches_max, budget.bulk_batches_reserve_percent),
+    )
+
+
+def _left_beside(left: int | None, allowed: int | None, reserve_percent: int) -> int | None:
+    reserve = _least(allowed, reserve_percent, 0)
+    return None if left is None or reserve is None else max(0, left - reserve)
+
+
 def _least(allowed: int | None, reserve_percent: int, needed: int) -> int | None:
     return None if allowed is None else -(-allowed * reserve_percent // 100) + needed

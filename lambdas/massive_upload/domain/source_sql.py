@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from massive_upload.domain.estimate import EXPOSED_RANGES
 from massive_upload.domain.load import FieldType, Load
 from massive_upload.domain.progress import LaneKind
 
@@ -51,6 +52,7 @@ def plan_statement(
     case_sensitive_key: bool,
     sample_rows: int | None = None,
     modified_after: datetime | None = None,
+    with_parents: bool = False,
 ) -> Statement:
     """The statement that counts the source and cuts it into buckets: even ones of keys, or of whole parents.
 
@@ -58,7 +60,9 @@ def plan_statement(
     `lanes.Bucket` has them; all NULL where nothing can be loaded), first_key (for its type), all_rows, keyed_rows,
     distinct_keys, distinct_parents. ``all_rows - keyed_rows`` rows have no key, NULL or blank, and ``keyed_rows -
     distinct_keys`` are duplicates. as_of and undated_rows are of all rows, whichever of them are to be loaded: the
-    newest time of modification up to the server's clock, and how many rows have none.
+    newest time of modification up to the server's clock, and how many rows have none. ``with_parents`` adds how the
+    rows are spread over their parents: exposed_parents, exposed_rows, heaviest_rows, heavy_rows, and shared_parents_N
+    and shared_rows_N for each N of EXPOSED_RANGES; the load names a parent column then.
     Every mapped column is named, so that one which does not exist is found before anything is written.
     """
     key = quoted(load.source.key)
@@ -75,6 +79,7 @@ def plan_statement(
         distinct_parents = "0"
         buckets = _key_buckets(load, LaneKind.KEY, "1 = 1")
         kinds = [LaneKind.KEY]
+    exposed_columns, exposed_tables = _exposure(load) if with_parents else ("", [])
     every_bucket = " UNION ALL ".join(f'SELECT * FROM "{kind}_buckets"' for kind in kinds)
     ctes = ",\n".join(buckets)
     if choice.is_window and _keeps_newest(load):  # the newest row of a key may be outside of the window
@@ -93,11 +98,11 @@ WITH "source" AS ({source}),
 "moments" AS ({_moments(load, sample_rows)}),
 "loadable" AS (SELECT * FROM ({kept}) AS "kept" WHERE {_has_key(key)}),
 {ctes},
-"buckets" AS ({every_bucket})
+"buckets" AS ({every_bucket}){"".join(f", {table}" for table in exposed_tables)}
 SELECT "kind", "last", "bucket_rows", "parents", "most_rows",
        "first_key", "all_rows", "keyed_rows", "distinct_keys", {distinct_parents} AS "distinct_parents",
-       "as_of", "undated_rows"
-FROM "totals" CROSS JOIN "moments" LEFT JOIN "buckets" ON 1 = 1
+       "as_of", "undated_rows"{exposed_columns}
+FROM "totals" CROSS JOIN "moments"{' CROSS JOIN "exposure"' if with_parents else ""} LEFT JOIN "buckets" ON 1 = 1
 ORDER BY "kind", "bucket", "is_heavy"
 """
     return Statement(sql, _window_values(modified_after))
@@ -148,6 +153,35 @@ def _parent_buckets(load: Load) -> list[str]:
   FROM "parent_placed" GROUP BY "bucket", "is_heavy"
 )''',
     ]  # fmt: skip
+
+
+def _exposure(load: Load) -> tuple[str, list[str]]:
+    """Columns and tables that tell how the rows are spread over their parents, and what even key ranges would share."""
+    key, parent = quoted(load.source.key), _parent(load)
+    tiles = ", ".join(f'NTILE({ranges}) OVER (ORDER BY {key}) AS "range_{ranges}"' for ranges in EXPOSED_RANGES)
+    are_shared = ", ".join(
+        f'CASE WHEN MIN("range_{ranges}") < MAX("range_{ranges}") THEN 1 ELSE 0 END AS "is_shared_{ranges}"'
+        for ranges in EXPOSED_RANGES
+    )
+    sums = {
+        "exposed_rows": 'SUM("rows")',
+        "heaviest_rows": 'MAX("rows")',
+        "heavy_rows": 'SUM(CASE WHEN "hundredth" = 1 THEN "rows" ELSE 0 END)',
+    }
+    for ranges in EXPOSED_RANGES:
+        sums[f"shared_parents_{ranges}"] = f'SUM("is_shared_{ranges}")'
+        sums[f"shared_rows_{ranges}"] = f'SUM("is_shared_{ranges}" * "rows")'
+    selected = ", ".join(f'CAST(COALESCE({sql}, 0) AS BIGINT) AS "{name}"' for name, sql in sums.items())
+    tables = [
+        f'"exposed" AS (SELECT {parent} AS "parent", {tiles} FROM "loadable")',
+        f""""exposed_parents" AS (
+  SELECT *, NTILE(100) OVER (ORDER BY "rows" DESC) AS "hundredth" FROM (
+    SELECT "parent", COUNT(*) AS "rows", {are_shared} FROM "exposed" WHERE "parent" <> '' GROUP BY "parent"
+  ) AS "each"
+)""",
+        f'"exposure" AS (SELECT COUNT(*) AS "exposed_parents", {selected} FROM "exposed_parents")',
+    ]
+    return "".join(f', "{name}"' for name in ("exposed_parents", *sums)), tables
 
 
 @dataclass(frozen=True)

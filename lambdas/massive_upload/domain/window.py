@@ -47,6 +47,12 @@ class Window:
             raise ValueError(f"there is no time zone {timezone!r}") from error
         return cls(opens=opens, closes=closes, zone=zone)
 
+    @property
+    def length_seconds(self) -> int:
+        """How long it is open, on a day on which no clock changes."""
+        minutes = [moment.hour * 60 + moment.minute for moment in (self.opens, self.closes)]
+        return (minutes[1] - minutes[0]) % (24 * 60) * 60
+
     def is_open(self, now: datetime) -> bool:
         """Whether the clocks of its time zone show an hour of the window.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from massive_upload.domain.estimate import EXPOSED_RANGES, Parents, SharedParents
 from massive_upload.domain.incremental import moment_of
 from massive_upload.domain.lanes import Bucket, SourceCount
 from massive_upload.domain.load import Load
@@ -28,12 +29,14 @@ class CountedSource:
         key_type: the key column's type.
         as_of: the newest time of modification in the source; None where no row tells.
         undated_rows: rows of the source of which nobody knows when they were modified.
+        parents: how the rows are spread over their parents, where that was asked for.
     """
 
     count: SourceCount
     key_type: str
     as_of: datetime | None
     undated_rows: int
+    parents: Parents | None = None
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,11 @@ def count_source(
     sample_rows: int | None,
     modified_after: datetime | None,
     query_id: str | None,
+    with_parents: bool = False,
 ) -> CountedSource | StillRunning:
     """Ask for the count, or look after a query that asked for it before.
+
+    ``with_parents`` asks for what an estimate tells of parents too, if the load names their column.
 
     Raises:
         QueryExpired: that query is gone.
@@ -61,7 +67,11 @@ def count_source(
     first: QueryPage | None = None
     if query_id is None:
         statement = plan_statement(
-            load, case_sensitive_key=case_sensitive_key, sample_rows=sample_rows, modified_after=modified_after
+            load,
+            case_sensitive_key=case_sensitive_key,
+            sample_rows=sample_rows,
+            modified_after=modified_after,
+            with_parents=with_parents and load.source.parent is not None,
         )
         first = source.submit(statement.sql, bound_parameters(statement), row_limit=_PAGE_ROWS)
         status = first.status
@@ -109,7 +119,28 @@ def _read(source: DataCloud, load: Load, status: QueryStatus, row_count: int, fi
             next_step="Give a key of text or of whole numbers.",
         )
     return CountedSource(
-        count, key_type=key_type, as_of=_as_of(load, totals), undated_rows=_number(totals["undated_rows"])
+        count,
+        key_type=key_type,
+        as_of=_as_of(load, totals),
+        undated_rows=_number(totals["undated_rows"]),
+        parents=_parents(totals) if "exposed_parents" in totals else None,
+    )
+
+
+def _parents(totals: Mapping[str, object]) -> Parents:
+    return Parents(
+        parents=_number(totals["exposed_parents"]),
+        rows=_number(totals["exposed_rows"]),
+        most_rows=_number(totals["heaviest_rows"]),
+        heavy_rows=_number(totals["heavy_rows"]),
+        shared=tuple(
+            SharedParents(
+                ranges=ranges,
+                parents=_number(totals[f"shared_parents_{ranges}"]),
+                rows=_number(totals[f"shared_rows_{ranges}"]),
+            )
+            for ranges in EXPOSED_RANGES
+        ),
     )
 
 

@@ -7,17 +7,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from pydantic import TypeAdapter
+
+from massive_upload.domain.estimate import Estimate
 from massive_upload.domain.file_keys import plan_key
 from massive_upload.domain.progress import KeptList, LaneKind, Run, SourceRange
 from massive_upload.ports import Files, PlannedLane
 
 
-def write_plan(files: Files, run: Run, lanes: Sequence[PlannedLane]) -> None:
+def write_plan(files: Files, run: Run, lanes: Sequence[PlannedLane], estimate: Estimate) -> None:
     """Write the plan that a run is about to have; it counts once the run's item names it."""
     document = {
         "source_rows": run.source_rows,
         "skipped_null_key": run.skipped_null_key,
         "duplicates_dropped": run.duplicates_dropped,
+        "estimate": asdict(estimate),
         "lanes": [asdict(lane) for lane in lanes],
     }
     key = plan_key(run.run_id, run.plan_name or "")
@@ -35,6 +39,13 @@ def read_plan(files: Files, run: Run) -> list[PlannedLane]:
         )
         for lane in document["lanes"]
     ]
+
+
+def read_estimate(files: Files, run: Run) -> Estimate | None:
+    """What the plan that the run's item names expects the run to take; None for a plan of an earlier version."""
+    document = json.loads(files.read(plan_key(run.run_id, run.plan_name or "")))
+    estimate = document.get("estimate")
+    return None if estimate is None else TypeAdapter(Estimate).validate_python(estimate)
 
 
 def _reads(document: Mapping[str, Any]) -> SourceRange | KeptList:

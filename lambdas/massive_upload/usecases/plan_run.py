@@ -24,6 +24,7 @@ from massive_upload.contracts import (
 )
 from massive_upload.domain import presets
 from massive_upload.domain.breaker import run_failures
+from massive_upload.domain.estimate import LaneWork, Parents, estimate_of
 from massive_upload.domain.file_keys import kept_list_key
 from massive_upload.domain.incremental import Watermark, mapping_sha256, why_full, window_start
 from massive_upload.domain.lanes import cut_evenly, cut_lanes
@@ -39,6 +40,7 @@ from massive_upload.domain.progress import (
     SourceRange,
     partition_id,
 )
+from massive_upload.domain.quota import OrgQuota
 from massive_upload.domain.waits import plan_wait_seconds, split_stagger
 from massive_upload.errors import (
     ORG_NOT_READY,
@@ -60,6 +62,7 @@ from massive_upload.usecases.check_target import check_target
 from massive_upload.usecases.count_source import CountedSource, StillRunning, count_source
 from massive_upload.usecases.finish_run import finish_run
 from massive_upload.usecases.kept_rows import KeptRows, write_kept_list
+from massive_upload.usecases.org_usage import tell_quota
 from massive_upload.usecases.plan_file import read_plan, write_plan
 from massive_upload.usecases.retry_failed import first_run, still_rejected
 from massive_upload.usecases.run_config import RunConfig
@@ -321,6 +324,7 @@ class _Begin:
             case_sensitive_key=case_sensitive,
             sample_rows=self._sample_rows(load),
             modified_after=run.modified_after,
+            with_parents=self._start.mode is Mode.PLAN,
         )
         query_id = run.plan_query_id
         try:
@@ -364,13 +368,33 @@ class _Begin:
             as_of=counted.as_of,
             undated_rows=counted.undated_rows,
         )
-        return self._commit_to(planned, config, cut_lanes(count.buckets, lanes))
+        return self._commit_to(planned, config, cut_lanes(count.buckets, lanes), counted.parents)
 
-    def _commit_to(self, planned: Run, config: RunConfig, reads: Sequence[SourceRange | KeptList]) -> Run:
+    def _commit_to(
+        self,
+        planned: Run,
+        config: RunConfig,
+        reads: Sequence[SourceRange | KeptList],
+        parents: Parents | None = None,
+    ) -> Run:
         """Write down what the run's tasks go by, then make it count."""
+        lanes = _staggered(config.load, reads)
+        work = [LaneWork(rows=lane.reads.rows, start_delay_seconds=lane.start_delay_seconds) for lane in lanes]
+        estimate = estimate_of(config.load, work, parents=parents, quota=self._quota())
         self._services.tasks.configs.freeze(self._run_id, config)
-        write_plan(self._services.tasks.files, planned, _staggered(config.load, reads))
+        write_plan(self._services.tasks.files, planned, lanes, estimate)
         return self._store.commit_plan(planned, voids=self._voided_watermark(planned, config.load))
+
+    def _quota(self) -> OrgQuota | None:
+        """What the org has left, for a plan that people are to read; a run that loads asks before its first batch."""
+        if self._start.mode is not Mode.PLAN:
+            return None
+        try:
+            found = tell_quota(self._org.metadata.limits(), self._org.api_usage)
+        except LoadError as error:  # the rest of the plan is worth reading without it
+            log(Marker.WARNING, Event.LIMITS_UNKNOWN, error=type(error).__name__, code=error.code)
+            return None
+        return OrgQuota(looked_at=self._services.clock.now(), looked_by=self._run_id, **found)
 
     def _voided_watermark(self, planned: Run, load: Load) -> Watermark | None:
         """The watermark, where this run begins to write by another mapping: the target is then of two mappings.

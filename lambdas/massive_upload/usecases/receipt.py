@@ -13,6 +13,7 @@ from massive_upload.domain.hot_parents import NAMED, hottest
 from massive_upload.domain.progress import Partition, Run
 from massive_upload.errors import LoadError
 from massive_upload.observability import Event, Marker, log
+from massive_upload.usecases.plan_file import read_estimate
 from massive_upload.usecases.rejected_files import rejected_files
 from massive_upload.usecases.slice_tasks import SliceServices
 
@@ -71,6 +72,7 @@ def write_receipt(
         "window": _window(run),
         "target": target,
         "figures": figures | {"api_requests": figures["api_requests"] + run.api_requests},
+        "estimate": _estimate(run, services),
         "hot_parents": hottest((partition.hot_parents for partition in partitions), NAMED),
         "rejected_files": rejected_files(partitions, services.store, services.files).all,
         "partitions": [{name: getattr(partition, name) for name in _OF_A_PARTITION} for partition in partitions],
@@ -85,6 +87,12 @@ def _window(run: Run) -> dict[str, object]:
     moments = {"modified_after": run.modified_after, "as_of": run.as_of}
     known = {name: moment.isoformat() if moment else None for name, moment in moments.items()}
     return {**known, "undated_rows": run.undated_rows}
+
+
+def _estimate(run: Run, services: SliceServices) -> dict[str, object] | None:
+    """What the plan expected the run to take."""
+    estimate = read_estimate(services.files, run) if run.plan_name is not None else None
+    return None if estimate is None else asdict(estimate)
 
 
 def _drift(lanes: Sequence[Partition]) -> dict[str, int]:

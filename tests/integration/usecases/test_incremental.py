@@ -1,5 +1,6 @@
 """Incremental runs: whatever changes, and whenever, the target holds it after the next run."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -187,8 +188,8 @@ def test_the_newest_row_of_a_key_wins_though_another_one_is_in_every_window():
 
 
 def test_a_row_that_is_modified_at_any_moment_of_a_run_is_loaded_by_the_next():
-    calls = _calls_of_an_incremental_run()
-    for call in range(1, calls + 1):
+    """Before every call of the run in `make soak`, before some of them in `make test`."""
+    for call in range(1, _calls_of_an_incremental_run() + 1, 1 if "SOAK" in os.environ else 7):
         with loaded_world(a_load(batch_rows=2)) as world:
             touch(world, rows(1, 4, 8), at("2025-01-20 00:00:00+00"))
             world.stall.calls, world.stall.holds = 0, call

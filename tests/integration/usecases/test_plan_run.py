@@ -1,12 +1,16 @@
 """PlanRun: what it plans, that it may be repeated, and who may have the target."""
 
 import itertools
+from collections import Counter
+from contextlib import closing
 from typing import Any
 
 import pytest
 
-from local.org import generated_opportunities
+from local.org import Source, generated_opportunities
+from local.org.datacloud import open_database
 from massive_upload.constants import LONG_WAIT_SECONDS
+from massive_upload.domain.estimate import Parents, SharedParents
 from massive_upload.domain.load import FieldMapping, Load
 from massive_upload.domain.progress import Halt, Lease, PartitionStatus, RunStatus
 from massive_upload.errors import (
@@ -18,7 +22,7 @@ from massive_upload.errors import (
     SourceRejected,
     TargetRejected,
 )
-from massive_upload.usecases.plan_file import read_plan
+from massive_upload.usecases.plan_file import read_estimate, read_plan
 from tests.integration.usecases.slice_driver import Crash
 from tests.integration.usecases.world import OPPORTUNITY, RUN, World, execution, open_world, paced
 
@@ -93,6 +97,51 @@ def test_a_plan_alone_writes_nothing_and_holds_no_target():
         assert len(world.store.partitions(RUN)) == 3
         assert world.run().lease_key is None
         assert world.jobs == {}
+
+
+def test_a_plan_tells_what_it_will_take_and_what_the_org_has_left():
+    source = generated_opportunities(1_000, rejected_share=0)
+    with open_world(source=source, load=paced(lanes=4, batch_rows=100)) as world:
+        world.execute({**START, "mode": "plan"})
+        estimate = read_estimate(world.files, world.run())
+        assert estimate is not None
+        assert (estimate.rows, estimate.lanes, estimate.batches) == (1_000, 4, 12)
+        assert 0 < (estimate.api_requests_left or 0) < 900_000  # of 1,000,000: those of the plan itself are used
+        assert estimate.bulk_batches_left == 13_500  # of 15,000, without the reserve
+
+
+@pytest.mark.parametrize("by", ["key", "parent"])
+def test_a_plan_tells_how_rows_are_spread_over_their_parents(by):
+    source = generated_opportunities(1_000, rejected_share=0)
+    load = changed(OPPORTUNITY, partitioning={"by": by})
+    with open_world(source=source, load=load) as world:
+        world.execute({**START, "mode": "plan"})
+        estimate = read_estimate(world.files, world.run())
+        assert estimate is not None
+        assert estimate.parents == _parents_of(source)
+
+
+def _parents_of(source: Source) -> Parents:
+    """The same figures, counted row by row."""
+    with closing(open_database(source)) as database:
+        rows = database.execute('SELECT "ExternalId__c", lower("AccountKey__c") FROM "Opportunity__dlm"').fetchall()
+    parents = [parent for _, parent in sorted(rows)]
+    rows_of = Counter(parent for parent in parents if parent)
+    heavy = rows_of.most_common(-(-len(rows_of) // 100))
+    return Parents(
+        parents=len(rows_of),
+        rows=rows_of.total(),
+        most_rows=heavy[0][1],
+        heavy_rows=sum(number for _, number in heavy),
+        shared=tuple(_shared(parents, rows_of, ranges) for ranges in (5, 20)),
+    )
+
+
+def _shared(parents: list[str | None], rows_of: Counter[str], ranges: int) -> SharedParents:
+    each = len(parents) // ranges  # 1,000 rows are cut evenly
+    lanes = [set(parents[start : start + each]) for start in range(0, len(parents), each)]
+    shared = [parent for parent in rows_of if sum(parent in lane for lane in lanes) > 1]
+    return SharedParents(ranges=ranges, parents=len(shared), rows=sum(rows_of[parent] for parent in shared))
 
 
 def test_a_sample_loads_the_first_rows_in_one_lane():

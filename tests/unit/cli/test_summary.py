@@ -7,13 +7,24 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from cli.summary import NO_ACCOUNT, RunFacts, RunSummary, estimate_of, partition_failures, summarize, summary_view
+from cli.summary import NO_ACCOUNT, RunFacts, RunSummary, partition_failures, summarize, summary_view
 from infra.config import load_file
 from massive_upload.domain.account import Account
+from massive_upload.domain.estimate import LaneWork, Parents, SharedParents, estimate_of
 from massive_upload.domain.progress import PartitionStatus, RunStatus
+from massive_upload.domain.quota import OrgQuota
 from tests.unit.cli.progress_examples import STARTED_AT, a_partition, a_run
 
-LOADS = Path(__file__).parents[3] / "loads"
+AN_ESTIMATE = estimate_of(
+    load_file(Path(__file__).parents[3] / "loads" / "opportunity.yaml", sets=["pace.batch_rows=300"]),
+    [LaneWork(rows=1_000)],
+    parents=Parents(
+        parents=10, rows=900, most_rows=500, heavy_rows=500, shared=(SharedParents(ranges=5, parents=4, rows=300),)
+    ),
+    quota=OrgQuota(
+        looked_at=STARTED_AT, looked_by="run-1", requests_max=100, requests_left=50, batches_max=99, batches_left=99
+    ),
+)
 ACCOUNT = Account(
     source_rows=1_000,
     succeeded=900,
@@ -35,7 +46,7 @@ def a_summary(**changes: Any) -> RunSummary:
     values: dict[str, Any] = {
         "run_id": "run-1",
         "load_name": "opportunity",
-        "load": load_file(LOADS / "opportunity.yaml"),
+        "estimate": AN_ESTIMATE,
         "mode": "full",
         "run": a_run(ended_at=STARTED_AT + timedelta(seconds=90)),
         "partitions": [
@@ -123,26 +134,27 @@ def test_a_source_without_rows_is_nothing_to_load():
     assert "Nothing to load: the source has no rows." in text_of(a_summary(account=NO_ACCOUNT, partitions=[]))
 
 
-def test_a_plan_is_estimated_from_its_lanes_and_pace():
-    load = load_file(LOADS / "opportunity.yaml", sets=["pace.batch_rows=300", "pace.delay_seconds=10"])
-    lanes = [a_partition(rows=1_000), a_partition("0001", rows=301, start_delay_seconds=600)]
-
-    estimate = estimate_of(load, lanes)
-
-    assert (estimate.lanes, estimate.batches, estimate.jobs) == (2, 6, 6)
-    assert estimate.least_seconds == 610
-    assert estimate.api_requests > estimate.jobs * 3  # create, upload, close at least
-
-
-def test_the_plan_view_names_the_partitions():
+def test_the_plan_view_tells_partitions_locks_quota_and_warnings():
     lanes = [a_partition(rows=1_000, upto="OPP-9", status=PartitionStatus.PENDING)]
-    summary = a_summary(mode="plan", partitions=lanes)
 
-    text = text_of(summary, lanes)
+    text = text_of(a_summary(mode="plan", partitions=lanes), lanes)
 
-    assert summary.estimate is not None
-    assert "OPP-9" in text
-    assert "Nothing was written" in text
+    for words in ("OPP-9", "Nothing was written", "rows of the heaviest", "5 ranges of keys", "of them without a key"):
+        assert words in text
+    lines = [" ".join(line.replace("│", " ").split()) for line in text.splitlines()]
+    assert "Bulk API 2.0 jobs 4 to 8" in lines
+    assert "Warning: API requests: 22 to 74 may not fit" in " ".join(lines)
+
+
+def test_the_end_of_a_run_shows_its_plan_beside_what_came_of_it():
+    lines = [" ".join(line.replace("│", " ").split()) for line in text_of(a_summary()).splitlines()]
+
+    assert "Bulk API 2.0 jobs 4 to 8 5" in lines
+    assert any(line.startswith("duration") and line.endswith("1 min 30 s") for line in lines)
+
+
+def test_a_run_without_a_plan_has_nothing_beside_it():
+    assert "plan and outcome" not in text_of(a_summary(estimate=None))
 
 
 @pytest.mark.parametrize("cause", ["the reason", json.dumps({"errorMessage": "the reason", "stackTrace": ["secret"]})])

@@ -1,0 +1,130 @@
+"""A plan as tables for people, and a plan beside what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from cli.progress import duration_text
+from cli.tables import figures_table
+from massive_upload.domain.estimate import Estimate, Parents, Range
+from massive_upload.domain.progress import Partition
+
+if TYPE_CHECKING:
+    from cli.summary import RunSummary
+
+_MOST_LANES_LISTED = 20
+
+
+def plan_view(summary: RunSummary, plan: Estimate, lanes: Sequence[Partition]) -> list[RenderableType]:
+    """What a run of mode plan found: rows, lanes, what they will take, locks, warnings."""
+    parts: list[RenderableType] = [_rows_table(summary)]
+    if plan.rows:
+        parts += [_work_table(plan), _lanes_table(lanes)]
+    if plan.parents is not None and plan.parents.parents:
+        parts += [_parents_table(plan, plan.parents), _locks_table(plan, plan.parents)]
+    parts += [Text(f"\nWarning: {warning}", style="yellow") for warning in plan.warnings]
+    closing = "Run it with --mode sample, then with --mode full." if plan.rows else "Nothing to load."
+    return [*parts, Text(f"\nNothing was written. {closing}")]
+
+
+def beside_table(summary: RunSummary, plan: Estimate) -> Table:
+    """What a run took, beside what its plan expected."""
+    table = Table(title="plan and outcome", title_justify="left", title_style="bold")
+    table.add_column(min_width=30)
+    table.add_column("planned", justify="right")
+    table.add_column("came to", justify="right")
+    table.add_row("rows", f"{plan.rows:,}", f"{summary.succeeded + summary.rejected:,}")
+    table.add_row("Bulk API 2.0 jobs", _range(plan.jobs), f"{summary.jobs:,}")
+    table.add_row("API requests", _range(plan.api_requests), f"{summary.api_requests:,}")
+    if summary.state_transitions is not None:
+        table.add_row("state transitions", _range(plan.state_transitions), f"{summary.state_transitions:,}")
+    table.add_row("duration", _durations(plan), duration_text(summary.seconds))
+    return table
+
+
+def _rows_table(summary: RunSummary) -> Table:
+    return figures_table(
+        "the source",
+        (
+            ("rows", f"{summary.source_rows:,}"),
+            ("of them without a key", f"{summary.skipped_null_key:,}"),
+            ("of them repeated keys", f"{summary.duplicates_dropped:,}"),
+            ("rows to load", f"{summary.loadable_rows:,}"),
+        ),
+    )
+
+
+def _work_table(plan: Estimate) -> Table:
+    return figures_table(
+        "the plan",
+        (
+            ("partitions", f"{plan.lanes:,}, each of whole parents" if plan.by_parent else f"{plan.lanes:,}"),
+            ("rows of the heaviest partition", f"{plan.heaviest_lane_rows:,}"),
+            ("batches", f"{plan.batches:,}"),
+            ("Bulk API 2.0 jobs", _range(plan.jobs)),
+            ("Salesforce's batches of 10,000 rows", _range(plan.bulk_batches)),
+            *_left(plan.bulk_batches_left),
+            ("API requests", _range(plan.api_requests)),
+            *_left(plan.api_requests_left),
+            ("state transitions", _range(plan.state_transitions)),
+            ("their cost, USD", f"{plan.cost_usd_least:.2f} to {plan.cost_usd_most:.2f}"),
+            ("duration", _durations(plan)),
+        ),
+    )
+
+
+def _left(figure: int | None) -> list[tuple[str, str]]:
+    return [] if figure is None else [("  left of the org's day, beside the reserve", f"{figure:,}")]
+
+
+def _parents_table(plan: Estimate, parents: Parents) -> Table:
+    return figures_table(
+        "the parents",
+        (
+            ("parents", f"{parents.parents:,}"),
+            ("rows without a parent", f"{plan.rows - parents.rows:,}"),
+            ("rows of a parent, on average", f"{parents.rows / parents.parents:,.1f}"),
+            ("rows of the heaviest", f"{parents.most_rows:,}"),
+            ("part of the heaviest hundredth", f"{100 * parents.heavy_rows / parents.rows:.1f} %"),
+        ),
+    )
+
+
+def _locks_table(plan: Estimate, parents: Parents) -> Table:
+    """Lock exposure: which parents lanes that load side by side would share."""
+    table = Table(title="locks, by how lanes are cut", title_justify="left", title_style="bold")
+    table.add_column(min_width=30)
+    table.add_column("parents in several lanes", justify="right")
+    table.add_column("their rows", justify="right")
+    for shared in parents.shared:
+        table.add_row(f"{shared.ranges} ranges of keys", f"{shared.parents:,}", f"{shared.rows:,}")
+    table.add_row("lanes of parents" + (" (this plan)" if plan.by_parent else ""), "0", "0")
+    return table
+
+
+def _lanes_table(lanes: Sequence[Partition]) -> Table:
+    table = Table(title="partitions", title_justify="left", title_style="bold")
+    table.add_column("partition")
+    table.add_column("rows", justify="right")
+    table.add_column("starts after", justify="right")
+    table.add_column("up to")
+    for lane in lanes[:_MOST_LANES_LISTED]:
+        table.add_row(
+            lane.partition, f"{lane.planned_rows:,}", duration_text(lane.start_delay_seconds), Text(lane.upto or "")
+        )
+    if len(lanes) > _MOST_LANES_LISTED:
+        table.add_row("...", f"{len(lanes) - _MOST_LANES_LISTED} more", "", "")
+    return table
+
+
+def _range(figure: Range) -> str:
+    return f"{figure.least:,}" if figure.least == figure.most else f"{figure.least:,} to {figure.most:,}"
+
+
+def _durations(plan: Estimate) -> str:
+    return f"{duration_text(plan.duration_seconds.least)} to {duration_text(plan.duration_seconds.most)}"

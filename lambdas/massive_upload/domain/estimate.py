@@ -1,0 +1,301 @@
+"""What a plan will take, before anything is written. Pure: lanes and counts in, figures and warnings out.
+
+Every figure is a range. Its least is a load without any failure on a fast org; its most is one on a slow org in which
+each batch is sent once more. Nothing is known of an org's automation beforehand: a sample tells more.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from massive_upload.constants import JOB_ROWS_PER_BATCH, LONG_WAIT_SECONDS, SLICE_EVENTS
+from massive_upload.domain.load import Budget, Load, Pace
+from massive_upload.domain.quota import BATCH_REQUESTS, OrgQuota, beside_reserve
+from massive_upload.domain.waits import FETCH_EVENTS, POLL_EVENTS, SETTLE_EVENTS, UPLOAD_EVENTS
+
+FAST_ROW_MS, SLOW_ROW_MS = 5, 30
+"""Milliseconds that the org takes for a row of one batch: objects with little automation, and with much of it. An
+assumption; Salesforce publishes none."""
+
+JOB_OVERHEAD_SECONDS = 4
+"""From the end of a lane's job until the org works on its next one, besides the work itself: the queue and the calls,
+as `benchmarks/locks.py` has them."""
+
+LEAST_BATCH_REQUESTS = 5
+"""Create, upload and close a job, one look at it, one page of rows (benchmarks/data_path.py counts 5.2 a batch)."""
+
+_LANE_REQUESTS = 2
+"""A login of its function, and the query."""
+_RUN_REQUESTS = 8
+"""Login, description of the target, the count and its result, the allowances, the target's own count."""
+
+_RUN_TRANSITIONS = 9
+"""NothingPlannedYet, PlanRun, PlanReady?, LoadPartitions, PlanSweep, SweepNeeded?, FinishRun, RunFinished?, the end."""
+_LANE_TRANSITIONS = 5
+"""LookAtRun, RunStopped?, StaggerLonger?, Stagger, LaneDone"""
+_LONG_WAIT_TRANSITIONS = 5
+"""StaggerMore, CountStagger, LookAtRun, RunStopped?, StaggerLonger?"""
+_SLICE_TRANSITIONS = 6
+"""RunSlice, PartitionDone?, ClaimPartition, FetchPage, BatchReady?, SliceDone"""
+_JOB_TRANSITIONS = 8
+"""UploadBatch, FetchPage and BatchReady? as the next page is read meanwhile, WaitForJob, CheckJob, JobEnded?,
+SettleBatch, NextStep?"""
+_PAUSE_TRANSITIONS = 3
+"""Pace or BackOff, FetchPage, BatchReady?"""
+_LOOK_TRANSITIONS = 3
+"""WaitForJob, CheckJob, JobEnded?"""
+_MOST_LOOKS = 3
+"""At a job, while the first wait is a guess."""
+
+_BATCH_EVENTS = 2 * FETCH_EVENTS + UPLOAD_EVENTS + POLL_EVENTS + SETTLE_EVENTS
+
+USD_PER_TRANSITION = 0.000025
+"""Standard workflows in us-east-1 (https://aws.amazon.com/step-functions/pricing/, a copy read on 23 November 2026)."""
+
+GUIDE_RANGES = 5
+"""Lanes of the guide's own example."""
+MANY_RANGES = 20
+EXPOSED_RANGES = (GUIDE_RANGES, MANY_RANGES)
+"""Numbers of key ranges for which a plan counts the parents that two ranges would share."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """Least and most of a figure."""
+
+    least: int
+    most: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedParents:
+    """Lock exposure of even key ranges that load at the same time.
+
+    Attributes:
+        ranges: how many.
+        parents: how many parents have rows in more than one range.
+        rows: how many rows these have, any of which can wait for another lane's lock.
+    """
+
+    ranges: int
+    parents: int
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parents:
+    """How the rows are spread over their parents.
+
+    Attributes:
+        parents: how many there are.
+        rows: rows that have one.
+        most_rows: rows of the heaviest parent, which can only be written one after the other.
+        heavy_rows: rows of the heaviest hundredth of the parents.
+        shared: what key ranges would share. Lanes of parents share none.
+    """
+
+    parents: int
+    rows: int
+    most_rows: int
+    heavy_rows: int
+    shared: tuple[SharedParents, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaneWork:
+    """What one lane has to do, and when it begins."""
+
+    rows: int
+    start_delay_seconds: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What a run will take; the fields are the keys of ``estimate`` in a plan and in a receipt.
+
+    Attributes:
+        rows: rows to send.
+        lanes, heaviest_lane_rows: of the plan.
+        by_parent: whether the lanes are ranges of parents.
+        batches: of the lanes; jobs are these and what is sent again.
+        bulk_batches: Salesforce's, of 10,000 rows, of which an org has an allowance for 24 hours.
+        cost_usd_least, cost_usd_most: of the state transitions alone.
+        api_requests_left, bulk_batches_left: what the org had left for this load, the reserve taken off; None where it
+            was not asked, or does not tell.
+        parents: None where it was not asked for, or no parent column is named.
+        warnings: what is likely to go wrong, each with what to do about it.
+    """
+
+    rows: int
+    lanes: int
+    heaviest_lane_rows: int
+    by_parent: bool
+    batches: int
+    jobs: Range
+    bulk_batches: Range
+    api_requests: Range
+    state_transitions: Range
+    cost_usd_least: float
+    cost_usd_most: float
+    duration_seconds: Range
+    api_requests_left: int | None = None
+    bulk_batches_left: int | None = None
+    parents: Parents | None = None
+    warnings: tuple[str, ...] = field(default=())
+
+
+def estimate_of(load: Load, lanes: Sequence[LaneWork], *, parents: Parents | None, quota: OrgQuota | None) -> Estimate:
+    """Reckon what a plan will take.
+
+    Args:
+        load: the load, with what the run's input changes.
+        lanes: in the order in which they start.
+        parents: what the source's count tells of them.
+        quota: what the org has left; None where it was not asked.
+    """
+    pace = load.effective_pace
+    batches = [_batches_of(lane.rows, pace.batch_rows) for lane in lanes]
+    count = sum(len(each) for each in batches)
+    bulk_batches = sum(-(-rows // JOB_ROWS_PER_BATCH) for each in batches for rows in each)
+    transitions = _transitions(lanes, batches, has_pauses=pace.delay_seconds > 0)
+    left = beside_reserve(quota, load.budget) if quota else (None, None)
+    figures = Estimate(
+        rows=sum(lane.rows for lane in lanes),
+        lanes=len(lanes),
+        heaviest_lane_rows=max((lane.rows for lane in lanes), default=0),
+        by_parent=load.lanes_by_parent,
+        batches=count,
+        jobs=Range(least=count, most=2 * count),
+        bulk_batches=Range(least=bulk_batches, most=2 * bulk_batches),
+        api_requests=Range(
+            least=count * LEAST_BATCH_REQUESTS + len(lanes) * _LANE_REQUESTS,
+            most=2 * count * BATCH_REQUESTS + len(lanes) * _LANE_REQUESTS + _RUN_REQUESTS,
+        ),
+        state_transitions=transitions,
+        cost_usd_least=round(transitions.least * USD_PER_TRANSITION, 2),
+        cost_usd_most=round(transitions.most * USD_PER_TRANSITION, 2),
+        duration_seconds=Range(
+            least=_duration_seconds(load, lanes, batches, row_ms=FAST_ROW_MS, are_retried=False),
+            most=_duration_seconds(load, lanes, batches, row_ms=SLOW_ROW_MS, are_retried=True),
+        ),
+        api_requests_left=left[0],
+        bulk_batches_left=left[1],
+        parents=parents,
+    )
+    return _with_warnings(figures, load, lanes, quota)
+
+
+def _batches_of(rows: int, batch_rows: int) -> list[int]:
+    full, rest = divmod(rows, batch_rows)
+    return [batch_rows] * full + ([rest] if rest else [])
+
+
+def _transitions(lanes: Sequence[LaneWork], batches: Sequence[Sequence[int]], *, has_pauses: bool) -> Range:
+    least = most = _RUN_TRANSITIONS
+    last_pause = _PAUSE_TRANSITIONS if has_pauses else 0
+    least_of_a_job = _JOB_TRANSITIONS + last_pause
+    most_of_a_job = _JOB_TRANSITIONS + _PAUSE_TRANSITIONS + (_MOST_LOOKS - 1) * _LOOK_TRANSITIONS
+    for lane, jobs in zip(lanes, batches, strict=True):
+        start = _LANE_TRANSITIONS + lane.start_delay_seconds // LONG_WAIT_SECONDS * _LONG_WAIT_TRANSITIONS
+        least += start + _slice_transitions(len(jobs)) + len(jobs) * least_of_a_job - last_pause
+        most += start + _slice_transitions(2 * len(jobs)) + 2 * len(jobs) * most_of_a_job
+    return Range(least=least, most=most)
+
+
+def _slice_transitions(jobs: int) -> int:
+    return -(-max(1, jobs) * _BATCH_EVENTS // SLICE_EVENTS) * _SLICE_TRANSITIONS
+
+
+def _duration_seconds(
+    load: Load, lanes: Sequence[LaneWork], batches: Sequence[Sequence[int]], *, row_ms: int, are_retried: bool
+) -> int:
+    """When the last lane ends; never before the org has worked on all rows, as many batches at a time as it can."""
+    pace, concurrency = load.effective_pace, load.partitioning.max_concurrency
+    free_at = [0.0] * min(concurrency, max(1, len(lanes)))
+    for lane, jobs in zip(lanes, batches, strict=True):
+        start = heapq.heappop(free_at) + lane.start_delay_seconds
+        heapq.heappush(free_at, start + _lane_seconds(jobs, pace, row_ms=row_ms, are_retried=are_retried))
+    work_seconds = sum(lane.rows for lane in lanes) * row_ms / 1000
+    return round(max(*free_at, work_seconds / load.partitioning.org_batches))
+
+
+def _lane_seconds(jobs: Sequence[int], pace: Pace, *, row_ms: int, are_retried: bool) -> float:
+    """One job after the other; the org works on the batches of a job that has several side by side."""
+    work_seconds = sum(min(rows, JOB_ROWS_PER_BATCH) for rows in jobs) * row_ms / 1000
+    again_seconds = JOB_OVERHEAD_SECONDS + next(iter(pace.retry_delays_seconds), 0) if are_retried else 0
+    pauses_seconds = max(0, len(jobs) - 1) * pace.delay_seconds
+    return work_seconds + len(jobs) * (JOB_OVERHEAD_SECONDS + again_seconds) + pauses_seconds
+
+
+def _with_warnings(plan: Estimate, load: Load, lanes: Sequence[LaneWork], quota: OrgQuota | None) -> Estimate:
+    warnings = (
+        *_quota_warnings(plan, load.budget, quota),
+        *_parent_warnings(plan, load),
+        *_time_warnings(plan, load, lanes),
+    )
+    return Estimate(**{**plan.__dict__, "warnings": warnings})
+
+
+def _quota_warnings(plan: Estimate, budget: Budget, quota: OrgQuota | None) -> list[str]:
+    if quota is None:
+        return []
+    allowances = (
+        ("API requests", plan.api_requests, plan.api_requests_left, budget.api_requests_reserve_percent),
+        ("Bulk API batches", plan.bulk_batches, plan.bulk_batches_left, budget.bulk_batches_reserve_percent),
+    )
+    warnings = []
+    for name, needed, left, reserve_percent in allowances:
+        if left is None:
+            warnings.append(f"The org does not tell how many {name} are left of its day; grant the user View Setup.")
+        elif needed.most > left:
+            certainty = "do not" if needed.least > left else "may not"
+            warnings.append(
+                f"{name}: {needed.least:,} to {needed.most:,} {certainty} fit into the {left:,} that are left of the "
+                f"org's day beside the reserve of {reserve_percent} %. The load then waits until the org has more."
+            )
+    return warnings
+
+
+def _parent_warnings(plan: Estimate, load: Load) -> list[str]:
+    warnings = []
+    if load.source.parent is None and plan.lanes > 1:
+        warnings.append(
+            "No parent column is named, so nobody knows which lanes share parents and meet each other's locks. Where "
+            "the object has a parent, name its column as source.parent."
+        )
+    if plan.parents is None or not plan.parents.parents:
+        return warnings
+    shared = plan.parents.shared
+    if not plan.by_parent and plan.lanes > 1 and any(each.parents for each in shared):
+        nearest = min(shared, key=lambda each: abs(each.ranges - plan.lanes))
+        warnings.append(
+            f"Lanes of keys share parents: {nearest.parents:,} of {plan.parents.parents:,} with {nearest.rows:,} rows "
+            f"in {nearest.ranges} ranges. Say partitioning: {{by: parent}}, or expect lock errors."
+        )
+    even_rows = plan.rows / load.partitioning.org_batches
+    if plan.by_parent and plan.lanes > 1 and plan.parents.most_rows > even_rows:
+        warnings.append(
+            f"One parent has {plan.parents.most_rows:,} rows, more than an even lane's {even_rows:,.0f}: its lane "
+            "alone decides how long the load takes."
+        )
+    return warnings
+
+
+def _time_warnings(plan: Estimate, load: Load, lanes: Sequence[LaneWork]) -> list[str]:
+    warnings = []
+    last_start = max((lane.start_delay_seconds for lane in lanes), default=0)
+    if last_start * 2 > plan.duration_seconds.most:
+        warnings.append(
+            f"The last lane starts after {last_start // 60:,} minutes, most of the time that the load takes. Lower "
+            "pace.stagger_seconds where lanes do not share parents."
+        )
+    window = load.schedule.hours if load.schedule is not None else None
+    if window is not None and plan.duration_seconds.least > window.length_seconds:
+        nights = -(-plan.duration_seconds.least // window.length_seconds)
+        warnings.append(
+            f"The schedule's window is {window.length_seconds / 3600:g} hours long: a run that it starts takes at "
+            f"least {nights} of them."
+        )
+    return warnings

@@ -1,0 +1,135 @@
+"""What a plan is expected to take, and what it warns of."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from massive_upload.domain.estimate import (
+    Estimate,
+    LaneWork,
+    Parents,
+    Range,
+    SharedParents,
+    estimate_of,
+)
+from massive_upload.domain.load import Load
+from massive_upload.domain.quota import OrgQuota
+from tests.unit.domain.loads import a_load
+
+PACE = {"batch_rows": 10_000, "delay_seconds": 0, "stagger_seconds": 0, "retry_delays_seconds": [2]}
+NO_PARENTS_SHARED = Parents(parents=100, rows=1_000, most_rows=20, heavy_rows=20)
+
+
+def a_plan(load: Load, *lanes: LaneWork, parents: Parents | None = None, quota: OrgQuota | None = None) -> Estimate:
+    return estimate_of(load, lanes, parents=parents, quota=quota)
+
+
+def by_parent(**changes: Any) -> Load:
+    return a_load(source={"parent": "Account"}, **({"pace": PACE} | changes))
+
+
+def test_batches_are_those_of_each_lane():
+    plan = a_plan(a_load(pace=PACE), LaneWork(rows=10_001), LaneWork(rows=10_000), LaneWork(rows=1))
+    assert (plan.rows, plan.lanes, plan.heaviest_lane_rows, plan.batches) == (20_002, 3, 10_001, 4)
+    assert plan.jobs == plan.bulk_batches == Range(least=4, most=8)
+
+
+def test_a_job_of_many_rows_is_charged_in_batches_of_10_000():
+    plan = a_plan(a_load(pace=PACE | {"batch_rows": 150_000}), LaneWork(rows=150_000))
+    assert (plan.jobs.least, plan.bulk_batches.least) == (1, 15)
+
+
+def test_nothing_to_load_takes_nothing():
+    plan = a_plan(a_load())
+    assert (plan.rows, plan.batches, plan.duration_seconds) == (0, 0, Range(least=0, most=0))
+    assert plan.warnings == ()
+
+
+def test_a_lane_takes_the_time_of_its_rows_and_of_its_jobs_one_after_the_other():
+    plan = a_plan(a_load(pace=PACE | {"delay_seconds": 10}), LaneWork(rows=20_000, start_delay_seconds=60))
+    assert plan.duration_seconds == Range(least=60 + 2 * (50 + 4) + 10, most=60 + 2 * (300 + 4 + 4 + 2) + 10)
+
+
+def test_lanes_beyond_those_that_may_load_at_once_wait_for_one_to_end():
+    lanes = [LaneWork(rows=10_000)] * 3
+    load = a_load(pace=PACE, partitioning={"max_concurrency": 2})
+    assert a_plan(load, *lanes).duration_seconds.least == 2 * (50 + 4)
+
+
+def test_more_lanes_than_the_org_works_on_do_not_make_it_faster():
+    load = a_load(pace=PACE, partitioning={"org_batches": 2})
+    assert a_plan(load, *[LaneWork(rows=10_000)] * 10).duration_seconds.least == 10 * 50 // 2
+
+
+def test_transitions_and_their_cost_grow_with_jobs_and_with_long_waits():
+    small, staggered, large = (
+        a_plan(a_load(pace=PACE), LaneWork(rows=rows, start_delay_seconds=delay_seconds))
+        for rows, delay_seconds in ((10_000, 0), (10_000, 1_200), (10_000_000, 0))
+    )
+    assert staggered.state_transitions.least - small.state_transitions.least == 2 * 5
+    assert large.state_transitions.least > 1_000 * 8
+    assert large.cost_usd_least == round(large.state_transitions.least * 0.025 / 1_000, 2)
+
+
+# -- warnings
+
+
+def quota(**left: int) -> OrgQuota:
+    known = {"requests_max": 100_000, "requests_left": 100_000, "batches_max": 15_000, "batches_left": 15_000}
+    return OrgQuota(looked_at=datetime(2026, 1, 1, tzinfo=UTC), looked_by="run-1", **(known | left))
+
+
+def test_an_org_with_enough_left_is_no_warning():
+    plan = a_plan(a_load(pace=PACE), LaneWork(rows=100_000), quota=quota())
+    assert (plan.api_requests_left, plan.bulk_batches_left) == (90_000, 13_500)
+    assert plan.warnings == ()
+
+
+@pytest.mark.parametrize(("left", "words"), [(10, None), (9, "may not"), (5, "may not"), (4, "do not")])
+def test_what_does_not_fit_into_the_rest_of_the_day_is_told(left: int, words: str | None):
+    """Five batches, and five to send again."""
+    reserve = 1_500
+    plan = a_plan(a_load(pace=PACE), LaneWork(rows=50_000), quota=quota(batches_left=reserve + left))
+    expected = [f"Bulk API batches: 5 to 10 {words} fit into the {left} "] if words else []
+    assert [warning[: len(expected[0])] for warning in plan.warnings] == expected
+
+
+def test_an_allowance_that_the_org_does_not_tell_is_told():
+    unknown = OrgQuota(looked_at=datetime(2026, 1, 1, tzinfo=UTC), looked_by="run-1", requests_max=9, requests_left=9)
+    (warning,) = a_plan(a_load(pace=PACE), LaneWork(rows=1), quota=unknown).warnings[1:]
+    assert "does not tell how many Bulk API batches" in warning
+
+
+def test_key_ranges_that_share_parents_are_told_with_the_nearest_number_of_lanes():
+    shared = (SharedParents(ranges=5, parents=70, rows=700), SharedParents(ranges=20, parents=90, rows=900))
+    parents = Parents(parents=100, rows=1_000, most_rows=20, heavy_rows=20, shared=shared)
+    lanes = [LaneWork(rows=250)] * 4
+    (warning,) = a_plan(by_parent(partitioning={"by": "key"}), *lanes, parents=parents).warnings
+    assert "70 of 100 with 700 rows in 5 ranges" in warning
+    assert a_plan(by_parent(), *lanes, parents=parents).warnings == (), "lanes of parents share none"
+
+
+def test_lanes_whose_parents_nobody_knows_are_told():
+    (warning,) = a_plan(a_load(pace=PACE), LaneWork(rows=1), LaneWork(rows=1)).warnings
+    assert "source.parent" in warning
+
+
+def test_a_parent_that_is_heavier_than_a_lane_is_told():
+    heavy = Parents(parents=100, rows=1_000, most_rows=500, heavy_rows=500)
+    lanes = [LaneWork(rows=500), LaneWork(rows=500)]
+    assert "One parent has 500 rows" in a_plan(by_parent(), *lanes, parents=heavy).warnings[0]
+    assert a_plan(by_parent(), *lanes, parents=NO_PARENTS_SHARED).warnings == ()
+
+
+def test_a_stagger_that_takes_most_of_the_time_is_told():
+    plan = a_plan(by_parent(), LaneWork(rows=100), LaneWork(rows=100, start_delay_seconds=3_600))
+    assert "starts after 60 minutes" in plan.warnings[0]
+
+
+def test_a_load_that_is_longer_than_its_window_is_told():
+    schedule = {"cron": "0 22 ? * * *", "window": "22:00-00:00"}
+    load = by_parent(schedule=schedule)
+    (warning,) = a_plan(load, LaneWork(rows=3_000_000)).warnings
+    assert "2 hours long" in warning
+    assert "at least 3 of them" in warning
