@@ -192,7 +192,11 @@ def massive_upload(org_url: str) -> int:
     )
     execution = ExecutionContext(arn="arn:aws:states:::measured", name=RUN, started_at=datetime.now(UTC))
     planning = PlanServices(
-        tasks=services, executions=_NoOtherExecutions(), clock=clock, load_named={"deals": deals()}.__getitem__
+        tasks=services,
+        executions=_NoOtherExecutions(),
+        clock=clock,
+        load_named={"deals": deals()}.__getitem__,
+        sequence_named=lambda _: None,
     )
     while (plan := plan_run(PlanRunInput(execution=execution, input={"load": "deals"}), planning)).next == "Wait":
         time.sleep(plan.wait_seconds / TIME_SCALE)

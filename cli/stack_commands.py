@@ -39,7 +39,7 @@ AsJson = Annotated[
 
 @stack_commands.command(epilog=EXIT_STATUS, rich_help_panel=PANEL)
 def start(
-    load: Annotated[str, typer.Argument(help="The load: the name of a file in loads/ as it was deployed.")],
+    load: Annotated[str, typer.Argument(help="The load, or the sequence: a file in loads/ as it was deployed.")],
     mode: Annotated[
         Literal["full", "incremental", "sample", "plan"],
         typer.Option(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
@@ -16,7 +16,7 @@ from cli.errors import ExitCode, RunRefused, UsageMistake
 from cli.following import follow
 from cli.outcome import Advice, tell_outcome
 from cli.progress import ProgressDisplay
-from cli.run_ids import find_run, may_be_retried, new_run_id
+from cli.run_ids import find_run, may_be_retried, new_run_id, newest_runs
 from cli.snapshot import Snapshot, take_snapshot
 from cli.stack import Stack
 from cli.stack_facts import facts_of
@@ -32,6 +32,8 @@ _LONGEST_BEGINNING_SECONDS = 120.0
 waited for longer, and then the run is left to itself."""
 _LONGEST_END_SECONDS = 60.0
 """An execution that was stopped is finished by the watchdog, as soon as it hears of it."""
+_MOST_LOADS = 50
+"""How many runs are looked through for those of a sequence."""
 _CHANGEABLE = ("pace", "partitioning", "sample")
 _LONGEST_NAME = 80
 """StartExecution, API reference."""
@@ -52,9 +54,19 @@ class StackRun:
         time.sleep(within_seconds)
         return False
 
+    def runs(self) -> list[Run]:
+        """The run; where the execution carries a sequence out, the runs of its loads so far, in order."""
+        run = self.stack.store.run(self.run_id)
+        if run is not None and not run.loads_after:
+            return [run]
+        newest = newest_runs(self.stack.store, _MOST_LOADS)
+        found = [each for each in newest if each.execution_arn == self.execution_arn]
+        return sorted(found, key=lambda each: -each.loads_after) or ([run] if run is not None else [])
+
     def snapshot(self) -> Snapshot:
-        """How far the run has come."""
-        return take_snapshot(self.stack.store, self.run_id)
+        """How far the run has come; of a sequence, the load that it has come to."""
+        runs = self.runs()
+        return take_snapshot(self.stack.store, runs[-1].run_id if runs else self.run_id)
 
 
 def start_input(load: str, *, mode: str, sets: Sequence[str]) -> dict[str, Any]:
@@ -82,7 +94,7 @@ def start_input(load: str, *, mode: str, sets: Sequence[str]) -> dict[str, Any]:
 
 
 def start_run(stack: Stack, payload: dict[str, Any], *, run_id: str | None) -> StackRun:
-    """Begin a run, and wait until it is recorded; its id is its execution's name.
+    """Begin a run, and wait until it is recorded; its id is its execution's name, of a sequence that of its first run.
 
     Raises:
         UsageMistake: there is a run of this id, or it cannot be one.
@@ -95,7 +107,7 @@ def start_run(stack: Stack, payload: dict[str, Any], *, run_id: str | None) -> S
         raise UsageMistake(f"There is already a run {name!r}; resume it, or give another --run-id.")
     run = StackRun(stack=stack, run_id=name, execution_arn=stack.start(payload, name))
     _wait_until_begun(run)
-    return run
+    return replace(run, run_id=next((each.run_id for each in run.runs()), name))
 
 
 def resume_run(stack: Stack, run_id: str, *, partitions: Sequence[int]) -> StackRun:
@@ -167,11 +179,18 @@ def watch_run(run: StackRun, *, as_json: bool) -> ExitCode:
     with display:
         follow(run, display, look_seconds=_LOOK_SECONDS)
         _wait_until_finished(run)
-    ended = run.stack.store.run(run.run_id)
-    if ended is None or ended.execution_arn != run.execution_arn:
+    ended = run.runs()
+    if not any(each.execution_arn == run.execution_arn for each in ended):
         raise _refusal(run)
+    code = max(_tell(run, each, as_json=as_json) for each in ended)
+    if code is ExitCode.OK and run.stack.execution(run.execution_arn).error is not None:
+        raise _refusal(run)  # a later load of a sequence was refused before it began
+    return code
+
+
+def _tell(run: StackRun, ended: Run, *, as_json: bool) -> ExitCode:
     advice = Advice(
-        unfinished=f"Go on with: {run.stack.command('resume', run.run_id)}",
+        unfinished=f"Go on with: {run.stack.command('resume', ended.run_id)}",
         defect="This is a defect. Please report it with the log of the execution "
         f"(Step Functions console): {run.execution_arn}",
     )
@@ -183,8 +202,8 @@ def _wait_until_begun(run: StackRun) -> None:
     deadline = time.monotonic() + _LONGEST_BEGINNING_SECONDS
     while time.monotonic() < deadline:
         has_ended = run.stack.execution(run.execution_arn).has_ended
-        recorded = run.stack.store.run(run.run_id)  # read after the execution's state: what it recorded is there
-        if recorded is not None and recorded.execution_arn == run.execution_arn:
+        begun = run.runs()  # read after the execution's state: what it recorded is there
+        if any(each.execution_arn == run.execution_arn for each in begun):
             return
         if has_ended:
             raise _refusal(run)
@@ -195,8 +214,7 @@ def _wait_until_finished(run: StackRun) -> None:
     """Give the watchdog time to finish the run of an execution that was stopped."""
     deadline = time.monotonic() + _LONGEST_END_SECONDS
     while time.monotonic() < deadline:
-        recorded = run.stack.store.run(run.run_id)
-        if recorded is None or recorded.execution_arn != run.execution_arn or not recorded.is_unfinished:
+        if not any(each.execution_arn == run.execution_arn and each.is_unfinished for each in run.runs()):
             return
         time.sleep(_LOOK_SECONDS)
 

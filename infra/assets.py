@@ -13,7 +13,7 @@ import aws_cdk as cdk
 import jsii
 from aws_cdk import aws_lambda as lambda_
 
-from massive_upload.domain.load import Load
+from massive_upload.domain.load import Load, LoadSequence
 
 LAMBDAS = Path(__file__).parent.parent / "lambdas"
 LOCK = LAMBDAS / "requirements.lock"
@@ -30,14 +30,15 @@ TARGET_OPTIONS = (
 _NOT_CODE = shutil.ignore_patterns("__pycache__", "*.pyc", "tests", "*.egg-info")
 
 
-def function_code(directory: Path, loads: Mapping[str, Load]) -> lambda_.Code:
-    """The functions' code and the compiled loads, staged in ``directory/code``."""
+def function_code(directory: Path, loads: Mapping[str, Load], sequences: Mapping[str, LoadSequence]) -> lambda_.Code:
+    """The functions' code, the compiled loads and their sequences, staged in ``directory/code``."""
     code = _empty(directory / "code")
     for package in ("handlers", "massive_upload"):
         shutil.copytree(LAMBDAS / package, code / package, ignore=_NOT_CODE)
-    compiled = _empty(code / "loads")
-    for name, load in loads.items():
-        (compiled / f"{name}.json").write_text(load.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    for kind, documents in (("loads", loads), ("sequences", sequences)):
+        compiled = _empty(code / kind)
+        for name, document in documents.items():
+            (compiled / f"{name}.json").write_text(document.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return lambda_.Code.from_asset(str(code))
 
 

@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from infra.cron import cron_mistake, timezone_mistake
 from infra.documents import Document, KeyPath, apply_sets, read_document
-from massive_upload.domain.load import FieldMapping, Load, LoadName
+from massive_upload.domain.load import FieldMapping, Load, LoadName, LoadSequence, Schedule
 from massive_upload.errors import InvalidLoad
 
 SUFFIX = ".yaml"
@@ -36,12 +36,12 @@ def load_file(path: Path, *, sets: Sequence[str] = ()) -> Load:
 
 
 def load_directory(directory: Path, *, sets: Sequence[str] = ()) -> dict[str, Load]:
-    """Compile every load of a directory, by name.
+    """Compile every load of a directory, by name; files of sequences are left to `sequence_directory`.
 
     Raises:
         InvalidLoad: every mistake of every file, one a line; or there is no load.
     """
-    paths = sorted(path for path in directory.glob("*") if path.suffix in {SUFFIX, ".yml"})
+    paths = [path for path in _files(directory) if not _is_sequence(path)]
     if not paths:
         raise InvalidLoad(f"{directory}: holds no loads; write {directory}/<name>{SUFFIX}")
     loads: dict[str, Load] = {}
@@ -54,6 +54,56 @@ def load_directory(directory: Path, *, sets: Sequence[str] = ()) -> dict[str, Lo
     if mistakes:
         raise InvalidLoad("\n".join(mistakes))
     return loads
+
+
+def sequence_directory(directory: Path, loads: Mapping[str, Load]) -> dict[str, LoadSequence]:
+    """Compile every sequence of loads of a directory, by name.
+
+    Raises:
+        InvalidLoad: every mistake of every file, one a line.
+    """
+    sequences: dict[str, LoadSequence] = {}
+    mistakes: list[str] = []
+    for path in filter(_is_sequence, _files(directory)):
+        sequence, found = _compile_sequence(path, loads)
+        mistakes += found
+        if sequence is not None:
+            sequences[sequence.name] = sequence
+    if mistakes:
+        raise InvalidLoad("\n".join(mistakes))
+    return sequences
+
+
+def _files(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.glob("*") if path.suffix in {SUFFIX, ".yml"})
+
+
+def _is_sequence(path: Path) -> bool:
+    return "sequence" in read_document(path).values
+
+
+def _compile_sequence(path: Path, loads: Mapping[str, Load]) -> tuple[LoadSequence | None, list[str]]:
+    document = read_document(path)
+    mistakes = _name_mistakes(path) or document.mistakes
+    if mistakes:
+        return None, mistakes
+    try:
+        sequence = LoadSequence.model_validate_json(json.dumps(document.values | {"name": path.stem}), strict=True)
+    except ValidationError as error:
+        return None, [_mistake(document, details, LoadSequence) for details in error.errors()]
+    mistakes = _schedule_mistakes(document, sequence.schedule)
+    is_incremental = sequence.schedule is not None and sequence.schedule.mode == "incremental"
+    for index, name in enumerate(sequence.sequence):
+        place = document.place(("sequence", index))
+        if name not in loads:
+            nearest = _nearest(name, list(loads))
+            advice = f"write {nearest}" if nearest else f"the loads here are {', '.join(loads)}"
+            mistakes.append(f"{place}: sequence: there is no load {name!r}; {advice}")
+        elif name in sequence.sequence[:index]:
+            mistakes.append(f"{place}: sequence: {name!r} comes twice; name each load once")
+        elif is_incremental and loads[name].source.modified is None:
+            mistakes.append(f"{place}: sequence: {name!r} has no source.modified; give it one, or say mode: full")
+    return (None, mistakes) if mistakes else (sequence, [])
 
 
 def _compile(path: Path, sets: Sequence[str]) -> tuple[Load | None, list[str]]:
@@ -70,6 +120,8 @@ def _compile(path: Path, sets: Sequence[str]) -> tuple[Load | None, list[str]]:
         if "name" in document.values:
             place = document.place(("name",))
             document.mistakes.append(f"{place}: name: unknown key; remove it (the file's name is the load's name)")
+    if "sequence" in document.values:
+        document.mistakes.append(f"{path}: is a sequence of loads, not a load; name one of its loads")
     if document.mistakes:
         return None, document.mistakes
     try:
@@ -78,15 +130,15 @@ def _compile(path: Path, sets: Sequence[str]) -> tuple[Load | None, list[str]]:
         load = Load.model_validate_json(text, strict=True)
     except ValidationError as error:
         return None, [_mistake(document, details) for details in error.errors()]
-    mistakes = _schedule_mistakes(document, load)
+    mistakes = _schedule_mistakes(document, load.schedule)
     return (None, mistakes) if mistakes else (load, [])
 
 
-def _schedule_mistakes(document: Document, load: Load) -> list[str]:
+def _schedule_mistakes(document: Document, schedule: Schedule | None) -> list[str]:
     """What EventBridge Scheduler would refuse at deployment, or would never start."""
-    if load.schedule is None:
+    if schedule is None:
         return []
-    found = {"cron": cron_mistake(load.schedule.cron), "timezone": timezone_mistake(load.schedule.timezone)}
+    found = {"cron": cron_mistake(schedule.cron), "timezone": timezone_mistake(schedule.timezone)}
     return [
         f"{document.place(('schedule', key))}: schedule.{key}: {mistake}" for key, mistake in found.items() if mistake
     ]
@@ -114,7 +166,7 @@ def _expand_short_fields(document: Document) -> None:
                 fields[column] = {"to": mapping}
 
 
-def _mistake(document: Document, details: ErrorDetails) -> str:
+def _mistake(document: Document, details: ErrorDetails, root: type[BaseModel] = Load) -> str:
     path: KeyPath = tuple(part for part in details["loc"] if part != "[key]")
     if details["type"] == "value_error":
         text = str(details["ctx"]["error"])
@@ -122,13 +174,15 @@ def _mistake(document: Document, details: ErrorDetails) -> str:
             return f"{document.place(path)}: {'.'.join(map(str, path))}: {text}"
         # A rule over several keys; its text begins with the key.
         return f"{document.place((text.partition(':')[0],))}: {text}"
-    say = _SAYINGS.get(details["type"], _say_otherwise)
     name = ".".join(map(str, path))
+    if details["type"] == "extra_forbidden":
+        return f"{document.place(path)}: {name}: {_say_unknown_key(path, root)}"
+    say = _SAYINGS.get(details["type"], _say_otherwise)
     return f"{document.place(path)}: {name}: {say(path, details)}"
 
 
-def _say_unknown_key(path: KeyPath, _details: ErrorDetails) -> str:
-    known = _known_keys(path[:-1])
+def _say_unknown_key(path: KeyPath, root: type[BaseModel]) -> str:
+    known = _known_keys(path[:-1], root)
     nearest = _nearest(str(path[-1]), known)
     return f"unknown key; {f'write {nearest}' if nearest else 'remove it'} (the keys here are {', '.join(known)})"
 
@@ -184,7 +238,6 @@ def _say_otherwise(_path: KeyPath, details: ErrorDetails) -> str:
 
 
 _SAYINGS: Mapping[str, Callable[[KeyPath, ErrorDetails], str]] = {
-    "extra_forbidden": _say_unknown_key,
     "missing": _say_missing,
     "enum": _say_choice,
     "literal_error": _say_choice,
@@ -211,15 +264,15 @@ _EXAMPLES: Mapping[str | int, str] = {
 _COLUMN_EXAMPLE = "a name without double quotes and control characters"
 
 
-def _known_keys(path: KeyPath) -> list[str]:
+def _known_keys(path: KeyPath, root: type[BaseModel]) -> list[str]:
     """The keys that the model allows at ``path``; a load's name is its file's, never a key."""
-    model: type[BaseModel] = Load
+    model = root
     for part in path:
         if model is Load and part == "fields":
             model = FieldMapping
         elif isinstance(part, str) and part in model.model_fields:
             model = _model_of(model.model_fields[part].annotation) or model
-    return [name for name in model.model_fields if (model, name) != (Load, "name")]
+    return [name for name in model.model_fields if (model, name) != (root, "name")]
 
 
 def _model_of(annotation: object) -> type[BaseModel] | None:

@@ -1,4 +1,4 @@
-"""Schedules: each load that has one starts by itself."""
+"""Schedules: each load or sequence that has one starts by itself."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from massive_upload.domain.load import Load, Schedule
+from massive_upload.domain.load import Schedule
 
 RETRY_ATTEMPTS = 5
 MAX_EVENT_AGE = cdk.Duration.hours(1)
@@ -21,21 +21,20 @@ MAX_EVENT_AGE = cdk.Duration.hours(1)
 
 
 class Schedules(Construct):
-    """One schedule for each load that has one, with a role of its own. What could not be started is a dead letter."""
+    """The schedules of loads and sequences, each with a role of its own. What could not be started is a dead letter."""
 
     def __init__(
         self,
         scope: Construct,
         construct_id: str,
         *,
-        loads: Mapping[str, Load],
+        schedules: Mapping[str, Schedule],
         machine: sfn.StateMachine,
         dead_letters: sqs.Queue,
     ) -> None:
         super().__init__(scope, construct_id)
-        for name, load in sorted(loads.items()):
-            if load.schedule is not None:
-                self._build_schedule(name, load.schedule, machine, dead_letters)
+        for name, schedule in sorted(schedules.items()):
+            self._build_schedule(name, schedule, machine, dead_letters)
 
     def _build_schedule(
         self, load_name: str, schedule: Schedule, machine: sfn.StateMachine, dead_letters: sqs.Queue

@@ -1,4 +1,4 @@
-"""Writes ``loads/load.schema.json``, by which editors check and complete loads.
+"""Writes ``loads/load.schema.json`` and ``loads/sequence.schema.json``, by which editors check and complete files.
 
 Run it as ``python -m infra.schema``.
 """
@@ -9,9 +9,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from massive_upload.domain.load import Load
+from massive_upload.domain.load import Load, LoadSequence
 
-SCHEMA_PATH = Path(__file__).parent.parent / "loads" / "load.schema.json"
+_LOADS = Path(__file__).parent.parent / "loads"
 
 
 def load_schema() -> dict[str, Any]:
@@ -29,10 +29,22 @@ def load_schema() -> dict[str, Any]:
     return schema
 
 
-def render_schema() -> str:
-    """The schema as the file holds it."""
-    return json.dumps(load_schema(), indent=2) + "\n"
+def sequence_schema() -> dict[str, Any]:
+    """The JSON Schema of a sequence's file: the model's, without the name."""
+    schema: dict[str, Any] = LoadSequence.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "Sequence of loads"
+    del schema["properties"]["name"]
+    schema["required"].remove("name")
+    return schema
+
+
+def rendered_schemas() -> dict[Path, str]:
+    """Each schema's file, and what it holds."""
+    schemas = {"load": load_schema(), "sequence": sequence_schema()}
+    return {_LOADS / f"{name}.schema.json": json.dumps(schema, indent=2) + "\n" for name, schema in schemas.items()}
 
 
 if __name__ == "__main__":
-    SCHEMA_PATH.write_text(render_schema(), encoding="utf-8")
+    for path, text in rendered_schemas().items():
+        path.write_text(text, encoding="utf-8")

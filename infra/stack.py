@@ -24,7 +24,7 @@ from infra.storage import Storage
 from infra.workflow.load import LoadDefinition
 from infra.workflow.slice import SliceDefinition
 from infra.workflow.tasks import SLICE_TIMEOUT
-from massive_upload.domain.load import Load
+from massive_upload.domain.load import Load, LoadSequence
 
 LOAD_TIMEOUT = cdk.Duration.days(30)
 """Long enough for a stagger of days; a run that ends so is settled by the watchdog and can be resumed."""
@@ -35,7 +35,15 @@ WATCHDOG_INTERVAL = cdk.Duration.minutes(5)
 class LoadStack(cdk.Stack):  # type: ignore[misc]  # aws_cdk is not followed by mypy: it is 100 MB of generated code
     """The stack."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, loads: Mapping[str, Load], staging: Path) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        loads: Mapping[str, Load],
+        sequences: Mapping[str, LoadSequence],
+        staging: Path,
+    ) -> None:
         super().__init__(
             scope, construct_id, description="Massive upload: Data Cloud to Core, row by row accounted for"
         )
@@ -45,7 +53,7 @@ class LoadStack(cdk.Stack):  # type: ignore[misc]  # aws_cdk is not followed by 
             self,
             "Functions",
             storage=self.storage,
-            code=function_code(staging, loads),
+            code=function_code(staging, loads, sequences),
             dependencies=dependency_layer(staging),
             load_machine_name=load_machine_name,
         )
@@ -72,7 +80,10 @@ class LoadStack(cdk.Stack):  # type: ignore[misc]  # aws_cdk is not followed by 
         )
         self.dead_letters = self._build_dead_letters()
         self._build_watchdog_rules()
-        Schedules(self, "Schedules", loads=loads, machine=self.load_machine, dead_letters=self.dead_letters)
+        scheduled = {name: load.schedule for name, load in loads.items()}
+        scheduled |= {name: sequence.schedule for name, sequence in sequences.items()}
+        schedules = {name: schedule for name, schedule in scheduled.items() if schedule is not None}
+        Schedules(self, "Schedules", schedules=schedules, machine=self.load_machine, dead_letters=self.dead_letters)
         watched = Watched(
             service=self.stack_name,
             load_machine=self.load_machine,

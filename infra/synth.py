@@ -11,9 +11,9 @@ from typing import Any
 import aws_cdk as cdk
 
 from infra import nag
-from infra.config import load_directory
+from infra.config import load_directory, sequence_directory
 from infra.stack import LoadStack
-from massive_upload.domain.load import Load
+from massive_upload.domain.load import Load, LoadSequence
 from massive_upload.errors import InvalidLoad
 
 ROOT = Path(__file__).parent.parent
@@ -21,12 +21,20 @@ STACK_NAME = "MassiveUpload"
 LOADS_DIR = "loads"
 
 
-def synthesize(outdir: Path, *, loads: Mapping[str, Load], bundle: bool = False, stack_name: str = STACK_NAME) -> Path:
+def synthesize(
+    outdir: Path,
+    *,
+    loads: Mapping[str, Load],
+    sequences: Mapping[str, LoadSequence] | None = None,
+    bundle: bool = False,
+    stack_name: str = STACK_NAME,
+) -> Path:
     """Write the cloud assembly of a stack with these loads.
 
     Args:
         outdir: where to, created where it is missing.
         loads: the compiled loads, by name.
+        sequences: sequences of them, by name.
         bundle: whether the third-party packages are installed into the layer. Without, the layer holds the lock file
             alone, which serves wherever layers are not executed.
         stack_name: the stack's name, and the beginning of the machines' names.
@@ -36,7 +44,7 @@ def synthesize(outdir: Path, *, loads: Mapping[str, Load], bundle: bool = False,
     """
     context = _flags() if bundle else _flags() | {"aws:cdk:bundling-stacks": []}
     app = cdk.App(outdir=str(outdir), context=context)
-    _add_stack(app, loads, stack_name)
+    _add_stack(app, loads, sequences or {}, stack_name)
     return Path(app.synth().directory)
 
 
@@ -49,17 +57,19 @@ def main() -> None:
     """
     app = cdk.App(context=_flags())
     try:
-        loads = load_directory(Path(app.node.try_get_context("loads_dir") or LOADS_DIR))
+        directory = Path(app.node.try_get_context("loads_dir") or LOADS_DIR)
+        loads = load_directory(directory)
+        sequences = sequence_directory(directory, loads)
     except InvalidLoad as error:
         sys.exit(str(error))
-    _add_stack(app, loads, app.node.try_get_context("stack_name") or STACK_NAME)
+    _add_stack(app, loads, sequences, app.node.try_get_context("stack_name") or STACK_NAME)
     app.synth()
 
 
-def _add_stack(app: cdk.App, loads: Mapping[str, Load], stack_name: str) -> None:
+def _add_stack(app: cdk.App, loads: Mapping[str, Load], sequences: Mapping[str, LoadSequence], stack_name: str) -> None:
     # Inside the assembly, because it refers to what is staged when nothing is bundled.
     staging = Path(app.outdir) / "staging"
-    stack = LoadStack(app, stack_name, loads=loads, staging=staging)
+    stack = LoadStack(app, stack_name, loads=loads, sequences=sequences, staging=staging)
     nag.accept(stack)
     nag.check(app)
 

@@ -1,4 +1,4 @@
-"""The load machine, the one that people start: plan, load the partitions, sweep, finish."""
+"""The machine that people start: plan, load the partitions, sweep, finish; in a sequence, load by load."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from infra.functions import FINISH_RUN, Functions
 from infra.workflow.lane import Lane
 from infra.workflow.tasks import at, invoke, run_slice, wait
 from massive_upload.constants import SWEEP_PARTITION
-from massive_upload.contracts import Next, OrgWaits
+from massive_upload.contracts import Next, PlanSoFar
 
 LANES_LABEL = "Lanes"
 """Part of the ARN of the Map's child executions, so that permissions and metrics can name them."""
@@ -40,27 +40,30 @@ class LoadDefinition(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         self._functions = functions
+        self._plan = self._build_plan_run()
         self._finish = self._build_finish()
+        self._or_finish(self._plan)
         load = self._build_load_partitions(table, slice_machine)
         load.next(self._build_sweep(slice_machine))
         self.start = self._build_plan(load)
 
-    def _build_plan(self, load: sfn.IChainable) -> sfn.IChainable:
-        plan = self._or_finish(
-            invoke(
-                self,
-                "PlanRun",
-                self._functions["PlanRun"],
-                payload=sfn.TaskInput.from_object(
-                    {
-                        "execution": _EXECUTION,
-                        "input": sfn.JsonPath.object_at("$$.Execution.Input"),
-                        "plan": sfn.JsonPath.object_at("$.plan"),
-                    }
-                ),
-                result_path="$.plan",
-            )
+    def _build_plan_run(self) -> tasks.LambdaInvoke:
+        return invoke(
+            self,
+            "PlanRun",
+            self._functions["PlanRun"],
+            payload=sfn.TaskInput.from_object(
+                {
+                    "execution": _EXECUTION,
+                    "input": sfn.JsonPath.object_at("$$.Execution.Input"),
+                    "plan": sfn.JsonPath.object_at("$.plan"),
+                }
+            ),
+            result_path="$.plan",
         )
+
+    def _build_plan(self, load: sfn.IChainable) -> sfn.IChainable:
+        plan = self._plan
         ready = (
             sfn.Choice(self, "PlanReady?")
             .when(_is("$.plan.next", "Wait"), wait(self, "WaitForPlan", "$.plan.wait_seconds").next(plan))
@@ -72,7 +75,7 @@ class LoadDefinition(Construct):
         nothing_planned = sfn.Pass(
             self,
             "NothingPlannedYet",
-            result=sfn.Result.from_object(OrgWaits().model_dump()),
+            result=sfn.Result.from_object(PlanSoFar().model_dump()),
             result_path="$.plan",
         )
         return nothing_planned.next(plan)
@@ -140,10 +143,21 @@ class LoadDefinition(Construct):
             result_path="$.error",
         )
         drain = wait(self, "WaitForJobsInFlight", "$.verdict.wait_seconds").next(finish)
+        next_load = sfn.Pass(
+            self,
+            "NextLoad",
+            parameters={"position": sfn.JsonPath.math_add(sfn.JsonPath.number_at("$.plan.position"), 1)},
+            result_path="$.plan",
+        )
+        more = (
+            sfn.Choice(self, "MoreLoads?")
+            .when(_is("$.verdict.next", "More"), next_load.next(self._plan))
+            .otherwise(sfn.Succeed(self, "RunSucceeded", output_path="$.verdict"))
+        )
         finish.next(
             sfn.Choice(self, "RunFinished?")
             .when(_is("$.verdict.next", "Drain"), drain)
-            .when(_is("$.verdict.next", "Succeed"), sfn.Succeed(self, "RunSucceeded", output_path="$.verdict"))
+            .when(sfn.Condition.or_(_is("$.verdict.next", "Succeed"), _is("$.verdict.next", "More")), more)
             .otherwise(sfn.Fail(self, "RunFailed", error_path="$.verdict.error", cause_path="$.verdict.cause"))
         )
         return finish

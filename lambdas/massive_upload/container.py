@@ -16,7 +16,7 @@ from massive_upload.adapters.aws import S3Files, StepFunctionsExecutions, System
 from massive_upload.adapters.aws_errors import error_code, is_passing
 from massive_upload.adapters.dynamodb_progress import DynamoDbProgress
 from massive_upload.adapters.dynamodb_table import Table
-from massive_upload.domain.load import Load
+from massive_upload.domain.load import Load, LoadSequence
 from massive_upload.errors import CredentialsRejected, InternalError, InvalidLoad, LoadError, StorageUnavailable
 from massive_upload.ports import Clock, Executions, Files, ProgressStore
 from massive_upload.salesforce.connection import Connection
@@ -35,6 +35,8 @@ SECRET_MAX_AGE_SECONDS = 300
 
 _LOADS = Path(__file__).resolve().parent.parent / "loads"
 """The compiled loads are packed beside the code."""
+
+_SEQUENCES = _LOADS.with_name("sequences")
 
 _CALLS = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3})
 
@@ -77,7 +79,13 @@ def slice_services() -> SliceServices:
 
 def plan_services() -> PlanServices:
     """What PlanRun works with."""
-    return PlanServices(tasks=slice_services(), executions=executions(), clock=clock(), load_named=load_named)
+    return PlanServices(
+        tasks=slice_services(),
+        executions=executions(),
+        clock=clock(),
+        load_named=load_named,
+        sequence_named=sequence_named,
+    )
 
 
 def org() -> Org:
@@ -101,11 +109,19 @@ def load_named(name: str) -> Load:
         InvalidLoad: there is none of this name.
     """
     known = {path.stem: path for path in sorted(_LOADS.glob("*.json"))}
+    sequences = [path.stem for path in sorted(_SEQUENCES.glob("*.json"))]
     if name not in known:
         raise InvalidLoad(
-            f"There is no load {name!r}.", next_step=f"Deployed are: {', '.join(known) or 'none'}; see loads/*.yaml."
+            f"There is no load {name!r}.",
+            next_step=f"Deployed are: {', '.join([*known, *sequences]) or 'none'}; see loads/*.yaml.",
         )
     return Load.model_validate_json(known[name].read_bytes())
+
+
+def sequence_named(name: str) -> LoadSequence | None:
+    """A sequence of loads of the deployed stack; None where the name is none's."""
+    known = {path.stem: path for path in _SEQUENCES.glob("*.json")}
+    return LoadSequence.model_validate_json(known[name].read_bytes()) if name in known else None
 
 
 @cache

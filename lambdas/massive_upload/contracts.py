@@ -44,6 +44,7 @@ class StartInput(Contract):
     Attributes:
         of: with mode retry_failed, the run whose rejected rows are sent once more.
         only: with mode retry_failed, the code of the errors that are taken up; all where it is left out.
+        start_with: of a sequence, the load to begin with; the first where it is left out.
     """
 
     load: str | None = None
@@ -52,6 +53,7 @@ class StartInput(Contract):
     of: RunId | None = None
     only: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     partitions: tuple[Annotated[int, Field(ge=0, le=9999)], ...] | None = None
+    start_with: str | None = None
     scheduled: bool = False
     pace: PaceOverrides | None = None
     partitioning: PartitioningOverrides | None = None
@@ -66,11 +68,18 @@ class ExecutionContext(Contract):
     started_at: datetime
 
 
-class OrgWaits(Contract):
-    """How often in a row, and for how long in all, PlanRun has waited for an org that does not answer."""
+class PlanSoFar(Contract):
+    """What one PlanRun of an execution hands on to the next.
+
+    Attributes:
+        position: how many loads of its sequence the execution has completed.
+        org_waits, org_waited_seconds: how often in a row, and for how long in all, it has waited for an org that does
+            not answer.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
+    position: int = Field(default=0, ge=0)
     org_waits: int = Field(default=0, ge=0)
     org_waited_seconds: int = Field(default=0, ge=0)
 
@@ -79,12 +88,12 @@ class PlanRunInput(Contract):
     """Task input of PlanRun.
 
     ``input`` is validated by the use case, so that its errors read well. ``plan`` is the answer of the PlanRun before
-    this one, of which only the waits matter.
+    this one.
     """
 
     execution: ExecutionContext
     input: dict[str, Any]
-    plan: OrgWaits = OrgWaits()
+    plan: PlanSoFar = PlanSoFar()
 
 
 class Lane(Contract):
@@ -98,7 +107,7 @@ class Lane(Contract):
     long_waits: int = Field(ge=0)
 
 
-class Plan(OrgWaits):
+class Plan(PlanSoFar):
     """Result of PlanRun."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -263,7 +272,7 @@ class FinishRunInput(Contract):
 class Verdict(Contract):
     """Result of FinishRun; ``error`` and ``cause`` are what the Fail state shows."""
 
-    next: Literal["Drain", "Succeed", "Fail"]
+    next: Literal["Drain", "More", "Succeed", "Fail"]
     run_id: str
     status: str
     wait_seconds: int = 0

@@ -15,6 +15,7 @@ from cli import stack_run
 from infra.config import load_file
 from infra.synth import ROOT
 from local.org import OrgServer, OrgSettings, generated_opportunities
+from massive_upload.domain.load import LoadSequence
 from massive_upload.domain.progress import PartitionStatus
 from tests.e2e.commands import document, invoke
 from tests.e2e.opportunities import expected_rows, target_rows
@@ -43,8 +44,14 @@ def world(org: OrgServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         "pace.delay_seconds=0",
         "pace.batch_rows=200",
     ]
-    loads = {"opportunity": load_file(ROOT / "loads" / "opportunity.yaml", sets=["partitioning.by=key", *sets])}
-    with deployed(tmp_path_factory.mktemp("world"), loads=loads, org_url=org.url, time_scale=TIME_SCALE) as world:
+    loads = {name: load_file(ROOT / "loads" / f"{name}.yaml", sets=sets) for name in ("account", "opportunity")}
+    with deployed(
+        tmp_path_factory.mktemp("world"),
+        loads=loads,
+        sequences={"nightly": LoadSequence(name="nightly", sequence=("account", "opportunity"))},
+        org_url=org.url,
+        time_scale=TIME_SCALE,
+    ) as world:
         yield world
 
 
@@ -77,6 +84,26 @@ def test_a_plan_is_shown_with_its_lanes() -> None:
     assert result.exit_code == 0, result.output
     assert "Nothing was written" in result.stdout
     assert len(re.findall(r"^│ 000\d", result.stdout, re.MULTILINE)) == 3
+
+
+def test_plan_says_what_a_load_will_take() -> None:
+    result = invoke("plan", "opportunity", "--set", "partitioning.count=3", "--json")
+    assert result.exit_code == 0, result.output
+    planned = document(result)
+    assert (planned["mode"], planned["jobs"], planned["estimate"]["lanes"]) == ("plan", 0, 3)
+    assert "left of the org's day" in result.stderr
+
+
+def test_a_sequence_is_watched_load_by_load() -> None:
+    result = invoke("start", "nightly", "--watch", "--json")
+    assert result.exit_code == 0, result.output
+    first, second = (json.loads(line) for line in result.stdout.splitlines())
+    assert (first["load"], second["load"]) == ("account", "opportunity")
+    assert first["run_id"].removesuffix(".account") == second["run_id"].removesuffix(".opportunity")
+    assert adds_up(second)
+
+    shown = invoke("status", second["run_id"], "--json")
+    assert document(shown)["status"] == "Completed"
 
 
 @pytest.mark.parametrize(
@@ -223,7 +250,7 @@ def test_an_execution_that_was_stopped_in_the_console_is_told_and_can_be_resumed
         (("stop", "nothing"), "There is no run 'nothing'"),
         (("pause", "latest"), "There is no run that 'latest' could mean"),
         (("resume", "nothing"), "There is no run 'nothing'"),
-        (("start", "nothing"), "InvalidLoad: There is no load 'nothing'. Deployed are: opportunity"),
+        (("start", "nothing"), "InvalidLoad: There is no load 'nothing'. Deployed are: account, opportunity, nightly"),
         (("start", "opportunity", "--run-id", "a b"), "--run-id 'a b': write up to 80"),
         (("start", "opportunity", "--set", "source.where=1"), "--set source: a deployed load is changed in its file"),
         (("start", "opportunity", "--set", "pace.batch_rows=x"), "--set pace.batch_rows: "),

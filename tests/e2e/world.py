@@ -19,7 +19,7 @@ from massive_upload.adapters.aws import S3Files, SystemClock
 from massive_upload.adapters.dynamodb_progress import DynamoDbProgress
 from massive_upload.adapters.dynamodb_table import Table
 from massive_upload.domain.file_keys import receipt_key
-from massive_upload.domain.load import Load
+from massive_upload.domain.load import Load, LoadSequence
 from massive_upload.domain.progress import BatchState
 
 LONGEST_RUN_SECONDS = 240
@@ -126,9 +126,16 @@ class World:
 
 
 @contextmanager
-def deployed(work_dir: Path, *, loads: Mapping[str, Load], org_url: str, time_scale: float) -> Iterator[World]:
+def deployed(
+    work_dir: Path,
+    *,
+    loads: Mapping[str, Load],
+    org_url: str,
+    time_scale: float,
+    sequences: Mapping[str, LoadSequence] | None = None,
+) -> Iterator[World]:
     """Synthesize, deploy, and put the secret's value: what an operator does."""
-    assembly = synthesize(work_dir / "cdk.out", loads=loads)
+    assembly = synthesize(work_dir / "cdk.out", loads=loads, sequences=sequences)
     log_dir = work_dir / "logs"
     with EmbeddedAws(work_dir=work_dir / "aws", log_dir=log_dir, time_scale=time_scale) as aws:
         world = World(aws, aws.deploy(assembly, STACK_NAME), log_dir)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.config import load_directory
+from infra.config import load_directory, sequence_directory
 from infra.synth import ROOT, synthesize
 from tests.infra.definitions import LOAD, SLICE, Definition, Template, read_definition, read_template
 
@@ -11,7 +11,8 @@ from tests.infra.definitions import LOAD, SLICE, Definition, Template, read_defi
 def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The assembly of this repository's loads, as a local run synthesizes it."""
     loads = load_directory(ROOT / "loads")
-    return synthesize(tmp_path_factory.mktemp("assembly") / "cdk.out", loads=loads)
+    sequences = sequence_directory(ROOT / "loads", loads)
+    return synthesize(tmp_path_factory.mktemp("assembly") / "cdk.out", loads=loads, sequences=sequences)
 
 
 @pytest.fixture(scope="session")

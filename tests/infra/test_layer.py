@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from infra.assets import LAMBDAS, LOCK, install_dependencies
-from infra.config import load_directory
+from infra.config import load_directory, sequence_directory
 from infra.synth import ROOT, synthesize
 from tests.infra.definitions import Template, read_template
 
@@ -84,7 +84,10 @@ def test_an_installation_that_fails_says_why_and_what_to_do(tmp_path: Path) -> N
 
 
 def test_a_template_does_not_depend_on_whether_the_layer_is_bundled(template: Template, tmp_path: Path) -> None:
-    bundled = synthesize(tmp_path / "cdk.out", loads=load_directory(ROOT / "loads"), bundle=True)
+    loads = load_directory(ROOT / "loads")
+    bundled = synthesize(
+        tmp_path / "cdk.out", loads=loads, sequences=sequence_directory(ROOT / "loads", loads), bundle=True
+    )
     assert read_template(bundled) == template
     (layer,) = [path for path in bundled.glob("asset.*") if (path / "python").is_dir()]
     assert (layer / "python" / "pydantic").is_dir()

@@ -19,7 +19,7 @@ def build(directory: Path) -> tuple[cdk.App, LoadStack]:
     """A stack with everything in it, a schedule too."""
     app = cdk.App(context={"aws:cdk:bundling-stacks": [], "alarm_email": "night@example.com"}, outdir=str(directory))
     loads = {"opportunity": load_file(ROOT / "loads" / "opportunity.yaml", sets=SETS)}
-    return app, LoadStack(app, "Nightly", loads=loads, staging=directory / "staging")
+    return app, LoadStack(app, "Nightly", loads=loads, sequences={}, staging=directory / "staging")
 
 
 def findings(app: cdk.App, stack: cdk.Stack) -> set[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from infra.config import load_directory
+from infra.config import load_directory, sequence_directory
 from infra.functions import FUNCTIONS, FunctionSpec
 from infra.synth import ROOT, synthesize
 from massive_upload.adapters.dynamodb_progress import STATE_KEPT
@@ -229,14 +229,16 @@ def code_asset(assembly: Path) -> Path:
 
 def test_the_code_asset_holds_the_handlers_the_package_and_the_compiled_loads(assembly: Path) -> None:
     asset = code_asset(assembly)
-    assert {path.name for path in asset.iterdir()} == {"handlers", "massive_upload", "loads"}
+    assert {path.name for path in asset.iterdir()} == {"handlers", "massive_upload", "loads", "sequences"}
     compiled = {path.stem: Load.model_validate_json(path.read_bytes()) for path in (asset / "loads").iterdir()}
     assert compiled == load_directory(ROOT / "loads")
+    assert [path.name for path in (asset / "sequences").iterdir()] == ["nightly.json"]
     assert not [path for path in asset.rglob("*") if path.name in {"__pycache__", "tests"}]
 
 
 def test_the_same_content_gives_the_same_template(template: Template, tmp_path: Path) -> None:
-    again = synthesize(tmp_path / "cdk.out", loads=load_directory(ROOT / "loads"))
+    loads = load_directory(ROOT / "loads")
+    again = synthesize(tmp_path / "cdk.out", loads=loads, sequences=sequence_directory(ROOT / "loads", loads))
     assert read_template(again) == template
 
 

@@ -150,13 +150,15 @@ def test_whatever_fails_in_a_load_goes_through_finish_run(states: dict[str, Stat
 
 
 @pytest.mark.parametrize(
-    ("choice", "model", "default"), [("PlanReady?", Plan, "Finish"), ("RunFinished?", Verdict, "Fail")]
+    ("choices", "model", "defaults"),
+    [(("PlanReady?",), Plan, {"Finish"}), (("RunFinished?", "MoreLoads?"), Verdict, {"Fail", "Succeed"})],
 )
 def test_a_choice_knows_every_word_that_its_task_can_answer(
-    states: dict[str, State], choice: str, model: type[Plan] | type[Verdict], default: str
+    states: dict[str, State], choices: tuple[str, ...], model: type[Plan] | type[Verdict], defaults: set[str]
 ) -> None:
-    handled = {rule["StringEquals"] for rule in states[choice].body["Choices"]}
-    assert handled | {default} == words(model)
+    rules = [rule for choice in choices for rule in states[choice].body["Choices"]]
+    handled = {rule["StringEquals"] for each in rules for rule in each.get("Or", [each])}
+    assert handled | defaults == words(model)
 
 
 def test_choices_compare_only_with_words_of_the_contracts(states: dict[str, State]) -> None:

@@ -10,14 +10,15 @@ import pytest
 
 from infra.functions import FUNCTIONS
 from local.aws.embedded import EmbeddedAws, ExecutionResult
-from massive_upload.contracts import CheckPatienceInput, FinishRunInput, OrgWaits, PlanRunInput, SliceInput
+from massive_upload.contracts import CheckPatienceInput, FinishRunInput, PlanRunInput, PlanSoFar, SliceInput
 from tests.infra.definitions import Template
 
 RUN = "run-1"
 STEP = {"epoch": 1, "wait_seconds": 0}
 ONE_LANE = [{"partition": "0000", "short_wait_seconds": 0, "long_waits": 0}]
-PLAN = {"next": "Load", "run_id": RUN, "max_concurrency": 2, "lanes": ONE_LANE}
+PLAN = {"next": "Load", "position": 0, "run_id": RUN, "max_concurrency": 2, "lanes": ONE_LANE}
 SUCCEEDED = {"next": "Succeed", "run_id": RUN, "status": "Completed", "wait_seconds": 0, "error": "", "cause": ""}
+MORE = SUCCEEDED | {"next": "More"}
 FAILED = SUCCEEDED | {"next": "Fail", "status": "Failed", "error": "InvalidInput", "cause": "no such load"}
 UNREACHABLE = {"raise": "SalesforceUnavailable"}
 
@@ -110,7 +111,7 @@ def test_the_functions_get_what_the_contracts_say(machines: Machines) -> None:
     machines.run()
     (plan_input,) = machines.calls("PlanRun")
     planned = PlanRunInput.model_validate(plan_input)
-    assert (planned.input, planned.plan) == ({"load": "opportunity"}, OrgWaits())
+    assert (planned.input, planned.plan) == ({"load": "opportunity"}, PlanSoFar())
     fetched, beside_job = (SliceInput.model_validate(call) for call in machines.calls("FetchPage"))
     assert beside_job.step.next == "WaitForJob"
     assert (fetched.run_id, fetched.partition, fetched.step.epoch) == (RUN, "0000", 1)
@@ -305,3 +306,17 @@ def test_the_sweep_runs_until_it_is_done(machines: Machines) -> None:
     machines.prepare(script, {"0000": "Pending", "sweep": "Pending"})
     assert machines.run().status == "SUCCEEDED"
     assert (machines.partition("0000")["epoch"], machines.partition("sweep")["epoch"]) == ("1", "2")
+
+
+def test_a_sequence_plans_its_next_load_with_nothing_of_the_one_before(machines: Machines) -> None:
+    plans = [PLAN | {"org_waits": 3, "org_waited_seconds": 17}, PLAN | {"position": 1}]
+    machines.prepare({"PlanRun": plans, "FinishRun": [MORE, SUCCEEDED]}, {"0000": "Pending"})
+    assert machines.run().status == "SUCCEEDED"
+    given = [PlanRunInput.model_validate(call).plan for call in machines.calls("PlanRun")]
+    assert given == [PlanSoFar(), PlanSoFar(position=1)]
+
+
+def test_a_load_that_fails_ends_its_sequence(machines: Machines) -> None:
+    machines.prepare({"PlanRun": [PLAN, PLAN | {"position": 1}], "FinishRun": [MORE, FAILED]}, {"0000": "Pending"})
+    assert machines.run().status == "FAILED"
+    assert len(machines.calls("PlanRun")) == 2

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from infra.config import load_directory
+from infra.synth import ROOT
 from massive_upload.contracts import (
     CheckPatienceInput,
     FinishRunInput,
@@ -18,6 +20,7 @@ from massive_upload.contracts import (
     StartInput,
     WatchdogInput,
 )
+from massive_upload.domain.load import LoadSequence
 from massive_upload.domain.presets import SWEEP_RETRY_DELAYS_SECONDS
 from massive_upload.usecases.check_job import check_job
 from massive_upload.usecases.check_patience import check_patience
@@ -77,9 +80,12 @@ def test_a_tasks_event_is_its_contracts(name):
 
 @pytest.mark.parametrize("name", [name for name in STARTS if load_event(name).get("mode") not in _LATER])
 def test_a_start_runs(world, name):
+    world.loads = {"account": load_directory(ROOT / "loads")["account"]}
+    world.sequences = {"nightly": LoadSequence(name="nightly", sequence=("account", "opportunity"))}
     verdict = world.execute(load_event(name), RUN)
     assert verdict is not None
-    assert (verdict.next, verdict.run_id, verdict.status) == ("Succeed", RUN, "Completed")
+    run_id = f"{RUN}.opportunity" if name == "load_sequence" else RUN
+    assert (verdict.next, verdict.run_id, verdict.status) == ("Succeed", run_id, "Completed")
     assert verdict.succeeded == (0 if name == "load_plan" else 30)
 
 
@@ -118,7 +124,11 @@ def test_the_tasks_events_tell_the_story_of_a_run(world):
 
     clock = WorldClock(world.clock)
     services = PlanServices(
-        tasks=world.services, executions=world.executions, clock=clock, load_named=lambda name: world.load
+        tasks=world.services,
+        executions=world.executions,
+        clock=clock,
+        load_named=lambda name: world.load,
+        sequence_named=lambda _: None,
     )
     assert plan_run(PlanRunInput.model_validate(load_event("plan_run")), services).run_id == RUN
     world.slices.claim(RUN, "0000")

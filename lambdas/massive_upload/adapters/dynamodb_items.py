@@ -117,7 +117,8 @@ def fields_of(entity: Run | Partition | Batch | Lease | Watermark) -> dict[str, 
 def run_from(item: Item) -> Run:
     """The run of an item."""
     moments = dict.fromkeys(("started_at", "ended_at", "modified_after", "as_of"), _moment)
-    return _entity(Run, item, {"status": RunStatus, "failures_before": _run_failures, **moments})
+    parts = {"failures_before": _run_failures, "leases_after": tuple}
+    return _entity(Run, item, {"status": RunStatus, **parts, **moments})
 
 
 def partition_from(item: Item) -> Partition:

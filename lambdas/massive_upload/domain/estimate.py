@@ -31,8 +31,9 @@ _LANE_REQUESTS = 2
 _RUN_REQUESTS = 8
 """Login, description of the target, the count and its result, the allowances, the target's own count."""
 
-_RUN_TRANSITIONS = 9
-"""NothingPlannedYet, PlanRun, PlanReady?, LoadPartitions, PlanSweep, SweepNeeded?, FinishRun, RunFinished?, the end."""
+_RUN_TRANSITIONS = 10
+"""NothingPlannedYet, PlanRun, PlanReady?, LoadPartitions, PlanSweep, SweepNeeded?, FinishRun, RunFinished?, MoreLoads?,
+RunSucceeded"""
 _LANE_TRANSITIONS = 5
 """LookAtRun, RunStopped?, StaggerLonger?, Stagger, LaneDone"""
 _LONG_WAIT_TRANSITIONS = 5

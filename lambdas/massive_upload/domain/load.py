@@ -191,6 +191,19 @@ class Schedule(Model):
         return None if self.window is None else Window.parse(self.window, self.timezone)
 
 
+class LoadSequence(Model):
+    """Loads that are carried out one after the other, parents first: the compiled form of a file with ``sequence``.
+
+    Attributes:
+        sequence: the names of the loads; each begins when the one before has completed.
+        schedule: when the sequence starts by itself.
+    """
+
+    name: LoadName
+    sequence: Annotated[tuple[LoadName, ...], Field(min_length=1)]
+    schedule: Schedule | None = None
+
+
 class PartitioningOverrides(Model):
     """What an execution's input may change of `Partitioning`."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from massive_upload.contracts import FinishRunInput, Mode, Verdict
@@ -49,8 +49,7 @@ def finish_run(task: FinishRunInput, services: SliceServices, clock: Clock) -> V
     Returns:
         A verdict: Drain where jobs in flight have yet to end; else Succeed or Fail.
     """
-    given = task.state.get("input")
-    run_id = run_id_of(given if isinstance(given, dict) else task.state, task.execution)
+    run_id = _run_id(task, services)
     failure = _failure(task.state)
     run = services.store.run(run_id)
     if run is None or run.execution_arn != task.execution.arn:
@@ -70,6 +69,20 @@ def finish_run(task: FinishRunInput, services: SliceServices, clock: Clock) -> V
             return Verdict(next="Drain", run_id=run_id, status=run.status, wait_seconds=_DRAIN_WAIT_SECONDS)
         partitions = services.store.partitions(run_id)
     return _close(run, partitions, task, failure, services, clock)
+
+
+def _run_id(task: FinishRunInput, services: SliceServices) -> str:
+    """Which of its runs an execution has come to; only one that carries a sequence out has several."""
+    given = task.state.get("input")
+    if isinstance(given, dict):
+        return run_id_of(given, task.execution)
+    plan = task.state.get("plan")
+    planned = plan.get("run_id") if isinstance(plan, dict) else None
+    if isinstance(planned, str):
+        return planned
+    begun = (services.store.run(run_id) for run_id in services.store.open_runs())
+    ours = [run.run_id for run in begun if run is not None and run.execution_arn == task.execution.arn]
+    return ours[0] if ours else run_id_of(task.state, task.execution)
 
 
 def _is_still_ours(run: Run, services: SliceServices) -> bool:
@@ -123,18 +136,31 @@ def _close(
             _emit_outcome(run, account)
     else:
         ending = _Ending(run.status, run.error, run.cause)
-    if run.lease_key is not None:
-        lease = services.store.lease(run.lease_key)
-        if lease is not None and lease.execution_arn == run.execution_arn:
-            services.store.release_lease(lease)
+    goes_on = _goes_on(run, ending, task)
+    _give_back(run, services, but=run.leases_after if goes_on else ())
     return Verdict(
-        next="Fail" if ending.error else "Succeed",
+        next="Fail" if ending.error else "More" if goes_on else "Succeed",
         run_id=run.run_id,
         status=ending.status,
         error=ending.error or "",
         cause=ending.cause or "",
         **asdict(account),
     )
+
+
+def _goes_on(run: Run, ending: _Ending, task: FinishRunInput) -> bool:
+    """Whether the next load of the sequence begins: this one has completed, in the execution that it began with."""
+    is_resumed = task.state.get("mode") == Mode.RESUME
+    is_alive = task.ended is None and not is_resumed
+    return is_alive and run.loads_after > 0 and ending.error is None and ending.status is RunStatus.COMPLETED
+
+
+def _give_back(run: Run, services: SliceServices, *, but: Sequence[str]) -> None:
+    """Give back the targets that the run's execution has taken; none that another has taken over meanwhile."""
+    for key in dict.fromkeys((run.lease_key, *run.leases_after)):
+        lease = services.store.lease(key) if key is not None and key not in but else None
+        if lease is not None and lease.execution_arn == run.execution_arn:
+            services.store.release_lease(lease)
 
 
 def _watermark(run: Run, ended: Ended, known: Watermark | None, services: SliceServices) -> Watermark | None:

@@ -17,9 +17,9 @@ from massive_upload.contracts import (
     ExecutionContext,
     Lane,
     Mode,
-    OrgWaits,
     Plan,
     PlanRunInput,
+    PlanSoFar,
     StartInput,
 )
 from massive_upload.domain import presets
@@ -28,7 +28,7 @@ from massive_upload.domain.estimate import LaneWork, Parents, estimate_of
 from massive_upload.domain.file_keys import kept_list_key
 from massive_upload.domain.incremental import Watermark, mapping_sha256, why_full, window_start
 from massive_upload.domain.lanes import cut_evenly, cut_lanes
-from massive_upload.domain.load import Load
+from massive_upload.domain.load import Load, LoadSequence, Schedule
 from massive_upload.domain.progress import (
     KeptList,
     Lease,
@@ -86,6 +86,7 @@ class PlanServices:
     executions: Executions
     clock: Clock
     load_named: Callable[[str], Load]
+    sequence_named: Callable[[str], LoadSequence | None]
 
 
 def plan_run(task: PlanRunInput, services: PlanServices) -> Plan:
@@ -102,6 +103,14 @@ def plan_run(task: PlanRunInput, services: PlanServices) -> Plan:
     """
     start = _parse(task.input)
     run_id = run_id_of(task.input, task.execution)
+    place = None if start.load is None else _place_in_sequence(start, task.plan.position, services)
+    if place is not None:
+        run_id = f"{run_id}.{place.load}"
+        start = start.model_copy(update={"load": place.load})
+    elif start.start_with is not None:
+        raise InvalidInput(
+            "start_with is for a sequence of loads.", next_step="Name the sequence as load, or leave start_with out."
+        )
     if not re.fullmatch(RUN_ID_PATTERN, run_id):
         raise InvalidInput(
             f"{run_id!r} cannot be a run's id.",
@@ -110,15 +119,67 @@ def plan_run(task: PlanRunInput, services: PlanServices) -> Plan:
     _check_names(start)
     run = _begun_run(run_id, task.execution, services)
     if run is not None and run.is_unfinished and run.is_halting:  # before the org is asked, which may be down
-        return Plan(next="Finish", run_id=run_id)
-    planning = _PLANNING.get(start.mode, _Begin)(start, run_id, task.execution, services)
+        return Plan(next="Finish", run_id=run_id, position=task.plan.position)
+    planning = _PLANNING.get(start.mode, _Begin)(start, run_id, task.execution, services, place or _ALONE)
     try:
-        return planning.plan()
+        return planning.plan().model_copy(update={"position": task.plan.position})
     except (*ORG_NOT_READY, QueryExpired) as error:
         silent = isinstance(error, SalesforceUnavailable) and not error.answered
         if silent and _begun_run(run_id, task.execution, services) is None:
             raise  # its address may be wrong: nobody is to wait for hours to hear of it
         return _wait_for_org(task.plan, run_id, error, planning.patience_seconds())
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a run stands in a sequence.
+
+    Attributes:
+        load: the name of its load.
+        is_first: whether its execution has loaded nothing yet.
+        following: the names of those that come after it.
+        schedule: the sequence's; None where it has none.
+    """
+
+    load: str
+    is_first: bool = True
+    following: tuple[str, ...] = ()
+    schedule: Schedule | None = None
+
+
+_ALONE = _Place(load="")
+"""Of a run that belongs to no sequence."""
+
+
+def _place_in_sequence(start: StartInput, position: int, services: PlanServices) -> _Place | None:
+    """Which load of a sequence is next; None where the input names a load.
+
+    Raises:
+        InvalidInput: it is to begin with a load that the sequence has not, or changes what is its loads' own.
+    """
+    sequence = services.sequence_named(start.load or "")
+    if sequence is None:
+        return None
+    changes = [name for name in ("pace", "partitioning", "sample") if getattr(start, name) is not None]
+    if changes:
+        raise InvalidInput(
+            f"{changes[0]} cannot be given for a sequence, as each of its loads has its own.",
+            next_step=f"Leave {', '.join(changes)} out, or start one load.",
+        )
+    loads = sequence.sequence
+    if start.start_with is not None:
+        if start.start_with not in loads:
+            raise InvalidInput(
+                f"The sequence {sequence.name} has no load {start.start_with!r}.",
+                next_step=f"It has {', '.join(loads)}.",
+            )
+        loads = loads[loads.index(start.start_with) :]
+    return _Place(
+        load=loads[position],
+        is_first=position == 0,
+        following=loads[position + 1 :],
+        schedule=sequence.schedule,
+    )
 
 
 def _begun_run(run_id: str, execution: ExecutionContext, services: PlanServices) -> Run | None:
@@ -127,7 +188,7 @@ def _begun_run(run_id: str, execution: ExecutionContext, services: PlanServices)
     return run if run is not None and run.execution_arn == execution.arn else None
 
 
-def _wait_for_org(before: OrgWaits, run_id: str, error: LoadError, patience_seconds: int) -> Plan:
+def _wait_for_org(before: PlanSoFar, run_id: str, error: LoadError, patience_seconds: int) -> Plan:
     """The next wait for an org that does not answer, which is nobody's fault before anything is written either."""
     waited_seconds = before.org_waited_seconds
     if waited_seconds >= patience_seconds:
@@ -143,6 +204,7 @@ def _wait_for_org(before: OrgWaits, run_id: str, error: LoadError, patience_seco
         wait_seconds=wait_seconds,
         org_waits=before.org_waits + 1,
         org_waited_seconds=waited_seconds + wait_seconds,
+        position=before.position,
     )
 
 
@@ -191,8 +253,11 @@ def resumable(run: Run | None, run_id: str) -> Run:
 class _Begin:
     """A run that begins with a plan: full, incremental, sample, or the plan alone."""
 
-    def __init__(self, start: StartInput, run_id: str, execution: ExecutionContext, services: PlanServices) -> None:
+    def __init__(
+        self, start: StartInput, run_id: str, execution: ExecutionContext, services: PlanServices, place: _Place
+    ) -> None:
         self._start = start
+        self._place = place
         self._run_id = run_id
         self._execution = execution
         self._services = services
@@ -202,16 +267,17 @@ class _Begin:
     def plan(self) -> Plan:
         load = self._load()
         lease = self._lease(load)
-        if lease is not None:
-            holder = self._holder_at_work(lease)
-            if holder is not None and self._start.scheduled:
-                log(Marker.WARNING, Event.RUN_SKIPPED, run_id=self._run_id, holder=holder.run_id)
-                return Plan(next="Skip", run_id=self._run_id)
-            if holder is not None:
-                raise _another_run(holder)
-            if not _take_over(lease, self._services):
-                return _wait(self._run_id, _DRAIN_WAIT_SECONDS, Event.WAITING_FOR_OLD_JOBS)
-        run = self._begin(load, lease)
+        leases_after = self._leases_after()
+        wanted = [*leases_after, *([lease] if lease else [])]  # its own last: two loads may have the same target
+        holders = [holder for holder in map(self._holder_at_work, wanted) if holder is not None]
+        if holders and self._start.scheduled and self._place.is_first:
+            log(Marker.WARNING, Event.RUN_SKIPPED, run_id=self._run_id, holder=holders[0].run_id)
+            return Plan(next="Skip", run_id=self._run_id)
+        if holders:
+            raise _another_run(holders[0])
+        if not all(_take_over(each, self._services) for each in wanted):
+            return _wait(self._run_id, _DRAIN_WAIT_SECONDS, Event.WAITING_FOR_OLD_JOBS)
+        run = self._begin(load, lease, leases_after)
         try:
             return self._plan_lanes(run, load)
         finally:  # a plan that fails has cost requests too
@@ -247,6 +313,8 @@ class _Begin:
         if self._start.load is None:
             raise InvalidInput("The input does not name a load.", next_step='Start with {"load": "opportunity"}.')
         load = _with_overrides(self._services.load_named(self._start.load), self._start)
+        if self._place.schedule is not None:
+            load = load.model_copy(update={"schedule": self._place.schedule})
         if self._start.mode is Mode.INCREMENTAL and load.source.modified is None:
             raise InvalidInput(
                 f"The load {load.name} does not name the column that tells when a row was modified.",
@@ -258,8 +326,18 @@ class _Begin:
         """A run that only plans writes nothing, so it needs no lease."""
         if self._start.mode is Mode.PLAN:
             return None
-        key = f"{self._org.org_id}#{load.target.object.casefold()}"  # Salesforce ignores the case of names
-        return Lease(key=key, run_id=self._run_id, execution_arn=self._execution.arn)
+        return Lease(key=self._lease_key(load), run_id=self._run_id, execution_arn=self._execution.arn)
+
+    def _lease_key(self, load: Load) -> str:
+        return f"{self._org.org_id}#{load.target.object.casefold()}"  # Salesforce ignores the case of names
+
+    def _leases_after(self) -> list[Lease]:
+        """Of the loads that are to follow: a sequence is not begun that another run would stop half way."""
+        if self._start.mode is Mode.PLAN:
+            return []
+        keys = {name: self._lease_key(self._services.load_named(name)) for name in self._place.following}
+        own = self._run_id.removesuffix(self._place.load)
+        return [Lease(key=key, run_id=f"{own}{name}", execution_arn=self._execution.arn) for name, key in keys.items()]
 
     def _holder_at_work(self, lease: Lease) -> Lease | None:
         """Who else is loading the target just now."""
@@ -273,7 +351,7 @@ class _Begin:
         running = self._services.clock.now() - run.started_at
         return max(_FIRST_QUERY_WAIT_SECONDS, min(int(running.total_seconds()) // 4, _LONGEST_QUERY_WAIT_SECONDS))
 
-    def _begin(self, load: Load, lease: Lease | None) -> Run:
+    def _begin(self, load: Load, lease: Lease | None, leases_after: Sequence[Lease]) -> Run:
         return self._store.begin_run(
             Run(
                 run_id=self._run_id,
@@ -286,6 +364,8 @@ class _Begin:
                 retry_of=self._retry_of,
                 retry_only=self._start.only,
                 modified_after=self._modified_after(load, lease),
+                loads_after=len(self._place.following),
+                leases_after=tuple(dict.fromkeys(each.key for each in leases_after)),
             )
         )
 
@@ -478,7 +558,9 @@ class _Retry(_Begin):
 class _Resume:
     """A run that goes on: with all partitions that have not completed, or with those that a person names."""
 
-    def __init__(self, start: StartInput, run_id: str, execution: ExecutionContext, services: PlanServices) -> None:
+    def __init__(
+        self, start: StartInput, run_id: str, execution: ExecutionContext, services: PlanServices, _place: _Place
+    ) -> None:
         self._start = start
         self._run_id = run_id
         self._execution = execution

@@ -20,8 +20,16 @@ from local.org.faults import FaultPlan
 from massive_upload.adapters.aws import S3Files
 from massive_upload.adapters.dynamodb_progress import DynamoDbProgress
 from massive_upload.adapters.dynamodb_table import Table
-from massive_upload.contracts import ExecutionContext, FinishRunInput, OrgWaits, Plan, PlanRunInput, SliceInput, Verdict
-from massive_upload.domain.load import Load, PaceOverrides, PartitioningOverrides
+from massive_upload.contracts import (
+    ExecutionContext,
+    FinishRunInput,
+    Plan,
+    PlanRunInput,
+    PlanSoFar,
+    SliceInput,
+    Verdict,
+)
+from massive_upload.domain.load import Load, LoadSequence, PaceOverrides, PartitioningOverrides
 from massive_upload.domain.progress import Batch, Partition, Run
 from massive_upload.errors import LoadError, PassingError
 from massive_upload.ports import Files, ProgressStore
@@ -87,6 +95,8 @@ class World:
         self.server = server
         self.clock = clock
         self.load = load
+        self.loads: dict[str, Load] = {}
+        self.sequences: dict[str, LoadSequence] = {}
         self.fuse = Fuse()
         self.stall = Stall()
         self.executions = KnownExecutions()
@@ -119,22 +129,23 @@ class World:
 
     # -- tasks of the load machine
 
-    def plan(self, start: Mapping[str, object], name: str = RUN) -> Plan:
+    def plan(self, start: Mapping[str, object], name: str = RUN, position: int = 0) -> Plan:
         """PlanRun until the plan is ready."""
-        waits = OrgWaits()
+        waits = PlanSoFar(position=position)
         while (plan := self.plan_once(start, name, waits)).next == "Wait":
             self.wait(plan.wait_seconds)
-            waits = OrgWaits(**plan.model_dump())
+            waits = PlanSoFar(**plan.model_dump())
         return plan
 
-    def plan_once(self, start: Mapping[str, object], name: str = RUN, waits: OrgWaits | None = None) -> Plan:
+    def plan_once(self, start: Mapping[str, object], name: str = RUN, waits: PlanSoFar | None = None) -> Plan:
         services = PlanServices(
             tasks=self.services,
             executions=self.executions,
             clock=WorldClock(self.clock),
-            load_named={self.load.name: self.load}.__getitem__,
+            load_named={self.load.name: self.load, **self.loads}.__getitem__,
+            sequence_named=self.sequences.get,
         )
-        task = PlanRunInput(execution=execution(name), input=dict(start), plan=waits or OrgWaits())
+        task = PlanRunInput(execution=execution(name), input=dict(start), plan=waits or PlanSoFar())
         return plan_run(task, services)
 
     def finish(self, state: Mapping[str, object], name: str = RUN, *, ended: str | None = None) -> Verdict:
@@ -152,10 +163,18 @@ class World:
         return finish_run(task, self.services, WorldClock(self.clock))
 
     def execute(self, start: Mapping[str, object] | None = None, name: str = RUN) -> Verdict | None:
-        """An execution of the load machine; None where it is skipped."""
-        state: dict[str, object] = dict(start or {"load": self.load.name})
+        """An execution of the load machine; None where it is skipped. Of a sequence, the last verdict."""
+        given = dict(start or {"load": self.load.name})
+        position = 0
+        while (verdict := self.carry_out(given, name, position)) is not None and verdict.next == "More":
+            position += 1
+        return verdict
+
+    def carry_out(self, given: Mapping[str, object], name: str, position: int) -> Verdict | None:
+        """One load of an execution."""
+        state = {**given, "plan": {"position": position}}
         try:
-            plan = self._again(lambda: self.plan(start or {"load": self.load.name}, name))
+            plan = self._again(lambda: self.plan(given, name, position))
             if plan.next == "Skip":
                 self.executions.end(name, "SUCCEEDED")
                 return None
@@ -165,13 +184,14 @@ class World:
         except LoadError as error:
             state["error"] = {"Error": type(error).__name__, "Cause": json.dumps({"errorMessage": str(error)})}
         verdict = self.finish_again(state, name)
-        self.executions.end(name, "SUCCEEDED" if verdict.next == "Succeed" else "FAILED")
+        if verdict.next != "More":
+            self.executions.end(name, "SUCCEEDED" if verdict.next == "Succeed" else "FAILED")
         return verdict
 
     def go_on_after(self, plan: Plan, name: str = RUN) -> Verdict:
         """What an execution does once its plan is ready."""
         self._load_partitions(plan)
-        return self.finish({"run_id": plan.run_id, "plan": plan.model_dump(mode="json")}, name)
+        return self.finish({"load": "", "plan": plan.model_dump(mode="json")}, name)
 
     def after(self, effects: int) -> None:
         """Crash after so many further side effects."""
