@@ -51,7 +51,7 @@ coverage: .venv/installed-dev ## all tests, and which lines they reach; takes tw
 soak: .venv/installed-dev ## every crash point, and many more drawn loads than `make test` has; takes about an hour
 	@SOAK=1 $(BIN)/pytest --quiet -rs --timeout 0 --numprocesses auto --dist loadfile \
 		tests/integration/usecases/test_trials.py tests/integration/usecases/test_zombies.py \
-		tests/integration/usecases/test_execution_crashes.py \
+		tests/integration/usecases/test_execution_crashes.py tests/integration/usecases/test_crashes.py \
 		tests/integration/usecases/test_incremental.py tests/e2e/test_crash_points.py
 
 bugs: .venv/installed-dev ## put each seeded bug into a copy of the tree and show that its test fails

@@ -101,7 +101,7 @@ def start_run(stack: Stack, payload: dict[str, Any], *, run_id: str | None) -> S
         RunRefused: it was refused before it began.
     """
     name = run_id or new_run_id(payload["load"])
-    if not re.fullmatch(RUN_ID_PATTERN, name):
+    if len(name) > _LONGEST_NAME or not re.fullmatch(RUN_ID_PATTERN, name):
         raise UsageMistake(f"--run-id {name!r}: write up to 80 letters, digits, '.', '_' and '-'.")
     if stack.store.run(name) is not None:
         raise UsageMistake(f"There is already a run {name!r}; resume it, or give another --run-id.")

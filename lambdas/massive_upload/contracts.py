@@ -15,9 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from massive_upload.domain.load import PaceOverrides, PartitioningOverrides, SampleOverrides
 
 PartitionId = Annotated[str, StringConstraints(pattern=r"^(\d{4}|sweep)$")]
-RUN_ID_PATTERN = r"^[A-Za-z0-9._-]{1,80}$"
+RUN_ID_PATTERN = r"^[A-Za-z0-9._-]{1,121}$"
 RunId = Annotated[str, StringConstraints(pattern=RUN_ID_PATTERN)]
-"""An execution's name can be a run's id, so it obeys the same rule: 80 characters (StartExecution, API reference)."""
+"""An execution's name, of up to 80 characters (StartExecution, API reference); in a sequence, a dot and the load's name
+of up to 40 more. EventBridge Scheduler's own names leave less than that room."""
 
 
 class Contract(BaseModel):

@@ -216,10 +216,10 @@ BUGS = (
     Bug(
         name="a plan that was overtaken is mixed with the one that counts",
         path=f"{_PRODUCT}/usecases/plan_run.py",
-        right="""        write_plan(self._services.tasks.files, planned, _staggered(config.load, reads))
+        right="""        write_plan(self._services.tasks.files, planned, lanes, estimate)
 """,
-        wrong="""        write_plan(self._services.tasks.files, planned, _staggered(config.load, reads))
-        self._store.create_partitions(planned, _staggered(config.load, reads))
+        wrong="""        write_plan(self._services.tasks.files, planned, lanes, estimate)
+        self._store.create_partitions(planned, lanes)
 """,
         caught_by=f"{_CASES}/test_plan_run.py::test_a_plan_that_was_half_written_is_not_mixed_with_the_next",
     ),

@@ -1,6 +1,5 @@
 """Incremental runs: whatever changes, and whenever, the target holds it after the next run."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,6 +19,7 @@ from tests.integration.adapters.stack import TABLE
 from tests.integration.usecases.kept_rows import recorded_account
 from tests.integration.usecases.sources import with_column
 from tests.integration.usecases.world import OPPORTUNITY, World, open_world, paced, renamed
+from tests.thoroughness import every
 
 ROWS = 12
 OVERLAP_SECONDS = 3600
@@ -188,8 +188,7 @@ def test_the_newest_row_of_a_key_wins_though_another_one_is_in_every_window():
 
 
 def test_a_row_that_is_modified_at_any_moment_of_a_run_is_loaded_by_the_next():
-    """Before every call of the run in `make soak`, before some of them in `make test`."""
-    for call in range(1, _calls_of_an_incremental_run() + 1, 1 if "SOAK" in os.environ else 7):
+    for call in every(7, range(1, _calls_of_an_incremental_run() + 1)):
         with loaded_world(a_load(batch_rows=2)) as world:
             touch(world, rows(1, 4, 8), at("2025-01-20 00:00:00+00"))
             world.stall.calls, world.stall.holds = 0, call
@@ -209,19 +208,23 @@ def _calls_of_an_incremental_run() -> int:
 
 
 def test_a_task_that_dies_after_any_effect_leaves_run_and_watermark_of_one_mind():
-    effects = 1
-    while True:
+    for effects in every(4, range(1, _effects_of_an_incremental_run() + 1)):
         with loaded_world(a_load(batch_rows=2)) as world:
             touch(world, rows(1, 4, 8), at("2025-01-20 00:00:00+00"))
             world.after(effects)
             verdict = run_incrementally(world, "second")
+            assert world.fuse.has_blown
             assert_completed(verdict, rows=4)
             assert_up_to_date(world)
             assert watermark(world).run_id == "second"
-            if not world.fuse.has_blown:
-                break
-            effects += 1
-    assert effects > 10
+
+
+def _effects_of_an_incremental_run() -> int:
+    with loaded_world(a_load(batch_rows=2)) as world:
+        touch(world, rows(1, 4, 8), at("2025-01-20 00:00:00+00"))
+        before = world.fuse.effects
+        run_incrementally(world, "second")
+        return world.fuse.effects - before
 
 
 def test_a_run_that_dies_anywhere_moves_the_watermark_with_its_completion_or_not_at_all():

@@ -183,6 +183,13 @@ def test_a_plan_that_fails_between_two_loads_ends_the_sequence_with_its_account(
         assert leases(world) == {}
 
 
+def test_an_execution_may_have_the_longest_name_there_is():
+    with nightly_world() as world:
+        verdict = world.execute(NIGHTLY, "x" * 80)
+        assert verdict is not None
+        assert (verdict.next, verdict.run_id) == ("Succeed", f"{'x' * 80}.opportunity")
+
+
 def test_finish_run_says_the_same_again():
     with nightly_world() as world:
         plan = world.plan(NIGHTLY)
