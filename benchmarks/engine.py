@@ -22,15 +22,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import boto3
 import requests
 
-from benchmarks.data_path import TABLE, aws_services
+from benchmarks.data_path import REGION, TABLE, aws_services
 from cli.local_run import LocalRun, RunRequest, start_local_run
 from cli.synthesis import ROOT
 from infra.config import load_file
-from local.aws.identity import client_for
 from local.org import OrgProcess, OrgSettings, generated_opportunities
 from local.org.credentials import CLIENT_ID, CLIENT_SECRET
 from massive_upload.adapters.aws import SystemClock
@@ -42,10 +44,21 @@ from massive_upload.domain.progress import LaneKind, Run, RunStatus, partition_i
 from massive_upload.ports import PlannedLane
 
 USD_PER_1000_TRANSITIONS = 0.025
-"""us-east-1, aws.amazon.com/step-functions/pricing, a copy read on 23 November 2026; the free ones are not taken off."""
+"""us-east-1, aws.amazon.com/step-functions/pricing, a copy read on 23 November 2026; those that are free are in it."""
 
 TRANSITIONS_OF_A_LOOK = 3
 """WaitForJob, CheckJob, JobEnded?"""
+
+FUNCTIONS = (
+    "PlanRun",
+    "FetchPage",
+    "UploadBatch",
+    "CheckJob",
+    "SettleBatch",
+    "CheckPatience",
+    "PlanSweep",
+    "FinishRun",
+)
 
 QUEUE_SECONDS = 1.0
 LONGEST_RUN_SECONDS = 3600
@@ -239,9 +252,7 @@ def _await_end(run: LocalRun) -> float:
 
 def _invocations(by_name: Mapping[str, int]) -> dict[str, int]:
     """By the function's name in the definition; CloudFormation adds to it."""
-    known = ("PlanRun", "FetchPage", "UploadBatch", "CheckJob", "SettleBatch", "CheckPatience", "PlanSweep")
-    known += ("FinishRun", "Watchdog")
-    return {short: sum(count for name, count in by_name.items() if short in name) for short in known}
+    return {short: sum(count for name, count in by_name.items() if short in name) for short in FUNCTIONS}
 
 
 def _idle_percents(run: LocalRun, org: OrgProcess, time_scale: float) -> tuple[float, ...]:
@@ -301,15 +312,14 @@ def planner_table(repeats: int) -> str:
     """How long it takes to cut lanes and to record them."""
     lines = ["| rows | lanes | cutting, ms | recording, ms | PlanRun's result, bytes |", "|---|---|---|---|---|"]
     with aws_services() as url:
-        store = DynamoDbProgress(Table(client_for(url, "dynamodb"), TABLE), SystemClock())
+        client: Any = boto3.session.Session("none", "none", region_name=REGION).client("dynamodb", endpoint_url=url)
+        store = DynamoDbProgress(Table(client, TABLE), SystemClock())
         for rows in (100_000, 1_000_000, 10_000_000):
             for count in (1, 20, 200, 1_000):
                 lanes = planned(rows, count)
-                cut = [_milliseconds(lambda rows=rows, count=count: planned(rows, count)) for _ in range(repeats)]
-                record = [
-                    _milliseconds(lambda name=f"{rows}-{count}-{turn}": _record(store, name, planned(rows, count)))
-                    for turn in range(repeats)
-                ]
+                cut = [_milliseconds(partial(planned, rows, count)) for _ in range(repeats)]
+                names = [f"{rows}-{count}-{turn}" for turn in range(repeats)]
+                record = [_milliseconds(partial(_record, store, name, lanes)) for name in names]
                 lines.append(
                     f"| {rows:,} | {len(lanes):,} | {_spread(cut)} | {_spread(record)} | {payload_bytes(lanes):,} |"
                 )

@@ -1,4 +1,4 @@
-"""What a run costs and how near it comes to the limits: history events, state transitions, invocations, memory, requests."""
+"""What a run costs and how near it comes to the limits: events, state transitions, invocations, memory, requests."""
 
 import threading
 from collections.abc import Mapping
