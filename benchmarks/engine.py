@@ -71,7 +71,8 @@ class Case:
     Attributes:
         rows: opportunities.
         batch_rows: rows of a job.
-        lanes: how many, of parents.
+        lanes: how many.
+        by: of what: parents, or keys at the guide's pace for a high risk of locks.
         row_ms: what the org takes to write a row, in milliseconds.
         time_scale: by how much all waiting is divided.
     """
@@ -79,6 +80,7 @@ class Case:
     rows: int
     batch_rows: int = 10_000
     lanes: int = 4
+    by: str = "parent"
     row_ms: float = 2.0
     time_scale: float = 100.0
 
@@ -198,7 +200,7 @@ def _org(case: Case) -> Iterator[OrgProcess]:
 
 @contextmanager
 def _run(case: Case, org: OrgProcess, mode: str) -> Iterator[LocalRun]:
-    sets = [f"partitioning.count={case.lanes}", f"pace.batch_rows={case.batch_rows}"]
+    sets = [f"partitioning.by={case.by}", f"partitioning.count={case.lanes}", f"pace.batch_rows={case.batch_rows}"]
     request = RunRequest(
         load=load_file(ROOT / "loads" / "opportunity.yaml", sets=sets),
         mode=mode,
@@ -356,16 +358,16 @@ def plan_seconds(rows: int) -> float:
 def counts_table(found: Sequence[tuple[Case, Counts]], models: Mapping[int, Model]) -> str:
     """What was counted, and what the model of the same size of batches tells of it."""
     lines = [
-        "| rows | batches of | lanes | jobs | looks a job | transitions | by the model | longest history "
-        "| API requests | Bulk batches |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| rows | batches of | lanes by | lanes | jobs | looks a job | transitions | by the model | longest history "
+        "| executions | API requests | Bulk batches |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for case, counts in found:
         foreseen = models[case.batch_rows].transitions(lanes=counts.lanes, jobs=counts.jobs, looks=counts.looks)
         lines.append(
-            f"| {case.rows:,} | {case.batch_rows:,} | {counts.lanes} | {counts.jobs:,} "
+            f"| {case.rows:,} | {case.batch_rows:,} | {case.by} | {counts.lanes} | {counts.jobs:,} "
             f"| {counts.looks / counts.jobs:.2f} | {counts.transitions:,} | {foreseen:,.0f} | {counts.max_events:,} "
-            f"| {counts.org_requests:,} | {counts.org_batches:,} |"
+            f"| {counts.executions} | {counts.org_requests:,} | {counts.org_batches:,} |"
         )
     return "\n".join(lines)
 
@@ -426,6 +428,11 @@ def print_counts() -> None:
         print(f"{models[batch_rows]}\n{services_table(counted[0][1], counted[1][1])}\n", flush=True)
         rows, staged = counted[1][1].rows, counted[1][1].staged_bytes
         print(f"staged for a million rows: {per_million(staged, rows):,.0f} bytes\n")
+    for case in (
+        Case(rows=50_000, batch_rows=500, lanes=1, by="key"),
+        Case(rows=200_000, batch_rows=500, lanes=1),
+    ):
+        found.append((case, measure(case)))
     print(counts_table(found, models), growth_table(models), sep="\n\n", flush=True)
 
 
