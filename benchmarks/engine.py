@@ -446,7 +446,8 @@ def print_idle(time_scale: float) -> None:
     case = Case(rows=320_000, row_ms=15, time_scale=time_scale)
     counts = measure(case)
     print(
-        f"\n{case}\nlanes idle, percent: {_spread(counts.idle_percent)}; looks a job: {counts.looks / counts.jobs:.2f}"
+        f"\n{case}\nidle, percent of each lane's time: {', '.join(f'{each:.1f}' for each in counts.idle_percent)}; "
+        f"{counts.jobs} jobs, {counts.looks / counts.jobs:.2f} looks each"
         f"; run: {counts.seconds * time_scale:,.0f} simulated s"
     )
 
