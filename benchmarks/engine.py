@@ -8,7 +8,7 @@ loads generated opportunities (0.2 % of which are refused) into the simulated or
 - *Idle time* of a lane: from the creation of its first job until it has completed, in the org's time, less the time in
   which the org has one of its jobs, from its close to its last row. All time that this machine takes for the lane's
   work is multiplied by the time scale and counted as idle, so that the true idle time is shorter.
-- *The planner*: cutting buckets into lanes, and recording these in a table of moto's server; and whole runs with mode
+- *The planner*: cutting buckets into lanes, and recording these in a table of the embedded AWS; and whole runs with mode
   plan, with DuckDB in place of Data Cloud.
 """
 
@@ -24,15 +24,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import boto3
 import requests
 
-from benchmarks.data_path import REGION, TABLE, aws_services
 from cli.local_run import LocalRun, RunRequest, start_local_run
 from cli.synthesis import ROOT
 from infra.config import load_file
+from local.aws.embedded import EmbeddedAws
 from local.org import OrgProcess, OrgSettings, generated_opportunities
 from local.org.credentials import CLIENT_ID, CLIENT_SECRET
 from massive_upload.adapters.aws import SystemClock
@@ -62,6 +60,7 @@ FUNCTIONS = (
 
 QUEUE_SECONDS = 1.0
 LONGEST_RUN_SECONDS = 3600
+TABLE = "progress"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -311,7 +310,7 @@ def payload_bytes(lanes: Sequence[PlannedLane]) -> int:
 
 
 def planner_table(repeats: int) -> str:
-    """How long it takes to cut lanes, and to record them; the table is empty each time, as moto copies all of it."""
+    """How long it takes to cut lanes, and to record them in a table of the embedded AWS."""
     lines = [
         "| lanes | cutting 100,000 rows, ms | 10,000,000 rows, ms | recording, ms | PlanRun's result, bytes |",
         "|---|---|---|---|---|",
@@ -327,9 +326,15 @@ def planner_table(repeats: int) -> str:
 
 
 def _record_milliseconds(lanes: Sequence[PlannedLane]) -> float:
-    with aws_services() as url:
-        client: Any = boto3.session.Session("none", "none", region_name=REGION).client("dynamodb", endpoint_url=url)
-        store = DynamoDbProgress(Table(client, TABLE), SystemClock())
+    with tempfile.TemporaryDirectory() as scratch, EmbeddedAws(work_dir=Path(scratch)) as aws:
+        keys = {"pk": "HASH", "sk": "RANGE"}
+        aws.client("dynamodb").create_table(
+            TableName=TABLE,
+            KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in keys.items()],
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in keys],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        store = DynamoDbProgress(Table(aws.client("dynamodb"), TABLE), SystemClock())
         return _milliseconds(partial(_record, store, "measured", lanes))
 
 
