@@ -8,8 +8,8 @@ loads generated opportunities (0.2 % of which are refused) into the simulated or
 - *Idle time* of a lane: from the creation of its first job until it has completed, in the org's time, less the time in
   which the org has one of its jobs, from its close to its last row. All time that this machine takes for the lane's
   work is multiplied by the time scale and counted as idle, so that the true idle time is shorter.
-- *The planner*: cutting buckets into lanes, and recording these in a table of the embedded AWS; and whole runs with mode
-  plan, with DuckDB in place of Data Cloud.
+- *The planner*: cutting buckets into lanes, and recording these in a table of the embedded AWS; and whole runs with
+  mode plan, with DuckDB in place of Data Cloud.
 """
 
 from __future__ import annotations
