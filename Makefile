@@ -61,6 +61,7 @@ bench: .venv/installed-dev ## measure what docs/performance.md tells; takes a fe
 	@$(BIN)/python -m benchmarks.packaging
 	@$(BIN)/python -m benchmarks.locks
 	@$(BIN)/python -m benchmarks.data_path
+	@$(BIN)/python -m benchmarks.engine
 
 fmt: .venv/installed-dev ## rewrite the code as the checks want it
 	@$(BIN)/ruff check --quiet --fix .

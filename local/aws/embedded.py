@@ -25,6 +25,7 @@ from local.aws.figures import Figures, Ledger
 from local.aws.functions import Functions
 from local.aws.hooks import durability
 from local.aws.identity import ACCOUNT_ID, REGION, client_for
+from local.aws.requests import CountedRequests
 from local.aws.state import StateDirectory
 from local.aws.untyped import Untyped
 
@@ -93,6 +94,8 @@ class EmbeddedAws:
         hooks.install()
         self._server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
         self._server.start()
+        self._requests = CountedRequests(self._server._server.app)
+        self._server._server.app = self._requests
         host, port = self._server.get_host_and_port()
         self.endpoint_url = f"http://{host}:{port}"
         self._ledger = Ledger()
@@ -210,6 +213,7 @@ class EmbeddedAws:
             executions=self._ledger.executions(),
             lambda_invocations=self._functions.invocations(),
             lambda_peak_memory_bytes=self._functions.peak_memory_bytes(),
+            service_requests=self._requests.counts(),
         )
 
 

@@ -1,4 +1,4 @@
-"""What a run costs and how near it comes to the limits: history events, state transitions, invocations, memory."""
+"""What a run costs and how near it comes to the limits: events, state transitions, invocations, memory, requests."""
 
 import threading
 from collections.abc import Mapping
@@ -35,6 +35,7 @@ class Figures:
     executions: list[ExecutionFigures]
     lambda_invocations: Mapping[str, int]
     lambda_peak_memory_bytes: Mapping[str, int]
+    service_requests: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def state_transitions(self) -> int:
