@@ -50,7 +50,8 @@ _LOOK_TRANSITIONS = 3
 _MOST_LOOKS = 3
 """At a job, while the first wait is a guess."""
 
-_BATCH_EVENTS = 2 * FETCH_EVENTS + UPLOAD_EVENTS + POLL_EVENTS + SETTLE_EVENTS
+_JOB_EVENTS = FETCH_EVENTS + UPLOAD_EVENTS + POLL_EVENTS + SETTLE_EVENTS
+"""By which a slice reckons when it is full, without pauses."""
 
 USD_PER_TRANSITION = 0.000025
 """Standard workflows in us-east-1 (https://aws.amazon.com/step-functions/pricing/, a copy read on 23 November 2026)."""
@@ -197,16 +198,18 @@ def _transitions(lanes: Sequence[LaneWork], batches: Sequence[Sequence[int]], *,
     least = most = _RUN_TRANSITIONS
     last_pause = _PAUSE_TRANSITIONS if has_pauses else 0
     least_of_a_job = _JOB_TRANSITIONS + last_pause
+    least_events = _JOB_EVENTS + (FETCH_EVENTS if has_pauses else 0)
     most_of_a_job = _JOB_TRANSITIONS + _PAUSE_TRANSITIONS + (_MOST_LOOKS - 1) * _LOOK_TRANSITIONS
+    most_events = _JOB_EVENTS + FETCH_EVENTS + (_MOST_LOOKS - 1) * POLL_EVENTS
     for lane, jobs in zip(lanes, batches, strict=True):
         start = _LANE_TRANSITIONS + lane.start_delay_seconds // LONG_WAIT_SECONDS * _LONG_WAIT_TRANSITIONS
-        least += start + _slice_transitions(len(jobs)) + len(jobs) * least_of_a_job - last_pause
-        most += start + _slice_transitions(2 * len(jobs)) + 2 * len(jobs) * most_of_a_job
+        least += start + _slice_transitions(len(jobs) * least_events) + len(jobs) * least_of_a_job - last_pause
+        most += start + _slice_transitions(2 * len(jobs) * most_events) + 2 * len(jobs) * most_of_a_job
     return Range(least=least, most=most)
 
 
-def _slice_transitions(jobs: int) -> int:
-    return -(-max(1, jobs) * _BATCH_EVENTS // SLICE_EVENTS) * _SLICE_TRANSITIONS
+def _slice_transitions(events: int) -> int:
+    return max(1, -(-events // SLICE_EVENTS)) * _SLICE_TRANSITIONS
 
 
 def _duration_seconds(
