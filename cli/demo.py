@@ -60,4 +60,4 @@ def _whats_next(out: Path) -> str:
 Try next:
 - look at the rejected rows and their reasons:   head {out}/rejected/*/*.csv
 - keep an org running, with a file of your own:  massive-upload org --port 8080 --source FILE.csv
-- plan a load into it, or into a sandbox:        massive-upload run opportunity --local --org-url URL --mode plan"""
+- plan a load into it, or into a sandbox:        massive-upload plan opportunity --local --org-url URL"""

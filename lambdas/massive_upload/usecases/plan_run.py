@@ -268,7 +268,7 @@ class _Begin:
         load = self._load()
         lease = self._lease(load)
         leases_after = self._leases_after()
-        wanted = [*leases_after, *([lease] if lease else [])]  # its own last: two loads may have the same target
+        wanted = _one_of_each_target([*([lease] if lease else []), *leases_after])
         holders = [holder for holder in map(self._holder_at_work, wanted) if holder is not None]
         if holders and self._start.scheduled and self._place.is_first:
             log(Marker.WARNING, Event.RUN_SKIPPED, run_id=self._run_id, holder=holders[0].run_id)
@@ -721,6 +721,11 @@ def _plan_of(run: Run, lanes: Sequence[PlannedLane], max_concurrency: int) -> Pl
 def _lane_item(partition: str, delay_seconds: int) -> Lane:
     short_wait_seconds, long_waits = split_stagger(delay_seconds)
     return Lane(partition=partition, short_wait_seconds=short_wait_seconds, long_waits=long_waits)
+
+
+def _one_of_each_target(leases: Sequence[Lease]) -> list[Lease]:
+    """The first lease of each target: it is never another load's, not even for a moment, while one works on it."""
+    return list({lease.key: lease for lease in reversed(leases)}.values())[::-1]
 
 
 def _take_over(lease: Lease, services: PlanServices) -> bool:

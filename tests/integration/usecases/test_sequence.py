@@ -10,7 +10,7 @@ import pytest
 from infra.config import load_directory
 from infra.synth import ROOT
 from massive_upload.domain.load import LoadSequence
-from massive_upload.domain.progress import Halt, RunStatus
+from massive_upload.domain.progress import Halt, Lease, RunStatus
 from massive_upload.errors import AnotherRunActive, InvalidInput
 from tests.integration.usecases.world import World, open_world, paced
 
@@ -129,13 +129,21 @@ def test_a_plan_of_a_sequence_counts_each_load_and_takes_no_target():
         assert world.jobs == {}
 
 
-def test_two_loads_of_one_target_keep_it_between_them():
+def test_two_loads_of_one_target_keep_it_between_them(monkeypatch: pytest.MonkeyPatch):
     with nightly_world() as world:
+        taken: list[str] = []
+        acquire = world.store.acquire_lease
+
+        def noted(lease: Lease, *, instead_of: Lease | None = None) -> Lease | None:
+            taken.append(lease.run_id)
+            return acquire(lease, instead_of=instead_of)
+
+        monkeypatch.setattr(world.store, "acquire_lease", noted)
         again = world.load.model_copy(update={"name": "again"})
         world.loads |= {"again": again}
         world.sequences = {"nightly": LoadSequence(name="nightly", sequence=("opportunity", "again"))}
         plan = world.plan(NIGHTLY)
-        assert leases(world) == {"opportunity": "run-1.opportunity"}
+        assert taken == ["run-1.opportunity"]
         assert world.go_on_after(plan).next == "More"
         assert leases(world) == {"opportunity": "run-1.opportunity"}, "or another run could come between"
         assert world.go_on_after(world.plan(NIGHTLY, position=1)).next == "Succeed"
