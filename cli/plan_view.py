@@ -33,7 +33,7 @@ def plan_view(summary: RunSummary, plan: Estimate, lanes: Sequence[Partition]) -
 
 
 def beside_table(summary: RunSummary, plan: Estimate) -> Table:
-    """What a run took, beside what its plan expected."""
+    """What a run took, beside what its plan expected; its duration, unless waits were shorter than the plan's."""
     table = Table(title="plan and outcome", title_justify="left", title_style="bold")
     table.add_column(min_width=30)
     table.add_column("planned", justify="right")
@@ -43,7 +43,8 @@ def beside_table(summary: RunSummary, plan: Estimate) -> Table:
     table.add_row("API requests", _range(plan.api_requests), f"{summary.api_requests:,}")
     if summary.state_transitions is not None:
         table.add_row("state transitions", _range(plan.state_transitions), f"{summary.state_transitions:,}")
-    table.add_row("duration", _durations(plan), duration_text(summary.seconds))
+    if summary.time_scale == 1:
+        table.add_row("duration", _durations(plan), duration_text(summary.seconds))
     return table
 
 

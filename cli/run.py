@@ -145,6 +145,7 @@ def _gather(run: LocalRun, request: RunRequest, out: Path, started_at: datetime)
         run_id=run.run_id,
         load_name=request.load.name,
         mode=request.mode,
+        time_scale=request.time_scale,
         run=item,
         partitions=partitions,
         account=account_of(item, partitions, open_batches) if item is not None else NO_ACCOUNT,

@@ -32,7 +32,7 @@ class RunSummary:
     """How a run stands or ended; the fields are the keys of the JSON object, times are ISO 8601 in UTC.
 
     ``ended_at`` is null while the run goes on. What Step Functions counted is known of local runs alone. ``estimate``
-    is what the run's plan expected, null where it had none.
+    is what the run's plan expected, null where it had none; its durations are those of an org whose time is not scaled.
     """
 
     run_id: str
@@ -62,6 +62,7 @@ class RunSummary:
     rejected_files: tuple[str, ...] = ()
     rejected_by_reason: Mapping[str, int] = field(default_factory=dict)
     estimate: Estimate | None = None
+    time_scale: float = 1
     out: str = ""
 
     @property
@@ -91,6 +92,7 @@ class RunFacts:
 
     Attributes:
         estimate: what its plan expected; None where it ended before that was written.
+        time_scale: how many times faster than real time its waits passed.
         out: where its files are.
     """
 
@@ -107,6 +109,7 @@ class RunFacts:
     ended_at: datetime | None
     out: str
     estimate: Estimate | None = None
+    time_scale: float = 1
     state_transitions: int | None = None
     max_history_events: int | None = None
     rejected_files: Sequence[str] = ()
@@ -143,6 +146,7 @@ def summarize(facts: RunFacts) -> RunSummary:
         rejected_files=tuple(facts.rejected_files),
         rejected_by_reason=dict(facts.rejected_by_reason),
         estimate=facts.estimate,
+        time_scale=facts.time_scale,
         out=facts.out,
     )
 

@@ -153,6 +153,12 @@ def test_the_end_of_a_run_shows_its_plan_beside_what_came_of_it():
     assert any(line.startswith("duration") and line.endswith("1 min 30 s") for line in lines)
 
 
+def test_a_run_whose_waits_were_shortened_is_not_compared_in_time():
+    text = text_of(a_summary(time_scale=100.0))
+    assert "plan and outcome" in text
+    assert "duration" not in text
+
+
 def test_a_run_without_a_plan_has_nothing_beside_it():
     assert "plan and outcome" not in text_of(a_summary(estimate=None))
 
