@@ -13,7 +13,7 @@ def main() -> None:
     gc.set_threshold(200_000)  # millions of long-lived rows would be looked through again and again
     stdout = sys.stdout.fileno()
     address = os.fdopen(os.dup(stdout), "w")
-    # Nothing else may be written there: DuckDB draws a bar for what takes seconds, and nobody reads on behind the address.
+    # Nothing else may be written there: DuckDB draws a bar for what takes seconds, and nobody reads beyond the address.
     os.dup2(os.open(os.devnull, os.O_WRONLY), stdout)
     settings = pickle.load(sys.stdin.buffer)  # noqa: S301 - from our own parent process
     with OrgServer(settings) as server:
