@@ -1,6 +1,9 @@
+import os
+import re
 import subprocess
 import sys
 import time
+from typing import Any, cast
 
 import pytest
 import requests
@@ -82,3 +85,17 @@ def _answers(url: str) -> bool:
     except requests.ConnectionError:
         return False
     return True
+
+
+class Chatty:
+    """A number whose reading writes to the standard output, as DuckDB does while it makes a large source."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.write, (1, b"26% done, 5 seconds remaining")
+
+
+def test_what_a_library_prints_is_not_taken_for_the_address():
+    settings = OrgSettings(source=generated_opportunities(1), seed=cast("int", Chatty()))
+    with OrgProcess(settings) as process:
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+", process.url)
+        assert process.count("Opportunity") == 0
