@@ -37,12 +37,10 @@ from massive_upload.adapters.aws import SystemClock
 from massive_upload.adapters.dynamodb_progress import DynamoDbProgress
 from massive_upload.adapters.dynamodb_table import Table
 from massive_upload.contracts import Lane, Plan
+from massive_upload.domain.estimate import USD_PER_TRANSITION
 from massive_upload.domain.lanes import Bucket, cut_lanes
 from massive_upload.domain.progress import LaneKind, Run, RunStatus, partition_id
 from massive_upload.ports import PlannedLane
-
-USD_PER_1000_TRANSITIONS = 0.025
-"""us-east-1, aws.amazon.com/step-functions/pricing, a copy read on 23 November 2026; those that are free are in it."""
 
 TRANSITIONS_OF_A_LOOK = 3
 """WaitForJob, CheckJob, JobEnded?"""
@@ -154,8 +152,8 @@ def jobs_of(rows: int, *, batch_rows: int, lanes: int) -> int:
 
 
 def usd(transitions: float) -> float:
-    """What state transitions cost."""
-    return transitions / 1000 * USD_PER_1000_TRANSITIONS
+    """What state transitions cost; those that are free are in it."""
+    return transitions * USD_PER_TRANSITION
 
 
 def per_million(count: float, rows: int) -> float:

@@ -192,7 +192,8 @@ def plan(
             out=out,
             as_json=as_json,
         )
-    start(load, mode="plan", sets=sets, watch=True, as_json=as_json, stack=stack, region=region, profile=profile)
+    else:
+        start(load, mode="plan", sets=sets, watch=True, as_json=as_json, stack=stack, region=region, profile=profile)
 
 
 @app.command()

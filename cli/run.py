@@ -159,7 +159,7 @@ def _gather(run: LocalRun, request: RunRequest, out: Path, started_at: datetime)
         rejected_files=[str(path) for path in results.rejected_files],
         rejected_by_reason=rejected_by_reason(results.rejected_files),
         out=str(out),
-        estimate=read_estimate(run.files, item) if item is not None and item.plan_name is not None else None,
+        estimate=read_estimate(run.files, item) if item is not None else None,
     )
 
 

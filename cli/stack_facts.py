@@ -35,6 +35,6 @@ def facts_of(stack: Stack, run: Run) -> RunFacts:
         cause=cause,
         started_at=run.started_at,
         ended_at=run.ended_at,
-        estimate=read_estimate(stack.files, run) if run.plan_name is not None else None,
+        estimate=read_estimate(stack.files, run),
         out=f"s3://{stack.bucket_name}/{RUNS_PREFIX}{run.run_id}/",
     )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
@@ -17,6 +18,8 @@ from massive_upload.domain.load import FieldMapping, Load, LoadName, LoadSequenc
 from massive_upload.errors import InvalidLoad
 
 SUFFIX = ".yaml"
+
+C = TypeVar("C", Load, LoadSequence)
 
 
 def load_file(path: Path, *, sets: Sequence[str] = ()) -> Load:
@@ -44,16 +47,7 @@ def load_directory(directory: Path, *, sets: Sequence[str] = ()) -> dict[str, Lo
     paths = [path for path in _files(directory) if not _is_sequence(path)]
     if not paths:
         raise InvalidLoad(f"{directory}: holds no loads; write {directory}/<name>{SUFFIX}")
-    loads: dict[str, Load] = {}
-    mistakes: list[str] = []
-    for path in paths:
-        load, found = _compile(path, sets)
-        mistakes += found
-        if load is not None:
-            loads[load.name] = load
-    if mistakes:
-        raise InvalidLoad("\n".join(mistakes))
-    return loads
+    return _all_or_mistakes(_compile(path, sets) for path in paths)
 
 
 def sequence_directory(directory: Path, loads: Mapping[str, Load]) -> dict[str, LoadSequence]:
@@ -62,16 +56,20 @@ def sequence_directory(directory: Path, loads: Mapping[str, Load]) -> dict[str, 
     Raises:
         InvalidLoad: every mistake of every file, one a line.
     """
-    sequences: dict[str, LoadSequence] = {}
-    mistakes: list[str] = []
-    for path in filter(_is_sequence, _files(directory)):
-        sequence, found = _compile_sequence(path, loads)
-        mistakes += found
-        if sequence is not None:
-            sequences[sequence.name] = sequence
+    return _all_or_mistakes(_compile_sequence(path, loads) for path in _files(directory) if _is_sequence(path))
+
+
+def _all_or_mistakes(compiled: Iterable[tuple[C | None, list[str]]]) -> dict[str, C]:
+    """What was compiled, by name.
+
+    Raises:
+        InvalidLoad: the mistakes of all of it, one a line.
+    """
+    results = list(compiled)
+    mistakes = [mistake for _, found in results for mistake in found]
     if mistakes:
         raise InvalidLoad("\n".join(mistakes))
-    return sequences
+    return {document.name: document for document, _ in results if document is not None}
 
 
 def _files(directory: Path) -> list[Path]:

@@ -9,18 +9,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from massive_upload.domain.load import Load, LoadSequence
 
 _LOADS = Path(__file__).parent.parent / "loads"
 
 
 def load_schema() -> dict[str, Any]:
-    """The JSON Schema of a load's file: the model's, without the name and with the short form of a field."""
-    schema: dict[str, Any] = Load.model_json_schema()
-    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    schema["title"] = "Load"
-    del schema["properties"]["name"]
-    schema["required"].remove("name")
+    """The JSON Schema of a load's file, with the short form of a field."""
+    schema = _file_schema(Load, title="Load")
     target_field = schema["$defs"]["FieldMapping"]["properties"]["to"]
     short_form = {"type": "string", "pattern": target_field["pattern"]}
     columns = schema["properties"]["fields"]["patternProperties"]
@@ -30,10 +28,15 @@ def load_schema() -> dict[str, Any]:
 
 
 def sequence_schema() -> dict[str, Any]:
-    """The JSON Schema of a sequence's file: the model's, without the name."""
-    schema: dict[str, Any] = LoadSequence.model_json_schema()
+    """The JSON Schema of a sequence's file."""
+    return _file_schema(LoadSequence, title="Sequence of loads")
+
+
+def _file_schema(model: type[BaseModel], *, title: str) -> dict[str, Any]:
+    """The model's schema without the name, which is the file's."""
+    schema = model.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    schema["title"] = "Sequence of loads"
+    schema["title"] = title
     del schema["properties"]["name"]
     schema["required"].remove("name")
     return schema

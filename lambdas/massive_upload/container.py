@@ -109,8 +109,8 @@ def load_named(name: str) -> Load:
         InvalidLoad: there is none of this name.
     """
     known = {path.stem: path for path in sorted(_LOADS.glob("*.json"))}
-    sequences = [path.stem for path in sorted(_SEQUENCES.glob("*.json"))]
     if name not in known:
+        sequences = [path.stem for path in sorted(_SEQUENCES.glob("*.json"))]
         raise InvalidLoad(
             f"There is no load {name!r}.",
             next_step=f"Deployed are: {', '.join([*known, *sequences]) or 'none'}; see loads/*.yaml.",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from massive_upload.constants import JOB_ROWS_PER_BATCH, LONG_WAIT_SECONDS, SLICE_EVENTS
 from massive_upload.domain.load import Budget, Load, Pace
@@ -56,11 +56,8 @@ _JOB_EVENTS = FETCH_EVENTS + UPLOAD_EVENTS + POLL_EVENTS + SETTLE_EVENTS
 USD_PER_TRANSITION = 0.000025
 """Standard workflows in us-east-1 (https://aws.amazon.com/step-functions/pricing/, a copy read on 23 November 2026)."""
 
-GUIDE_RANGES = 5
-"""Lanes of the guide's own example."""
-MANY_RANGES = 20
-EXPOSED_RANGES = (GUIDE_RANGES, MANY_RANGES)
-"""Numbers of key ranges for which a plan counts the parents that two ranges would share."""
+EXPOSED_RANGES = (5, 20)
+"""Numbers of key ranges, the guide's own and many, for which a plan counts the parents that two ranges would share."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +142,7 @@ class Estimate:
     api_requests_left: int | None = None
     bulk_batches_left: int | None = None
     parents: Parents | None = None
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
 
 
 def estimate_of(load: Load, lanes: Sequence[LaneWork], *, parents: Parents | None, quota: OrgQuota | None) -> Estimate:
@@ -239,7 +236,7 @@ def _with_warnings(plan: Estimate, load: Load, lanes: Sequence[LaneWork], quota:
         *_parent_warnings(plan, load),
         *_time_warnings(plan, load, lanes),
     )
-    return Estimate(**{**plan.__dict__, "warnings": warnings})
+    return replace(plan, warnings=warnings)
 
 
 def _quota_warnings(plan: Estimate, budget: Budget, quota: OrgQuota | None) -> list[str]:

@@ -42,8 +42,10 @@ def read_plan(files: Files, run: Run) -> list[PlannedLane]:
 
 
 def read_estimate(files: Files, run: Run) -> Estimate | None:
-    """What the plan that the run's item names expects the run to take; None for a plan of an earlier version."""
-    document = json.loads(files.read(plan_key(run.run_id, run.plan_name or "")))
+    """What the plan that the run's item names expects the run to take; None without one, or of an earlier version."""
+    if run.plan_name is None:
+        return None
+    document = json.loads(files.read(plan_key(run.run_id, run.plan_name)))
     estimate = document.get("estimate")
     return None if estimate is None else TypeAdapter(Estimate).validate_python(estimate)
 

@@ -91,7 +91,7 @@ def _window(run: Run) -> dict[str, object]:
 
 def _estimate(run: Run, services: SliceServices) -> dict[str, object] | None:
     """What the plan expected the run to take."""
-    estimate = read_estimate(services.files, run) if run.plan_name is not None else None
+    estimate = read_estimate(services.files, run)
     return None if estimate is None else asdict(estimate)
 
 
