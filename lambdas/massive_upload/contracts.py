@@ -129,6 +129,7 @@ class JobCounters(Contract):
         seconds: how long it took from our side; 0 where that is not known.
         processing_ms: how long the org worked on it; 0 where it does not tell.
         apex_ms: of that, the time in triggers and other automation.
+        api_requests: requests to the org that are not counted yet; whoever settles the job's rows counts them.
     """
 
     job_id: str
@@ -138,6 +139,7 @@ class JobCounters(Contract):
     seconds: int = 0
     processing_ms: int = 0
     apex_ms: int = 0
+    api_requests: int = 0
 
 
 @unique
@@ -163,6 +165,7 @@ class Step(Contract):
     Attributes:
         epoch: the claim under which this slice writes; a newer claim fences it out.
         next: where the slice goes.
+        batch: the number of the batch that is worked on, as far as the task before knew, to read it in one request.
         wait_seconds: how long the Wait state before it waits.
         events: an estimate of the history events that this slice has used.
         org_waits: how many times in a row the slice has waited for an org that does not answer.
@@ -176,6 +179,7 @@ class Step(Contract):
 
     epoch: int
     next: Next = Next.FETCH
+    batch: int | None = Field(default=None, ge=0)
     wait_seconds: int = Field(default=0, ge=0)
     events: int = Field(default=0, ge=0)
     org_waits: int = Field(default=0, ge=0)
@@ -192,6 +196,7 @@ class Step(Contract):
         *,
         events: int,
         wait_seconds: int = 0,
+        batch: int | None = None,
         job_waited_seconds: int = 0,
         job: JobCounters | None = None,
         is_progress: bool = False,
@@ -202,6 +207,7 @@ class Step(Contract):
             following: where the slice goes.
             events: history events that this task and what follows it use.
             wait_seconds: how long the Wait state before ``following`` waits.
+            batch: the number of the batch that is worked on then; where it is left out, that of this step.
             job_waited_seconds: how long the slice has waited for the job in flight.
             job: the counters of a job that has ended.
             is_progress: whether the lane has got on. Only then the waits for the org begin anew; a lane whose tasks
@@ -210,6 +216,7 @@ class Step(Contract):
         return Step(
             epoch=self.epoch,
             next=following,
+            batch=self.batch if batch is None else batch,
             wait_seconds=wait_seconds,
             events=self.events + events,
             org_waits=0 if is_progress else self.org_waits,

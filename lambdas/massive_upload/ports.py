@@ -45,6 +45,22 @@ class Heartbeat:
     wake_after_seconds: int = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class LaneView:
+    """What a task of a slice begins with.
+
+    Attributes:
+        batch: the partition's open batch, if it has one.
+        lease, run, quota: None where they were not asked for, or where there is none.
+    """
+
+    partition: Partition
+    batch: Batch | None
+    lease: Lease | None = None
+    run: Run | None = None
+    quota: OrgQuota | None = None
+
+
 class ProgressStore(Protocol):
     """Runs, leases, partitions and batches: one method for each change of state, each on a condition.
 
@@ -205,6 +221,29 @@ class ProgressStore(Protocol):
 
     def partition(self, run_id: str, partition: str) -> Partition:
         """One partition, read consistently."""
+
+    def lane(
+        self,
+        run_id: str,
+        partition: str,
+        *,
+        likely_batch: int | None = None,
+        lease_key: str | None = None,
+        org_id: str | None = None,
+        with_run: bool = False,
+    ) -> LaneView:
+        """A partition and its open batch, each read consistently, and what else is asked for; in one request.
+
+        Another request is made where the open batch is not ``likely_batch``.
+
+        Args:
+            run_id: the run's.
+            partition: the partition's.
+            likely_batch: the number of the batch that its open one will be, as far as is known.
+            lease_key: of the lease to read.
+            org_id: of the org whose allowances to read.
+            with_run: whether to read the run.
+        """
 
     def save_sweep(self, run_id: str, sweep: Partition | None, kept: KeptList) -> Partition:
         """Make the sweep's partition ready to claim, with all the rows that wait for it.

@@ -78,11 +78,11 @@ BUGS = (
         right="""    created = store.record_job(partition, batch, job.id, services.org.heartbeat())
     follow(created)
     bulk.upload(job.id, content)
-    check_lease(store, partition.run_id, config.lease_key)
+    check_holder(store.lease(config.lease_key), partition.run_id, config.lease_key)
     _close(bulk, job.id)
 """,
         wrong="""    bulk.upload(job.id, content)
-    check_lease(store, partition.run_id, config.lease_key)
+    check_holder(store.lease(config.lease_key), partition.run_id, config.lease_key)
     _close(bulk, job.id)
     created = store.record_job(partition, batch, job.id, services.org.heartbeat())
     follow(created)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
+from typing import TypeVar
 
 from massive_upload.adapters import dynamodb_items as items
 from massive_upload.adapters.dynamodb_items import Item
@@ -50,7 +51,9 @@ from massive_upload.domain.progress import (
 )
 from massive_upload.domain.quota import Need, OrgQuota
 from massive_upload.errors import FencedOut, InternalError, InvalidInput, LoadError, RunNotResumable, StateChanged
-from massive_upload.ports import Clock, Heartbeat, PlannedLane
+from massive_upload.ports import Clock, Heartbeat, LaneView, PlannedLane
+
+T = TypeVar("T")
 
 STATE_KEPT = timedelta(days=90)
 """Step Functions keeps the history of an execution as long (quotas page), so both ends of a story expire together."""
@@ -293,6 +296,45 @@ class DynamoDbProgress:
         if item is None:
             raise _missing(f"Partition {partition} of run {run_id}")
         return items.partition_from(item)
+
+    def lane(
+        self,
+        run_id: str,
+        partition: str,
+        *,
+        likely_batch: int | None = None,
+        lease_key: str | None = None,
+        org_id: str | None = None,
+        with_run: bool = False,
+    ) -> LaneView:
+        keys = {"partition": items.partition_key(run_id, partition)}
+        if likely_batch is not None:
+            keys["batch"] = items.batch_key(run_id, partition, likely_batch)
+        if lease_key is not None:
+            keys["lease"] = items.lease_key(lease_key)
+        if org_id is not None:
+            keys["quota"] = items.quota_key(org_id)
+        if with_run:
+            keys["run"] = items.run_key(run_id)
+        found = dict(zip(keys, self._table.get_all(list(keys.values())), strict=True))
+        if found["partition"] is None:
+            raise _missing(f"Partition {partition} of run {run_id}")
+        lane = items.partition_from(found["partition"])
+        return LaneView(
+            partition=lane,
+            batch=self._open_batch(lane, found.get("batch")),
+            lease=_read(items.lease_from, found.get("lease")),
+            run=_read(items.run_from, found.get("run")),
+            quota=_read(items.quota_from, found.get("quota")),
+        )
+
+    def _open_batch(self, partition: Partition, likely: Item | None) -> Batch | None:
+        """A partition's open batch: the one that was read beside it, if that is it."""
+        if partition.open_batch is None:
+            return None
+        batch = _read(items.batch_from, likely)
+        is_it = batch is not None and batch.number == partition.open_batch
+        return batch if is_it else self.batch(partition, partition.open_batch)
 
     def save_sweep(self, run_id: str, sweep: Partition | None, kept: KeptList) -> Partition:
         is_at_work = sweep is not None and sweep.status is PartitionStatus.RUNNING
@@ -597,6 +639,10 @@ _OF_THE_PLAN = (
 _OF_ONE_GO = ("query_id", "query_rows", "next_wake_at", "failures", "error", "cause")
 """What a lane that is resumed begins without."""
 _FLAGS = {Halt.STOP: "stop_requested", Halt.PAUSE: "pause_requested"}
+
+
+def _read(entity_from: Callable[[Item], T], item: Item | None) -> T | None:
+    return None if item is None else entity_from(item)
 
 
 def _known(**values: object) -> dict[str, object]:

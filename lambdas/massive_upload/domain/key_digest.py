@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import struct
+import sys
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 
 _MODULUS = 1 << 128
-_HASH_BYTES = 16
-_HALF_BYTES = 8
+_WORD_BITS = 64
+_HASH_WORDS = 4
+"""SHA-256 has 256 bits; the first two of its four words count."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +27,10 @@ class KeyDigest:
     @classmethod
     def of(cls, keys: Iterable[str]) -> KeyDigest:
         """The digest of some keys."""
-        hashes = b"".join([sha256(key.strip().encode()).digest()[:_HASH_BYTES] for key in keys])
-        halves = struct.unpack(f">{len(hashes) // _HALF_BYTES}Q", hashes)
-        return cls(((sum(halves[::2]) << 8 * _HALF_BYTES) + sum(halves[1::2])) % _MODULUS)
+        words = array("Q", b"".join([sha256(key.strip().encode()).digest() for key in keys]))
+        if sys.byteorder == "little":
+            words.byteswap()
+        return cls(((sum(words[::_HASH_WORDS]) << _WORD_BITS) + sum(words[1::_HASH_WORDS])) % _MODULUS)
 
     @classmethod
     def from_hex(cls, text: str) -> KeyDigest:

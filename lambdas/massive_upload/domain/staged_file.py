@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from massive_upload.constants import MAX_JOB_BYTES
+from massive_upload.domain.csv_text import has_blank_starts, join_cells, to_csv
 from massive_upload.domain.key_digest import NO_KEYS, KeyDigest
-from massive_upload.domain.load import Load
+from massive_upload.domain.load import FieldType, Load
 from massive_upload.domain.values import format_column
 
 csv.field_size_limit(MAX_JOB_BYTES)  # what Salesforce rejects as too long must be readable here all the same
@@ -53,8 +54,7 @@ UNWRITABLE = RowError(
 class StagedFileWriter:
     """Writes pages of a load as the CSV of one job, up to a number of rows and bytes.
 
-    UTF-8 without BOM, comma, LF (what the job is created with). Every text is as it came; only cells that need it are
-    quoted, and a carriage return is such a need. Rows that UTF-8 cannot hold are left out and kept apart.
+    Every text is as it came. Rows that UTF-8 cannot hold are left out and kept apart.
 
     Attributes:
         rows: rows in the file.
@@ -68,7 +68,7 @@ class StagedFileWriter:
         self._keys_digest = NO_KEYS
         self._max_rows = max_rows
         self._max_bytes = max_bytes
-        self._chunks = [_encode([[mapping.to for mapping in self._mappings]])]
+        self._chunks = [to_csv([[mapping.to for mapping in self._mappings]])]
         self.size_bytes = len(self._chunks[0])
         self.rows = 0
         self.taken = 0
@@ -78,33 +78,52 @@ class StagedFileWriter:
         self.is_full = False
         self._unwritable: list[Sequence[str]] = []
 
-    def append(self, page: Sequence[Sequence[object]]) -> int:
+    def append(self, page: Sequence[list[Any]]) -> int:
         """Write as many rows of a page as fit.
 
         Args:
-            page: rows of JSON values, in the mapping's column order; where there are parents, these follow.
+            page: rows of JSON values, in the mapping's column order; where there are parents, these follow. The rows
+                become the cells that are written: where a value is written in another way, it is replaced.
 
         Returns:
             How many rows, from the page's start, were taken.
         """
-        if not page:
-            return 0
-        values = list(zip(*page, strict=True))
-        parents = values.pop() if self._has_parents else ()
-        columns = [
-            format_column(cells, mapping.type, mapping.null)
-            for cells, mapping in zip(values, self._mappings, strict=True)
-        ]
-        is_unchanged = all(cells is column for cells, column in zip(values, columns, strict=True))
-        # Where no cell is to be changed the page's own rows are written, which spares a million new ones.
-        lines = page if is_unchanged and not self._has_parents else list(zip(*columns, strict=True))
+        parents = [row.pop() for row in page] if self._has_parents else []
+        keys = [row[self._key_index] for row in page]
+        lines = self._converted(page)
         taken = 0
-        while taken < len(lines) and not self.is_full:
-            chunk_rows = min(_CHUNK_ROWS, len(lines) - taken, self._max_rows - self.rows)
-            taken += self._write(lines[taken : taken + chunk_rows])
+        while taken < len(page) and not self.is_full:
+            end = taken + min(_CHUNK_ROWS, self._max_rows - self.rows)
+            taken += self._write(page[taken:end], lines[taken:end])
         self.taken += taken
-        self._follow(values[self._key_index][:taken], parents[:taken])
+        self._follow(keys[:taken], parents[:taken])
         return taken
+
+    def _converted(self, page: Sequence[list[Any]]) -> list[str]:
+        """Make a page's values the cells that are written, and join them.
+
+        Columns of text are looked at one by one only where a look at the whole page finds something that is no text,
+        or may be blank.
+        """
+        self._convert_columns(page, are_texts=False)
+        try:
+            lines = join_cells(page)
+        except TypeError:
+            lines = None
+        if lines is None or has_blank_starts(lines):
+            self._convert_columns(page, are_texts=True)
+            lines = join_cells(page)
+        return lines
+
+    def _convert_columns(self, page: Sequence[list[Any]], *, are_texts: bool) -> None:
+        for place, mapping in enumerate(self._mappings):
+            if (mapping.type is FieldType.TEXT) is not are_texts:
+                continue
+            values = [row[place] for row in page]
+            cells = format_column(values, mapping.type, mapping.null)
+            if cells is not values:
+                for row, cell in zip(page, cells, strict=True):
+                    row[place] = cell
 
     @property
     def unwritable(self) -> Selection | None:
@@ -130,29 +149,32 @@ class StagedFileWriter:
                 self.last_key, self.last_parent = key, parent
                 return
 
-    def _write(self, lines: Sequence[Sequence[Any]]) -> int:
+    def _write(self, rows: Sequence[Sequence[str]], lines: Sequence[str]) -> int:
         """Take a chunk, or the part of it that stays within the bytes. At least one row is always taken."""
         while True:
             try:
-                chunk = _encode(lines)
+                chunk = to_csv(rows, lines)
             except UnicodeEncodeError:
-                if len(lines) == 1:
-                    self._unwritable.extend(lines)
+                if len(rows) == 1:
+                    self._unwritable.extend(rows)
                     return 1
-                lines = lines[: len(lines) // 2]
-                continue
-            is_first_row = self.rows == 0 and len(lines) == 1
-            if is_first_row or self.size_bytes + len(chunk) <= self._max_bytes:
-                self._chunks.append(chunk)
-                self._keys_digest += KeyDigest.of(line[self._key_index] for line in lines)
-                self.size_bytes += len(chunk)
-                self.rows += len(lines)
-                self.is_full = self.rows >= self._max_rows
-                return len(lines)
-            if len(lines) == 1:
-                self.is_full = True
-                return 0
-            lines = lines[: len(lines) // 2]
+            else:
+                is_first_row = self.rows == 0 and len(rows) == 1
+                if is_first_row or self.size_bytes + len(chunk) <= self._max_bytes:
+                    self._take(chunk, rows)
+                    return len(rows)
+                if len(rows) == 1:
+                    self.is_full = True
+                    return 0
+            half = len(rows) // 2
+            rows, lines = rows[:half], lines[:half]
+
+    def _take(self, chunk: bytes, rows: Sequence[Sequence[str]]) -> None:
+        self._chunks.append(chunk)
+        self._keys_digest += KeyDigest.of(row[self._key_index] for row in rows)
+        self.size_bytes += len(chunk)
+        self.rows += len(rows)
+        self.is_full = self.rows >= self._max_rows
 
 
 class StagedFile:
@@ -208,7 +230,7 @@ def joined(first: bytes, second: bytes) -> bytes:
 def selection_of(header: Sequence[str], lines: Sequence[Sequence[str]], key_column: str) -> Selection:
     """A file of some lines."""
     key_index = index_of(key_column, header)
-    return Selection(_encode([header, *lines]), len(lines), KeyDigest.of(line[key_index] for line in lines))
+    return Selection(to_csv([header, *lines]), len(lines), KeyDigest.of(line[key_index] for line in lines))
 
 
 def index_of(column: str, header: Sequence[str]) -> int:
@@ -231,13 +253,3 @@ def is_writable(text: str) -> bool:
 
 def _spelt(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
-
-
-def _encode(lines: Sequence[Sequence[str]]) -> bytes:
-    """Lines of CSV. Python quotes a cell with a carriage return only from 3.13 on, so there all cells are quoted."""
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(lines)
-    if "\r" in text.getvalue():
-        text = io.StringIO(newline="")
-        csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows(lines)
-    return text.getvalue().encode("utf-8")

@@ -14,10 +14,9 @@ from massive_upload.usecases.lost_jobs import send_again
 from massive_upload.usecases.org_usage import tell_usage
 from massive_upload.usecases.slice_tasks import (
     SliceServices,
-    claimed_partition,
+    claimed_lane,
     is_halting,
     notes_retry_after,
-    open_batch,
 )
 
 
@@ -35,8 +34,8 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
         PassingError: the org or AWS did not answer.
     """
     step, store = task.step, services.store
-    partition = claimed_partition(store, task)
-    batch = open_batch(store, partition)
+    lane = claimed_lane(store, task)
+    partition, batch = lane.partition, lane.batch
     if batch is None:
         return step.then(Next.MORE, events=POLL_EVENTS)
     follow(batch)
@@ -49,9 +48,8 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
     waited_seconds = step.job_waited_seconds + step.wait_seconds
     if job.state.is_terminal:
         tell_usage(services.org.api_usage)
-        store.record_heartbeat(partition, services.org.heartbeat())
         seconds = job_seconds(step.job_waited_seconds, waited_seconds, job.total_processing_ms)
-        counters = counters_of(job, seconds=seconds)
+        counters = counters_of(job, seconds=seconds, api_requests=services.org.take_requests())
         return step.then(Next.SETTLE, events=POLL_EVENTS, job=counters)
     if waited_seconds >= LONG_WAIT_SECONDS and is_halting(store, task.run_id):
         store.stop_partition(partition)

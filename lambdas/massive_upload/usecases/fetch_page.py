@@ -20,10 +20,9 @@ from massive_upload.usecases.kept_rows import next_kept_rows
 from massive_upload.usecases.run_config import RunConfig
 from massive_upload.usecases.slice_tasks import (
     SliceServices,
-    claimed_partition,
+    claimed_lane,
     is_halting,
     notes_retry_after,
-    open_batch,
 )
 from massive_upload.usecases.turn import seconds_until_turn
 
@@ -48,16 +47,16 @@ def fetch_page(task: SliceInput, services: SliceServices) -> Step:
         PassingError: the org or AWS did not answer.
     """
     store, step = services.store, task.step
-    partition = claimed_partition(store, task)
+    lane = claimed_lane(store, task)
+    partition, batch = lane.partition, lane.batch
     if step.events >= SLICE_EVENTS:
         return step.then(Next.MORE, events=FETCH_EVENTS)
-    batch = open_batch(store, partition)
     if batch is not None:
         follow(batch)
     if batch is not None and batch.state is BatchState.SUBMITTED:
         return _beside_job(task, services, partition, batch)
     if batch is not None and batch.state is BatchState.CREATED:
-        return step.then(Next.UPLOAD, events=FETCH_EVENTS)
+        return step.then(Next.UPLOAD, events=FETCH_EVENTS, batch=batch.number)
     if is_halting(store, task.run_id):
         return _stop(task, store, partition)
     config = services.configs.of(task.run_id)
@@ -70,7 +69,7 @@ def fetch_page(task: SliceInput, services: SliceServices) -> Step:
         store.record_heartbeat(partition, services.org.heartbeat(wake_after_seconds=wait_seconds))
         return step.then(Next.WAIT_FOR_TURN, events=FETCH_EVENTS + WAIT_EVENTS, wait_seconds=wait_seconds)
     if batch is not None:
-        return step.then(Next.UPLOAD, events=FETCH_EVENTS)
+        return step.then(Next.UPLOAD, events=FETCH_EVENTS, batch=batch.number)
     if partition.kept_list is not None:
         return _stage_kept_rows(task, services, partition, config.load)
     return _RangeReader(task, services, partition, config).read()
@@ -105,7 +104,7 @@ def _beside_job(task: SliceInput, services: SliceServices, partition: Partition,
         except (PassingError, QueryExpired) as error:
             log(Marker.WARNING, Event.READ_AHEAD_FAILED, error=type(error).__name__, code=error.code)
         follow(in_flight)
-    return step.then(Next.WAIT_FOR_JOB, events=FETCH_EVENTS, wait_seconds=wait_seconds)
+    return step.then(Next.WAIT_FOR_JOB, events=FETCH_EVENTS, wait_seconds=wait_seconds, batch=in_flight.number)
 
 
 class _RangeReader:
@@ -371,4 +370,4 @@ def _stage(
     log(Marker.SUCCESS, Event.PAGE_STAGED, rows=batch.rows, size_bytes=batch.size_bytes)
     if rejected:
         log(Marker.ERROR, Event.ROWS_FAILED, code=UNWRITABLE.code, rows=rejected)
-    return task.step.then(Next.UPLOAD, events=FETCH_EVENTS, is_progress=True)
+    return task.step.then(Next.UPLOAD, events=FETCH_EVENTS, batch=number, is_progress=True)

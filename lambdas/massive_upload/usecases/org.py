@@ -39,6 +39,7 @@ class Org:
         requests, self._counted = made - self._counted, made
         return requests
 
-    def heartbeat(self, *, wake_after_seconds: int = 0) -> Heartbeat:
-        """A heartbeat that counts the requests made since the last."""
-        return Heartbeat(api_requests=self.take_requests(), wake_after_seconds=wake_after_seconds)
+    def heartbeat(self, *, wake_after_seconds: int = 0, uncounted_requests: int = 0) -> Heartbeat:
+        """A heartbeat that counts the requests made since the last, and those that another task has left uncounted."""
+        api_requests = self.take_requests() + uncounted_requests
+        return Heartbeat(api_requests=api_requests, wake_after_seconds=wake_after_seconds)

@@ -17,6 +17,7 @@ from massive_upload.domain.staged_file import StagedFile
 from massive_upload.domain.waits import SETTLE_EVENTS
 from massive_upload.errors import InternalError, JobRejected, RunHalted
 from massive_upload.observability import Event, Marker, Metric, emit, follow, log
+from massive_upload.ports import LaneView
 from massive_upload.salesforce.bulk import JobGone, JobState
 from massive_upload.usecases.attempt import Attempt
 from massive_upload.usecases.circuit_breaker import is_run_given_up
@@ -25,10 +26,9 @@ from massive_upload.usecases.lost_jobs import send_again
 from massive_upload.usecases.row_plan import plan_rows
 from massive_upload.usecases.slice_tasks import (
     SliceServices,
-    claimed_partition,
-    is_halting,
+    claimed_lane,
+    has_to_halt,
     notes_retry_after,
-    open_batch,
 )
 from massive_upload.usecases.turn import seconds_until_turn
 
@@ -43,9 +43,9 @@ def settle_batch(task: SliceInput, services: SliceServices) -> Step:
         RunHalted: rows fail for a reason that would repeat for every row; the whole run is asked to stop.
         PassingError: the org or AWS did not answer.
     """
-    partition = claimed_partition(services.store, task)
-    batch = open_batch(services.store, partition)
-    step = task.step
+    config = services.configs.of(task.run_id)
+    lane = claimed_lane(services.store, task, org_id=config.org_id, with_run=True)
+    partition, batch, step = lane.partition, lane.batch, task.step
     if batch is None:
         return step.then(Next.FETCH, events=SETTLE_EVENTS)
     follow(batch)
@@ -53,7 +53,7 @@ def settle_batch(task: SliceInput, services: SliceServices) -> Step:
         return step.then(Next.BACK_OFF, events=SETTLE_EVENTS)
     if step.job is not None and step.job.job_id != batch.job_id:  # settled by a repetition of this task
         return step.then(Next.FETCH, events=SETTLE_EVENTS)
-    load = services.configs.of(task.run_id).load
+    load = config.load
     pace = load.pace_at(partition.pace)
     delays = presets.SWEEP_RETRY_DELAYS_SECONDS if partition.is_sweep else pace.retry_delays_seconds
     try:
@@ -73,16 +73,18 @@ def settle_batch(task: SliceInput, services: SliceServices) -> Step:
         return step.then(Next.DONE, events=SETTLE_EVENTS)
     if step.events >= SLICE_EVENTS:
         return step.then(Next.MORE, events=SETTLE_EVENTS)
-    if partition.ahead_batch is not None and not edge_seconds and _may_go_on(partition, batch, load, services):
-        return step.then(Next.UPLOAD, events=SETTLE_EVENTS, is_progress=True)
+    if partition.ahead_batch is not None and not edge_seconds and _may_go_on(lane, batch, load, services):
+        return step.then(Next.UPLOAD, events=SETTLE_EVENTS, batch=partition.ahead_batch, is_progress=True)
     return step.then(Next.FETCH, events=SETTLE_EVENTS, wait_seconds=edge_seconds, is_progress=True)
 
 
-def _may_go_on(partition: Partition, batch: Batch, load: Load, services: SliceServices) -> bool:
+def _may_go_on(lane: LaneView, batch: Batch, load: Load, services: SliceServices) -> bool:
     """Whether the batch that is staged may be sent at once; FetchPage sees to whatever speaks against it."""
-    if is_halting(services.store, partition.run_id) or is_run_given_up(partition, load, services.store):
+    partition = lane.partition
+    if has_to_halt(lane.run, partition.run_id) or is_run_given_up(partition, load, services.store):
         return False
-    return seconds_until_turn(partition, services, batches=-(-batch.first_rows // JOB_ROWS_PER_BATCH)) == 0
+    batches = -(-batch.first_rows // JOB_ROWS_PER_BATCH)
+    return seconds_until_turn(partition, services, batches=batches, quota=lane.quota) == 0
 
 
 def settle_attempt(
@@ -134,7 +136,7 @@ def settle_attempt(
         hot_parents=_hot_parents(partition, outcome, content, load),
         job_seconds=(counters.seconds or None) if batch.attempt == 0 else None,
     )
-    beat = services.org.heartbeat()
+    beat = services.org.heartbeat(uncounted_requests=counters.api_requests)
     record(partition, batch, following, notes=notes, beat=beat)
     if reason is not None:
         _log_pace(pace, reason, load)

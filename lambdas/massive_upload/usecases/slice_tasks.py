@@ -8,9 +8,9 @@ from functools import wraps
 from math import ceil
 
 from massive_upload.contracts import SliceInput, Step
-from massive_upload.domain.progress import Batch, Partition, PartitionStatus, RunStatus
+from massive_upload.domain.progress import Batch, Partition, PartitionStatus, Run, RunStatus
 from massive_upload.errors import FencedOut, InternalError, SalesforceBusy
-from massive_upload.ports import Clock, Files, ProgressStore
+from massive_upload.ports import Clock, Files, LaneView, ProgressStore
 from massive_upload.usecases.org import Org
 from massive_upload.usecases.run_config import RunConfigs
 
@@ -55,7 +55,35 @@ def claimed_partition(store: ProgressStore, task: SliceInput) -> Partition:
     Raises:
         FencedOut: a newer slice has claimed it, or it is no longer to be worked on.
     """
-    partition = store.partition(task.run_id, task.partition)
+    return _claimed(store.partition(task.run_id, task.partition), task)
+
+
+def claimed_lane(
+    store: ProgressStore,
+    task: SliceInput,
+    *,
+    lease_key: str | None = None,
+    org_id: str | None = None,
+    with_run: bool = False,
+) -> LaneView:
+    """The partition that this slice has claimed, its open batch, and what else the task asks `ProgressStore.lane` for.
+
+    Raises:
+        FencedOut: a newer slice has claimed it, or it is no longer to be worked on.
+    """
+    view = store.lane(
+        task.run_id,
+        task.partition,
+        likely_batch=task.step.batch,
+        lease_key=lease_key,
+        org_id=org_id,
+        with_run=with_run,
+    )
+    _claimed(view.partition, task)
+    return view
+
+
+def _claimed(partition: Partition, task: SliceInput) -> Partition:
     if partition.epoch != task.step.epoch or partition.status is not PartitionStatus.RUNNING:
         raise FencedOut(
             f"Partition {task.partition} of run {task.run_id} is {partition.status} under claim {partition.epoch}; "
@@ -71,7 +99,11 @@ def is_halting(store: ProgressStore, run_id: str) -> bool:
     Raises:
         InternalError: there is no such run.
     """
-    run = store.run(run_id)
+    return has_to_halt(store.run(run_id), run_id)
+
+
+def has_to_halt(run: Run | None, run_id: str) -> bool:
+    """What `is_halting` says, of a run that was read."""
     if run is None:
         raise InternalError(f"Run {run_id} is not in the progress table.")
     return run.is_halting or run.status is not RunStatus.RUNNING

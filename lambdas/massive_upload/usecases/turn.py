@@ -19,7 +19,14 @@ from massive_upload.usecases.slice_tasks import SliceServices
 _FIRST_WAIT_SECONDS = 60
 
 
-def seconds_until_turn(partition: Partition, services: SliceServices, *, batches: int, waited_seconds: int = 0) -> int:
+def seconds_until_turn(
+    partition: Partition,
+    services: SliceServices,
+    *,
+    batches: int,
+    waited_seconds: int = 0,
+    quota: OrgQuota | None = None,
+) -> int:
     """How long a lane has to wait before it asks again; 0 where it may begin its next batch now.
 
     Args:
@@ -27,13 +34,14 @@ def seconds_until_turn(partition: Partition, services: SliceServices, *, batches
         services: what the task works with.
         batches: how many of Salesforce's batches the lane's next one makes.
         waited_seconds: how long it has just waited for its turn.
+        quota: what is known to be left of the org's day, where that was just read.
     """
     config = services.configs.of(partition.run_id)
     wait_seconds = _seconds_until_open(config, services)
     if wait_seconds:
         log(Marker.WAITING, Event.WAITING_FOR_WINDOW, wait_seconds=wait_seconds)
         return wait_seconds
-    if _take(partition, config, services, batches):
+    if _take(partition, config, services, batches, quota or services.store.quota(config.org_id)):
         return 0
     wait_seconds = min(max(_FIRST_WAIT_SECONDS, 2 * waited_seconds), LONG_WAIT_SECONDS)
     log(Marker.WAITING, Event.WAITING_FOR_QUOTA, wait_seconds=wait_seconds)
@@ -47,11 +55,11 @@ def _seconds_until_open(config: RunConfig, services: SliceServices) -> int:
     return schedule.hours.seconds_until_open(services.clock.now(), most=LONG_WAIT_SECONDS)
 
 
-def _take(partition: Partition, config: RunConfig, services: SliceServices, batches: int) -> bool:
+def _take(
+    partition: Partition, config: RunConfig, services: SliceServices, batches: int, quota: OrgQuota | None
+) -> bool:
     """Take what a batch needs from the rest of the org's day, if that leaves the reserve."""
-    store, run_id = services.store, partition.run_id
-    org_id = config.lease_key.partition("#")[0]
-    quota = store.quota(org_id)
+    store, run_id, org_id = services.store, partition.run_id, config.org_id
     now = services.clock.now()
     if quota is None or quota.is_out_of_date(run_id=run_id, now=now) or _is_worth_a_look(quota, partition, services):
         quota = _look(org_id, quota, OrgQuota(looked_at=now, looked_by=run_id), services)

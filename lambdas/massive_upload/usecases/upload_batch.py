@@ -6,15 +6,14 @@ from dataclasses import replace
 
 from massive_upload.contracts import Next, SliceInput, Step
 from massive_upload.domain.breaker import after_batch
-from massive_upload.domain.progress import Batch, BatchState, Partition
+from massive_upload.domain.progress import Batch, BatchState, Lease, Partition
 from massive_upload.domain.waits import UPLOAD_EVENTS, first_poll_seconds
 from massive_upload.errors import FencedOut, InternalError, PassingError
 from massive_upload.observability import Event, Marker, follow, log
-from massive_upload.ports import ProgressStore
 from massive_upload.salesforce.bulk import BulkIngest, JobState
 from massive_upload.usecases.circuit_breaker import check_lane
 from massive_upload.usecases.run_config import RunConfig
-from massive_upload.usecases.slice_tasks import SliceServices, claimed_partition, notes_retry_after, open_batch
+from massive_upload.usecases.slice_tasks import SliceServices, claimed_lane, notes_retry_after
 
 
 @notes_retry_after
@@ -31,15 +30,15 @@ def upload_batch(task: SliceInput, services: SliceServices) -> Step:
         BreakerTripped: too much of the lane fails; nothing was sent.
         PassingError: the org or AWS did not answer; calling again goes on from what is recorded.
     """
-    store = services.store
-    partition = claimed_partition(store, task)
-    batch = open_batch(store, partition)
+    store, config = services.store, services.configs.of(task.run_id)
+    lane = claimed_lane(store, task, lease_key=config.lease_key)
+    partition, batch = lane.partition, lane.batch
     if batch is None:
         return task.step.then(Next.MORE, events=UPLOAD_EVENTS)
     follow(batch)
     if batch.rows == 0:
         settled = replace(batch, state=BatchState.SETTLED)
-        limits = services.configs.of(task.run_id).load.breaker.lane
+        limits = config.load.breaker.lane
         failures = after_batch(partition.failures, limits, rows=batch.first_rows, failed_rows=batch.rejected)
         notes = replace(partition.notes, failures=failures)
         beat = services.org.heartbeat()
@@ -48,8 +47,8 @@ def upload_batch(task: SliceInput, services: SliceServices) -> Step:
     if batch.state is BatchState.CREATED and _has_started(services.org.bulk, batch):
         batch = store.record_submitted(partition, batch, services.org.heartbeat())
     if batch.state is not BatchState.SUBMITTED:
-        config = services.configs.of(task.run_id)
         check_lane(partition, config.load)
+        check_holder(lane.lease, task.run_id, config.lease_key)
         _send(partition, batch, services, config)
     wait_seconds = first_poll_seconds(batch.rows, partition.job_seconds, partition.job_rows)
     return task.step.then(Next.WAIT_FOR_JOB, events=UPLOAD_EVENTS, wait_seconds=wait_seconds)
@@ -75,12 +74,11 @@ def _send(partition: Partition, batch: Batch, services: SliceServices, config: R
             f"The staged file {batch.file_key} has {len(content)} bytes; {batch.size_bytes} were recorded.",
             next_step="Resume the run from its cursor; find out who changes files of the bucket.",
         )
-    check_lease(store, partition.run_id, config.lease_key)
     job = bulk.create(object_name=load.target.object, external_id=load.target.external_id)
     created = store.record_job(partition, batch, job.id, services.org.heartbeat())
     follow(created)
     bulk.upload(job.id, content)
-    check_lease(store, partition.run_id, config.lease_key)
+    check_holder(store.lease(config.lease_key), partition.run_id, config.lease_key)
     _close(bulk, job.id)
     wait_seconds = first_poll_seconds(batch.rows, partition.job_seconds, partition.job_rows)
     store.record_submitted(partition, created, services.org.heartbeat(wake_after_seconds=wait_seconds))
@@ -99,13 +97,12 @@ def _close(bulk: BulkIngest, job_id: str) -> None:
             bulk.close(job_id)
 
 
-def check_lease(store: ProgressStore, run_id: str, lease_key: str) -> None:
-    """Make sure that the target is still this run's.
+def check_holder(lease: Lease | None, run_id: str, lease_key: str) -> None:
+    """Make sure that the target, whose lease was just read, is still this run's.
 
     Raises:
         FencedOut: another run has taken the target over.
     """
-    lease = store.lease(lease_key)
     if lease is None or lease.run_id != run_id:
         raise FencedOut(
             f"Run {run_id} no longer holds the target {lease_key}.",

@@ -9,7 +9,7 @@ import pytest
 from massive_upload.contracts import Next, SliceInput, Step
 from massive_upload.domain.progress import BatchState, Lease
 from massive_upload.errors import FencedOut, JobRejected
-from massive_upload.ports import ProgressStore
+from massive_upload.ports import LaneView, ProgressStore
 from massive_upload.usecases.check_job import check_job
 from massive_upload.usecases.fetch_page import fetch_page
 from massive_upload.usecases.lost_jobs import MOST_LOST_JOBS
@@ -226,8 +226,15 @@ class TakenOver:
         return getattr(self._store, name)
 
     def lease(self, key: str) -> Lease | None:
+        return self._now(key, self._store.lease(key))
+
+    def lane(self, *ids: str, lease_key: str, **others: Any) -> LaneView:
+        view = self._store.lane(*ids, lease_key=lease_key, **others)
+        return replace(view, lease=self._now(lease_key, view.lease))
+
+    def _now(self, key: str, lease: Lease | None) -> Lease | None:
         self._reads -= 1
-        return self._store.lease(key) if self._reads >= 0 else Lease(key=key, run_id="rival", execution_arn="arn:rival")
+        return lease if self._reads >= 0 else Lease(key=key, run_id="rival", execution_arn="arn:rival")
 
 
 @pytest.mark.parametrize(("reads", "jobs"), [(0, {}), (1, {"Open": 1})])

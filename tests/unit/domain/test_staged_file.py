@@ -34,7 +34,7 @@ def read(content: bytes) -> list[list[str]]:
 
 def write(rows: list[Any], *, max_rows: int = 1000, max_bytes: int = MAX_JOB_BYTES) -> StagedFileWriter:
     writer = StagedFileWriter(LOAD, max_rows=max_rows, max_bytes=max_bytes)
-    writer.append(rows)
+    writer.append([list(row) for row in rows])
     return writer
 
 
@@ -81,7 +81,7 @@ def test_a_row_over_the_limit_alone_is_written_as_a_file_of_its_own():
 
 def test_the_limit_of_rows_holds_across_pages():
     writer = StagedFileWriter(LOAD, max_rows=700)
-    page = [(str(number), "n", None) for number in range(600)]
+    page = [[str(number), "n", None] for number in range(600)]
     assert (writer.append(page), writer.is_full) == (600, False)
     assert (writer.append(page), writer.is_full) == (100, True)
     assert writer.append(page) == 0
