@@ -12,6 +12,7 @@ from tests.integration.usecases.slice_driver import Crash
 
 _READS = frozenset(
     {
+        "lane",
         "lease",
         "run",
         "watermark",

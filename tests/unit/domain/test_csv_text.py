@@ -1,0 +1,58 @@
+"""CSV as the Bulk API takes it ("Prepare CSV Files"), beside what Python's own module reads."""
+
+import csv
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from massive_upload.domain.csv_text import has_blank_starts, join_cells, to_csv
+
+cells = st.text(alphabet=st.characters(codec="utf-8"), max_size=8) | st.sampled_from(
+    ["", " ", "a,b", '"', "a\nb", "\r", "x\r\n", "\x1f", "\x1e", "\x1f\x1e", "\n", "plain", "é"]
+)
+tables = st.integers(1, 4).flatmap(lambda width: st.lists(st.lists(cells, min_size=width, max_size=width), max_size=12))
+
+
+def read(content: bytes) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(content.decode("utf-8"), newline="")))
+
+
+@given(tables)
+def test_what_is_written_is_what_is_read(rows):
+    assert read(to_csv(rows)) == rows
+
+
+@given(tables)
+def test_rows_that_were_joined_before_are_written_alike(rows):
+    assert to_csv(rows, join_cells(rows)) == to_csv(rows)
+
+
+def test_only_cells_that_need_it_are_quoted():
+    rows = [["a", "b c"], ["x,y", "plain"], ['say "no"', ""], ["one\ntwo", "three\rfour"]]
+    assert to_csv(rows) == b'a,b c\n"x,y",plain\n"say ""no""",\n"one\ntwo","three\rfour"\n'
+
+
+def test_a_row_of_one_empty_cell_is_no_empty_line():
+    assert to_csv([["a"], [""]]) == b'a\n""\n'
+
+
+@given(tables)
+def test_no_empty_or_blank_cell_is_missed(rows):
+    if any(cell[:1] <= " " for row in rows for cell in row):
+        assert has_blank_starts(join_cells(rows))
+
+
+def test_a_blank_inside_a_cell_is_no_start():
+    assert not has_blank_starts(join_cells([["a b", "c,\n d"], ["e\tf", "g "]]))
+
+
+def test_a_cell_that_is_no_text_is_refused():
+    with pytest.raises(TypeError):
+        join_cells([["a", None]])  # type: ignore[list-item]  # as JSON may have it
+
+
+def test_half_of_a_surrogate_pair_is_refused():
+    with pytest.raises(UnicodeEncodeError):
+        to_csv([["a", "\ud800"]])
