@@ -48,6 +48,7 @@ from local.org.process import OrgProcess
 from massive_upload.adapters.aws import S3Files, SystemClock
 from massive_upload.adapters.dynamodb_progress import DynamoDbProgress
 from massive_upload.adapters.dynamodb_table import Table
+from massive_upload.container import CALLS
 from massive_upload.contracts import ExecutionContext, FinishRunInput, Next, PlanRunInput, SliceInput, Step
 from massive_upload.domain.load import Load
 from massive_upload.salesforce.connection import Connection
@@ -259,7 +260,7 @@ def deals() -> Load:
 
 def _aws(service: str) -> Any:  # noqa: ANN401 - botocore makes its clients' classes at run time
     session: Any = boto3.session.Session("none", "none", region_name=REGION)
-    return session.client(service, endpoint_url=os.environ["AWS_ENDPOINT_URL"])
+    return session.client(service, endpoint_url=os.environ["AWS_ENDPOINT_URL"], config=CALLS)
 
 
 LOADERS: dict[str, Callable[[str], int]] = {
