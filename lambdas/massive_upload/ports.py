@@ -83,6 +83,9 @@ class ProgressStore(Protocol):
     def release_lease(self, lease: Lease) -> None:
         """Give a target back, if this very lease still holds it."""
 
+    def last_writer(self, key: str) -> str | None:
+        """The id of the run that was planned last to write the source's rows to a target, if that is known."""
+
     # -- the org's allowances
 
     def quota(self, org_id: str) -> OrgQuota | None:
@@ -138,11 +141,12 @@ class ProgressStore(Protocol):
     def note_plan_query(self, run: Run, query_id: str, *, case_sensitive_key: bool) -> None:
         """Remember the query that counts the source, and what it takes for the same key."""
 
-    def commit_plan(self, run: Run, *, voids: Watermark | None = None) -> Run:
+    def commit_plan(self, run: Run, *, voids: Watermark | None = None, writes_to: str | None = None) -> Run:
         """Turn a planned run to Running; its plan's name and counts are the given run's.
 
-        ``voids`` is the load's watermark, where the run is going to write by another mapping than that one's.
-        Where it sends the rejected rows of another run, that one's retries name it from the same moment on.
+        From the same moment on it is the last writer of the target whose lease's key ``writes_to`` is, where it is
+        going to write rows of the source; and a retry of the run whose rejected rows it sends. ``voids`` is the load's
+        watermark, where it is going to write by another mapping than that one's.
 
         Returns:
             The run as it is recorded: where a repeated PlanRun was faster, with the plan of that one.

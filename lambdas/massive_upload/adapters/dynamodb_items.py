@@ -64,6 +64,11 @@ def lease_key(key: str) -> Item:
     return to_item({"pk": f"LEASE#{key}", "sk": "LEASE"})
 
 
+def writer_key(key: str) -> Item:
+    """Key of the item, beside a lease's own, that names the run which has written to its target last."""
+    return to_item({"pk": f"LEASE#{key}", "sk": "WRITER"})
+
+
 def quota_key(org_id: str) -> Item:
     """Key of the item that counts what is left of an org's day."""
     return to_item({"pk": f"ORG#{org_id}", "sk": "QUOTA"})

@@ -98,6 +98,10 @@ class DynamoDbProgress:
         except ConditionFailed:
             return  # released before or taken over: in either case it is no longer ours to give back
 
+    def last_writer(self, key: str) -> str | None:
+        item = self._table.get(items.writer_key(key))
+        return str(item["run_id"]["S"]) if item else None
+
     # -- the org's allowances
 
     def quota(self, org_id: str) -> OrgQuota | None:
@@ -175,10 +179,12 @@ class DynamoDbProgress:
         except ConditionFailed as failure:
             raise _fenced(f"Run {run.run_id}") from failure
 
-    def commit_plan(self, run: Run, *, voids: Watermark | None = None) -> Run:
+    def commit_plan(self, run: Run, *, voids: Watermark | None = None, writes_to: str | None = None) -> Run:
         planned = replace(run, status=RunStatus.RUNNING)
         change = Change(put=_known(**{name: getattr(planned, name) for name in _OF_THE_PLAN}))
         also = [self._retry_link(run, run.retry_of)] if run.retry_of is not None else []
+        if writes_to is not None:
+            also.append(put(self._table.name, items.writer_key(writes_to) | self._expiring({"run_id": run.run_id})))
         if voids is not None:
             void = Change(put={"mapping_sha256": NO_MAPPING})
             also.append(update(self._table.name, items.watermark_key(run.load), void, _is_set_by(voids)))

@@ -463,7 +463,14 @@ class _Begin:
         estimate = estimate_of(config.load, work, parents=parents, quota=self._quota())
         self._services.tasks.configs.freeze(self._run_id, config)
         write_plan(self._services.tasks.files, planned, lanes, estimate)
-        return self._store.commit_plan(planned, voids=self._voided_watermark(planned, config.load))
+        voids = self._voided_watermark(planned, config.load)
+        return self._store.commit_plan(
+            planned, voids=voids, writes_to=planned.lease_key if self._writes(reads) else None
+        )
+
+    def _writes(self, reads: Sequence[SourceRange | KeptList]) -> bool:
+        """Whether the run is going to write rows as the source has them now."""
+        return bool(reads) and self._start.mode is not Mode.PLAN
 
     def _quota(self) -> OrgQuota | None:
         """What the org has left, for a plan that people are to read; a run that loads asks before its first batch."""
@@ -543,6 +550,10 @@ class _Retry(_Begin):
         planned = replace(run, plan_name=uuid4().hex, source_rows=rows)
         return self._commit_to(planned, config, self._write_lists(planned, load, entries))
 
+    def _writes(self, reads: Sequence[SourceRange | KeptList]) -> bool:
+        """Its rows are those of the run that it retries, which may still go on."""
+        return False
+
     def _write_lists(self, planned: Run, load: Load, entries: Sequence[KeptRows]) -> list[KeptList]:
         """A list for each lane, under the plan's name: one that was left half done is never read."""
         lists: list[KeptList] = []
@@ -578,6 +589,7 @@ class _Resume:
             lease = Lease(key=run.lease_key or "", run_id=self._run_id, execution_arn=self._execution.arn)
             if not _take_over(lease, self._services):
                 return _wait(self._run_id, _DRAIN_WAIT_SECONDS, Event.WAITING_FOR_OLD_JOBS)
+            self._check_not_overtaken(run, lease)
             run = self._store.reopen_run(
                 run, execution_arn=self._execution.arn, failures_before=self._failures_before()
             )
@@ -655,6 +667,21 @@ class _Resume:
                 f"Run {run.run_id} began in another org than the one that the login leads to.",
                 next_step="Log in to the org that it began in, or start a new run.",
             )
+
+    def _check_not_overtaken(self, run: Run, lease: Lease) -> None:
+        """What the run has staged would replace what a later one has brought, for good: that one has set a watermark.
+
+        Rows of a retry are as old as the run that rejected them in any case. The target is held already, so that no
+        other run can come in between.
+        """
+        writer = self._store.last_writer(lease.key)
+        if writer in (None, run.run_id) or run.retry_of is not None:
+            return
+        self._store.release_lease(lease)
+        raise RunNotResumable(
+            f"Run {writer} has written to the target since run {run.run_id} ended; its staged rows are older.",
+            next_step="Start a new run of the load, with mode full unless an incremental one is enough.",
+        )
 
     def _failures_before(self) -> RunFailures:
         """What has failed until now, but for the lanes that are about to go on."""

@@ -282,26 +282,21 @@ def test_a_target_is_the_same_however_a_load_spells_it():
             world.plan(START, "second")
 
 
-@pytest.mark.parametrize("mode", ["full", "resume"])
-def test_who_takes_the_target_over_waits_until_the_job_in_flight_has_ended(mode):
+def test_who_takes_the_target_over_waits_until_the_job_in_flight_has_ended():
     """The org refuses to abort it, and its rows must not be written over those of the next run."""
     with open_world(load=paced(), queue_seconds=100.0) as world:
-        if mode == "resume":
-            world.plan(START, "second")
-            world.abort("second", "second")
         world.plan(START)
         world.slices.run_slice(RUN, "0000", stop_before="CheckJob")
         world.executions.end(RUN)
         world.break_org("- match: {method: PATCH}\n  action: {status: 400, code: INVALIDJOBSTATE}")
-        start = START if mode == "full" else {"mode": "resume", "run_id": "second"}
-        plan, waits = world.plan_once(start, "third"), 0
+        plan, waits = world.plan_once(START, "third"), 0
         while plan.next == "Wait":
             assert world.jobs != {"JobComplete": 1}
             assert _holder(world) == execution(RUN).arn
             assert world.run().status is RunStatus.RUNNING
             waits += 1
             world.wait(plan.wait_seconds)
-            plan = world.plan_once(start, "third")
+            plan = world.plan_once(START, "third")
         assert waits >= 3
         assert (plan.next, world.jobs) == ("Load", {"JobComplete": 1})
         assert _holder(world) == execution("third").arn
@@ -429,6 +424,38 @@ def test_a_run_cannot_be_resumed_while_another_has_its_target():
         world.plan(START, "second")
         with pytest.raises(AnotherRunActive, match="second"):
             world.plan(RESUME, "again")
+
+
+@pytest.mark.parametrize("mode", ["full", "sample"])
+def test_a_run_cannot_be_resumed_once_another_has_written_to_its_target(mode):
+    """What it has staged is older: it would replace what the other has brought."""
+    with open_world(load=paced()) as world:
+        world.plan(START)
+        world.slices.run_slice(RUN, "0000", stop_before="WaitForJob")
+        world.abort()
+        between = world.execute({**START, "mode": mode}, "between")
+        assert (between and between.status) == "Completed"
+        before = world.run()
+        with pytest.raises(RunNotResumable, match="Run between has written to the target since run run-1 ended"):
+            world.plan(RESUME, "again")
+        assert world.run() == before
+        verdict = world.execute(START, "afterwards")
+        assert (verdict and verdict.status) == "Completed", "the target is free"
+
+
+@pytest.mark.parametrize("start", [{"mode": "plan"}, {"mode": "full", "empty": True}])
+def test_a_run_that_has_written_nothing_keeps_no_other_from_being_resumed(start):
+    with open_world(load=paced()) as world:
+        world.plan(START)
+        world.abort()
+        if start.pop("empty", False):
+            world.load = changed(
+                paced(), source={**OPPORTUNITY.source.model_dump(), "where": "\"ExternalId__c\" = 'none'"}
+            )
+        between = world.execute({**START, **start}, "between")
+        assert (between and between.status) == "Completed"
+        verdict = world.execute(RESUME, "again")
+        assert (verdict and (verdict.status, verdict.succeeded)) == ("Completed", 30)
 
 
 @pytest.mark.parametrize("mode", ["full", "plan"])
