@@ -1,7 +1,7 @@
 """What a person might change for a load's next run, from what this one showed. Pure: figures in, sentences out.
 
-The thresholds are those by which a lane changes its pace (`pace`), which are the guide's ("Configuration Tuning Guide");
-what it says there of stagger and of the number of partitions cannot be changed in the middle of a run.
+The thresholds are those by which a lane changes its pace (`pace`), the guide's ("Configuration Tuning Guide"). What it
+says there of stagger and of the number of partitions cannot be changed in the middle of a run.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def _for_org_batches(load: Load, shown: Shown) -> str | None:
         return None
     if shown.has_met_no_queue:
         return (
-            f"Say partitioning: {{org_batches: {following}}}, or leave it out: the org worked on all {shown.lanes} jobs "
-            f"at a time, so it may take more than {given}."
+            f"Say partitioning: {{org_batches: {following}}}, or leave it out: the org worked on all {shown.lanes} "
+            f"jobs at a time, so it may take more than {given}."
         )
     return (
         f"Say partitioning: {{org_batches: {following}}}, or leave it out: of {shown.lanes} jobs at a time the org "
@@ -65,7 +65,7 @@ def _for_org_batches(load: Load, shown: Shown) -> str | None:
 
 def _for_lanes_of_keys(load: Load, shown: Shown) -> str | None:
     """One lane alone meets no other of its own load."""
-    if shown.lanes < 2:  # noqa: PLR2004
+    if shown.lanes < 2:
         return None
     passed = _Passed(percent=100 * (shown.rows - shown.contended_rows) / shown.rows)
     if passed.percent > FASTER_ABOVE_PERCENT:
@@ -94,8 +94,8 @@ def _faster(load: Load, shown: Shown, passed: _Passed) -> str | None:
     if shorter >= stagger_seconds:
         return None
     return (
-        f"To be faster, say pace: {{stagger_seconds: {shorter}}} and partitioning: {{count: {shown.lanes - 1}}}: {passed} "
-        f"in {shown.lanes} lanes that start {stagger_seconds} s apart."
+        f"To be faster, say pace: {{stagger_seconds: {shorter}}} and partitioning: {{count: {shown.lanes - 1}}}: "
+        f"{passed} in {shown.lanes} lanes that start {stagger_seconds} s apart."
     )
 
 

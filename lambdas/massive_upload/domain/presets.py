@@ -80,8 +80,8 @@ ORG_BATCHES = 20
 the simulated org has as many workers."""
 
 MOST_ORG_BATCHES = 100
-"""A plan counts on no more by itself. Twice as many lanes, whose jobs take 50 s or longer, ask Data Cloud for four pages
-a second: that is 15 requests at a time where a page takes 4 s, as many as it takes (Data 360 limits)."""
+"""A plan counts on no more by itself. Twice as many lanes, whose jobs take 50 s or longer, ask Data Cloud for four
+pages a second: 15 requests at a time where a page takes 4 s, as many as it takes (Data 360 limits)."""
 
 PARENT_PACE: dict[str, object] = {
     "batch_rows": JOB_ROWS_PER_BATCH,

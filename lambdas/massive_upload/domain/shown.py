@@ -1,7 +1,7 @@
 """What a run showed of the org, and how the next run of its load plans by that. Pure.
 
-Only first attempts of the lanes' jobs count, and of these the ones that completed and whose time is known: rows that are
-sent again come in small jobs after waits of their own, and the sweep has no lane beside it.
+Only first attempts of the lanes' jobs count, and of these the ones that completed and whose time is known: rows that
+are sent again come in small jobs after waits of their own, and the sweep has no lane beside it.
 """
 
 from __future__ import annotations
