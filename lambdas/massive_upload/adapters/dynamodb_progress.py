@@ -658,7 +658,7 @@ def _is_shown_by(shown: Shown) -> Condition:
 
 def _watermark_moved(run: Run) -> StateChanged:
     return StateChanged(
-        f"What runs of {run.load} leave to the next was changed in between.",
+        f"The watermark of {run.load}, or what its last run showed, was changed in between.",
         next_step="It is read again by itself.",
     )
 

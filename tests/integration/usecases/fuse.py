@@ -15,6 +15,7 @@ _READS = frozenset(
         "lease",
         "run",
         "watermark",
+        "shown",
         "open_runs",
         "partitions",
         "partition",
