@@ -162,9 +162,7 @@ def test_finish_run_that_dies_anywhere_or_is_repeated_leaves_the_same_item():
                 world.finish(START)
             except Crash:
                 is_recorded = world.store.shown("opportunity") is not None
-                assert is_recorded == (world.run().status == "Completed"), (
-                    "the run's end and what it showed, or neither"
-                )
+                assert is_recorded == (world.run().status == "Completed"), "both or neither"
             assert world.finish(START).status == "Completed"
             first = shown(world)
             assert world.finish(START).status == "Completed"
