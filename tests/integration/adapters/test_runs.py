@@ -5,7 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from massive_upload.domain.progress import RUN_TRANSITIONS, Halt, RunFailures, RunStatus
+from massive_upload.adapters.dynamodb_progress import DynamoDbProgress
+from massive_upload.domain.progress import RUN_TRANSITIONS, Halt, Run, RunFailures, RunStatus
+from massive_upload.domain.shown import Shown
 from massive_upload.errors import FencedOut, InternalError, InvalidInput, RunNotResumable, StateChanged
 from tests.integration.adapters.entities import (
     ARN,
@@ -108,9 +110,16 @@ def test_a_run_is_finished_once(store):
     assert store.run(RUN) == ended
 
 
-def finish(store, run, shown, before=None, **changes):
-    ending = {"status": RunStatus.COMPLETED, "ended_at": ENDED_AT, "error": None, "cause": None} | changes
-    return store.finish_run(run, shown=shown, shown_before=before, **ending)
+def finish(store: DynamoDbProgress, run: Run, shown: Shown, before: Shown | None = None) -> bool:
+    return store.finish_run(
+        run,
+        status=RunStatus.COMPLETED,
+        ended_at=ENDED_AT,
+        error=None,
+        cause=None,
+        shown=shown,
+        shown_before=before,
+    )
 
 
 def test_what_a_run_showed_is_recorded_when_it_ends_and_kept_for_ever(store, dynamodb):
