@@ -423,7 +423,7 @@ def lanes_table(skew: float, seed: int, row_ms: float) -> str:
             for org_batches in (presets.ORG_BATCHES, workers):
                 chosen = default_lanes(rows, org_batches=org_batches)
                 for count in (org_batches, 2 * org_batches):
-                    cells.append(f"**{times[count]:.2f} x**" if count == chosen else f"{times[count]:.2f} x")
+                    cells.append(f"**{times[count]:.3f} x**" if count == chosen else f"{times[count]:.3f} x")
             lines.append(f"| {rows:,} | {workers} | {case.least_seconds:,.0f} s | {' | '.join(cells)} |")
     return "\n".join(lines)
 

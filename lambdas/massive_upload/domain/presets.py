@@ -114,8 +114,8 @@ def parent_lanes_for(rows: int, *, org_batches: int, batch_rows: int = JOB_ROWS_
     """The number of lanes of parents for a volume: as many as the org works on at once, if that is worth it.
 
     Twice as many where each of these still has a full job: while the outcome of one lane's job is read and the next
-    one sent, another lane's is waiting in the org's queue. Numbers between the two are slower than either, as the last
-    lanes then have the org to themselves (benchmarks/locks.py).
+    one sent, another lane's is waiting in the org's queue. With numbers between the two the last round of jobs may fill
+    a small part of the org (benchmarks/locks.py).
 
     Args:
         rows: rows to load.
