@@ -23,6 +23,9 @@ its end comes a little late."""
 LEAST_JOB_SECONDS = 30
 """In shorter jobs those seconds look like a queue."""
 
+_LEAST_IN_FLIGHT_PART = 0.5
+"""Of the time of all lanes; a lane without a job in flight is in nobody's queue."""
+
 _MOST_STEP_UP, _MOST_STEP_DOWN = 1.5, 0.5
 """One night is one night: other loads may have taken the org's time, or left it all."""
 
@@ -112,7 +115,7 @@ def work_of(lanes: Sequence[Partition]) -> JobWork:
     )
 
 
-def org_took(work: JobWork, *, lanes: int, stagger_seconds: int) -> int | None:
+def org_took(work: JobWork, *, lanes: int, stagger_seconds: int, run_seconds: float) -> int | None:
     """How many batches the org worked on at the same time.
 
     Where it works on fewer than there are lanes, jobs wait in its queue: of the time of all jobs, it then works as
@@ -122,16 +125,19 @@ def org_took(work: JobWork, *, lanes: int, stagger_seconds: int) -> int | None:
         work: first attempts of the run's jobs.
         lanes: that loaded at the same time, one job of each in flight.
         stagger_seconds: from the start of one lane to that of the next.
+        run_seconds: how long the run went on.
 
     Returns:
         As many as the lanes where no job had to wait: the org may take more. None where the run proves nothing: the
-        org does not tell its time, jobs waited for locks, or were so short or so few that lanes were hardly side by
-        side.
+        org does not tell its time, jobs waited for locks, were short, or so few, or waited so long for their turn, that
+        lanes had no job in flight for most of the time.
     """
     if not lanes or work.jobs < lanes or not work.processing_ms:
         return None
     ramp_seconds = (lanes - 1) * stagger_seconds
     if work.seconds < LEAST_JOB_SECONDS * work.jobs or work.seconds < 2 * ramp_seconds * lanes:
+        return None
+    if work.seconds < _LEAST_IN_FLIGHT_PART * lanes * run_seconds:
         return None
     if 100 * work.contended_rows > (100 - FASTER_ABOVE_PERCENT) * work.rows:
         return None

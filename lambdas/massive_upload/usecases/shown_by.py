@@ -30,6 +30,8 @@ def shown_by(run: Run, partitions: Sequence[Partition], ended_at: datetime, serv
     estimate = read_estimate(services.files, run)
     at_once = min(len(lanes), config.load.partitioning.max_concurrency)
     pace = config.load.effective_pace
+    run_seconds = (ended_at - run.started_at).total_seconds()
+    took = org_took(work, lanes=at_once, stagger_seconds=pace.stagger_seconds, run_seconds=run_seconds)
     is_in_one_go = not any(lane.reopened_by for lane in lanes)
     return Shown(
         load=run.load,
@@ -45,5 +47,5 @@ def shown_by(run: Run, partitions: Sequence[Partition], ended_at: datetime, serv
         processing_ms=work.processing_ms,
         contended_rows=work.contended_rows,
         org_batches=(estimate.org_batches if estimate else 0) or presets.ORG_BATCHES,
-        org_took=org_took(work, lanes=at_once, stagger_seconds=pace.stagger_seconds) if is_in_one_go else None,
+        org_took=took if is_in_one_go else None,
     )

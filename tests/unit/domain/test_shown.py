@@ -40,13 +40,13 @@ def loaded(*, lanes: int, workers: int, jobs_of_a_lane: int = 5, job_seconds: in
     ("lanes", "workers"), [(20, 8), (40, 8), (40, 20), (40, 30), (16, 8), (60, 40), (9, 3), (4, 1)]
 )
 def test_where_jobs_wait_in_the_queue_the_org_shows_how_many_it_works_on(lanes, workers):
-    took = org_took(loaded(lanes=lanes, workers=workers), lanes=lanes, stagger_seconds=1)
+    took = org_took(loaded(lanes=lanes, workers=workers), lanes=lanes, stagger_seconds=1, run_seconds=60)
     assert took == pytest.approx(workers, rel=0.15, abs=0.6)
 
 
 @pytest.mark.parametrize(("lanes", "workers"), [(20, 20), (20, 40), (40, 40), (5, 8), (1, 1)])
 def test_an_org_that_takes_all_at_once_shows_as_many_as_there_are_lanes(lanes, workers):
-    assert org_took(loaded(lanes=lanes, workers=workers), lanes=lanes, stagger_seconds=1) == lanes
+    assert org_took(loaded(lanes=lanes, workers=workers), lanes=lanes, stagger_seconds=1, run_seconds=60) == lanes
 
 
 @pytest.mark.parametrize(
@@ -61,17 +61,24 @@ def test_an_org_that_takes_all_at_once_shows_as_many_as_there_are_lanes(lanes, w
 )
 def test_a_run_that_proves_nothing_says_nothing(changes, why):
     work = replace(loaded(lanes=20, workers=8), **changes)
-    assert org_took(work, lanes=20, stagger_seconds=1) is None, why
+    assert org_took(work, lanes=20, stagger_seconds=1, run_seconds=60) is None, why
 
 
 def test_lanes_that_were_hardly_side_by_side_prove_nothing():
     work = loaded(lanes=5, workers=8, jobs_of_a_lane=2)
-    assert org_took(work, lanes=5, stagger_seconds=1) == 5
-    assert org_took(work, lanes=5, stagger_seconds=5_400) is None
+    assert org_took(work, lanes=5, stagger_seconds=1, run_seconds=60) == 5
+    assert org_took(work, lanes=5, stagger_seconds=5_400, run_seconds=60) is None
+
+
+def test_lanes_that_had_no_job_in_flight_for_most_of_the_run_prove_nothing():
+    """They waited for the org's allowances, or for the hours of the window, and not in its queue."""
+    work = loaded(lanes=5, workers=8)
+    assert org_took(work, lanes=5, stagger_seconds=1, run_seconds=work.seconds / 5 + 100) == 5
+    assert org_took(work, lanes=5, stagger_seconds=1, run_seconds=3 * work.seconds / 5) is None
 
 
 def test_no_lanes_prove_nothing():
-    assert org_took(JobWork(), lanes=0, stagger_seconds=1) is None
+    assert org_took(JobWork(), lanes=0, stagger_seconds=1, run_seconds=60) is None
 
 
 @given(
@@ -86,7 +93,7 @@ def test_no_lanes_prove_nothing():
     ),
 )
 def test_the_org_never_shows_more_than_there_were_lanes(lanes, work):
-    took = org_took(work, lanes=lanes, stagger_seconds=0)
+    took = org_took(work, lanes=lanes, stagger_seconds=0, run_seconds=0)
     assert took is None or 1 <= took <= lanes
 
 
@@ -156,7 +163,7 @@ def test_night_after_night_the_plan_comes_to_what_the_org_works_on(workers):
 
 def _after_a_night(org_batches: int, workers: int) -> int:
     lanes = 2 * org_batches
-    took = org_took(loaded(lanes=lanes, workers=workers), lanes=lanes, stagger_seconds=1)
+    took = org_took(loaded(lanes=lanes, workers=workers), lanes=lanes, stagger_seconds=1, run_seconds=60)
     return following_org_batches(a_shown(lanes=lanes, org_batches=org_batches, org_took=took))
 
 
