@@ -371,6 +371,9 @@ def table(case: Case, strategies: Sequence[Strategy]) -> str:
     return "\n".join(lines)
 
 
+SIZES = (200_000, 400_000, 600_000, 1_000_000, 2_000_000, 5_000_000)
+"""Rows of the loads whose lanes are compared."""
+
 LOTS = (1, 2, 3, 4, 5)
 """Seeds of the second assumption about the org."""
 
@@ -404,7 +407,7 @@ def _spread(values: Sequence[float]) -> str:
     return middle if len(values) == 1 else f"{middle} ({min(values):,.0f} to {max(values):,.0f})"
 
 
-def lanes_table(skew: float, seed: int, row_ms: float) -> str:
+def lanes_table(skew: float, seed: int, row_ms: float, sizes: Sequence[int] = SIZES) -> str:
     """Lanes of parents, as many as org_batches says and twice as many, before and after a run has shown the workers.
 
     The lanes of a plan by default are bold; times are of the lower bound.
@@ -413,7 +416,7 @@ def lanes_table(skew: float, seed: int, row_ms: float) -> str:
         "| rows | workers | lower bound | 20 lanes | 40 lanes | as many lanes as workers | twice as many |",
         "|---|---|---|---|---|---|---|",
     ]
-    for rows in (200_000, 400_000, 600_000, 1_000_000, 2_000_000, 5_000_000):
+    for rows in sizes:
         drawn = rows_of(rows=rows, parents=rows // 20, skew=skew, seed=seed)
         for workers in (8, 20, 40):
             case = Case(rows=drawn, workers=workers, row_ms=row_ms)
