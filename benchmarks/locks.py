@@ -5,10 +5,13 @@ No row is sent anywhere. `local.org.locks.Scheduler` decides when each chunk of 
 
 - The org writes the batches (at most 10,000 rows) of all jobs with so many workers, first come, first served. A chunk
   locks the parents of its rows while it is written; one that waits for a lock for 10 s loses the rows whose parents
-  are still locked.
+  are still locked. A lock that is released goes to whoever has waited longest, or, as a second assumption, to one of
+  those who wait, by lot.
 - A lane has one job in flight. From the end of a job until its next one reaches the queue pass 1 s in the org's queue,
   3 s of calls, and 1 % of the job's time, by which the look at it comes late.
 - Rows that fail are sent again by their lane after 2, 5 and 10 s, then once more when all lanes have ended.
+- Rows of a job that was sent by hand and failed are left; or a careful person sends them again, sorted as before, in
+  one job more after another until all have landed.
 - Parents have rows by a bounded Zipf distribution; a row's key says nothing about its parent.
 
     python -m benchmarks.locks --help
@@ -19,12 +22,15 @@ from __future__ import annotations
 import argparse
 import math
 import random
+import statistics
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from local.org.jobs import BATCH_ROWS, CHUNK_ROWS
 from local.org.locks import Scheduler
+from massive_upload.domain import presets
 from massive_upload.domain.lanes import Bucket, cut_lanes
 from massive_upload.domain.progress import LaneKind
 from massive_upload.domain.source_sql import BUCKETS
@@ -47,12 +53,14 @@ class Case:
         workers: batches that the org writes at the same time.
         row_ms: time to write one row, in milliseconds.
         lock_wait_seconds: how long a chunk waits for a lock.
+        lottery_seed: of the lot that decides who gets a released lock; None for first come, first served.
     """
 
     rows: Rows
     workers: int = 20
     row_ms: float = 15.0
     lock_wait_seconds: float = 10.0
+    lottery_seed: int | None = None
 
     @property
     def least_seconds(self) -> float:
@@ -70,7 +78,8 @@ class Strategy:
         job_rows: most rows of a job.
         delay_seconds: between a lane's jobs.
         stagger_seconds: from the start of one lane to that of the next.
-        is_alone: one upload by hand: its jobs are all sent at once, and nothing is sent again.
+        is_alone: one upload by hand: its jobs are all sent at once, and no lane sends anything again.
+        is_sent_again: whether a person sends what has failed again, in jobs by hand.
     """
 
     name: str
@@ -79,6 +88,7 @@ class Strategy:
     delay_seconds: float = 0.0
     stagger_seconds: float = 1.0
     is_alone: bool = False
+    is_sent_again: bool = False
 
 
 @dataclass
@@ -201,25 +211,34 @@ class _Load:
 
 def simulate(case: Case, strategy: Strategy) -> Outcome:
     """Load a case by a strategy, in simulated time."""
-    org = Scheduler(workers=case.workers, row_seconds=case.row_ms / 1000, lock_wait_seconds=case.lock_wait_seconds)
+    org = Scheduler(
+        workers=case.workers,
+        row_seconds=case.row_ms / 1000,
+        lock_wait_seconds=case.lock_wait_seconds,
+        lottery=None if case.lottery_seed is None else random.Random(case.lottery_seed),
+    )
     lanes, load = strategy.cut(case), _Load()
     for index, rows in enumerate(lanes):
         start = index * strategy.stagger_seconds
         if strategy.is_alone:
-            _Job(rows, lambda at, job: _count_alone(load, at, job)).submit(org, start)
+            _Job(rows, partial(_count_alone, load, is_first=True)).submit(org, start)
         else:
             _Lane(org, rows, strategy, load).begin(start)
     org.advance(math.inf)
     if load.given_up and not strategy.is_alone:
         _sweep(org, load)
+    while load.given_up and strategy.is_sent_again:
+        rows, load.given_up = sorted(load.given_up), []
+        _Job(rows, partial(_count_alone, load, is_first=False)).submit(org, load.outcome.seconds + CALLS_SECONDS)
+        org.advance(math.inf)
     load.outcome.left = len(load.given_up)
     lanes_of = Counter(parent for rows in lanes for parent in set(rows))
     load.outcome.shared_parents = sum(lanes > 1 for lanes in lanes_of.values())
     return load.outcome
 
 
-def _count_alone(load: _Load, at: float, job: _Job) -> None:
-    load.count(job, at, is_first=True)
+def _count_alone(load: _Load, at: float, job: _Job, *, is_first: bool) -> None:
+    load.count(job, at, is_first=is_first)
     load.given_up.extend(job.failed)
 
 
@@ -292,6 +311,7 @@ GUIDE = Strategy(
 )
 ONE_JOB = Strategy(name="one job, in key order", cut=in_one(list), is_alone=True)
 ONE_SORTED_JOB = Strategy(name="one job, sorted by parent", cut=in_one(sorted), is_alone=True)
+ONE_SORTED_JOB_AND_AGAIN = replace(ONE_SORTED_JOB, is_sent_again=True)
 
 
 def key_ranges(count: int) -> Strategy:
@@ -303,6 +323,17 @@ def parent_lanes(count: int, *, batches: int = 1) -> Strategy:
     """Lanes of parents, whose jobs have so many internal batches."""
     jobs = "" if batches == 1 else f", jobs of {batches * BATCH_ROWS:,} rows"
     return Strategy(name=f"{count} lanes of parents{jobs}", cut=by_parent(count), job_rows=batches * BATCH_ROWS)
+
+
+def default_lanes(rows: int, *, org_batches: int = presets.ORG_BATCHES) -> int:
+    """The number of lanes of parents that a plan has by itself."""
+    return presets.parent_lanes_for(rows, org_batches=org_batches)
+
+
+def default(rows: int) -> Strategy:
+    """What a plan does by itself while no run has shown anything."""
+    count = default_lanes(rows)
+    return replace(parent_lanes(count), name=f"the default: {count} lanes of parents")
 
 
 def rows_of(*, rows: int, parents: int, skew: float, seed: int) -> Rows:
@@ -340,6 +371,66 @@ def table(case: Case, strategies: Sequence[Strategy]) -> str:
     return "\n".join(lines)
 
 
+SIZES = (200_000, 400_000, 600_000, 1_000_000, 2_000_000, 5_000_000)
+"""Rows of the loads whose lanes are compared."""
+
+LOTS = (1, 2, 3, 4, 5)
+"""Seeds of the second assumption about the org."""
+
+
+def landed_table(rows: Rows) -> str:
+    """One sorted job, whose failed rows a person sends again, beside the default: until all rows have landed.
+
+    By lot there are several draws: median (least to most).
+    """
+    lines = [
+        "| released lock | ms a row | lower bound | one sorted job: failed rows | all have landed after | the default: "
+        "failed rows | all have landed after |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, seeds in (("first come, first served", (None,)), ("by lot", LOTS)):
+        for row_ms in (5.0, 15.0, 30.0):
+            cases = [Case(rows=rows, row_ms=row_ms, lottery_seed=seed) for seed in seeds]
+            cells = []
+            for strategy in (ONE_SORTED_JOB_AND_AGAIN, default(len(rows))):
+                found = [simulate(case, strategy) for case in cases]
+                if any(outcome.left for outcome in found):
+                    raise RuntimeError(f"Rows of {strategy.name} have not landed.")
+                cells += [_spread([outcome.failed_at_first for outcome in found])]
+                cells += [f"{_spread([outcome.seconds for outcome in found])} s"]
+            lines.append(f"| {name} | {row_ms:g} | {cases[0].least_seconds:,.0f} s | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _spread(values: Sequence[float]) -> str:
+    middle = f"{statistics.median(values):,.0f}"
+    return middle if len(values) == 1 else f"{middle} ({min(values):,.0f} to {max(values):,.0f})"
+
+
+def lanes_table(skew: float, seed: int, row_ms: float, sizes: Sequence[int] = SIZES) -> str:
+    """Lanes of parents, as many as org_batches says and twice as many, before and after a run has shown the workers.
+
+    The lanes of a plan by default are bold; times are of the lower bound.
+    """
+    lines = [
+        "| rows | workers | lower bound | 20 lanes | 40 lanes | as many lanes as workers | twice as many |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for rows in sizes:
+        drawn = rows_of(rows=rows, parents=rows // 20, skew=skew, seed=seed)
+        for workers in (8, 20, 40):
+            case = Case(rows=drawn, workers=workers, row_ms=row_ms)
+            counts = dict.fromkeys((presets.ORG_BATCHES, 2 * presets.ORG_BATCHES, workers, 2 * workers))
+            times = {count: simulate(case, parent_lanes(count)).seconds / case.least_seconds for count in counts}
+            cells = []
+            for org_batches in (presets.ORG_BATCHES, workers):
+                chosen = default_lanes(rows, org_batches=org_batches)
+                for count in (org_batches, 2 * org_batches):
+                    cells.append(f"**{times[count]:.3f} x**" if count == chosen else f"{times[count]:.3f} x")
+            lines.append(f"| {rows:,} | {workers} | {case.least_seconds:,.0f} s | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -354,7 +445,8 @@ def main() -> None:
     print(f"{asked.rows:,} rows, {asked.parents:,} parents, skew {asked.skew}, the heaviest has {heaviest:,}")
     for workers in (8, 20):
         case = Case(rows=rows, workers=workers, row_ms=asked.row_ms)
-        strategies = [GUIDE, key_ranges(20), ONE_JOB, ONE_SORTED_JOB, *map(parent_lanes, (20, 22, 25, 40))]
+        strategies = [GUIDE, key_ranges(20), ONE_JOB, ONE_SORTED_JOB, default(asked.rows)]
+        strategies += [parent_lanes(count) for count in (20, 22, 25, 40) if count != default_lanes(asked.rows)]
         strategies += [parent_lanes(5, batches=4), parent_lanes(10, batches=2)]
         print(f"\n{workers} workers, {asked.row_ms:g} ms a row; lower bound {case.least_seconds:,.0f} s\n")
         print(table(case, strategies))
@@ -362,7 +454,12 @@ def main() -> None:
     for row_ms in (5.0, 15.0, 30.0):
         case = Case(rows=giant, row_ms=row_ms)
         print(f"\n{len(giant):,} rows, a tenth of one parent, {row_ms:g} ms a row; bound {case.least_seconds:,.0f} s\n")
-        print(table(case, [ONE_SORTED_JOB, *map(parent_lanes, (5, 20, 40)), parent_lanes(5, batches=4)]))
+        others = [parent_lanes(count) for count in (5, 20, 40) if count != default_lanes(len(giant))]
+        print(table(case, [ONE_SORTED_JOB, default(len(giant)), *others, parent_lanes(5, batches=4)]))
+    print(f"\n{len(giant):,} rows, a tenth of one parent: until all rows have landed\n")
+    print(landed_table(giant))
+    print("\nHow many lanes of parents\n")
+    print(lanes_table(asked.skew, asked.seed, asked.row_ms), flush=True)
     print("\nSensitivity: 20 lanes of parents, and 20 key ranges\n")
     print(sensitivity(asked.rows, asked.parents, asked.skew, asked.seed, asked.row_ms))
 

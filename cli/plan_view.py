@@ -27,6 +27,8 @@ def plan_view(summary: RunSummary, plan: Estimate, lanes: Sequence[Partition]) -
         parts += [_work_table(plan), _lanes_table(lanes)]
     if plan.parents is not None and plan.parents.parents:
         parts += [_parents_table(plan, plan.parents), _locks_table(plan, plan.parents)]
+    if plan.by_parent and plan.org_batches:
+        parts.append(Text(f"\nFor {plan.org_batches:,} batches at a time: {plan.org_batches_reason}."))
     parts += [Text(f"\nWarning: {warning}", style="yellow") for warning in plan.warnings]
     closing = "Run it with --mode sample, then with --mode full." if plan.rows else "Nothing to load."
     return [*parts, Text(f"\nNothing was written. {closing}")]
@@ -75,8 +77,18 @@ def _work_table(plan: Estimate) -> Table:
             ("state transitions", _range(plan.state_transitions)),
             ("their cost, USD", f"{plan.cost_usd_least:.2f} to {plan.cost_usd_most:.2f}"),
             ("duration", _durations(plan)),
+            *_known(plan),
         ),
     )
+
+
+def _known(plan: Estimate) -> list[tuple[str, str]]:
+    """What the duration was reckoned by."""
+    whence = f"by run {plan.last_run}" if plan.last_run else "a guess"
+    rows = [("  by the time of a row, ms", f"{plan.row_ms_least:g} to {plan.row_ms_most:g}, {whence}")]
+    if plan.org_batches:
+        rows.append(("  and batches that the org works on at once", f"{plan.org_batches:,}"))
+    return rows
 
 
 def _left(figure: int | None) -> list[tuple[str, str]]:

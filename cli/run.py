@@ -23,6 +23,7 @@ from cli.summary import NO_ACCOUNT, RunFacts
 from massive_upload.domain.account import account_of
 from massive_upload.domain.progress import RunStatus
 from massive_upload.usecases.plan_file import read_estimate
+from massive_upload.usecases.receipt import read_advice
 from massive_upload.usecases.slice_tasks import unsettled_batches
 
 _LOOK_SECONDS = 0.25
@@ -160,6 +161,7 @@ def _gather(run: LocalRun, request: RunRequest, out: Path, started_at: datetime)
         rejected_by_reason=rejected_by_reason(results.rejected_files),
         out=str(out),
         estimate=read_estimate(run.files, item) if item is not None else None,
+        advice=read_advice(run.files, item) if item is not None else (),
     )
 
 

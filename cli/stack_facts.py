@@ -8,6 +8,7 @@ from massive_upload.domain.account import account_of
 from massive_upload.domain.file_keys import RUNS_PREFIX
 from massive_upload.domain.progress import Run, RunStatus
 from massive_upload.usecases.plan_file import read_estimate
+from massive_upload.usecases.receipt import read_advice
 from massive_upload.usecases.slice_tasks import unsettled_batches
 
 
@@ -36,5 +37,6 @@ def facts_of(stack: Stack, run: Run) -> RunFacts:
         started_at=run.started_at,
         ended_at=run.ended_at,
         estimate=read_estimate(stack.files, run),
+        advice=read_advice(stack.files, run),
         out=f"s3://{stack.bucket_name}/{RUNS_PREFIX}{run.run_id}/",
     )

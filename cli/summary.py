@@ -62,6 +62,7 @@ class RunSummary:
     rejected_files: tuple[str, ...] = ()
     rejected_by_reason: Mapping[str, int] = field(default_factory=dict)
     estimate: Estimate | None = None
+    advice: tuple[str, ...] = ()
     time_scale: float = 1
     out: str = ""
 
@@ -92,6 +93,7 @@ class RunFacts:
 
     Attributes:
         estimate: what its plan expected; None where it ended before that was written.
+        advice: what a person might change for the load's next run, as its receipt says.
         time_scale: how many times faster than real time its waits passed.
         out: where its files are.
     """
@@ -109,6 +111,7 @@ class RunFacts:
     ended_at: datetime | None
     out: str
     estimate: Estimate | None = None
+    advice: Sequence[str] = ()
     time_scale: float = 1
     state_transitions: int | None = None
     max_history_events: int | None = None
@@ -146,6 +149,7 @@ def summarize(facts: RunFacts) -> RunSummary:
         rejected_files=tuple(facts.rejected_files),
         rejected_by_reason=dict(facts.rejected_by_reason),
         estimate=facts.estimate,
+        advice=tuple(facts.advice),
         time_scale=facts.time_scale,
         out=facts.out,
     )
@@ -181,6 +185,7 @@ def summary_view(summary: RunSummary, lanes: Sequence[Partition] = ()) -> Render
     parts.append(_work_table(summary))
     if summary.estimate is not None and summary.ended_at is not None:
         parts.append(beside_table(summary, summary.estimate))
+    parts += [Text(f"\nFor the next run: {advice}") for advice in summary.advice]
     parts.append(_files(summary))
     return Group(*parts)
 

@@ -172,7 +172,8 @@ class Step(Contract):
         org_waited_seconds: the sum of those waits.
         org_asked_seconds: what will be left, after the next wait, of a pause that the org has asked for.
         job_waited_seconds: how long this slice has waited for the job in flight.
-        job_seen: how far that job was when the slice last looked.
+        job_processed: rows of that job that had been tried when the slice last looked.
+        job_seen: how far that job was then.
         job_still_seconds: for how long it has not got any further.
         job: the counters of a job that has ended, for SettleBatch.
     """
@@ -186,6 +187,7 @@ class Step(Contract):
     org_waited_seconds: int = Field(default=0, ge=0)
     org_asked_seconds: int = Field(default=0, ge=0)
     job_waited_seconds: int = Field(default=0, ge=0)
+    job_processed: int = Field(default=0, ge=0)
     job_seen: str = ""
     job_still_seconds: int = Field(default=0, ge=0)
     job: JobCounters | None = None

@@ -46,6 +46,7 @@ class Event(StrEnum):
     TASK_FAILED = "task failed"
     UNEXPECTED_ERROR = "unexpected error"
     RUN_PLANNED = "run planned"
+    ORG_BATCHES_CHOSEN = "org batches chosen"
     RUN_SKIPPED = "run skipped"
     RUN_ENDED = "run ended"
     READ_AHEAD_FAILED = "read ahead failed"

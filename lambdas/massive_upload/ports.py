@@ -21,15 +21,22 @@ from massive_upload.domain.progress import (
     SourceRange,
 )
 from massive_upload.domain.quota import Need, OrgQuota
+from massive_upload.domain.shown import Shown
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedLane:
-    """A lane as the plan has it."""
+    """A lane as the plan has it.
+
+    Attributes:
+        job_seconds, job_rows: what its first job is expected to be like; None where nothing is known.
+    """
 
     partition: str
     reads: SourceRange | KeptList
     start_delay_seconds: int
+    job_seconds: int | None = None
+    job_rows: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,8 +197,10 @@ class ProgressStore(Protocol):
         cause: str | None,
         watermark: Watermark | None = None,
         instead_of: Watermark | None = None,
+        shown: Shown | None = None,
+        shown_before: Shown | None = None,
     ) -> bool:
-        """End a run, and set its load's watermark from the same moment on, where there is one to set.
+        """End a run, and record what it leaves to the load's next run from the same moment on, where there is any.
 
         Args:
             run: as it was read.
@@ -201,16 +210,21 @@ class ProgressStore(Protocol):
             cause: what that error says.
             watermark: to be set.
             instead_of: the watermark as it was read; None where there was none.
+            shown: what the run has shown, to be recorded.
+            shown_before: what there was of that, as it was read; None where there was nothing.
 
         Returns:
             False where it had ended before.
 
         Raises:
-            StateChanged: the watermark was set by another run since it was read; the run has not ended.
+            StateChanged: another run has recorded the like since it was read; the run has not ended.
         """
 
     def watermark(self, load: str) -> Watermark | None:
         """Up to when the complete runs of a load have read the source, if any has."""
+
+    def shown(self, load: str) -> Shown | None:
+        """What the last run of a load has shown, if any has."""
 
     # -- partitions
 

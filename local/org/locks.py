@@ -2,7 +2,7 @@
 
 A discrete-event model on simulated seconds. Batches wait in one queue for the org's workers. A worker writes
 its batch in chunks, one after the other; while a chunk runs it holds the locks of all parents that its rows point
-to. A chunk that needs a lock which another holds waits for it, first come, first served; after
+to. A chunk that needs a lock which another holds waits for it, first come, first served, or by lot; after
 `lock_wait_seconds` the rows whose parents are still locked fail and the others are written. (Salesforce documents
 neither queue nor order; that a waiter gives up after about ten seconds is what its users report.)
 """
@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from random import Random
 from typing import Protocol
 
 
@@ -53,13 +54,23 @@ class Scheduler:
         row_seconds: time to write one row.
         lock_wait_seconds: how long a chunk waits for locks before rows fail.
         locks: False writes everything without locks.
+        lottery: draws which waiting chunk gets a lock that is released; None for first come, first served.
     """
 
-    def __init__(self, *, workers: int, row_seconds: float, lock_wait_seconds: float, locks: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        workers: int,
+        row_seconds: float,
+        lock_wait_seconds: float,
+        locks: bool = True,
+        lottery: Random | None = None,
+    ) -> None:
         self._idle_workers = workers
         self._row_seconds = row_seconds
         self._lock_wait_seconds = lock_wait_seconds
         self._locks = locks
+        self._lottery = lottery
         self._events: list[tuple[float, int, Callable[[float], None]]] = []
         self._order = count()
         self._queue: deque[Batch] = deque()
@@ -127,7 +138,10 @@ class Scheduler:
     def _end(self, attempt: _Attempt, now: float) -> None:
         self._held -= attempt.needs
         attempt.chunk.finish(at=now, running_seconds=attempt.running_seconds, locked_out=attempt.locked_out)
-        for waiter in self._waiting.copy():
+        waiters = self._waiting.copy()
+        if self._lottery is not None:
+            self._lottery.shuffle(waiters)
+        for waiter in waiters:
             if waiter.needs.isdisjoint(self._held):
                 self._waiting.remove(waiter)
                 self._run(waiter, now)

@@ -166,6 +166,7 @@ BUGS = (
         pace=pace,
         hot_parents=_hot_parents(partition, outcome, content, load),
         job_seconds=(counters.seconds or None) if batch.attempt == 0 else None,
+        work=_work(batch, outcome, counters),
     )
     beat = services.org.heartbeat()
     record(partition, batch, following, notes=notes, beat=beat)
@@ -189,6 +190,7 @@ BUGS = (
         pace=pace,
         hot_parents=_hot_parents(partition, outcome, content, load),
         job_seconds=(counters.seconds or None) if batch.attempt == 0 else None,
+        work=_work(batch, outcome, counters),
     )
     beat = services.org.heartbeat()
     record(partition, batch, following, notes=notes, beat=beat)
@@ -196,6 +198,13 @@ BUGS = (
         services.files.write(key, content)
 """,
         caught_by=TASK_CRASHES,
+    ),
+    Bug(
+        name="an older run overwrites what a newer one has shown",
+        path=f"{_PRODUCT}/usecases/finish_run.py",
+        right="shown=shown if shown is not None and shown.may_replace(shown_before) else None,",
+        wrong="shown=shown,",
+        caught_by=f"{_CASES}/test_shown.py",
     ),
     Bug(
         name="the sweep sends the whole batch of a row that was given up",

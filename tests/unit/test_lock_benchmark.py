@@ -1,5 +1,7 @@
 """The lock benchmark answers for what it says: every row is written once, and no bound is beaten."""
 
+from dataclasses import replace
+
 import pytest
 
 from benchmarks.locks import (
@@ -9,7 +11,9 @@ from benchmarks.locks import (
     Case,
     Strategy,
     by_parent,
+    default,
     key_ranges,
+    lanes_table,
     parent_lanes,
     rows_of,
     rows_with_giant,
@@ -20,6 +24,7 @@ CASES = {
     "many parents": Case(rows=rows_of(rows=30_000, parents=900, skew=0.6, seed=3), workers=4),
     "a giant": Case(rows=rows_with_giant(rows=30_000, parents=900, giant_part=0.3, seed=3), workers=8),
 }
+ONE_JOB_AND_AGAIN = replace(ONE_JOB, is_sent_again=True)
 STRATEGIES = [
     GUIDE,
     key_ranges(4),
@@ -45,6 +50,28 @@ def test_lanes_of_parents_share_none_and_none_of_their_rows_fails(case: Case) ->
     outcome = simulate(case, parent_lanes(4))
     assert (outcome.shared_parents, outcome.failed_at_first, outcome.left) == (0, 0, 0)
     assert sorted(parent for lane in by_parent(4)(case) for parent in lane) == sorted(case.rows)
+
+
+def test_by_lot_the_same_seed_comes_to_the_same_end_and_every_row_is_accounted_for() -> None:
+    case = replace(CASES["a giant"], lottery_seed=1)
+    outcome = simulate(case, key_ranges(8))
+    assert outcome.written + outcome.left == len(case.rows)
+    assert simulate(case, key_ranges(8)) == outcome
+    assert simulate(replace(case, lottery_seed=2), key_ranges(8)) != outcome
+
+
+def test_a_careful_person_sends_failed_rows_until_all_have_landed() -> None:
+    case = replace(CASES["a giant"], row_ms=60)
+    once, again = simulate(case, ONE_JOB), simulate(case, ONE_JOB_AND_AGAIN)
+    assert once.left == once.failed_at_first == again.failed_at_first > 0
+    assert (again.left, again.written) == (0, len(case.rows))
+    assert again.seconds > once.seconds
+
+
+def test_the_table_of_lanes_marks_what_a_plan_chooses() -> None:
+    (row,) = [line for line in lanes_table(0.6, 7, 15.0, sizes=[20_000]).splitlines() if "| 8 |" in line]
+    assert [cell.startswith("**") for cell in row.split(" | ")[3:]] == [False, False, True, False]
+    assert default(20_000).name == "the default: 10 lanes of parents"
 
 
 def test_key_ranges_share_parents_and_fail_on_their_locks() -> None:

@@ -28,6 +28,7 @@ from massive_upload.domain.progress import (
     StagedRows,
 )
 from massive_upload.domain.quota import OrgQuota
+from massive_upload.domain.shown import Shown
 
 Item = dict[str, Any]
 T = TypeVar("T")
@@ -79,6 +80,11 @@ def watermark_key(load: str) -> Item:
     return to_item({"pk": f"LOAD#{load}", "sk": "WATERMARK"})
 
 
+def shown_key(load: str) -> Item:
+    """Key of what a load's last run has shown."""
+    return to_item({"pk": f"LOAD#{load}", "sk": "SHOWN"})
+
+
 def partition_key(run_id: str, partition: str) -> Item:
     """Key of a partition's item."""
     return to_item({"pk": f"RUN#{run_id}", "sk": f"PART#{partition}"})
@@ -114,7 +120,7 @@ def to_item(values: Mapping[str, object]) -> Item:
     return {name: to_value(value) for name, value in values.items() if value is not None}
 
 
-def fields_of(entity: Run | Partition | Batch | Lease | Watermark) -> dict[str, object]:
+def fields_of(entity: Run | Partition | Batch | Lease | Watermark | Shown) -> dict[str, object]:
     """The attributes of an entity's item, but for its key."""
     return {field.name: getattr(entity, field.name) for field in dataclasses.fields(entity)}
 
@@ -165,6 +171,11 @@ def watermark_from(item: Item) -> Watermark:
     return _entity(Watermark, item, {"as_of": _moment, "set_at": _moment})
 
 
+def shown_from(item: Item) -> Shown:
+    """What an item says that a load's last run has shown."""
+    return _entity(Shown, item, {"began_at": _moment, "ended_at": _moment})
+
+
 def _counts(found: Mapping[str, Decimal]) -> dict[str, int]:
     return {name: int(number) for name, number in found.items()}
 
@@ -203,7 +214,7 @@ def _number(value: object) -> Any:  # noqa: ANN401 - whatever an attribute holds
 
 
 def _entity(cls: type[T], item: Item, converters: Mapping[str, Any]) -> T:
-    names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]  # T is one of five dataclasses
+    names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]  # T is one of our dataclasses
     values: dict[str, Any] = {}
     for name, wire in item.items():
         if name not in names:

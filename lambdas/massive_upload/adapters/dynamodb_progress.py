@@ -37,6 +37,7 @@ from massive_upload.domain.progress import (
     Batch,
     BatchState,
     Halt,
+    JobWork,
     KeptList,
     LaneKind,
     LaneNotes,
@@ -50,6 +51,7 @@ from massive_upload.domain.progress import (
     sources_of,
 )
 from massive_upload.domain.quota import Need, OrgQuota
+from massive_upload.domain.shown import Shown
 from massive_upload.errors import FencedOut, InternalError, InvalidInput, LoadError, RunNotResumable, StateChanged
 from massive_upload.ports import Clock, Heartbeat, LaneView, PlannedLane
 
@@ -264,12 +266,17 @@ class DynamoDbProgress:
         cause: str | None,
         watermark: Watermark | None = None,
         instead_of: Watermark | None = None,
+        shown: Shown | None = None,
+        shown_before: Shown | None = None,
     ) -> bool:
         change = Change(put=_known(status=status, ended_at=ended_at, error=error, cause=cause))
         also = [delete(self._table.name, items.open_run_key(run.run_id))]
         if watermark is not None:
             item = items.watermark_key(watermark.load) | items.to_item(items.fields_of(watermark))
             also.append(put(self._table.name, item, _is_set_by(instead_of) if instead_of else is_new()))
+        if shown is not None:
+            item = items.shown_key(shown.load) | items.to_item(items.fields_of(shown))
+            also.append(put(self._table.name, item, _is_shown_by(shown_before) if shown_before else is_new()))
         allowed = [source for source in sources_of(RUN_TRANSITIONS, status) if source in UNFINISHED_RUN_STATUSES]
         try:
             self._change_run(run, change, only_from=allowed, also=also)
@@ -283,6 +290,10 @@ class DynamoDbProgress:
     def watermark(self, load: str) -> Watermark | None:
         item = self._table.get(items.watermark_key(load))
         return items.watermark_from(item) if item else None
+
+    def shown(self, load: str) -> Shown | None:
+        item = self._table.get(items.shown_key(load))
+        return items.shown_from(item) if item else None
 
     # -- partitions
 
@@ -478,7 +489,11 @@ class DynamoDbProgress:
     ) -> None:
         change = Change(
             put=_noted(notes, batch),
-            add={"resent_rows": following.rows, "lock_errors": following.lock_errors - batch.lock_errors},
+            add={
+                "resent_rows": following.rows,
+                "lock_errors": following.lock_errors - batch.lock_errors,
+                **_worked(notes.work),
+            },
         )
         self._change_partition(partition, change | self._beat(beat), also=[self._batch_change(batch, following)])
 
@@ -507,6 +522,7 @@ class DynamoDbProgress:
                 "rejected": settled.rejected,
                 "deferred": settled.deferred,
                 "lock_errors": settled.lock_errors - batch.lock_errors,
+                **_worked(notes.work),
             },
             remove=("open_batch",) if partition.ahead_batch is None else ("ahead_batch",),
         )
@@ -534,6 +550,8 @@ class DynamoDbProgress:
             upto=source.upto if source else None,
             kept_list=lane.reads.key if isinstance(lane.reads, KeptList) else None,
             start_delay_seconds=lane.start_delay_seconds,
+            job_seconds=lane.job_seconds,
+            job_rows=lane.job_rows,
             due_at=self._after(due_after_seconds),
         )
         values = {name: value for name, value in items.fields_of(fresh).items() if value is not None}
@@ -662,6 +680,18 @@ def _noted(notes: LaneNotes, batch: Batch) -> dict[str, object]:
     return {"failures": notes.failures, "pace": notes.pace, "hot_parents": notes.hot_parents, **duration}
 
 
+def _worked(work: JobWork) -> dict[str, int]:
+    """What an attempt adds to its lane's first attempts."""
+    added = {
+        "timed_jobs": work.jobs,
+        "timed_rows": work.rows,
+        "timed_seconds": work.seconds,
+        "timed_ms": work.processing_ms,
+        "contended_rows": work.contended_rows,
+    }
+    return {name: number for name, number in added.items() if number}
+
+
 def _is_as_seen(partition: Partition, name: str) -> Condition:
     """The partition has the batch, open or staged ahead, that it was seen with; or none, as then."""
     number = getattr(partition, name)
@@ -673,9 +703,15 @@ def _is_set_by(watermark: Watermark) -> Condition:
     return equals("run_id", watermark.run_id) & equals("mapping_sha256", watermark.mapping_sha256)
 
 
+def _is_shown_by(shown: Shown) -> Condition:
+    """What runs have shown is as it was read."""
+    return equals("run_id", shown.run_id) & equals("ended_at", shown.ended_at)
+
+
 def _watermark_moved(run: Run) -> StateChanged:
     return StateChanged(
-        f"The watermark of {run.load} was set by another run in between.", next_step="It is read again by itself."
+        f"The watermark of {run.load}, or what its last run showed, was changed in between.",
+        next_step="It is read again by itself.",
     )
 
 

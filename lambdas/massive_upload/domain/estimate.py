@@ -1,7 +1,8 @@
 """What a plan will take, before anything is written. Pure: lanes and counts in, figures and warnings out.
 
 Every figure is a range. Its least is a load without any failure on a fast org; its most is one on a slow org in which
-each batch is sent once more. Nothing is known of an org's automation beforehand: a sample tells more.
+each batch is sent once more. What a row takes the org is known from the load's last run, if there was one, and guessed
+otherwise: a sample tells more.
 """
 
 from __future__ import annotations
@@ -13,11 +14,15 @@ from dataclasses import dataclass, replace
 from massive_upload.constants import JOB_ROWS_PER_BATCH, LONG_WAIT_SECONDS, SLICE_EVENTS
 from massive_upload.domain.load import Budget, Load, Pace
 from massive_upload.domain.quota import BATCH_REQUESTS, OrgQuota, beside_reserve
-from massive_upload.domain.waits import FETCH_EVENTS, POLL_EVENTS, SETTLE_EVENTS, UPLOAD_EVENTS
+from massive_upload.domain.shown import OrgBatches, Shown, plan_org_batches
+from massive_upload.domain.waits import FAST_ROW_MS, FETCH_EVENTS, POLL_EVENTS, SETTLE_EVENTS, UPLOAD_EVENTS
 
-FAST_ROW_MS, SLOW_ROW_MS = 5, 30
-"""Milliseconds that the org takes for a row of one batch: objects with little automation, and with much of it. An
-assumption; Salesforce publishes none."""
+SLOW_ROW_MS = 30
+"""Milliseconds that the org takes for a row of one batch of an object with much automation, an assumption as
+`FAST_ROW_MS` is."""
+
+_LEAST_OF_LAST, _MOST_OF_LAST = 0.75, 1.5
+"""What a row may take, as a part of what it took in the last run: an org has quiet nights and busy ones."""
 
 JOB_OVERHEAD_SECONDS = 4
 """From the end of a lane's job until the org works on its next one, besides the work itself: the queue and the calls,
@@ -123,6 +128,10 @@ class Estimate:
         cost_usd_least, cost_usd_most: of the state transitions alone.
         api_requests_left, bulk_batches_left: what the org had left for this load, the reserve taken off; None where it
             was not asked, or does not tell.
+        org_batches, org_batches_reason: how many batches at the same time the plan counts on, and why; 0 in plans of
+            earlier versions.
+        row_ms_least, row_ms_most: what a row is taken to take the org, in milliseconds.
+        last_run: the run that showed that; None where it is a guess.
         parents: None where it was not asked for, or no parent column is named.
         warnings: what is likely to go wrong, each with what to do about it.
     """
@@ -141,11 +150,23 @@ class Estimate:
     duration_seconds: Range
     api_requests_left: int | None = None
     bulk_batches_left: int | None = None
+    org_batches: int = 0
+    org_batches_reason: str = ""
+    row_ms_least: float = FAST_ROW_MS
+    row_ms_most: float = SLOW_ROW_MS
+    last_run: str | None = None
     parents: Parents | None = None
     warnings: tuple[str, ...] = ()
 
 
-def estimate_of(load: Load, lanes: Sequence[LaneWork], *, parents: Parents | None, quota: OrgQuota | None) -> Estimate:
+def estimate_of(
+    load: Load,
+    lanes: Sequence[LaneWork],
+    *,
+    parents: Parents | None,
+    quota: OrgQuota | None,
+    known: Shown | None = None,
+) -> Estimate:
     """Reckon what a plan will take.
 
     Args:
@@ -153,8 +174,11 @@ def estimate_of(load: Load, lanes: Sequence[LaneWork], *, parents: Parents | Non
         lanes: in the order in which they start.
         parents: what the source's count tells of them.
         quota: what the org has left; None where it was not asked.
+        known: what the load's last run has shown.
     """
     pace = load.effective_pace
+    org_batches = plan_org_batches(load.partitioning.org_batches, known)
+    least_ms, most_ms = _row_ms(known)
     batches = [_batches_of(lane.rows, pace.batch_rows) for lane in lanes]
     count = sum(len(each) for each in batches)
     bulk_batches = sum(-(-rows // JOB_ROWS_PER_BATCH) for each in batches for rows in each)
@@ -176,14 +200,26 @@ def estimate_of(load: Load, lanes: Sequence[LaneWork], *, parents: Parents | Non
         cost_usd_least=round(transitions.least * USD_PER_TRANSITION, 2),
         cost_usd_most=round(transitions.most * USD_PER_TRANSITION, 2),
         duration_seconds=Range(
-            least=_duration_seconds(load, lanes, batches, row_ms=FAST_ROW_MS, are_retried=False),
-            most=_duration_seconds(load, lanes, batches, row_ms=SLOW_ROW_MS, are_retried=True),
+            least=_duration_seconds(load, lanes, batches, org_batches, row_ms=least_ms, are_retried=False),
+            most=_duration_seconds(load, lanes, batches, org_batches, row_ms=most_ms, are_retried=True),
         ),
+        org_batches=org_batches.number,
+        org_batches_reason=org_batches.reason,
+        row_ms_least=least_ms,
+        row_ms_most=most_ms,
+        last_run=known.run_id if known else None,
         api_requests_left=left[0],
         bulk_batches_left=left[1],
         parents=parents,
     )
     return _with_warnings(figures, load, lanes, quota)
+
+
+def _row_ms(known: Shown | None) -> tuple[float, float]:
+    """Least and most milliseconds that a row takes the org."""
+    if known is None:
+        return FAST_ROW_MS, SLOW_ROW_MS
+    return round(known.row_ms * _LEAST_OF_LAST, 2), round(known.row_ms * _MOST_OF_LAST, 2)
 
 
 def _batches_of(rows: int, batch_rows: int) -> list[int]:
@@ -210,7 +246,13 @@ def _slice_transitions(events: int) -> int:
 
 
 def _duration_seconds(
-    load: Load, lanes: Sequence[LaneWork], batches: Sequence[Sequence[int]], *, row_ms: int, are_retried: bool
+    load: Load,
+    lanes: Sequence[LaneWork],
+    batches: Sequence[Sequence[int]],
+    org_batches: OrgBatches,
+    *,
+    row_ms: float,
+    are_retried: bool,
 ) -> int:
     """When the last lane ends; never before the org has worked on all rows, as many batches at a time as it can."""
     pace, concurrency = load.effective_pace, load.partitioning.max_concurrency
@@ -219,10 +261,10 @@ def _duration_seconds(
         start = heapq.heappop(free_at) + lane.start_delay_seconds
         heapq.heappush(free_at, start + _lane_seconds(jobs, pace, row_ms=row_ms, are_retried=are_retried))
     work_seconds = sum(lane.rows for lane in lanes) * row_ms / 1000
-    return round(max(*free_at, work_seconds / load.partitioning.org_batches))
+    return round(max(*free_at, work_seconds / org_batches.number))
 
 
-def _lane_seconds(jobs: Sequence[int], pace: Pace, *, row_ms: int, are_retried: bool) -> float:
+def _lane_seconds(jobs: Sequence[int], pace: Pace, *, row_ms: float, are_retried: bool) -> float:
     """One job after the other; the org works on the batches of a job that has several side by side."""
     work_seconds = sum(min(rows, JOB_ROWS_PER_BATCH) for rows in jobs) * row_ms / 1000
     again_seconds = JOB_OVERHEAD_SECONDS + next(iter(pace.retry_delays_seconds), 0) if are_retried else 0
@@ -275,7 +317,7 @@ def _parent_warnings(plan: Estimate, load: Load) -> list[str]:
             f"Lanes of keys share parents: {nearest.parents:,} of {plan.parents.parents:,} with {nearest.rows:,} rows "
             f"in {nearest.ranges} ranges. Say partitioning: {{by: parent}}, or expect lock errors."
         )
-    even_rows = plan.rows / load.partitioning.org_batches
+    even_rows = plan.rows / plan.org_batches
     if plan.by_parent and plan.lanes > 1 and plan.parents.most_rows > even_rows:
         warnings.append(
             f"One parent has {plan.parents.most_rows:,} rows, more than an even lane's {even_rows:,.0f}: its lane "

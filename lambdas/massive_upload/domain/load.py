@@ -81,14 +81,15 @@ class Partitioning(Model):
         by: ranges of keys, or of parents, which no two lanes then share; where it is not given, of parents if the
             source names a parent column.
         count: lanes; chosen from the volume where it is not given.
-        org_batches: batches that the org works on at the same time, which as many lanes of parents keep busy.
+        org_batches: batches that the org works on at the same time, which decides how many lanes of parents there are;
+            where it is not given, by what the org showed in the load's last run, 20 at first.
         lane_rows: most rows of a lane of keys.
         max_concurrency: lanes that load at the same time.
     """
 
     by: Literal["key", "parent"] | None = None
     count: Annotated[int, Field(ge=1, le=MAX_LANES)] | None = None
-    org_batches: Annotated[int, Field(ge=1, le=MAX_LANES)] = presets.ORG_BATCHES
+    org_batches: Annotated[int, Field(ge=1, le=MAX_LANES)] | None = None
     lane_rows: Annotated[int, Field(ge=1)] = presets.LANE_ROWS
     max_concurrency: Annotated[int, Field(ge=1, le=MAX_LANES)] = MAX_LANES
 

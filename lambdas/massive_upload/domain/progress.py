@@ -113,6 +113,24 @@ class LaneFailures:
 
 
 @dataclass(frozen=True, kw_only=True)
+class JobWork:
+    """First attempts of jobs that completed, added up; nothing where there were none.
+
+    Attributes:
+        jobs, rows: how many, and how many rows they had.
+        seconds: how long they took from our side.
+        processing_ms: how long the org says that it worked on them, in milliseconds.
+        contended_rows: of their rows, those that failed for a passing reason.
+    """
+
+    jobs: int = 0
+    rows: int = 0
+    seconds: int = 0
+    processing_ms: int = 0
+    contended_rows: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class LaneNotes:
     """What a lane has learnt from a job that has ended, and goes by from then on.
 
@@ -121,12 +139,14 @@ class LaneNotes:
         pace: where it stands between its slowest and its fastest pace.
         hot_parents: lock errors by parent, of the parents that cost most of them.
         job_seconds: how long the job took; None where that does not help to predict the next.
+        work: what the job adds to the lane's first attempts.
     """
 
     failures: LaneFailures
     pace: LanePace
     hot_parents: Mapping[str, int] = field(default_factory=dict)
     job_seconds: int | None = None
+    work: JobWork = JobWork()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,7 +265,9 @@ class Partition:
         query_rows, query_columns: of the frozen query alone; query_offset is the first of them that is not staged.
         open_batch: the number of the batch that is worked on and not settled.
         ahead_batch: the number of the batch after it, which is staged while the job of that one is in flight.
-        job_seconds, job_rows: how long the last job took, and of how many rows, for predicting the next.
+        job_seconds, job_rows: how long the last job took, and of how many rows, for predicting the next; until one has
+            ended, a typical job of the load's last run, where that is known.
+        timed_jobs, timed_rows, timed_seconds, timed_ms, contended_rows: the lane's `work`.
         due_at: when its lane is to begin; None where that is not known, as it waits for another lane to end.
         settled_rows, succeeded, rejected, deferred, rejected_codes, succeeded_keys: of settled batches only.
         rejected_codes: rows by the code of their error.
@@ -278,6 +300,11 @@ class Partition:
     ahead_batch: int | None = None
     job_seconds: int | None = None
     job_rows: int | None = None
+    timed_jobs: int = 0
+    timed_rows: int = 0
+    timed_seconds: int = 0
+    timed_ms: int = 0
+    contended_rows: int = 0
     settled_rows: int = 0
     succeeded: int = 0
     rejected: int = 0
@@ -303,6 +330,17 @@ class Partition:
     def notes(self) -> LaneNotes:
         """What the lane goes by so far."""
         return LaneNotes(failures=self.failures, pace=self.pace, hot_parents=self.hot_parents)
+
+    @property
+    def work(self) -> JobWork:
+        """First attempts of the lane's jobs."""
+        return JobWork(
+            jobs=self.timed_jobs,
+            rows=self.timed_rows,
+            seconds=self.timed_seconds,
+            processing_ms=self.timed_ms,
+            contended_rows=self.contended_rows,
+        )
 
     @property
     def is_sweep(self) -> bool:

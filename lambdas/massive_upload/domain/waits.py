@@ -20,9 +20,13 @@ _SHORTEST_POLL_SECONDS = 1
 _MARGIN_PART = 100
 """The first look is a little later than the job is expected to end: a lane is idle for as long, while a look that comes
 too early costs one more request."""
-_ROWS_PER_SECOND_AT_FIRST = 1_000
-"""A guess until a job has ended. An order of magnitude below the rates that are published (3.3 million rows an hour
-in one job, salesforcecli/plugin-data#1098), as triggers make real objects slower."""
+FAST_ROW_MS = 5
+"""Milliseconds that the org takes for a row of one batch of an object with little automation. An assumption; Salesforce
+publishes none."""
+_OVERHEAD_SECONDS = 2
+"""Of a job whose time is a guess, in the org's queue."""
+_UPLOAD_SECONDS = 5
+"""At most, of a job's life from its creation until it was closed."""
 
 
 def first_poll_seconds(rows: int, job_seconds: int | None, job_rows: int | None) -> int:
@@ -30,41 +34,58 @@ def first_poll_seconds(rows: int, job_seconds: int | None, job_rows: int | None)
 
     Args:
         rows: rows of the job.
-        job_seconds: how long the lane's job before took, if there was one.
+        job_seconds: how long the lane's job before took, or a typical one of the last run; None where nothing is known.
+            Then a fast org has just ended: a slower one has shown enough of its pace to foresee the end well.
         job_rows: how many rows that one had.
     """
     if job_seconds is None or not job_rows:
-        return _within(2 + rows // _ROWS_PER_SECOND_AT_FIRST)
+        return _within(_OVERHEAD_SECONDS + rows * FAST_ROW_MS // 1000)
     expected_seconds = -(-job_seconds * rows // job_rows)
     return _within(expected_seconds + max(1, expected_seconds // _MARGIN_PART))
 
 
-def next_poll_seconds(waited_seconds: int, *, rows: int, processed: int) -> int:
-    """How long to wait for a job that has not ended: as long as the rest of its rows will take at its pace so far.
+def next_poll_seconds(
+    waited_seconds: int, *, rows: int, processed: int, before_seconds: int = 0, before_processed: int = 0
+) -> int:
+    """How long to wait for a job that has not ended: as long as the rest of its rows will take at its latest pace.
 
-    A job that has not begun is given as long again as it has taken. Looking costs a request of the org's day.
+    A job that has got no further, or has not begun, is given as long again as it has taken. Looking costs a request of
+    the org's day.
+
+    Args:
+        waited_seconds: how long it has been waited for.
+        rows: rows of the job.
+        processed: of these, rows that the org has tried.
+        before_seconds: how long it had been waited for at the look before, when it may still have been in the org's
+            queue; 0 at the first.
+        before_processed: rows that had been tried by then.
     """
-    if not 0 < processed < rows:
+    gained = processed - before_processed
+    if gained <= 0 or processed >= rows:
         return _within(max(2, waited_seconds))
-    left_seconds = -(-waited_seconds * (rows - processed) // processed)
+    left_seconds = -(-(waited_seconds - before_seconds) * (rows - processed) // gained)
     return _within(1 + left_seconds)
 
 
-def job_seconds(before_seconds: int, waited_seconds: int, processing_ms: int) -> int:
+def job_seconds(before_seconds: int, waited_seconds: int, processing_ms: int, life_seconds: int | None = None) -> int:
     """How long a job took, as far as that can be known from when it was found ended.
 
     It had not ended at the look before, nor before the org had worked on it for as long as it says; the truth lies
     between the later of these and the time waited, and nearer to the former, as the wait is meant to be a little long.
+    A job that has been in the org's queue for long is told by its life.
 
     Args:
         before_seconds: how long it had been waited for at the look before; 0 at the first.
         waited_seconds: how long until it was found ended.
         processing_ms: how long the org says that it worked on it; 0 where it does not say.
+        life_seconds: from its creation to its end by the org's clock; None where it does not say.
     """
+    lived_seconds = min(waited_seconds, life_seconds - _UPLOAD_SECONDS) if life_seconds is not None else 0
     if processing_ms <= 0:
-        return max(_SHORTEST_POLL_SECONDS, waited_seconds)
+        return max(_SHORTEST_POLL_SECONDS, lived_seconds or waited_seconds)
     least_seconds = max(before_seconds, -(-processing_ms // 1000))
-    return max(_SHORTEST_POLL_SECONDS, least_seconds + max(0, waited_seconds - least_seconds) // 8)
+    likely_seconds = least_seconds + max(0, waited_seconds - least_seconds) // 8
+    return max(_SHORTEST_POLL_SECONDS, likely_seconds, lived_seconds)
 
 
 def longest_wait_seconds(*wanted_seconds: int, patience_left_seconds: int) -> int:

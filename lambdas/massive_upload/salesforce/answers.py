@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 
 import orjson
 
@@ -70,6 +71,15 @@ def as_integer(asked: str, key: str, value: object) -> int | None:
     if not number.is_integer():
         raise unexpected(asked, f"{key} is no whole number")
     return int(number)
+
+
+def as_moment(value: object) -> datetime | None:
+    """A time such as 2026-01-01T00:00:00.000+0000; None where it is missing or of another kind."""
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return moment if moment is not None and moment.tzinfo is not None else None
 
 
 def as_flag(value: object) -> bool | None:

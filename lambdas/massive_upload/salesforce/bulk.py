@@ -9,6 +9,7 @@ from massive_upload.errors import LoadError, RequestRefused, StateChanged, Targe
 from massive_upload.salesforce.answers import (
     Answer,
     as_integer,
+    as_moment,
     as_text,
     normalised_word,
     read_object,
@@ -76,6 +77,8 @@ class Job:
         total_processing_ms: time to process the job.
         api_active_processing_ms: of that, time spent on the rows themselves.
         apex_processing_ms: of that, time spent in triggers and other automation.
+        life_seconds: of a job that has ended, from its creation to its end by the org's clock, the upload and the
+            time in its queue included; None where the org does not tell.
         error_message: why the whole job failed; may quote values, so it goes to reject files only.
     """
 
@@ -87,6 +90,7 @@ class Job:
     total_processing_ms: int = 0
     api_active_processing_ms: int = 0
     apex_processing_ms: int = 0
+    life_seconds: int | None = None
     error_message: str | None = field(default=None, repr=False)
 
 
@@ -230,14 +234,22 @@ def _job(asked: str, answer: Answer, *, job_id: str) -> Job:
     def number(key: str) -> int | None:
         return as_integer(asked, key, answer.get(key))
 
+    state = JobState.parse(asked, answer.get("state"))
     return Job(
         id=job_id,
-        state=JobState.parse(asked, answer.get("state")),
+        state=state,
         processed=number("numberRecordsProcessed"),
         failed=number("numberRecordsFailed"),
         retries=number("retries") or 0,
         total_processing_ms=number("totalProcessingTime") or 0,
         api_active_processing_ms=number("apiActiveProcessingTime") or 0,
         apex_processing_ms=number("apexProcessingTime") or 0,
+        life_seconds=_life_seconds(answer) if state.is_terminal else None,
         error_message=as_text(answer.get("errorMessage")) or None,
     )
+
+
+def _life_seconds(answer: Answer) -> int | None:
+    """`systemModstamp` of a job that has ended is when it did (Bulk API 2.0 guide, Get Job Info)."""
+    created, ended = as_moment(answer.get("createdDate")), as_moment(answer.get("systemModstamp"))
+    return None if created is None or ended is None else max(0, round((ended - created).total_seconds()))

@@ -48,7 +48,7 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
     waited_seconds = step.job_waited_seconds + step.wait_seconds
     if job.state.is_terminal:
         tell_usage(services.org.api_usage)
-        seconds = job_seconds(step.job_waited_seconds, waited_seconds, job.total_processing_ms)
+        seconds = job_seconds(step.job_waited_seconds, waited_seconds, job.total_processing_ms, job.life_seconds)
         counters = counters_of(job, seconds=seconds, api_requests=services.org.take_requests())
         return step.then(Next.SETTLE, events=POLL_EVENTS, job=counters)
     if waited_seconds >= LONG_WAIT_SECONDS and is_halting(store, task.run_id):
@@ -60,12 +60,19 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
     patience_seconds = max(LONG_WAIT_SECONDS, services.configs.of(task.run_id).load.effective_pace.patience_seconds)
     if still_seconds >= patience_seconds:
         _abort(job, services, still_seconds, patience_seconds)
-    wait_seconds = next_poll_seconds(waited_seconds, rows=batch.rows, processed=job.processed or 0)
+    wait_seconds = next_poll_seconds(
+        waited_seconds,
+        rows=batch.rows,
+        processed=job.processed or 0,
+        before_seconds=step.job_waited_seconds,
+        before_processed=step.job_processed,
+    )
     store.record_heartbeat(partition, services.org.heartbeat(wake_after_seconds=wait_seconds))
     log(Marker.WAITING, Event.WAITING_FOR_JOB, state=job.state, processed=job.processed, wait_seconds=wait_seconds)
     following = Next.MORE if step.events >= SLICE_EVENTS else Next.WAIT_FOR_JOB
     looked = step.then(following, events=POLL_EVENTS, wait_seconds=wait_seconds, job_waited_seconds=waited_seconds)
-    return looked.model_copy(update={"job_seen": seen, "job_still_seconds": still_seconds})
+    seen_now = {"job_seen": seen, "job_processed": job.processed or 0, "job_still_seconds": still_seconds}
+    return looked.model_copy(update=seen_now)
 
 
 def _abort(job: Job, services: SliceServices, still_seconds: int, patience_seconds: int) -> None:

@@ -16,6 +16,7 @@ from massive_upload.usecases.drain import end_lane
 from massive_upload.usecases.plan_file import read_plan
 from massive_upload.usecases.receipt import Ended, ask_target, write_receipt
 from massive_upload.usecases.run_ids import run_id_of
+from massive_upload.usecases.shown_by import shown_by
 from massive_upload.usecases.slice_tasks import SliceServices, unsettled_batches
 
 _MOST_DRAINS = 10
@@ -113,8 +114,10 @@ def _close(
         if requests:
             services.store.count_run_requests(run.run_id, requests)
         counted = replace(run, api_requests=run.api_requests + requests)
-        write_receipt(counted, ended, outcome, partitions, target, services)
+        shown = shown_by(run, partitions, ended_at, services)
+        write_receipt(counted, ended, outcome, partitions, target, shown, services)
         known = services.store.watermark(run.load)
+        shown_before = services.store.shown(run.load)
         services.store.finish_run(
             run,
             status=ending.status,
@@ -123,6 +126,8 @@ def _close(
             cause=ending.cause,
             watermark=_watermark(run, ended, known, services),
             instead_of=known,
+            shown=shown if shown is not None and shown.may_replace(shown_before) else None,
+            shown_before=shown_before,
         )
         log(
             _MARKERS.get(ending.status, Marker.SUCCESS if ending.error is None else Marker.ERROR),

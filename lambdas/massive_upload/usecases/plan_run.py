@@ -24,7 +24,7 @@ from massive_upload.contracts import (
 )
 from massive_upload.domain import presets
 from massive_upload.domain.breaker import run_failures
-from massive_upload.domain.estimate import LaneWork, Parents, estimate_of
+from massive_upload.domain.estimate import Estimate, LaneWork, Parents, estimate_of
 from massive_upload.domain.file_keys import kept_list_key
 from massive_upload.domain.incremental import Watermark, mapping_sha256, why_full, window_start
 from massive_upload.domain.lanes import cut_evenly, cut_lanes
@@ -41,6 +41,7 @@ from massive_upload.domain.progress import (
     partition_id,
 )
 from massive_upload.domain.quota import OrgQuota
+from massive_upload.domain.shown import Shown, plan_org_batches
 from massive_upload.domain.waits import plan_wait_seconds, split_stagger
 from massive_upload.errors import (
     ORG_NOT_READY,
@@ -429,7 +430,8 @@ class _Begin:
                 f"{'' if case_sensitive else ' (case is ignored, as the target does)'}.",
                 next_step="Mend the source, narrow source.where, or say duplicates: keep_newest.",
             )
-        lanes = 1 if self._start.mode is Mode.SAMPLE else _lanes_for(load, count.loadable_rows)
+        known = self._shown(load)
+        lanes = 1 if self._start.mode is Mode.SAMPLE else _lanes_for(load, count.loadable_rows, known)
         config = RunConfig(
             load=load,
             key_type=counted.key_type,
@@ -448,19 +450,21 @@ class _Begin:
             as_of=counted.as_of,
             undated_rows=counted.undated_rows,
         )
-        return self._commit_to(planned, config, cut_lanes(count.buckets, lanes), counted.parents)
+        return self._commit_to(planned, config, cut_lanes(count.buckets, lanes), known, counted.parents)
 
     def _commit_to(
         self,
         planned: Run,
         config: RunConfig,
         reads: Sequence[SourceRange | KeptList],
+        known: Shown | None,
         parents: Parents | None = None,
     ) -> Run:
         """Write down what the run's tasks go by, then make it count."""
-        lanes = _staggered(config.load, reads)
+        lanes = _staggered(config.load, reads, known)
         work = [LaneWork(rows=lane.reads.rows, start_delay_seconds=lane.start_delay_seconds) for lane in lanes]
-        estimate = estimate_of(config.load, work, parents=parents, quota=self._quota())
+        estimate = estimate_of(config.load, work, parents=parents, quota=self._quota(), known=known)
+        _log_org_batches(estimate, config.load)
         self._services.tasks.configs.freeze(self._run_id, config)
         write_plan(self._services.tasks.files, planned, lanes, estimate)
         voids = self._voided_watermark(planned, config.load)
@@ -471,6 +475,11 @@ class _Begin:
     def _writes(self, reads: Sequence[SourceRange | KeptList]) -> bool:
         """Whether the run is going to write rows as the source has them now."""
         return bool(reads) and self._start.mode is not Mode.PLAN
+
+    def _shown(self, load: Load) -> Shown | None:
+        """What the load's last run has shown of this org and object."""
+        known = self._store.shown(load.name)
+        return known if known is not None and known.target == self._lease_key(load) else None
 
     def _quota(self) -> OrgQuota | None:
         """What the org has left, for a plan that people are to read; a run that loads asks before its first batch."""
@@ -548,16 +557,20 @@ class _Retry(_Begin):
         )
         rows = sum(entry.rows for entry in entries)
         planned = replace(run, plan_name=uuid4().hex, source_rows=rows)
-        return self._commit_to(planned, config, self._write_lists(planned, load, entries))
+        known = self._shown(load)
+        return self._commit_to(planned, config, self._write_lists(planned, load, entries, known), known)
 
     def _writes(self, reads: Sequence[SourceRange | KeptList]) -> bool:
         """Its rows are those of the run that it retries, which may still go on."""
         return False
 
-    def _write_lists(self, planned: Run, load: Load, entries: Sequence[KeptRows]) -> list[KeptList]:
+    def _write_lists(
+        self, planned: Run, load: Load, entries: Sequence[KeptRows], known: Shown | None
+    ) -> list[KeptList]:
         """A list for each lane, under the plan's name: one that was left half done is never read."""
         lists: list[KeptList] = []
-        lanes = 1 if load.lanes_by_parent else _lanes_for(load, planned.source_rows)  # kept rows have no parent to tell
+        by_parent = load.lanes_by_parent  # kept rows have no parent to tell
+        lanes = 1 if by_parent else _lanes_for(load, planned.source_rows, known)
         for cut in cut_evenly([entry.rows for entry in entries], lanes):
             part = entries[cut.start : cut.stop]
             key = kept_list_key(planned.run_id, f"{planned.plan_name}-{partition_id(len(lists))}")
@@ -713,10 +726,12 @@ def _with_overrides(load: Load, start: StartInput) -> Load:
         raise InvalidInput(f"The input's overrides do not fit the load {load.name}: {error}.") from error
 
 
-def _lanes_for(load: Load, rows: int) -> int:
+def _lanes_for(load: Load, rows: int, known: Shown | None) -> int:
     partitioning = load.partitioning
     if load.lanes_by_parent:
-        return partitioning.count or presets.parent_lanes_for(rows, org_batches=partitioning.org_batches)
+        org_batches = plan_org_batches(partitioning.org_batches, known).number
+        batch_rows = load.effective_pace.batch_rows
+        return partitioning.count or presets.parent_lanes_for(rows, org_batches=org_batches, batch_rows=batch_rows)
     wanted = partitioning.count or presets.lanes_for(rows, load.lock_risk, lane_rows=partitioning.lane_rows)
     if rows and wanted > MAX_LANES:
         raise InvalidInput(
@@ -726,7 +741,18 @@ def _lanes_for(load: Load, rows: int) -> int:
     return wanted
 
 
-def _staggered(load: Load, reads: Sequence[SourceRange | KeptList]) -> list[PlannedLane]:
+def _log_org_batches(estimate: Estimate, load: Load) -> None:
+    if load.lanes_by_parent:
+        log(
+            Marker.SUCCESS,
+            Event.ORG_BATCHES_CHOSEN,
+            org_batches=estimate.org_batches,
+            reason=estimate.org_batches_reason,
+            lanes=estimate.lanes,
+        )
+
+
+def _staggered(load: Load, reads: Sequence[SourceRange | KeptList], known: Shown | None = None) -> list[PlannedLane]:
     stagger_seconds = load.effective_pace.stagger_seconds
     if (len(reads) - 1) * stagger_seconds > _LONGEST_STAGGER_SECONDS:
         raise InvalidInput(
@@ -734,7 +760,13 @@ def _staggered(load: Load, reads: Sequence[SourceRange | KeptList]) -> list[Plan
             next_step="Lower pace.stagger_seconds, or raise partitioning.lane_rows.",
         )
     return [
-        PlannedLane(partition=partition_id(index), reads=each, start_delay_seconds=index * stagger_seconds)
+        PlannedLane(
+            partition=partition_id(index),
+            reads=each,
+            start_delay_seconds=index * stagger_seconds,
+            job_seconds=known.typical_job_seconds if known else None,
+            job_rows=known.typical_job_rows if known else None,
+        )
         for index, each in enumerate(reads)
     ]
 

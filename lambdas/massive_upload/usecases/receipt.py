@@ -8,11 +8,14 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from massive_upload.domain.account import Outcome
+from massive_upload.domain.advice import advice_for
 from massive_upload.domain.file_keys import receipt_key
 from massive_upload.domain.hot_parents import NAMED, hottest
 from massive_upload.domain.progress import Partition, Run
+from massive_upload.domain.shown import Shown
 from massive_upload.errors import LoadError
 from massive_upload.observability import Event, Marker, log
+from massive_upload.ports import Files
 from massive_upload.usecases.plan_file import read_estimate
 from massive_upload.usecases.rejected_files import rejected_files
 from massive_upload.usecases.slice_tasks import SliceServices
@@ -31,6 +34,18 @@ _OF_A_PARTITION = (
     "error",
 )
 
+_SHOWN = (
+    "lanes",
+    "batch_rows",
+    "jobs",
+    "rows",
+    "job_seconds",
+    "processing_ms",
+    "contended_rows",
+    "org_batches",
+    "org_took",
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
@@ -47,6 +62,7 @@ def write_receipt(
     outcome: Outcome,
     partitions: Sequence[Partition],
     target: Mapping[str, object] | None,
+    shown: Shown | None,
     services: SliceServices,
 ) -> None:
     """Write a run's receipt; one that is there, of an end that the run was resumed from, is replaced."""
@@ -73,6 +89,8 @@ def write_receipt(
         "target": target,
         "figures": figures | {"api_requests": figures["api_requests"] + run.api_requests},
         "estimate": _estimate(run, services),
+        "shown": _shown(shown),
+        "advice": advice_for(config.load, shown) if config else (),
         "hot_parents": hottest((partition.hot_parents for partition in partitions), NAMED),
         "rejected_files": rejected_files(partitions, services.store, services.files).all,
         "partitions": [{name: getattr(partition, name) for name in _OF_A_PARTITION} for partition in partitions],
@@ -80,6 +98,18 @@ def write_receipt(
     services.files.write(
         receipt_key(run.run_id), json.dumps(document, indent=2).encode(), content_type="application/json"
     )
+
+
+def read_advice(files: Files, run: Run) -> tuple[str, ...]:
+    """The advice of a run's receipt; none where the run has not ended, or an earlier version ended it."""
+    if run.is_unfinished or run.plan_name is None:
+        return ()
+    return tuple(json.loads(files.read(receipt_key(run.run_id))).get("advice", ()))
+
+
+def _shown(shown: Shown | None) -> dict[str, object] | None:
+    """The figures by which the load's next run may plan."""
+    return None if shown is None else {name: getattr(shown, name) for name in _SHOWN}
 
 
 def _window(run: Run) -> dict[str, object]:

@@ -12,7 +12,7 @@ from massive_upload.domain.breaker import after_batch, after_job
 from massive_upload.domain.hot_parents import KEPT_OF_A_LANE, hottest
 from massive_upload.domain.load import Load
 from massive_upload.domain.pace import LanePace, PaceReason, next_pace
-from massive_upload.domain.progress import Batch, BatchState, LaneFailures, LaneNotes, Partition
+from massive_upload.domain.progress import Batch, BatchState, JobWork, LaneFailures, LaneNotes, Partition
 from massive_upload.domain.staged_file import StagedFile
 from massive_upload.domain.waits import SETTLE_EVENTS
 from massive_upload.errors import InternalError, JobRejected, RunHalted
@@ -135,6 +135,7 @@ def settle_attempt(
         pace=pace,
         hot_parents=_hot_parents(partition, outcome, content, load),
         job_seconds=(counters.seconds or None) if batch.attempt == 0 else None,
+        work=_work(batch, outcome, counters),
     )
     beat = services.org.heartbeat(uncounted_requests=counters.api_requests)
     record(partition, batch, following, notes=notes, beat=beat)
@@ -143,6 +144,19 @@ def settle_attempt(
     _tell(partition, batch, following, outcome, counters, load)
     _raise_if_hopeless(batch, outcome)
     return following
+
+
+def _work(batch: Batch, outcome: JobOutcome, counters: JobCounters) -> JobWork:
+    """What an attempt tells of the org's speed: only a first one that completed, and whose time is known, does."""
+    if batch.attempt > 0 or counters.state != JobState.JOB_COMPLETE or not counters.seconds:
+        return JobWork()
+    return JobWork(
+        jobs=1,
+        rows=batch.rows,
+        seconds=counters.seconds,
+        processing_ms=counters.processing_ms,
+        contended_rows=outcome.contended_rows,
+    )
 
 
 def _failures(

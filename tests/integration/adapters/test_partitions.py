@@ -15,6 +15,7 @@ from massive_upload.domain.progress import (
     PARTITION_TRANSITIONS,
     Batch,
     BatchState,
+    JobWork,
     KeptList,
     LaneFailures,
     LaneNotes,
@@ -181,7 +182,10 @@ def test_rows_of_a_new_query_are_counted_on_top_of_the_settled_ones(store, dynam
     assert (read.source_rows, read.query_offset) == (80, 0)
 
 
-def settle_one(store: DynamoDbProgress, dynamodb: Any, **settled: Any) -> Partition:
+WORK = JobWork(jobs=1, rows=10, seconds=40, processing_ms=38_000, contended_rows=3)
+
+
+def settle_one(store: DynamoDbProgress, dynamodb: Any, *, notes: LaneNotes | None = None, **settled: Any) -> Partition:
     """A lane with one settled batch of ten rows."""
     begin(store)
     claimed = claim(dynamodb, store)
@@ -190,7 +194,7 @@ def settle_one(store: DynamoDbProgress, dynamodb: Any, **settled: Any) -> Partit
     submitted = store.record_submitted(claimed, created, BEAT)
     counts = {"succeeded": 10} | settled
     done = replace(submitted, state=BatchState.SETTLED, **counts)
-    store.settle_batch(claimed, submitted, done, notes=replace(NOTES, job_seconds=4), beat=BEAT)
+    store.settle_batch(claimed, submitted, done, notes=notes or replace(NOTES, job_seconds=4), beat=BEAT)
     return claimed
 
 
@@ -259,6 +263,31 @@ def test_a_job_without_a_duration_leaves_the_prediction_as_it_is(store, dynamodb
         beat=BEAT,
     )
     assert lane(store).job_seconds is None
+
+
+def test_first_attempts_add_up_in_the_transaction_that_settles_them_or_plans_the_next(store, dynamodb):
+    settle_one(store, dynamodb, notes=replace(NOTES, work=WORK))
+    claimed = lane(store)
+    assert claimed.work == WORK
+    another = a_batch(number=1)
+    store.plan_batch(claimed, another, BEAT)
+    submitted = store.record_submitted(claimed, store.record_job(claimed, another, "751", BEAT), BEAT)
+    again = replace(submitted, state=BatchState.PLANNED, attempt=1, job_id=None, rows=3)
+    more = JobWork(jobs=1, rows=10, seconds=5, processing_ms=4_000)
+    store.plan_next_attempt(claimed, submitted, again, notes=replace(NOTES, work=more), beat=BEAT)
+    both = JobWork(jobs=2, rows=20, seconds=45, processing_ms=42_000, contended_rows=3)
+    assert lane(store).work == both
+    with pytest.raises(StateChanged):
+        store.plan_next_attempt(claimed, submitted, again, notes=replace(NOTES, work=more), beat=BEAT)
+    assert lane(store).work == both, "a repetition adds nothing"
+
+
+def test_a_lane_begins_with_what_is_expected_of_its_first_job(store):
+    run = begin(store, lanes=0)
+    store.create_partitions(run, [a_lane(0, job_seconds=150, job_rows=9_000), a_lane(1)])
+    first, second = store.partitions(RUN)
+    assert (first.job_seconds, first.job_rows) == (150, 9_000)
+    assert (second.job_seconds, second.job_rows) == (None, None)
 
 
 def test_a_second_batch_is_not_planned_while_one_is_open(store, dynamodb):

@@ -5,8 +5,10 @@ from datetime import timedelta
 
 import pytest
 
-from massive_upload.domain.progress import RUN_TRANSITIONS, Halt, RunFailures, RunStatus
-from massive_upload.errors import FencedOut, InternalError, InvalidInput, RunNotResumable
+from massive_upload.adapters.dynamodb_progress import DynamoDbProgress
+from massive_upload.domain.progress import RUN_TRANSITIONS, Halt, Run, RunFailures, RunStatus
+from massive_upload.domain.shown import Shown
+from massive_upload.errors import FencedOut, InternalError, InvalidInput, RunNotResumable, StateChanged
 from tests.integration.adapters.entities import (
     ARN,
     LEASE,
@@ -17,6 +19,8 @@ from tests.integration.adapters.entities import (
     begin,
     force_run,
 )
+from tests.integration.adapters.stack import TABLE
+from tests.unit.domain.shown_runs import a_shown
 
 RIVAL = replace(LEASE, run_id="run-2", execution_arn=OTHER_ARN)
 ENDED_AT = STARTED_AT + timedelta(hours=1)
@@ -104,6 +108,46 @@ def test_a_run_is_finished_once(store):
     assert store.open_runs() == []
     assert not store.finish_run(run, status=RunStatus.COMPLETED, ended_at=ENDED_AT, error=None, cause=None)
     assert store.run(RUN) == ended
+
+
+def finish(store: DynamoDbProgress, run: Run, shown: Shown, before: Shown | None = None) -> bool:
+    return store.finish_run(
+        run,
+        status=RunStatus.COMPLETED,
+        ended_at=ENDED_AT,
+        error=None,
+        cause=None,
+        shown=shown,
+        shown_before=before,
+    )
+
+
+def test_what_a_run_showed_is_recorded_when_it_ends_and_kept_for_ever(store, dynamodb):
+    shown = a_shown(load="opportunity", org_took=8)
+    assert store.shown("opportunity") is None
+    assert finish(store, begin(store), shown)
+    assert store.shown("opportunity") == shown
+    key = {"pk": {"S": "LOAD#opportunity"}, "sk": {"S": "SHOWN"}}
+    assert "expires_at" not in dynamodb.get_item(TableName=TABLE, Key=key)["Item"]
+
+
+def test_a_run_that_has_ended_before_records_nothing(store):
+    run, shown = begin(store), a_shown(load="opportunity")
+    finish(store, run, shown)
+    assert not finish(store, run, replace(shown, lanes=1), shown)
+    assert store.shown("opportunity") == shown
+
+
+def test_what_another_run_showed_meanwhile_is_not_overwritten(store):
+    run, shown = begin(store), a_shown(load="opportunity")
+    other = store.begin_run(a_run(run_id="run-2"))
+    finish(store, run, shown)
+    with pytest.raises(StateChanged, match="its last run showed"):
+        finish(store, other, replace(shown, run_id="run-2"))
+    with pytest.raises(StateChanged):
+        finish(store, other, replace(shown, run_id="run-2"), replace(shown, run_id="run-0"))
+    assert store.run("run-2") == other, "run and what it showed, or neither"
+    assert finish(store, other, replace(shown, run_id="run-2"), shown)
 
 
 def test_another_execution_cannot_finish_a_run(store):

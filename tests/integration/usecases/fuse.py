@@ -16,6 +16,7 @@ _READS = frozenset(
         "lease",
         "run",
         "watermark",
+        "shown",
         "open_runs",
         "partitions",
         "partition",

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta
 from io import StringIO
 from pathlib import Path
@@ -151,6 +152,23 @@ def test_the_end_of_a_run_shows_its_plan_beside_what_came_of_it():
 
     assert "Bulk API 2.0 jobs 4 to 8 5" in lines
     assert any(line.startswith("duration") and line.endswith("1 min 30 s") for line in lines)
+
+
+def test_the_plan_view_tells_how_many_batches_at_a_time_and_by_what_the_duration_was_reckoned():
+    shown = text_of(a_summary(mode="plan"))
+    assert "5 to 30, a guess" in shown
+    assert "For 20 batches at a time: no run of the load has shown" in shown
+    known = replace(AN_ESTIMATE, row_ms_least=7.5, row_ms_most=15.0, last_run="run-0", org_batches=12)
+    assert "7.5 to 15, by run run-0" in text_of(a_summary(mode="plan", estimate=known))
+    earlier = replace(AN_ESTIMATE, org_batches=0)
+    assert "at a time" not in text_of(a_summary(mode="plan", estimate=earlier)), "a plan of an earlier version"
+
+
+def test_advice_for_the_next_run_is_told_in_words_and_in_json():
+    summary = a_summary(advice=["Say partitioning: {by: parent}: so it is."])
+    assert "For the next run: Say partitioning: {by: parent}: so it is." in text_of(summary)
+    assert json.loads(summary.as_json())["advice"] == ["Say partitioning: {by: parent}: so it is."]
+    assert "For the next run" not in text_of(a_summary())
 
 
 def test_a_run_whose_waits_were_shortened_is_not_compared_in_time():

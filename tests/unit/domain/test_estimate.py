@@ -16,6 +16,7 @@ from massive_upload.domain.estimate import (
 from massive_upload.domain.load import Load
 from massive_upload.domain.quota import OrgQuota
 from tests.unit.domain.loads import a_load
+from tests.unit.domain.shown_runs import a_shown
 
 PACE = {"batch_rows": 10_000, "delay_seconds": 0, "stagger_seconds": 0, "retry_delays_seconds": [2]}
 NO_PARENTS_SHARED = Parents(parents=100, rows=1_000, most_rows=20, heavy_rows=20)
@@ -60,6 +61,21 @@ def test_lanes_beyond_those_that_may_load_at_once_wait_for_one_to_end():
 def test_more_lanes_than_the_org_works_on_do_not_make_it_faster():
     load = a_load(pace=PACE, partitioning={"org_batches": 2})
     assert a_plan(load, *[LaneWork(rows=10_000)] * 10).duration_seconds.least == 10 * 50 // 2
+
+
+def test_the_last_run_narrows_the_time_of_a_row_and_keeps_a_range():
+    known = a_shown(rows=100_000, processing_ms=1_000_000, org_took=4, lanes=8, org_batches=8)
+    plan = estimate_of(by_parent(), [LaneWork(rows=10_000)] * 8, parents=None, quota=None, known=known)
+    assert (plan.row_ms_least, plan.row_ms_most, plan.last_run) == (7.5, 15, known.run_id)
+    assert plan.duration_seconds == Range(least=8 * 75 // 4, most=8 * 150 // 4)
+    assert plan.org_batches == 4
+    assert "about 4" in plan.org_batches_reason
+
+
+def test_without_a_last_run_the_time_of_a_row_is_a_guess():
+    plan = a_plan(by_parent(), LaneWork(rows=10_000))
+    assert (plan.row_ms_least, plan.row_ms_most, plan.last_run) == (5, 30, None)
+    assert plan.org_batches == 20
 
 
 def test_transitions_and_their_cost_grow_with_jobs_and_with_long_waits():

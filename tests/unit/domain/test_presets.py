@@ -2,7 +2,7 @@
 
 import pytest
 
-from massive_upload.domain.presets import LANE_ROWS, PACE, LockRisk, lanes_for
+from massive_upload.domain.presets import LANE_ROWS, PACE, LockRisk, lanes_for, parent_lanes_for
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,26 @@ def test_the_pace_follows_the_lock_risk(risk, batch_rows, delay_seconds, stagger
         "stagger_seconds": stagger_seconds,
         "retry_delays_seconds": (2, 5, 10),
     }
+
+
+@pytest.mark.parametrize(
+    ("rows", "org_batches", "batch_rows", "lanes"),
+    [
+        (0, 20, 10_000, 1),
+        (3_999, 20, 10_000, 1),
+        (10_000, 20, 10_000, 5),
+        (40_000, 20, 10_000, 20),
+        (399_999, 20, 10_000, 20),
+        (400_000, 20, 10_000, 40),
+        (100_000_000, 20, 10_000, 40),
+        (159_999, 8, 10_000, 8),
+        (160_000, 8, 10_000, 16),
+        (79_999, 20, 500, 20),
+        (80_000, 20, 500, 40),
+        (100_000_000, 1_000, 10_000, 1_000),
+    ],
+)
+def test_lanes_of_parents_are_as_many_as_the_org_works_on_or_twice_as_many_of_a_full_job(
+    rows, org_batches, batch_rows, lanes
+):
+    assert parent_lanes_for(rows, org_batches=org_batches, batch_rows=batch_rows) == lanes

@@ -1,5 +1,6 @@
 import itertools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +24,53 @@ def test_the_first_poll_comes_a_little_later_than_the_jobs_rows_are_expected_to_
     assert first_poll_seconds(5_000, 160, 10_000) == 81
     assert first_poll_seconds(3, 160, 10_000) == 2
     assert first_poll_seconds(10_000, None, None) > first_poll_seconds(100, None, None)
+
+
+@pytest.mark.parametrize("row_ms", [5, 6, 8, 10, 15, 20, 25, 30])
+def test_a_job_of_ordinary_length_is_found_ended_at_the_second_look_by_a_lane_that_knows_nothing(row_ms):
+    looks = looks_at(10_000, row_ms=row_ms, queue_seconds=1)
+    assert len(looks) <= 2
+    ended_at = 1 + 10_000 * row_ms / 1000
+    assert looks[-1] - ended_at <= 0.1 * ended_at
+
+
+@pytest.mark.parametrize("queue_seconds", [60, 150, 300])
+def test_a_job_that_waited_in_the_queue_is_foreseen_by_its_pace_since_it_began(queue_seconds):
+    looks = looks_at(10_000, row_ms=15, queue_seconds=queue_seconds)
+    ended_at = queue_seconds + 150
+    assert len(looks) <= 6
+    assert looks[-1] - ended_at <= 0.35 * ended_at
+
+
+def looks_at(rows: int, *, row_ms: int, queue_seconds: int) -> list[int]:
+    """When a lane that knows nothing looks at a job that is written in chunks of 200 rows, until it has ended."""
+    looks, seen = [first_poll_seconds(rows, None, None)], [0]
+    while looks[-1] < queue_seconds + rows * row_ms / 1000:
+        chunks = int(max(0, looks[-1] - queue_seconds) * 1000 / row_ms) // 200
+        wait_seconds = next_poll_seconds(
+            looks[-1],
+            rows=rows,
+            processed=200 * chunks,
+            before_seconds=looks[-2] if len(looks) > 1 else 0,
+            before_processed=seen[-1],
+        )
+        seen.append(200 * chunks)
+        looks.append(looks[-1] + wait_seconds)
+    return looks
+
+
+def test_a_job_is_foreseen_by_its_latest_pace_and_one_that_got_no_further_is_given_as_long_again():
+    assert next_poll_seconds(200, rows=10_000, processed=5_000, before_seconds=100) == 101
+    assert next_poll_seconds(200, rows=10_000, processed=6_000, before_seconds=100, before_processed=4_000) == 201
+    assert next_poll_seconds(200, rows=10_000, processed=4_000, before_seconds=100, before_processed=4_000) == 200
+
+
+def test_a_job_that_was_in_the_queue_took_as_long_as_it_lived():
+    assert job_seconds(0, 310, 150_000, life_seconds=303) == 298
+    assert job_seconds(0, 152, 150_000, life_seconds=154) == job_seconds(0, 152, 150_000)
+    assert job_seconds(290, 310, 150_000, life_seconds=280) == 292
+    assert job_seconds(0, 100, 0, life_seconds=65) == 60
+    assert job_seconds(0, 100, 0, life_seconds=1_000) == 100
 
 
 @given(st.integers(0, 100_000), st.sampled_from([0, 100]))

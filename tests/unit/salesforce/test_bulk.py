@@ -84,6 +84,8 @@ def test_get_reads_state_counters_and_times():
                     "totalProcessingTime": 900,
                     "apiActiveProcessingTime": 800,
                     "apexProcessingTime": 70,
+                    "createdDate": "2026-01-01T22:00:00.000+0000",
+                    "systemModstamp": "2026-01-01T22:05:03.000+0000",
                     "errorMessage": "InvalidBatch : Field name not found : s3cr3t",
                 }
             )
@@ -99,9 +101,31 @@ def test_get_reads_state_counters_and_times():
         total_processing_ms=900,
         api_active_processing_ms=800,
         apex_processing_ms=70,
+        life_seconds=303,
         error_message="InvalidBatch : Field name not found : s3cr3t",
     )
     assert "s3cr3t" not in repr(job)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"state": "InProgress"},
+        {"createdDate": None},
+        {"systemModstamp": "soon"},
+        {"systemModstamp": "2026-01-01T22:05:03"},
+        {"createdDate": 7},
+    ],
+)
+def test_the_life_of_a_job_is_unknown_until_it_has_ended_or_where_the_org_does_not_tell(changes):
+    told = {
+        "state": "JobComplete",
+        "createdDate": "2026-01-01T22:00:00.000+0000",
+        "systemModstamp": "2026-01-01T22:05:03.000+0000",
+    }
+    job = BulkIngest(connect(ScriptedOrg(answers=[json_response(told | changes)]))).get("750A")
+    assert job is not None
+    assert job.life_seconds is None
 
 
 @pytest.mark.parametrize("word", [*JobState, "jobcomplete", "JOB_COMPLETE", "upload_complete", "IN PROGRESS"])

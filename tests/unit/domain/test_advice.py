@@ -1,0 +1,95 @@
+"""Advice for the next run: by the guide's thresholds, and none where there is no cause."""
+
+from typing import Any
+
+import pytest
+
+from massive_upload.domain.advice import advice_for
+from massive_upload.domain.load import Load
+from massive_upload.domain.shown import Shown
+from tests.unit.domain.loads import a_load
+from tests.unit.domain.shown_runs import a_shown
+
+
+def by_key(**changes: Any) -> Load:
+    return a_load(partitioning={"by": "key"}, **changes)
+
+
+def contended(percent: float, **changes: Any) -> Shown:
+    """A run of lanes of keys in which so many rows failed at their first try for a passing reason."""
+    rows = 100_000
+    return a_shown(**({"lanes": 5, "rows": rows, "contended_rows": round(rows * percent / 100)} | changes))
+
+
+@pytest.mark.parametrize(
+    ("passed_percent", "says"),
+    [
+        (89.9, "stagger_seconds: 7200"),
+        (90.0, "count: 6"),
+        (94.9, "count: 6"),
+        (95.0, None),
+        (98.0, None),
+        (98.1, "stagger_seconds: 3600} and partitioning: {count: 4}"),
+        (100.0, "stagger_seconds: 3600} and partitioning: {count: 4}"),
+    ],
+)
+def test_lanes_of_keys_are_advised_by_the_guides_thresholds(passed_percent, says):
+    advice = advice_for(by_key(pace={"stagger_seconds": 5_400}), contended(100 - passed_percent))
+    if says is None:
+        assert advice == ()
+        return
+    (told,) = advice
+    assert says in told
+    assert f"{passed_percent:.1f} %" in told, "the reason"
+
+
+@pytest.mark.parametrize("passed_percent", [60, 89.9, 94.9])
+def test_where_a_parent_is_known_lanes_of_parents_are_advised(passed_percent):
+    (told,) = advice_for(by_key(source={"parent": "Account"}), contended(100 - passed_percent))
+    assert "by: parent" in told
+
+
+def test_a_stagger_that_is_at_its_longest_makes_way_for_more_partitions():
+    (told,) = advice_for(by_key(pace={"stagger_seconds": 7_200}), contended(20))
+    assert "count: 10" in told
+
+
+def test_lanes_that_start_all_at_once_are_advised_to_start_half_an_hour_apart():
+    (told,) = advice_for(by_key(pace={"stagger_seconds": 0}), contended(20))
+    assert "stagger_seconds: 1800" in told
+
+
+@pytest.mark.parametrize("stagger_seconds", [0, 60, 1_800])
+def test_a_short_stagger_is_not_made_shorter(stagger_seconds):
+    assert advice_for(by_key(pace={"stagger_seconds": stagger_seconds}), contended(0)) == ()
+
+
+@pytest.mark.parametrize("percent", [0, 20])
+def test_one_lane_or_few_rows_give_no_cause(percent):
+    load = by_key(pace={"stagger_seconds": 5_400})
+    assert advice_for(load, contended(percent, lanes=1)) == ()
+    assert advice_for(load, contended(percent, rows=1_999, contended_rows=0)) == ()
+    assert advice_for(load, None) == ()
+
+
+def by_parent(**partitioning: Any) -> Load:
+    return a_load(source={"parent": "Account"}, partitioning=partitioning)
+
+
+@pytest.mark.parametrize(
+    ("given", "lanes", "took", "says"),
+    [
+        (20, 40, 12, "org_batches: 12"),
+        (20, 40, 5, "org_batches: 10"),
+        (20, 40, 40, "org_batches: 30"),
+        (20, 40, 18, None),
+        (20, 40, 22, None),
+        (20, 10, 10, None),
+        (20, 40, None, None),
+        (None, 40, 12, None),
+    ],
+)
+def test_lanes_of_parents_are_advised_of_another_number_where_the_load_sets_one(given, lanes, took, says):
+    partitioning = {} if given is None else {"org_batches": given}
+    advice = advice_for(by_parent(**partitioning), a_shown(lanes=lanes, org_took=took))
+    assert advice == () if says is None else says in advice[0]
