@@ -42,11 +42,13 @@ imports: .venv/installed-dev | build
 build:
 	@mkdir -p build
 
+# Files are handed out in the order of their names, short unit tests last. xdist's own order, most tests first, leaves
+# files with one test of minutes to the end, where one processor waits for the other.
 pytest: .venv/installed-dev ## all tests
-	@$(BIN)/pytest --quiet -rs --numprocesses auto --dist loadfile
+	@$(BIN)/pytest --quiet -rs --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 coverage: .venv/installed-dev ## all tests, and which lines they reach; takes twice as long
-	@$(BIN)/pytest --quiet -rs --numprocesses auto --dist loadfile --cov --cov-report=term:skip-covered
+	@$(BIN)/pytest --quiet -rs --numprocesses auto --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered
 
 soak: .venv/installed-dev ## every crash point, and many more drawn loads than `make test` has; takes about an hour
 	@SOAK=1 $(BIN)/pytest --quiet -rs --timeout 0 --numprocesses auto --dist loadfile \

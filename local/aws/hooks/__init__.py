@@ -4,6 +4,7 @@ Each hook says which defect it mends; each has a test that tells when moto no lo
 """
 
 from local.aws.hooks import (
+    answers,
     change_sets,
     clients,
     cloudformation_template,
@@ -13,6 +14,7 @@ from local.aws.hooks import (
     durability,
     dynamodb,
     executions,
+    expressions,
     history,
     lambda_invoke,
     language,
@@ -23,6 +25,7 @@ from local.aws.hooks import (
 )
 
 _HOOKS = (
+    answers,
     change_sets,
     clients,
     cloudformation_template,
@@ -32,6 +35,7 @@ _HOOKS = (
     durability,
     dynamodb,
     executions,
+    expressions,
     history,
     lambda_invoke,
     language,

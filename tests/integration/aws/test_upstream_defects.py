@@ -30,6 +30,8 @@ PROBES = (
     "change_sets_outputs",
     "dynamodb",
     "server",
+    "expressions",
+    "answers",
     "executions_threads",
 )
 

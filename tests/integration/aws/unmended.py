@@ -245,6 +245,34 @@ def server() -> bool:
     return len(searches) == 2
 
 
+def expressions() -> bool:
+    """The text of an expression is read again."""
+    from moto.dynamodb.parsing.expressions import UpdateExpressionParser
+
+    return UpdateExpressionParser.make("SET a = :b") is not UpdateExpressionParser.make("SET a = :b")
+
+
+def answers() -> bool:
+    """The names of a member are worked out again."""
+    from moto.core.serialize import JSONSerializer, NoAlias, XFormedAttributePicker
+    from moto.core.utils import get_service_model
+
+    searches = []
+
+    class CountedNames:
+        def __init__(self, context: Any) -> None:
+            searches.append(context.key)
+            self.get_alias = NoAlias(context).get_alias
+            self.has_alias = NoAlias(context).has_alias
+
+    operation = get_service_model("dynamodb").operation_model("GetItem")
+    for _ in range(2):
+        searches.clear()
+        picker = XFormedAttributePicker([CountedNames])
+        JSONSerializer(operation, value_picker=picker).serialize({"Item": {"pk": {"S": "a"}}})
+    return "S" in searches
+
+
 def executions_threads() -> bool:
     """Threads that have ended are kept."""
     return any(not thread.is_alive() for thread in TMP_THREADS)
@@ -273,6 +301,8 @@ def main() -> None:
         change_sets_outputs,
         dynamodb,
         server,
+        expressions,
+        answers,
         executions_threads,
     )
     with mock_aws(config=copy.deepcopy(default_user_config)):

@@ -14,6 +14,7 @@ from moto import mock_aws
 
 from infra.config import load_directory
 from infra.synth import ROOT
+from local.aws import hooks
 from local.org import Faults, ManualClock, OrgServer, OrgSettings, Source, generated_opportunities
 from local.org.credentials import CLIENT_ID, CLIENT_SECRET
 from local.org.faults import FaultPlan
@@ -270,6 +271,7 @@ def open_world(
     *, source: Source | None = None, faults: str = "", load: Load = OPPORTUNITY, **settings: Any
 ) -> Iterator[World]:
     """A world whose org has 30 opportunities, none of which is refused, unless told otherwise."""
+    hooks.install()  # DynamoDB as the embedded AWS has it
     clock = ManualClock()
     held = source or generated_opportunities(30, rejected_share=0)
     with mock_aws(), OrgServer(OrgSettings(source=held, faults=Faults.parse(faults), **settings), clock) as server:

@@ -1,0 +1,54 @@
+"""Under which name moto's objects hold what an answer tells.
+
+Defect: moto works out up to a dozen names for every member of every structure of every answer, and tries each of them.
+For an item of DynamoDB, each of whose attributes may be of ten types, that took longer than all else. Here the names
+are worked out once for each member and kind of object.
+"""
+
+from typing import Any
+
+from moto.core.serialize import (
+    DEFAULT_ALIAS_PROVIDERS,
+    MISSING,
+    AttributePickerContext,
+    ResponseSerializer,
+    XFormedAttributePicker,
+    get_value,
+)
+
+from local.aws.hooks.patching import replace
+from local.aws.untyped import Untyped
+
+_names: dict[tuple[Any, str, type], tuple[str, ...]] = {}
+"""By shape, member and class; the shapes are those of botocore's models, of which there is one each."""
+
+
+def install() -> None:
+    """Remembers the names."""
+    replace(ResponseSerializer, "get_value", _build_get_value)
+
+
+def _build_get_value(original: Untyped) -> Untyped:
+    def value_of(self: Untyped, value: Untyped, key: str, shape: Untyped) -> Untyped:
+        if not _has_usual_names(self._value_picker, value):
+            return original(self, value, key, shape)
+        known = (shape, key, type(value))
+        names = _names.get(known)
+        if names is None:
+            context = AttributePickerContext(obj=value, key=key, shape=shape)
+            names = _names[known] = tuple(self._value_picker.get_possible_keys(context))
+        if type(value) is dict:
+            return next((value[name] for name in names if name in value), None)
+        found = (get_value(value, name, MISSING) for name in names)
+        return next((each for each in found if each is not MISSING), None)
+
+    return value_of
+
+
+def _has_usual_names(picker: Untyped, value: Untyped) -> bool:
+    return (
+        type(picker) is XFormedAttributePicker
+        and picker.alias_providers is DEFAULT_ALIAS_PROVIDERS
+        and not picker.response_transformers
+        and not hasattr(value, "Meta")
+    )
