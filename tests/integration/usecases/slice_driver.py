@@ -121,7 +121,7 @@ class SliceDriver:
     def claim(self, run_id: str, partition: str) -> SliceInput:
         """What the tasks of a slice that has just claimed its partition are given."""
         payload: dict[str, Any] = {"run_id": run_id, "partition": partition}
-        self._update("ClaimPartition", payload)
+        payload["step"] = self._update("ClaimPartition", payload)
         return SliceInput.model_validate(payload)
 
     def _enter(self, name: str, state: dict[str, Any], payload: dict[str, Any]) -> str:
@@ -157,11 +157,12 @@ class SliceDriver:
 
     def _call(self, name: str, payload: dict[str, Any]) -> None:
         if name not in TASKS:
-            self._update(name, payload)
+            result = self._update(name, payload)
             try:
                 self._after_update()
             except Crash as crash:
                 raise AnswerLost from crash
+            payload["step"] = result
             return
         given = copy.deepcopy(payload)
         try:
@@ -170,7 +171,7 @@ class SliceDriver:
             self.after_task()
         payload["step"] = step.model_dump(mode="json")
 
-    def _update(self, name: str, payload: dict[str, Any]) -> None:
+    def _update(self, name: str, payload: dict[str, Any]) -> dict[str, Any]:
         """A native conditional update; where the definition refers to the payload, its values are put in here."""
         parameters = self._states[name]["Parameters"]
         values = {key: value for key, value in parameters["ExpressionAttributeValues"].items() if not _is_path(value)}
@@ -190,10 +191,10 @@ class SliceDriver:
             )
         except self._dynamodb.exceptions.ConditionalCheckFailedException as error:
             raise ConditionFailed from error
-        selected = dict(self._states[name]["ResultSelector"])
+        selected: dict[str, Any] = dict(self._states[name]["ResultSelector"])
         if selected.pop("epoch.$", None):
             selected["epoch"] = int(answer["Attributes"]["epoch"]["N"])
-        payload["step"] = selected
+        return selected
 
 
 def _is_path(value: dict[str, Any]) -> bool:
