@@ -221,7 +221,7 @@ CREATE MACRO trim(x) AS ltrim(rtrim(x)), (x, characters) AS
   CASE WHEN contains(characters, left(x, 1)) OR contains(characters, right(x, 1))
        THEN ltrim(rtrim(x, characters), characters) ELSE x END
 """
-"""TRIM as DuckDB has it. DuckDB's own builds the set of the characters anew for every row, which takes ten times as long."""
+"""TRIM as DuckDB has it, in a tenth of the time: DuckDB's own builds the set of the characters anew for every row."""
 
 
 def open_database(source: Source) -> duckdb.DuckDBPyConnection:

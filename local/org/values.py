@@ -21,8 +21,8 @@ Cell = Stored | Null | None
 """What to store; `None` leaves the field as it is (Bulk API 2.0 guide: empty values are ignored)."""
 
 _BLANKS = "".join(map(chr, range(33)))
-"""What Salesforce trims from both ends of stored text: control characters and blanks, no other white space (Apex Developer
-Guide, "Primitive Data Types": text fields never have white space at their ends; a no-break space is kept, though)."""
+"""What Salesforce trims from both ends of stored text (Apex Developer Guide, "Primitive Data Types"): control
+characters and blanks. No other white space: a no-break space is kept."""
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _PLAIN_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?", re.ASCII)

@@ -21,7 +21,8 @@ class KeyDigest:
     """The sum of the keys' hashes modulo 2^128.
 
     A key's hash is the first 16 bytes of SHA-256 over its UTF-8 text without the blanks and control characters around
-    it, as `values.stored` has it, as an unsigned big-endian number. Digests of two sets without a common key add up to that of both together.
+    it, as `values.stored` has it, as an unsigned big-endian number. Digests of two sets without a common key add up to
+    that of both together.
     """
 
     value: int = 0

@@ -18,8 +18,8 @@ CLEAR = "#N/A"
 """Sets a field to null (Bulk API 2.0 guide); an empty cell leaves it as it is."""
 
 BLANKS = "".join(map(chr, range(33)))
-"""What Salesforce trims from both ends of a text that it stores (Apex Developer Guide, "Primitive Data Types"): blanks and
-control characters. No other white space: a no-break space, say, is kept."""
+"""What Salesforce trims from both ends of a text that it stores (Apex Developer Guide, "Primitive Data Types"): blanks
+and control characters. No other white space: a no-break space, say, is kept."""
 
 _DATETIME = re.compile(
     r"^(?P<date>\d{4}-\d\d-\d\d)(?:[T ](?P<time>\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d+))?)?"
