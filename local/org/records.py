@@ -8,7 +8,7 @@ from local.org.errors import RowError
 from local.org.ids import IdSequence
 from local.org.schema import ID_FIELD, Field, FieldType, ObjectSchema
 from local.org.upload import Column, Upload
-from local.org.values import Cell, Null, Stored
+from local.org.values import Cell, Null, Stored, trimmed
 
 Value = Stored | None
 
@@ -70,10 +70,10 @@ class ObjectTable:
             index[normalised(field, key)] = record_id
 
     def seed(self, field: Field, keys: Sequence[str]) -> None:
-        """Create a record for each key that is not there yet."""
+        """Create a record for each key that is not there yet; keys are stored as those of an upload are."""
         position = self.schema.positions[field.name.lower()]
-        for key in keys:
-            if self.find(field, key) is None:
+        for key in map(trimmed, keys):
+            if key and self.find(field, key) is None:
                 record_id = self.new()
                 self.set_key(field, record_id, key)
                 self._records[record_id][position] = key

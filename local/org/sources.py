@@ -144,8 +144,7 @@ def file_source(
     seed = Seed(
         parent_object,
         EXTERNAL_ID,
-        f'SELECT DISTINCT trim(CAST("{parent}" AS VARCHAR)) AS parent FROM "{table.name}" '
-        "WHERE parent <> '' ORDER BY parent",
+        f'SELECT DISTINCT CAST("{parent}" AS VARCHAR) FROM "{table.name}" WHERE "{parent}" IS NOT NULL ORDER BY 1',
     )
     return Source((table,), (parent_schema, _object(name, fields, columns)), (seed,))
 

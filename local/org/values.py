@@ -21,7 +21,8 @@ Cell = Stored | Null | None
 """What to store; `None` leaves the field as it is (Bulk API 2.0 guide: empty values are ignored)."""
 
 _BLANKS = "".join(map(chr, range(33)))
-"""What Salesforce trims from both ends of stored text: control characters and blanks."""
+"""What Salesforce trims from both ends of stored text (Apex Developer Guide, "Primitive Data Types"): control
+characters and blanks. No other white space: a no-break space is kept."""
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _PLAIN_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?", re.ASCII)
@@ -36,6 +37,11 @@ class _RefusedCellError(Exception):
     def __init__(self, error: RowError) -> None:
         super().__init__(error.text)
         self.error = error
+
+
+def trimmed(text: str) -> str:
+    """A text as the org stores it, and looks for it."""
+    return text.strip(_BLANKS)
 
 
 def convert_column(field: Field, column_number: int, texts: Sequence[str]) -> tuple[list[Cell], dict[int, RowError]]:
@@ -61,7 +67,7 @@ def convert_column(field: Field, column_number: int, texts: Sequence[str]) -> tu
             cells.append(known[raw])
             continue
         cell: Cell = None
-        text = raw.strip(_BLANKS)
+        text = trimmed(raw)
         if text == Null.NULL.value:
             cell = Null.NULL
         elif text:
@@ -78,9 +84,9 @@ def convert_column(field: Field, column_number: int, texts: Sequence[str]) -> tu
 def _convert_texts(field: Field, texts: Sequence[str]) -> tuple[list[Cell], dict[int, RowError]]:
     """Any text will do, unless it is too long: without a call for each cell, as most cells are texts."""
     null, longest = Null.NULL, field.length
-    trimmed = [text.strip(_BLANKS) for text in texts]
-    errors = {row: _too_long(field, text) for row, text in enumerate(trimmed) if len(text) > longest}
-    cells: list[Cell] = [None if not text else null if text == "#N/A" else text for text in trimmed]
+    stored = [text.strip(_BLANKS) for text in texts]
+    errors = {row: _too_long(field, text) for row, text in enumerate(stored) if len(text) > longest}
+    cells: list[Cell] = [None if not text else null if text == "#N/A" else text for text in stored]
     return cells, errors
 
 

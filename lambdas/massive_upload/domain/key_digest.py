@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 
+from massive_upload.domain.values import stored_texts
+
 _MODULUS = 1 << 128
 _WORD_BITS = 64
 _HASH_WORDS = 4
@@ -18,8 +20,9 @@ _HASH_WORDS = 4
 class KeyDigest:
     """The sum of the keys' hashes modulo 2^128.
 
-    A key's hash is the first 16 bytes of SHA-256 over its UTF-8 text without the white space around it, as an unsigned
-    big-endian number. Digests of two sets without a common key add up to that of both together.
+    A key's hash is the first 16 bytes of SHA-256 over its UTF-8 text without the blanks and control characters around
+    it, as `values.stored` has it, as an unsigned big-endian number. Digests of two sets without a common key add up to
+    that of both together.
     """
 
     value: int = 0
@@ -27,7 +30,7 @@ class KeyDigest:
     @classmethod
     def of(cls, keys: Iterable[str]) -> KeyDigest:
         """The digest of some keys."""
-        words = array("Q", b"".join([sha256(key.strip().encode()).digest() for key in keys]))
+        words = array("Q", b"".join([sha256(key.encode()).digest() for key in stored_texts(keys)]))
         if sys.byteorder == "little":
             words.byteswap()
         return cls(((sum(words[::_HASH_WORDS]) << _WORD_BITS) + sum(words[1::_HASH_WORDS])) % _MODULUS)

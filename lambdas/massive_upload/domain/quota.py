@@ -9,8 +9,14 @@ from massive_upload.constants import BATCHES_BETWEEN_LOOKS
 from massive_upload.domain.load import Budget
 
 BATCH_REQUESTS = 8
-"""API requests that a batch is counted as until the next look: a clean one takes six (create, upload, close, two looks
-at the job, a page of rows), one with rejected rows two more for its results."""
+"""API requests of a batch whose rows come in one page: a clean one takes six (create, upload, close, two looks at the
+job, the page), one with rejected rows two more for its results."""
+
+_RESULT_REQUESTS = 2
+
+MOST_BATCH_REQUESTS = 100
+"""No batch is counted as more: 100 MB come in some fifty pages of 2 MB. What takes a lane more requests than that, a
+long wait or an org that is down, says nothing of its next batch."""
 
 LOOK_AGE = timedelta(minutes=10)
 """Others use the org too: what was seen longer ago is seen again."""
@@ -64,18 +70,34 @@ class Need:
     batches: int
 
 
-def need_of_a_batch(quota: OrgQuota, budget: Budget, *, batches: int) -> Need:
+def requests_of_a_batch(*, taken: int, jobs: int) -> int:
+    """API requests that a lane's next batch is counted as until the next look.
+
+    As many as each of its jobs has taken so far, with all that the lane has done besides, and two more as the next may
+    have rejected rows. A lane's first batch cannot know how many pages its rows come in: what it takes beyond
+    `BATCH_REQUESTS` is seen by the next look.
+
+    Args:
+        taken: API requests of the lane up to now.
+        jobs: its jobs up to now.
+    """
+    usual = -(-taken // jobs) + _RESULT_REQUESTS if jobs else 0
+    return min(max(BATCH_REQUESTS, usual), MOST_BATCH_REQUESTS)
+
+
+def need_of_a_batch(quota: OrgQuota, budget: Budget, *, requests: int, batches: int) -> Need:
     """What a batch needs.
 
     Args:
         quota: what is known of the org's allowances.
         budget: how much of them the load leaves to others.
+        requests: how many API requests it is counted as.
         batches: how many of Salesforce's batches, of 10,000 rows each, it makes.
     """
     return Need(
-        requests_left=_least(quota.requests_max, budget.api_requests_reserve_percent, BATCH_REQUESTS + LOOKS_OF_A_DAY),
+        requests_left=_least(quota.requests_max, budget.api_requests_reserve_percent, requests + LOOKS_OF_A_DAY),
         batches_left=_least(quota.batches_max, budget.bulk_batches_reserve_percent, batches),
-        requests=BATCH_REQUESTS,
+        requests=requests,
         batches=batches,
     )
 

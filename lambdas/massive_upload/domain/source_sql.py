@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from massive_upload.domain.estimate import EXPOSED_RANGES
 from massive_upload.domain.load import FieldType, Load
 from massive_upload.domain.progress import LaneKind
+from massive_upload.domain.values import BLANKS
 
 BUCKETS = 1_000
 """The source is counted in about as many even buckets, which are then put together to lanes: one statement serves any
@@ -36,6 +37,9 @@ _CASTS = {
 
 UNFIT_KEY_TYPES = ("bool", "double", "float", "date", "time", "timestamp", "timestamptz")
 """Types that are no keys: text and back does not give the same value, or the server's text of it is not settled."""
+
+_BLANKS = "E'" + "".join(f"\\x{ord(blank):02x}" for blank in BLANKS if blank != "\0") + "'"
+"""A literal of what Salesforce trims. Without NUL, which no text of Data Cloud can hold."""
 
 _READ_AS_TEXT = (FieldType.TEXT, FieldType.NUMBER)
 """Read as text by the server: a JSON number loses digits beyond the 17th."""
@@ -387,7 +391,7 @@ def _parent(load: Load, *, table: str | None = None) -> str:
     Where the target does mind the case, parents that differ by it alone are merely kept together.
     """
     column = quoted(load.source.parent or "")
-    return f"LOWER(TRIM(CAST({f'{quoted(table)}.' if table else ''}{column} AS VARCHAR)))"
+    return f"LOWER({_stored(f'{quoted(table)}.{column}' if table else column)})"
 
 
 def _without_parent(parent: str) -> str:
@@ -396,10 +400,14 @@ def _without_parent(parent: str) -> str:
 
 def _has_key(key: str) -> str:
     """Whether a row can be upserted: Salesforce takes a blank text for none."""
-    return f"TRIM(CAST({key} AS VARCHAR)) <> ''"
+    return f"{_stored(key)} <> ''"
 
 
 def _identity(key: str, *, case_sensitive_key: bool) -> str:
     """What makes two keys the same at the target, which trims text and by default ignores case."""
-    trimmed = f"TRIM(CAST({key} AS VARCHAR))"
-    return trimmed if case_sensitive_key else f"LOWER({trimmed})"
+    return _stored(key) if case_sensitive_key else f"LOWER({_stored(key)})"
+
+
+def _stored(column: str) -> str:
+    """A value's text as Salesforce stores it: what `values.stored` is to Python. TRIM alone would cut blanks only."""
+    return f"TRIM(BOTH {_BLANKS} FROM CAST({column} AS VARCHAR))"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from massive_upload.constants import MAX_JOB_BYTES
 from massive_upload.domain.csv_text import has_blank_starts, join_cells, to_csv
 from massive_upload.domain.key_digest import NO_KEYS, KeyDigest
 from massive_upload.domain.load import FieldType, Load
-from massive_upload.domain.values import format_column
+from massive_upload.domain.values import format_column, stored_texts
 
 csv.field_size_limit(MAX_JOB_BYTES)  # what Salesforce rejects as too long must be readable here all the same
 
@@ -187,9 +187,9 @@ class StagedFile:
         self._key_index = index_of(key_column, self._header)
         self.key_column = key_column
 
-    def row_keys(self) -> Iterator[str]:
+    def row_keys(self) -> list[str]:
         """The key of every row, in order, as Salesforce stores it: trimmed."""
-        return (line[self._key_index].strip() for line in self._lines)
+        return stored_texts(line[self._key_index] for line in self._lines)
 
     def select(self, keys: set[str]) -> Selection:
         """The rows with one of ``keys``, as a file to send again."""
@@ -198,7 +198,7 @@ class StagedFile:
     def counted(self, column: str, keys: Collection[str]) -> Counter[str]:
         """How many of the rows with one of ``keys`` have which value in a column; blank ones are left out."""
         place = index_of(column, self._header)
-        values = (line[place].strip() for line in self._lines_with(set(keys)))
+        values = stored_texts(line[place] for line in self._lines_with(set(keys)))
         return Counter(value for value in values if value)
 
     def halves(self, keys: set[str]) -> tuple[Selection, Selection]:
@@ -212,14 +212,14 @@ class StagedFile:
         """The rows that failed, each with its error and how often it was sent: a file to keep."""
         lines = [
             [*line, error.code, error.message, error.fields, str(tries)]
-            for line in self._lines
-            if (error := errors.get(line[self._key_index].strip())) is not None
+            for key, line in zip(self.row_keys(), self._lines, strict=True)
+            if (error := errors.get(key)) is not None
         ]
         codes = Counter(line[-len(REJECT_COLUMNS)] for line in lines)
         return replace(selection_of([*self._header, *REJECT_COLUMNS], lines, self.key_column), codes=codes)
 
     def _lines_with(self, keys: set[str]) -> list[list[str]]:
-        return [line for line in self._lines if line[self._key_index].strip() in keys]
+        return [line for key, line in zip(self.row_keys(), self._lines, strict=True) if key in keys]
 
 
 def joined(first: bytes, second: bytes) -> bytes:

@@ -7,7 +7,7 @@ on as it is: the org then rejects that row, with a reason, which is better than 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Literal
@@ -17,7 +17,9 @@ from massive_upload.domain.load import FieldType
 CLEAR = "#N/A"
 """Sets a field to null (Bulk API 2.0 guide); an empty cell leaves it as it is."""
 
-_BLANKS = "".join(map(chr, range(33)))
+BLANKS = "".join(map(chr, range(33)))
+"""What Salesforce trims from both ends of a text that it stores (Apex Developer Guide, "Primitive Data Types"): blanks
+and control characters. No other white space: a no-break space, say, is kept."""
 
 _DATETIME = re.compile(
     r"^(?P<date>\d{4}-\d\d-\d\d)(?:[T ](?P<time>\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d+))?)?"
@@ -69,13 +71,23 @@ def _is_as_it_should_be(values: Sequence[object], kind: FieldType) -> bool:
     return kind is FieldType.DATE and set(map(len, texts)) == {len("2026-01-31")}
 
 
+def stored(text: str) -> str:
+    """A text as Salesforce stores it, which trims it: by this keys and parents are the same or not."""
+    return text.strip(BLANKS)
+
+
+def stored_texts(texts: Iterable[str]) -> list[str]:
+    """What `stored` makes of each of many texts."""
+    return [text.strip(BLANKS) for text in texts]
+
+
 def _filled(text: str, empty: str) -> str:
     return empty if _is_blank(text) else text
 
 
 def _is_blank(text: str) -> bool:
     """Nothing but blanks and control characters; a no-break space, say, is text like any other."""
-    return text[:1] <= " " and not text.strip(_BLANKS)
+    return text[:1] <= " " and not stored(text)
 
 
 def _text(value: object) -> str:

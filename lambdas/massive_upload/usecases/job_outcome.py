@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from massive_upload.contracts import JobCounters
 from massive_upload.domain.progress import Batch
 from massive_upload.domain.staged_file import RowError, StagedFile
+from massive_upload.domain.values import stored, stored_texts
 from massive_upload.errors import InternalError, SalesforceUnavailable
 from massive_upload.salesforce.bulk import BulkIngest, Job, JobState
 from massive_upload.salesforce.error_codes import JobVerdict, RowVerdict, is_lock_error, job_verdict, row_verdict
@@ -131,18 +132,18 @@ class _Lists:
         """Read the rows that were tried and failed."""
         data = self._bulk.failed_rows(self._job_id)
         self.failed = parse_failed(data, key_column=self._key_column)
-        self._take_off(data, [row.key.strip() for row in self.failed])
+        self._take_off(data, stored_texts(row.key for row in self.failed))
 
     def read_unprocessed(self) -> None:
         """Read the rows that were not tried."""
         data = self._bulk.unprocessed_rows(self._job_id)
-        self.unprocessed = [key.strip() for key in parse_keys(data, key_column=self._key_column)]
+        self.unprocessed = stored_texts(parse_keys(data, key_column=self._key_column))
         self._take_off(data, self.unprocessed)
 
     def read_succeeded(self) -> None:
         """Read the rows that were saved."""
         data = self._bulk.successful_rows(self._job_id)
-        self._take_off(data, [key.strip() for key in parse_keys(data, key_column=self._key_column)])
+        self._take_off(data, stored_texts(parse_keys(data, key_column=self._key_column)))
 
     def agree_with(self, counters: JobCounters, rows: int) -> bool:
         """Whether the lists are what the counters say, so that every row which is on neither list has succeeded."""
@@ -174,12 +175,12 @@ def _judge(failed: list[FailedRow]) -> JobOutcome:
     halting_code: str | None = None
     for row in failed:
         error = RowError(code=row.code, message=row.message, fields=" ".join(row.fields))
-        verdict = row_verdict(row.code, row.message)
+        key, verdict = stored(row.key), row_verdict(row.code, row.message)
         if is_lock_error(row.code, row.message):
-            locked.append(row.key.strip())
+            locked.append(key)
         if verdict is RowVerdict.RUN_STOPPING:
             halting_code = row.code
-        (passing if verdict is RowVerdict.PASSING else rejected)[row.key.strip()] = error
+        (passing if verdict is RowVerdict.PASSING else rejected)[key] = error
     return JobOutcome(
         passing=passing,
         rejected=rejected,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from massive_upload.constants import LONG_WAIT_SECONDS
 from massive_upload.domain.progress import Partition, PartitionStatus
-from massive_upload.domain.quota import OrgQuota, need_of_a_batch
+from massive_upload.domain.quota import OrgQuota, need_of_a_batch, requests_of_a_batch
 from massive_upload.errors import LoadError, QuotaExhausted
 from massive_upload.observability import Event, Marker, log
 from massive_upload.usecases.org_usage import tell_quota
@@ -63,7 +63,8 @@ def _take(
     now = services.clock.now()
     if quota is None or quota.is_out_of_date(run_id=run_id, now=now) or _is_worth_a_look(quota, partition, services):
         quota = _look(org_id, quota, OrgQuota(looked_at=now, looked_by=run_id), services)
-    return store.take_quota(org_id, need_of_a_batch(quota, config.load.budget, batches=batches))
+    requests = requests_of_a_batch(taken=partition.api_requests, jobs=partition.jobs)
+    return store.take_quota(org_id, need_of_a_batch(quota, config.load.budget, requests=requests, batches=batches))
 
 
 def _is_worth_a_look(quota: OrgQuota, partition: Partition, services: SliceServices) -> bool:

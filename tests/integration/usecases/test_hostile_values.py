@@ -16,7 +16,7 @@ from massive_upload.domain.file_keys import receipt_key
 from massive_upload.domain.key_digest import KeyDigest
 from massive_upload.salesforce.data_cloud import QUERY_PATH
 from massive_upload.salesforce.transport import Request, Response, Transport
-from tests.integration.usecases.sources import opportunities_with
+from tests.integration.usecases.sources import opportunities_with, with_column
 from tests.integration.usecases.world import RUN, World, open_world, paced
 
 TRIMMED = "".join(map(chr, range(33)))
@@ -112,6 +112,19 @@ def test_rows_with_hostile_keys_are_found_again_in_the_results():
         kept = {row["External_ID__c"].strip(TRIMMED) for row in rejected(world)}
         assert 0 < len(kept) == verdict.rejected
         assert world.loaded_keys == {text.strip(TRIMMED) for text in HOSTILE} - kept
+
+
+def test_of_keys_that_differ_by_white_space_that_salesforce_keeps_each_has_its_own_outcome():
+    key = "CASE n WHEN 1 THEN 'K' WHEN 2 THEN 'K' || chr(160) ELSE 'K-' || n END"
+    too_long = "CASE n WHEN 2 THEN repeat('x', 200) ELSE 'short' END"
+    source = with_column(opportunities_with("Name__c", too_long), "ExternalId__c", key)
+    with open_world(source=source, load=paced(batch_rows=100)) as world:
+        verdict = world.execute()
+        assert verdict is not None
+        assert (verdict.status, verdict.succeeded, verdict.rejected) == ("Completed", 29, 1)
+        (row,) = rejected(world)
+        assert row["External_ID__c"] == "K\u00a0"
+        assert "K" in world.loaded_keys
 
 
 def test_parents_are_found_by_hostile_keys():

@@ -24,6 +24,7 @@ from massive_upload.errors import (
 )
 from massive_upload.usecases.plan_file import read_estimate, read_plan
 from tests.integration.usecases.slice_driver import Crash
+from tests.integration.usecases.sources import opportunities_with
 from tests.integration.usecases.world import OPPORTUNITY, RUN, World, execution, open_world, paced
 
 START = {"load": "opportunity"}
@@ -163,6 +164,17 @@ def test_duplicate_keys_stop_the_run_before_anything_is_written():
     source = generated_opportunities(30, duplicate_keys=2, case_collisions=1)
     with open_world(source=source, load=paced()) as world:
         with pytest.raises(DuplicateKeys, match="has 3 rows"):
+            world.plan(START)
+        assert world.jobs == {}
+
+
+@pytest.mark.parametrize("blank", ["\t", "\n", "\r", "\x1b"])
+def test_keys_that_salesforce_would_merge_are_duplicates(blank):
+    source = opportunities_with(
+        "ExternalId__c", f"CASE n WHEN 1 THEN 'DUP' WHEN 2 THEN 'DUP{blank}' ELSE 'K-' || n END"
+    )
+    with open_world(source=source, load=paced()) as world:
+        with pytest.raises(DuplicateKeys, match="has 1 rows"):
             world.plan(START)
         assert world.jobs == {}
 

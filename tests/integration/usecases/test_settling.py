@@ -268,8 +268,8 @@ def test_a_cell_longer_than_any_field_is_rejected_by_the_org_and_kept_whole():
 
 @pytest.mark.parametrize("code", ["UNABLE_TO_LOCK_ROW", "STRING_TOO_LONG"])
 def test_an_outcome_that_cannot_be_told_apart_by_keys_is_not_guessed(code):
-    """Salesforce trims keys, so the one row that it names may be either of two that differ by blanks only."""
-    source = opportunities_with("ExternalId__c", "CASE n WHEN 1 THEN 'K' WHEN 2 THEN 'K' || chr(9) ELSE 'K-' || n END")
+    """Salesforce trims NUL too, which SQL cannot: the one row that it names may be either of two that differ by it."""
+    source = opportunities_with("ExternalId__c", "CASE n WHEN 1 THEN 'K' WHEN 2 THEN 'K' || chr(0) ELSE 'K-' || n END")
     body = f'\\"sf__Id\\",\\"sf__Error\\",\\"External_ID__c\\"\\n\\"\\",\\"{code}:text:--\\",\\"K\\"\\n'
     faults = f'- match: {{path: failedResults}}\n  action: {{status: 200, body: "{body}"}}'
     with open_world(source=source, load=paced(batch_rows=30), faults=faults) as world:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from local.org import generated_opportunities
 from massive_upload.constants import LONG_WAIT_SECONDS
 from massive_upload.contracts import Next
 from massive_upload.domain.load import Budget, Load, Schedule
@@ -67,6 +68,18 @@ def test_a_load_leaves_the_reserve_of_requests_while_it_waits_too():
     waiting = [requests for name, _at, requests, _batches in waits if name == "WaitForTurn"]
     assert waiting
     assert min(requests for _name, _at, requests, _batches in waits) >= 150 * 20 // 100
+
+
+def test_a_load_whose_rows_come_in_small_pages_leaves_the_reserve_of_requests():
+    """Each batch takes ten pages; only what the lane's first one takes beyond eight requests cannot be foreseen."""
+    load = within(paced(), budget=BUDGET.model_dump())
+    source = generated_opportunities(150, rejected_share=0)
+    with open_world(source=source, load=load, daily_api_requests=200, page_rows=1) as world, watched(world) as waits:
+        verdict = world.execute()
+    assert verdict is not None
+    assert (verdict.status, verdict.succeeded) == ("Completed", 150)
+    assert "WaitForTurn" in [name for name, *_ in waits]
+    assert min(requests for _name, _at, requests, _batches in waits) >= 200 * 20 // 100
 
 
 def test_lanes_that_wait_look_at_the_org_once_for_all_of_them():

@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from massive_upload.domain.key_digest import NO_KEYS, KeyDigest
+from massive_upload.domain.values import stored
 
-key_lists = st.lists(st.text(st.characters(codec="utf-8"), min_size=1), unique_by=str.strip, max_size=20)
+key_lists = st.lists(st.text(st.characters(codec="utf-8"), min_size=1), unique_by=stored, max_size=20)
 
 
 def test_a_digest_is_the_sum_of_the_first_half_of_each_hash():
@@ -16,10 +17,14 @@ def test_a_digest_is_the_sum_of_the_first_half_of_each_hash():
 
 @given(key_lists, st.randoms(use_true_random=False))
 def test_order_and_blanks_around_a_key_do_not_matter(keys, random):
-    shuffled = [f" {key}\n" for key in keys]
+    shuffled = [f" {key}\n\x1b" for key in keys]
     random.shuffle(shuffled)
     assert KeyDigest.of(shuffled) == KeyDigest.of(keys)
     assert KeyDigest.from_hex(KeyDigest.of(keys).hex) == KeyDigest.of(keys)
+
+
+def test_white_space_that_salesforce_keeps_is_part_of_a_key():
+    assert KeyDigest.of(["A\u00a0"]) != KeyDigest.of(["A"])
 
 
 @given(key_lists, st.integers(0, 20))

@@ -6,20 +6,43 @@ import pytest
 
 from massive_upload.constants import BATCHES_BETWEEN_LOOKS
 from massive_upload.domain.load import Budget
-from massive_upload.domain.quota import BATCH_REQUESTS, LOOK_AGE, OrgQuota, need_of_a_batch
+from massive_upload.domain.quota import (
+    BATCH_REQUESTS,
+    LOOK_AGE,
+    MOST_BATCH_REQUESTS,
+    OrgQuota,
+    need_of_a_batch,
+    requests_of_a_batch,
+)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SEEN = OrgQuota(looked_at=NOW, looked_by="run-1", requests_max=1_005, requests_left=500, batches_max=50, batches_left=9)
 
 
 def test_a_batch_may_begin_if_it_leaves_the_reserve():
-    need = need_of_a_batch(SEEN, Budget(api_requests_reserve_percent=10, bulk_batches_reserve_percent=20), batches=3)
-    assert (need.requests_left, need.batches_left) == (101 + 24 + BATCH_REQUESTS, 10 + 3)
-    assert (need.requests, need.batches) == (BATCH_REQUESTS, 3)
+    budget = Budget(api_requests_reserve_percent=10, bulk_batches_reserve_percent=20)
+    need = need_of_a_batch(SEEN, budget, requests=12, batches=3)
+    assert (need.requests_left, need.batches_left) == (101 + 24 + 12, 10 + 3)
+    assert (need.requests, need.batches) == (12, 3)
+
+
+@pytest.mark.parametrize(
+    ("taken", "jobs", "requests"),
+    [
+        (3, 0, BATCH_REQUESTS),
+        (12, 2, BATCH_REQUESTS),
+        (50, 5, 12),
+        (51, 5, 13),
+        (25 * 1_000, 1_000, 27),
+        (5_000, 2, MOST_BATCH_REQUESTS),
+    ],
+)
+def test_a_batch_is_counted_as_what_its_lanes_jobs_have_taken_and_its_results(taken, jobs, requests):
+    assert requests_of_a_batch(taken=taken, jobs=jobs) == requests
 
 
 def test_an_allowance_that_the_org_does_not_tell_holds_nobody_up():
-    need = need_of_a_batch(OrgQuota(looked_at=NOW, looked_by="run-1"), Budget(), batches=1)
+    need = need_of_a_batch(OrgQuota(looked_at=NOW, looked_by="run-1"), Budget(), requests=8, batches=1)
     assert (need.requests_left, need.batches_left) == (None, None)
 
 

@@ -13,6 +13,7 @@ from massive_upload.domain.lanes import Bucket, cut_lanes
 from massive_upload.domain.load import Load
 from massive_upload.domain.progress import LaneKind
 from massive_upload.domain.source_sql import BUCKETS, Reading, Statement, page_statement, plan_statement
+from massive_upload.domain.values import BLANKS, stored
 from tests.unit.domain.loads import KEY, a_load
 
 TEXT, NUMBER = "Varchar", "BigInt"
@@ -98,6 +99,32 @@ def test_the_counts_and_the_edges_come_from_one_statement(database):
     assert {row[6:10] for row in source.plan()} == {(2504, 2501, 2500, 0)}
     source.case_sensitive_key = True
     assert {row[6:10] for row in source.plan()} == {(2504, 2501, 2501, 0)}
+
+
+ENDS = f"""
+    SELECT chr(CAST(i AS INTEGER)) || 'K' || chr(CAST(j AS INTEGER)) AS "{KEY}"
+    FROM range(1, 42) AS before(i), range(1, 42) AS behind(j)
+    UNION ALL SELECT unnest(['K', 'k', 'K' || chr(160), 'K' || chr(133), chr(8232) || 'K', 'K' || chr(12288)])
+"""
+
+
+@pytest.mark.parametrize("case_sensitive", [False, True])
+def test_keys_are_the_same_if_they_are_so_for_salesforce(database, case_sensitive):
+    source = Source(database, ENDS, a_load())
+    source.case_sensitive_key = case_sensitive
+    texts = [key for (key,) in database.execute('SELECT * FROM "Deal__dlm"').fetchall()]
+    same = {stored(text) if case_sensitive else stored(text).lower() for text in texts}
+    assert {row[6:9] for row in source.plan()} == {(len(texts), len(texts), len(same))}
+
+
+def test_a_key_of_nothing_but_what_salesforce_trims_is_none(database):
+    blanks = ", ".join(f"(chr({ord(blank)}))" for blank in BLANKS if blank != "\0")
+    keys_of = (
+        f"SELECT * FROM (VALUES (NULL), (''), (chr(9) || chr(13) || ' '), (chr(160)), {blanks}) AS deals(\"{KEY}\")"
+    )
+    source = Source(database, keys_of, a_load())
+    assert source.plan()[0][6:9] == (36, 1, 1)
+    assert keys(source.read(None, "\uffff")) == ["\u00a0"]
 
 
 def test_a_source_without_a_key_has_one_row_that_says_so(database):
@@ -218,6 +245,27 @@ def test_a_parent_heavier_than_a_lane_has_one_of_its_own(database):
     (giants,) = [lane for lane in lanes if lane[0][-1] == "giant"]
     assert {row[-1] for row in giants} == {"giant"}
     assert giants == lanes[0], "it takes longest, so it starts first"
+
+
+WRAPPED = f"""
+    SELECT format('K{{:05d}}', i) AS "{KEY}",
+           chr(1 + i % 32) || CASE i % 5 WHEN 0 THEN '' ELSE format('P{{}}', i % 7) END || chr(1 + i % 31) AS "Owner__c"
+    FROM (SELECT unnest(range(1, 2501))::INTEGER AS i)
+"""
+
+
+def test_parents_are_the_same_if_they_are_so_for_salesforce(database):
+    source = Source(database, WRAPPED, a_load_by_parent())
+    lanes = source.lanes(4)
+    parents = [{row[-1] for row in lane} for lane in lanes if len(lane[0]) == 2]
+    assert sorted(parent for each in parents for parent in each) == [f"p{number}" for number in range(7)]
+    assert sum(len(lane) for lane in lanes if len(lane[0]) == 1) == 500
+    rows = source.read_on(Reading(kind=LaneKind.PARENT, after="p1", upto="p4"))
+    key, parent = rows[700]
+    assert (
+        source.read_on(Reading(kind=LaneKind.PARENT, after="p1", upto="p4", cursor=key, cursor_parent=parent))
+        == rows[701:]
+    )
 
 
 @pytest.mark.parametrize("read", [0, 1, 5, 299, 750])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from massive_upload.domain.load import FieldType
-from massive_upload.domain.values import CLEAR, format_column
+from massive_upload.domain.values import CLEAR, format_column, stored, stored_texts
 
 
 def cell(value: object, kind: FieldType) -> str:
@@ -27,6 +27,11 @@ def test_null_and_blank_clear_the_field_or_leave_it_as_the_load_says(kind, value
 @given(st.text().filter(lambda text: text.strip("".join(map(chr, range(33)))) != ""))
 def test_text_that_salesforce_stores_is_never_changed(text):
     assert cell(text, FieldType.TEXT) == text
+
+
+def test_salesforce_stores_texts_without_the_blanks_and_control_characters_around_them():
+    texts = [" a\tb ", "\x00\r\nc\x1f", "\u00a0d\u3000", "\x85e", "\t"]
+    assert stored_texts(texts) == [stored(text) for text in texts] == ["a\tb", "c", "\u00a0d\u3000", "\x85e", ""]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
+import duckdb
 import orjson
 import pytest
 
@@ -35,6 +36,16 @@ def test_pages_follow_each_other_in_the_order_of_the_query(org):
         page, _ = org.backend.datacloud.rows(query_id, len(rows), 3)
         rows += orjson.loads(page.json)
     assert rows == [[f"k{n}", n] for n in range(1, 11)]
+
+
+@pytest.mark.parametrize(
+    "text", ["'a'", "' a '", "'xay'", "''", "'xyx'", "chr(160) || 'a'", "'é'", "CAST(NULL AS VARCHAR)"]
+)
+def test_trim_cuts_what_it_is_told_to(org, text):
+    trims = f"TRIM(BOTH 'xyé' FROM {text}), TRIM({text}), TRIM(BOTH FROM {text})"
+    with duckdb.connect() as connection:
+        expected = connection.execute(f"SELECT {trims}").fetchall()
+    assert values(org.backend.datacloud, f"SELECT {trims}") == [list(row) for row in expected]
 
 
 def test_a_page_may_hold_fewer_rows_than_asked_for(make_org):

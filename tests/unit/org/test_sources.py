@@ -130,6 +130,15 @@ def test_the_target_of_a_file_takes_every_column_by_its_own_name_and_with_c(peop
     assert born.type is FieldType.DATE
 
 
+def test_the_parents_in_a_file_are_stored_as_salesforce_would(tmp_path, make_org):
+    path = tmp_path / "people.csv"
+    path.write_bytes(
+        to_csv([{"code": str(n), "team": team} for n, team in enumerate(["A\t", "\nA ", "\t", "B\u00a0"])])
+    )
+    org = make_org(source=file_source(path, object_name="Person__c", parent="team", parent_object="Team__c"))
+    assert sorted(row["External_ID__c"] for row in org.backend.rows("Team__c")) == ["A", "B\u00a0"]
+
+
 def test_the_parents_in_a_file_are_there_from_the_start(people, make_org):
     source = file_source(people, object_name="Person__c", parent="team", parent_object="Team__c")
     org = make_org(source=source)
