@@ -117,7 +117,7 @@ BUGS = (
         name="rows are read again after they were staged",
         path=f"{_PRODUCT}/usecases/fetch_page.py",
         right="""    if batch is not None:
-        return step.then(Next.UPLOAD, events=FETCH_EVENTS)
+        return step.then(Next.UPLOAD, events=FETCH_EVENTS, batch=batch.number)
     if partition.kept_list is not None:
 """,
         wrong="""    if partition.kept_list is not None:
@@ -168,7 +168,7 @@ BUGS = (
         job_seconds=(counters.seconds or None) if batch.attempt == 0 else None,
         work=_work(batch, outcome, counters),
     )
-    beat = services.org.heartbeat()
+    beat = services.org.heartbeat(uncounted_requests=counters.api_requests)
     record(partition, batch, following, notes=notes, beat=beat)
 """,
         wrong="""        files=type(
@@ -192,7 +192,7 @@ BUGS = (
         job_seconds=(counters.seconds or None) if batch.attempt == 0 else None,
         work=_work(batch, outcome, counters),
     )
-    beat = services.org.heartbeat()
+    beat = services.org.heartbeat(uncounted_requests=counters.api_requests)
     record(partition, batch, following, notes=notes, beat=beat)
     for key, content in late:
         services.files.write(key, content)
@@ -261,6 +261,13 @@ BUGS = (
         right="if step.job is not None and step.job.job_id != batch.job_id:",
         wrong="if batch.job_id is None:",
         caught_by=f"{_CASES}/test_overlap.py",
+    ),
+    Bug(
+        name="a run is resumed after another has written to its target",
+        path=f"{_PRODUCT}/usecases/plan_run.py",
+        right="            self._check_not_overtaken(run, lease)\n",
+        wrong="",
+        caught_by=f"{_CASES}/test_plan_run.py::test_a_run_cannot_be_resumed_once_another_has_written_to_its_target",
     ),
     Bug(
         name="rows of a job in flight are left out of the account",
