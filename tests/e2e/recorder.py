@@ -94,5 +94,9 @@ def _actions(service: str, environ: dict[str, Any]) -> Iterator[tuple[str, str]]
             ((kind, item),) = action.items()
             yield f"dynamodb:{_TRANSACTION_ACTIONS[kind]}", item["TableName"]
         return
+    if operation == "BatchGetItem":
+        for table in request["RequestItems"]:
+            yield f"dynamodb:{operation}", table
+        return
     names = {"dynamodb": "TableName", "secretsmanager": "SecretId", "states": "executionArn"}
     yield f"{service}:{operation}", request[names[service]]

@@ -59,6 +59,8 @@ FAULTS = f"""
   action: {{row_failures: {{share: 0.05, code: FIELD_CUSTOM_VALIDATION_EXCEPTION, message: "{MESSAGE}"}}}}
 - match: {{object: Parcel__c, nth: 3}}
   action: {{job_fails: {{after_rows: 50, message: "InternalServerError : {MESSAGE}"}}}}
+- match: {{method: GET, path: "/jobs/ingest/[^/]+$", nth: 3}}
+  action: {{status: 429, code: TOO_MANY_REQUESTS, message: "{MESSAGE}"}}
 """ + "".join(
     f"""
 - match: {{method: GET, path: "/jobs/ingest/[^/]+$", nth: {4 + number}}}
