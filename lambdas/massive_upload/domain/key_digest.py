@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 
-from massive_upload.domain.values import stored_texts
+from massive_upload.domain.stored_text import stored_texts
 
 _MODULUS = 1 << 128
 _WORD_BITS = 64
@@ -21,8 +21,8 @@ class KeyDigest:
     """The sum of the keys' hashes modulo 2^128.
 
     A key's hash is the first 16 bytes of SHA-256 over its UTF-8 text without the blanks and control characters around
-    it, as `values.stored` has it, as an unsigned big-endian number. Digests of two sets without a common key add up to
-    that of both together.
+    it (`stored_text.stored`), as an unsigned big-endian number. Digests of two sets without a common key add up to that
+    of both together.
     """
 
     value: int = 0

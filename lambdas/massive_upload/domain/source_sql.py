@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from massive_upload.domain.estimate import EXPOSED_RANGES
 from massive_upload.domain.load import FieldType, Load
 from massive_upload.domain.progress import LaneKind
-from massive_upload.domain.values import BLANKS
+from massive_upload.domain.stored_text import BLANKS
 
 BUCKETS = 1_000
 """The source is counted in about as many even buckets, which are then put together to lanes: one statement serves any
@@ -409,5 +409,5 @@ def _identity(key: str, *, case_sensitive_key: bool) -> str:
 
 
 def _stored(column: str) -> str:
-    """A value's text as Salesforce stores it: what `values.stored` is to Python. TRIM alone would cut blanks only."""
+    """A value's text as Salesforce stores it: what `stored_text.stored` is to Python. TRIM alone cuts blanks only."""
     return f"TRIM(BOTH {_BLANKS} FROM CAST({column} AS VARCHAR))"

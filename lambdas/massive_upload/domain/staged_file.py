@@ -13,7 +13,8 @@ from massive_upload.constants import MAX_JOB_BYTES
 from massive_upload.domain.csv_text import has_blank_starts, join_cells, to_csv
 from massive_upload.domain.key_digest import NO_KEYS, KeyDigest
 from massive_upload.domain.load import FieldType, Load
-from massive_upload.domain.values import format_column, stored_texts
+from massive_upload.domain.stored_text import stored_texts
+from massive_upload.domain.values import format_column
 
 csv.field_size_limit(MAX_JOB_BYTES)  # what Salesforce rejects as too long must be readable here all the same
 

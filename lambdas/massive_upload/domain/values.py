@@ -7,19 +7,16 @@ on as it is: the org then rejects that row, with a reason, which is better than 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Literal
 
 from massive_upload.domain.load import FieldType
+from massive_upload.domain.stored_text import stored
 
 CLEAR = "#N/A"
 """Sets a field to null (Bulk API 2.0 guide); an empty cell leaves it as it is."""
-
-BLANKS = "".join(map(chr, range(33)))
-"""What Salesforce trims from both ends of a text that it stores (Apex Developer Guide, "Primitive Data Types"): blanks
-and control characters. No other white space: a no-break space, say, is kept."""
 
 _DATETIME = re.compile(
     r"^(?P<date>\d{4}-\d\d-\d\d)(?:[T ](?P<time>\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d+))?)?"
@@ -69,16 +66,6 @@ def _is_as_it_should_be(values: Sequence[object], kind: FieldType) -> bool:
     if kind is FieldType.NUMBER:
         return "e" not in (joined := "".join(texts)) and "E" not in joined
     return kind is FieldType.DATE and set(map(len, texts)) == {len("2026-01-31")}
-
-
-def stored(text: str) -> str:
-    """A text as Salesforce stores it, which trims it: by this keys and parents are the same or not."""
-    return text.strip(BLANKS)
-
-
-def stored_texts(texts: Iterable[str]) -> list[str]:
-    """What `stored` makes of each of many texts."""
-    return [text.strip(BLANKS) for text in texts]
 
 
 def _filled(text: str, empty: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from massive_upload.contracts import JobCounters
 from massive_upload.domain.progress import Batch
 from massive_upload.domain.staged_file import RowError, StagedFile
-from massive_upload.domain.values import stored, stored_texts
+from massive_upload.domain.stored_text import stored, stored_texts
 from massive_upload.errors import InternalError, SalesforceUnavailable
 from massive_upload.salesforce.bulk import BulkIngest, Job, JobState
 from massive_upload.salesforce.error_codes import JobVerdict, RowVerdict, is_lock_error, job_verdict, row_verdict

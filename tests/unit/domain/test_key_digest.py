@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from massive_upload.domain.key_digest import NO_KEYS, KeyDigest
-from massive_upload.domain.values import stored
+from massive_upload.domain.stored_text import stored
 
 key_lists = st.lists(st.text(st.characters(codec="utf-8"), min_size=1), unique_by=stored, max_size=20)
 

@@ -13,7 +13,7 @@ from massive_upload.domain.lanes import Bucket, cut_lanes
 from massive_upload.domain.load import Load
 from massive_upload.domain.progress import LaneKind
 from massive_upload.domain.source_sql import BUCKETS, Reading, Statement, page_statement, plan_statement
-from massive_upload.domain.values import BLANKS, stored
+from massive_upload.domain.stored_text import BLANKS, stored
 from tests.unit.domain.loads import KEY, a_load
 
 TEXT, NUMBER = "Varchar", "BigInt"

@@ -16,7 +16,8 @@ from massive_upload.domain.staged_file import (
     joined,
     selection_of,
 )
-from massive_upload.domain.values import BLANKS, CLEAR
+from massive_upload.domain.stored_text import BLANKS
+from massive_upload.domain.values import CLEAR
 from tests.unit.domain.loads import EXTERNAL_ID, a_load
 
 LOAD = a_load({"Name__c": {"to": "Name", "null": "keep"}, "Note__c": {"to": "Note__c"}})

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from massive_upload.domain.load import FieldType
-from massive_upload.domain.values import CLEAR, format_column, stored, stored_texts
+from massive_upload.domain.stored_text import stored, stored_texts
+from massive_upload.domain.values import CLEAR, format_column
 
 
 def cell(value: object, kind: FieldType) -> str:
