@@ -88,7 +88,12 @@ class StagedFileWriter:
 
         Returns:
             How many rows, from the page's start, were taken.
+
+        Raises:
+            ValueError: a row has another number of values than the load has fields.
         """
+        if not set(map(len, page)) <= {len(self._mappings) + self._has_parents}:
+            raise ValueError("A row has another number of values than the load has fields.")
         parents = [row.pop() for row in page] if self._has_parents else []
         keys = [row[self._key_index] for row in page]
         lines = self._converted(page)

@@ -164,6 +164,12 @@ def test_columns_are_written_in_the_mappings_order_under_the_targets_names():
     assert read(writer.selection().content) == [[EXTERNAL_ID, "Account.External_ID__c"], ["k", "a"]]
 
 
+@pytest.mark.parametrize("row", [["2", "two"], ["2", "two", None, "more"], []])
+def test_a_row_of_another_width_is_refused(row):
+    with pytest.raises(ValueError, match="another number of values"):
+        write([["1", "one", None], row])
+
+
 def test_a_file_without_the_key_column_is_refused():
     with pytest.raises(ValueError, match=EXTERNAL_ID.casefold()):
         StagedFile(b"Name\nx\n", EXTERNAL_ID)
