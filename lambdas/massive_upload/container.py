@@ -42,7 +42,7 @@ CALLS = Config(
     connect_timeout=3,
     read_timeout=10,
     retries={"mode": "standard", "total_max_attempts": 3},
-    parameter_validation=False,  # AWS does it too; here it is a tenth of a call's CPU time (benchmarks/data_path.py)
+    parameter_validation=False,  # AWS does it too; a profile of benchmarks/data_path.py had 8 % of a call in it
 )
 """How AWS is called."""
 
