@@ -9,6 +9,7 @@ Run it as ``python -m benchmarks.data_path``; ``--rows 1000000 --repeats 5`` is 
 - *massive-upload*: the use cases behind the handlers, one lane, batches of 10,000, from the plan to the receipt, with
   all calls to DynamoDB, S3 and the org over HTTP. Not in it: Lambda's own work and the state machine's.
 - *floor*: pages, orjson, csv, upload; nothing is recorded, and no job is looked at.
+- Both once more with 50,000 rows a job, which a load by key may have (``pace.batch_rows``).
 - *simple-salesforce*: the floor's pages into a file, or into dicts, and its own bulk2.upsert from there, 10,000 rows a
   job. It waits for each job and reads no results.
 - *jsforce*: the pages as objects, 10,000 records a job, loadAndWaitForResults.
@@ -32,6 +33,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -64,6 +66,7 @@ from massive_upload.usecases.slice_tasks import SliceServices
 from massive_upload.usecases.upload_batch import upload_batch
 
 JOB_ROWS = 10_000
+LARGE_JOB_ROWS = 50_000
 OBJECT = "Deal__c"
 SOURCE = "Deal__dlm"
 EXTERNAL_ID = "External_ID__c"
@@ -112,7 +115,7 @@ def _session(org_url: str) -> tuple[requests.Session, str]:
     return session, f"{org_url}/services/data/v66.0"
 
 
-def _pages(session: requests.Session, root: str) -> Iterator[list[list[Any]]]:
+def _pages(session: requests.Session, root: str, job_rows: int = JOB_ROWS) -> Iterator[list[list[Any]]]:
     """The rows of the query, as many as one job takes at a time."""
     body = orjson.dumps({"sql": SQL, "rowLimit": 1})
     headers = {"Content-Type": "application/json"}
@@ -121,8 +124,8 @@ def _pages(session: requests.Session, root: str) -> Iterator[list[list[Any]]]:
     offset, total = 0, status["rowCount"]
     while offset < total:
         rows: list[list[Any]] = []
-        while len(rows) < JOB_ROWS and offset < total:
-            limit = min(JOB_ROWS - len(rows), total - offset)
+        while len(rows) < job_rows and offset < total:
+            limit = min(job_rows - len(rows), total - offset)
             path = f"{root}/ssot/query-sql/{status['queryId']}/rows?offset={offset}&rowLimit={limit}&dataspace=default"
             page = orjson.loads(session.get(path, timeout=600).content)["data"]
             rows += page
@@ -130,11 +133,11 @@ def _pages(session: requests.Session, root: str) -> Iterator[list[list[Any]]]:
         yield rows
 
 
-def floor(org_url: str) -> int:
+def floor(org_url: str, *, job_rows: int = JOB_ROWS) -> int:
     """Pages, orjson, csv, upload."""
     session, root = _session(org_url)
     loaded = 0
-    for rows in _pages(session, root):
+    for rows in _pages(session, root, job_rows):
         text = io.StringIO(newline="")
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(TARGETS.values())
@@ -183,7 +186,7 @@ def _simple_salesforce(session: requests.Session, root: str) -> Any:  # noqa: AN
     return getattr(SFBulk2Handler(token, f"{root}/jobs/"), OBJECT)
 
 
-def massive_upload(org_url: str) -> int:
+def massive_upload(org_url: str, *, job_rows: int = JOB_ROWS) -> int:
     """A run from its plan to its receipt, as the state machines call the use cases."""
     dynamodb, s3 = _aws("dynamodb"), _aws("s3")
     store, files, clock = DynamoDbProgress(Table(dynamodb, TABLE), SystemClock()), S3Files(s3, BUCKET), SystemClock()
@@ -196,7 +199,7 @@ def massive_upload(org_url: str) -> int:
         tasks=services,
         executions=_NoOtherExecutions(),
         clock=clock,
-        load_named={"deals": deals()}.__getitem__,
+        load_named={"deals": deals(job_rows)}.__getitem__,
         sequence_named=lambda _: None,
     )
     while (plan := plan_run(PlanRunInput(execution=execution, input={"load": "deals"}), planning)).next == "Wait":
@@ -244,8 +247,8 @@ def _slice(dynamodb: Any, services: SliceServices, partition: str) -> Next:  # n
         work = following.get(step.next, fetch_page)
 
 
-def deals() -> Load:
-    """The load of the benchmark: its own lane for all rows, in batches of 10,000 without delay."""
+def deals(job_rows: int = JOB_ROWS) -> Load:
+    """The load of the benchmark: its own lane for all rows, without delay between its batches."""
     return Load.model_validate(
         {
             "name": "deals",
@@ -253,7 +256,7 @@ def deals() -> Load:
             "target": {"object": OBJECT, "external_id": EXTERNAL_ID},
             "fields": {name: {"to": target} for name, target in TARGETS.items()},
             "partitioning": {"count": 1},
-            "pace": {"batch_rows": JOB_ROWS, "delay_seconds": 0, "stagger_seconds": 0},
+            "pace": {"batch_rows": job_rows, "delay_seconds": 0, "stagger_seconds": 0},
         }
     )
 
@@ -266,6 +269,8 @@ def _aws(service: str) -> Any:  # noqa: ANN401 - botocore makes its clients' cla
 LOADERS: dict[str, Callable[[str], int]] = {
     "floor": floor,
     "massive-upload": massive_upload,
+    "floor, large jobs": partial(floor, job_rows=LARGE_JOB_ROWS),
+    "massive-upload, large jobs": partial(massive_upload, job_rows=LARGE_JOB_ROWS),
     "simple-salesforce, file": simple_salesforce_file,
     "simple-salesforce, dicts": simple_salesforce_dicts,
 }
@@ -273,8 +278,8 @@ LOADERS: dict[str, Callable[[str], int]] = {
 
 def carry_out(loader: str, org_url: str, answer: Path) -> None:
     """Run one loader in this process and write down what it used."""
-    modules = {"massive-upload": "massive_upload.lambda_handler"}  # which sets what every handler's process has
-    importlib.import_module(modules.get(loader, "simple_salesforce.bulk2"))
+    is_ours = loader.startswith("massive-upload")
+    importlib.import_module("massive_upload.lambda_handler" if is_ours else "simple_salesforce.bulk2")
     before = resource.getrusage(resource.RUSAGE_SELF)
     rows = LOADERS[loader](org_url)
     after = resource.getrusage(resource.RUSAGE_SELF)

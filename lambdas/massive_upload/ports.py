@@ -29,12 +29,14 @@ class PlannedLane:
     """A lane as the plan has it.
 
     Attributes:
+        job_batches: as `Partition` has it.
         job_seconds, job_rows: what its first job is expected to be like; None where nothing is known.
     """
 
     partition: str
     reads: SourceRange | KeptList
     start_delay_seconds: int
+    job_batches: int = 1
     job_seconds: int | None = None
     job_rows: int | None = None
 

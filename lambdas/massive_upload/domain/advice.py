@@ -27,6 +27,10 @@ class _Passed:
 
     percent: float
 
+    @classmethod
+    def of(cls, shown: Shown) -> _Passed:
+        return cls(percent=100 * (shown.rows - shown.contended_rows) / shown.rows)
+
     def __str__(self) -> str:
         return f"{self.percent:.1f} % of the rows passed at their first try"
 
@@ -40,8 +44,15 @@ def advice_for(load: Load, shown: Shown | None) -> tuple[str, ...]:
     """
     if shown is None or shown.rows < JUDGED_ROWS:
         return ()
-    advice = _for_org_batches(load, shown) if load.lanes_by_parent else _for_lanes_of_keys(load, shown)
+    advice = _for_lanes_of_keys(load, shown) if load.lanes_meet else _for_lanes_apart(load, shown)
     return (advice,) if advice else ()
+
+
+def _for_lanes_apart(load: Load, shown: Shown) -> str | None:
+    passed = _Passed.of(shown)
+    if not load.lanes_by_parent and passed.percent < PATIENT_BELOW_PERCENT:
+        return f"Say lock_risk: medium, or name source.parent: {passed}, so rows do wait for one another."
+    return _for_org_batches(load, shown)
 
 
 def _for_org_batches(load: Load, shown: Shown) -> str | None:
@@ -54,12 +65,12 @@ def _for_org_batches(load: Load, shown: Shown) -> str | None:
         return None
     if shown.has_met_no_queue:
         return (
-            f"Say partitioning: {{org_batches: {following}}}, or leave it out: the org worked on all {shown.lanes} "
-            f"jobs at a time, so it may take more than {given}."
+            f"Say partitioning: {{org_batches: {following}}}, or leave it out: the org worked on all "
+            f"{shown.batches_at_once} batches at a time, so it may take more than {given}."
         )
     return (
-        f"Say partitioning: {{org_batches: {following}}}, or leave it out: of {shown.lanes} jobs at a time the org "
-        f"worked on about {shown.org_took}."
+        f"Say partitioning: {{org_batches: {following}}}, or leave it out: of {shown.batches_at_once} batches at a "
+        f"time the org worked on about {shown.org_took}."
     )
 
 
@@ -67,7 +78,7 @@ def _for_lanes_of_keys(load: Load, shown: Shown) -> str | None:
     """One lane alone meets no other of its own load."""
     if shown.lanes < 2:
         return None
-    passed = _Passed(percent=100 * (shown.rows - shown.contended_rows) / shown.rows)
+    passed = _Passed.of(shown)
     if passed.percent > FASTER_ABOVE_PERCENT:
         return _faster(load, shown, passed)
     if passed.percent >= PATIENT_BELOW_PERCENT:

@@ -109,10 +109,16 @@ class Parents:
 
 @dataclass(frozen=True, kw_only=True)
 class LaneWork:
-    """What one lane has to do, and when it begins."""
+    """What one lane has to do, and when it begins.
+
+    Attributes:
+        job_batches: how many full jobs of the load's pace make one of the lane's; where there are several, they share
+            a parent.
+    """
 
     rows: int
     start_delay_seconds: int = 0
+    job_batches: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +185,7 @@ def estimate_of(
     pace = load.effective_pace
     org_batches = plan_org_batches(load.partitioning.org_batches, known)
     least_ms, most_ms = _row_ms(known)
-    batches = [_batches_of(lane.rows, pace.batch_rows) for lane in lanes]
+    batches = [_batches_of(lane.rows, pace.batch_rows * lane.job_batches) for lane in lanes]
     count = sum(len(each) for each in batches)
     bulk_batches = sum(-(-rows // JOB_ROWS_PER_BATCH) for each in batches for rows in each)
     transitions = _transitions(lanes, batches, has_pauses=pace.delay_seconds > 0)
@@ -254,22 +260,26 @@ def _duration_seconds(
     row_ms: float,
     are_retried: bool,
 ) -> int:
-    """When the last lane ends; never before the org has worked on all rows, as many batches at a time as it can."""
+    """When the last lane ends; never before the org has worked on all rows, as many batches at a time as it can.
+
+    The org works on the batches of a job side by side.
+    """
     pace, concurrency = load.effective_pace, load.partitioning.max_concurrency
     free_at = [0.0] * min(concurrency, max(1, len(lanes)))
     for lane, jobs in zip(lanes, batches, strict=True):
         start = heapq.heappop(free_at) + lane.start_delay_seconds
-        heapq.heappush(free_at, start + _lane_seconds(jobs, pace, row_ms=row_ms, are_retried=are_retried))
+        most_at_once = JOB_ROWS_PER_BATCH * lane.job_batches  # rows of a shared parent are written one by one
+        work_seconds = sum(min(rows, most_at_once) for rows in jobs) * row_ms / 1000
+        heapq.heappush(free_at, start + work_seconds + _gaps_seconds(len(jobs), pace, are_retried=are_retried))
     work_seconds = sum(lane.rows for lane in lanes) * row_ms / 1000
     return round(max(*free_at, work_seconds / org_batches.number))
 
 
-def _lane_seconds(jobs: Sequence[int], pace: Pace, *, row_ms: float, are_retried: bool) -> float:
-    """One job after the other; the org works on the batches of a job that has several side by side."""
-    work_seconds = sum(min(rows, JOB_ROWS_PER_BATCH) for rows in jobs) * row_ms / 1000
+def _gaps_seconds(jobs: int, pace: Pace, *, are_retried: bool) -> float:
+    """Of a lane's time, what the org does not work on its jobs, one after the other."""
     again_seconds = JOB_OVERHEAD_SECONDS + next(iter(pace.retry_delays_seconds), 0) if are_retried else 0
-    pauses_seconds = max(0, len(jobs) - 1) * pace.delay_seconds
-    return work_seconds + len(jobs) * (JOB_OVERHEAD_SECONDS + again_seconds) + pauses_seconds
+    pauses_seconds = max(0, jobs - 1) * pace.delay_seconds
+    return jobs * (JOB_OVERHEAD_SECONDS + again_seconds) + pauses_seconds
 
 
 def _with_warnings(plan: Estimate, load: Load, lanes: Sequence[LaneWork], quota: OrgQuota | None) -> Estimate:
@@ -303,7 +313,7 @@ def _quota_warnings(plan: Estimate, budget: Budget, quota: OrgQuota | None) -> l
 
 def _parent_warnings(plan: Estimate, load: Load) -> list[str]:
     warnings = []
-    if load.source.parent is None and plan.lanes > 1:
+    if load.lanes_meet and load.source.parent is None and plan.lanes > 1:
         warnings.append(
             "No parent column is named, so nobody knows which lanes share parents and meet each other's locks. Where "
             "the object has a parent, name its column as source.parent."

@@ -88,6 +88,7 @@ def _ranges(buckets: Sequence[Bucket], count: int) -> list[SourceRange]:
             after=buckets[cut.start - 1].last if cut.start else None,
             upto=buckets[cut.stop - 1].last,
             rows=sum(bucket.rows for bucket in buckets[cut.start : cut.stop]),
+            has_one_parent=sum(bucket.parents for bucket in buckets[cut.start : cut.stop]) == 1,
         )
         for cut in cut_evenly([bucket.rows for bucket in buckets], count)
     ]

@@ -297,20 +297,30 @@ class Load(Model):
         return (self.partitioning.by or ("parent" if self.source.parent else "key")) == "parent"
 
     @property
+    def lanes_meet(self) -> bool:
+        """Whether rows of two lanes may wait for each other's parents."""
+        return not self.lanes_by_parent and self.lock_risk is not presets.LockRisk.NONE
+
+    @property
     def effective_pace(self) -> Pace:
         """The preset of the load's lanes and lock risk, with what the load or the run's input changes."""
         preset = presets.PARENT_PACE if self.lanes_by_parent else presets.PACE[self.lock_risk]
         return Pace.model_validate(preset | self.pace.model_dump(exclude_none=True))
 
-    def pace_at(self, lane: LanePace) -> Pace:
-        """The pace that a lane has at its speed."""
+    def pace_at(self, lane: LanePace, *, job_batches: int = 1) -> Pace:
+        """The pace that a lane has at its speed.
+
+        Args:
+            lane: where it stands between its slowest and its fastest pace.
+            job_batches: how many full jobs of the load's pace make one of the lane's (`Partition.job_batches`).
+        """
         fastest = self.effective_pace
         rows, delay_seconds = (
             presets.SLOWEST_PARENT_PACE if self.lanes_by_parent else presets.SLOWEST_PACE[self.lock_risk]
         )
         delays = fastest.retry_delays_seconds
         changes = {
-            "batch_rows": lane.between(min(rows, fastest.batch_rows), fastest.batch_rows),
+            "batch_rows": lane.between(min(rows, fastest.batch_rows), fastest.batch_rows * job_batches),
             "delay_seconds": lane.between(max(delay_seconds, fastest.delay_seconds), fastest.delay_seconds),
             "retry_delays_seconds": longer_delays(delays) if lane.is_patient else delays,
         }

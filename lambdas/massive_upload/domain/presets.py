@@ -40,21 +40,30 @@ RUN_JUDGED_ROWS = 100_000
 
 @unique
 class LockRisk(StrEnum):
-    """How likely rows of the target object are to wait for one another's parents."""
+    """How likely rows of the target object are to wait for one another's parents; none where they have no parent."""
 
+    NONE = "none"
     LOW = "low"
     MEDIUM = "medium"
     HIGH = "high"
 
 
 SLOWEST_PACE: dict[LockRisk, tuple[int, int]] = {
+    LockRisk.NONE: (2_000, 30),
     LockRisk.LOW: (750, 20),
     LockRisk.MEDIUM: (500, 30),
     LockRisk.HIGH: (250, 45),
 }
-"""Rows of a batch and seconds between batches that a lane of keys slows down to: the other ends of the ranges."""
+"""Rows of a batch and seconds between batches that a lane of keys slows down to: the other ends of the ranges; without
+a risk of locks, as lanes of parents."""
 
 PACE: dict[LockRisk, dict[str, object]] = {
+    LockRisk.NONE: {
+        "batch_rows": 5 * JOB_ROWS_PER_BATCH,
+        "delay_seconds": 0,
+        "stagger_seconds": 0,
+        "retry_delays_seconds": (2, 5, 10),
+    },
     LockRisk.LOW: {
         "batch_rows": 1_000,
         "delay_seconds": 15,
@@ -86,17 +95,29 @@ pages a second: 15 requests at a time where a page takes 4 s, as many as it take
 PARENT_PACE: dict[str, object] = {
     "batch_rows": JOB_ROWS_PER_BATCH,
     "delay_seconds": 0,
-    "stagger_seconds": 1,
+    "stagger_seconds": 0,
     "retry_delays_seconds": (2, 5, 10),
 }
-"""Lanes of parents do not meet, so nothing is gained by going slowly. They begin one after the other all the same, as
-Data Cloud takes 15 requests at a time (Data 360 limits)."""
+"""Lanes of parents do not meet, so nothing is gained by going slowly."""
+
+_LANES_A_SECOND = 4
+"""No more lanes begin in the same second: Data Cloud takes 15 requests at a time (Data 360 limits), and a lane that
+begins has one under way for as long as its query takes, a few seconds."""
 
 SLOWEST_PARENT_PACE = (2_000, 30)
 """What a lane of parents slows down to where others lock its parents."""
 
-_LEAST_LANE_ROWS = 2_000
-"""Ten chunks of 200 rows (Bulk API 2.0 guide): below that a job's own time counts for more than its rows."""
+_CHUNK_ROWS = 200
+"""Rows that Salesforce writes in one transaction (Bulk API 2.0 guide)."""
+
+_LEAST_LANE_ROWS = 10 * _CHUNK_ROWS
+"""Below that a job's own time counts for more than its rows."""
+
+ONE_PARENT_BATCHES = 2
+"""Salesforce's batches in a job of a lane that has a single parent."""
+
+_SAFE_LOCK_SECONDS = 7
+"""A row waits for a lock for about 10 s, then it fails; nobody can change that."""
 
 _LANES_BY_ROWS: tuple[tuple[int, int, int], ...] = (
     (500_000, 1, 2),
@@ -110,22 +131,51 @@ _LANES_BY_ROWS: tuple[tuple[int, int, int], ...] = (
 _ONE_LANE_BELOW_ROWS = 100_000
 
 
-def parent_lanes_for(rows: int, *, org_batches: int, batch_rows: int = JOB_ROWS_PER_BATCH) -> int:
-    """The number of lanes of parents for a volume: as many as the org works on at once, if that is worth it.
+def filling_lanes_for(rows: int, *, org_batches: int, batch_rows: int = JOB_ROWS_PER_BATCH) -> int:
+    """The number of lanes that do not meet for a volume: those whose jobs fill the org, if that is worth it.
 
     Twice as many where each of these still has a full job: while the outcome of one lane's job is read and the next
     one sent, another lane's is waiting in the org's queue. With numbers between the two the last round of jobs may fill
-    a small part of the org (benchmarks/locks.py).
+    a small part of the org (benchmarks/locks.py). Where there are too few rows for full jobs, as many lanes as batches.
 
     Args:
         rows: rows to load.
         org_batches: batches that the org works on at the same time.
         batch_rows: rows of a full job.
     """
-    doubled = min(2 * org_batches, MAX_LANES)
-    if rows >= doubled * max(batch_rows, _LEAST_LANE_ROWS):
-        return doubled
+    filling = -(-org_batches // -(-batch_rows // JOB_ROWS_PER_BATCH))
+    for lanes in (min(2 * filling, MAX_LANES), filling):
+        if rows >= lanes * max(batch_rows, _LEAST_LANE_ROWS):
+            return lanes
     return max(1, min(org_batches, rows // _LEAST_LANE_ROWS))
+
+
+def one_parent_batches(row_ms: float | None) -> int:
+    """How many of Salesforce's batches a job of a lane with a single parent has.
+
+    Its rows can only be written one after the other, however they are sent. With two batches one holds the parent
+    while the other waits for it, so that the org goes on writing where a lane of single batches would read an outcome
+    and send the next job. Each waits for one chunk of the other, never longer; a third would wait for two.
+
+    Args:
+        row_ms: what a row takes the org, in milliseconds; None where no run has shown it. Then it is not taken to be
+            slower than an estimate does.
+
+    Returns:
+        One where a chunk takes nearly as long as a row waits for a lock.
+    """
+    is_slow = row_ms is not None and _CHUNK_ROWS * row_ms / 1000 > _SAFE_LOCK_SECONDS
+    return 1 if is_slow else ONE_PARENT_BATCHES
+
+
+def start_delay_seconds(index: int, stagger_seconds: int) -> int:
+    """How long after the first lane another one begins.
+
+    Args:
+        index: how many lanes begin before it.
+        stagger_seconds: the load's, from one lane to the next.
+    """
+    return max(index * stagger_seconds, index // _LANES_A_SECOND)
 
 
 def lanes_for(rows: int, risk: LockRisk, *, lane_rows: int = LANE_ROWS) -> int:
@@ -133,7 +183,7 @@ def lanes_for(rows: int, risk: LockRisk, *, lane_rows: int = LANE_ROWS) -> int:
 
     Args:
         rows: rows to load.
-        risk: the load's lock risk; medium takes the middle of a range, rounded up.
+        risk: the load's lock risk, of which there is some; medium takes the middle of a range, rounded up.
         lane_rows: rows of one lane above the table's end, 10 million rows.
     """
     if rows < _ONE_LANE_BELOW_ROWS:

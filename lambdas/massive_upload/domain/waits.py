@@ -1,6 +1,6 @@
 """How long a slice waits, and how many history events it may use."""
 
-from massive_upload.constants import LONG_WAIT_SECONDS, ORG_WAITS_SECONDS, RETRY_WAITS_SECONDS
+from massive_upload.constants import JOB_ROWS_PER_BATCH, LONG_WAIT_SECONDS, ORG_WAITS_SECONDS, RETRY_WAITS_SECONDS
 
 # History events of one visit (Step Functions: a Task has 5, a Choice or Wait 2; a retry adds 3 each).
 FETCH_EVENTS = 7
@@ -29,7 +29,7 @@ _UPLOAD_SECONDS = 5
 """At most, of a job's life from its creation until it was closed."""
 
 
-def first_poll_seconds(rows: int, job_seconds: int | None, job_rows: int | None) -> int:
+def first_poll_seconds(rows: int, job_seconds: int | None, job_rows: int | None, *, job_batches: int = 1) -> int:
     """How long to wait for a job before looking for the first time.
 
     Args:
@@ -37,9 +37,11 @@ def first_poll_seconds(rows: int, job_seconds: int | None, job_rows: int | None)
         job_seconds: how long the lane's job before took, or a typical one of the last run; None where nothing is known.
             Then a fast org has just ended: a slower one has shown enough of its pace to foresee the end well.
         job_rows: how many rows that one had.
+        job_batches: of Salesforce's batches, how many can only be written one after the other.
     """
     if job_seconds is None or not job_rows:
-        return _within(_OVERHEAD_SECONDS + rows * FAST_ROW_MS // 1000)
+        rows_in_turn = min(rows, job_batches * JOB_ROWS_PER_BATCH)
+        return _within(_OVERHEAD_SECONDS + rows_in_turn * FAST_ROW_MS // 1000)
     expected_seconds = -(-job_seconds * rows // job_rows)
     return _within(expected_seconds + max(1, expected_seconds // _MARGIN_PART))
 
@@ -67,7 +69,9 @@ def next_poll_seconds(
     return _within(1 + left_seconds)
 
 
-def job_seconds(before_seconds: int, waited_seconds: int, processing_ms: int, life_seconds: int | None = None) -> int:
+def job_seconds(
+    before_seconds: int, waited_seconds: int, processing_ms: int, *, life_seconds: int | None = None, batches: int = 1
+) -> int:
     """How long a job took, as far as that can be known from when it was found ended.
 
     It had not ended at the look before, nor before the org had worked on it for as long as it says; the truth lies
@@ -77,13 +81,15 @@ def job_seconds(before_seconds: int, waited_seconds: int, processing_ms: int, li
     Args:
         before_seconds: how long it had been waited for at the look before; 0 at the first.
         waited_seconds: how long until it was found ended.
-        processing_ms: how long the org says that it worked on it; 0 where it does not say.
+        processing_ms: how long the org says that it worked on its batches, one added to the other; 0 where it does not
+            say.
         life_seconds: from its creation to its end by the org's clock; None where it does not say.
+        batches: of Salesforce's; the org may have worked on all of them at the same time.
     """
     lived_seconds = min(waited_seconds, life_seconds - _UPLOAD_SECONDS) if life_seconds is not None else 0
     if processing_ms <= 0:
         return max(_SHORTEST_POLL_SECONDS, lived_seconds or waited_seconds)
-    least_seconds = max(before_seconds, -(-processing_ms // 1000))
+    least_seconds = max(before_seconds, -(-processing_ms // (1000 * batches)))
     likely_seconds = least_seconds + max(0, waited_seconds - least_seconds) // 8
     return max(_SHORTEST_POLL_SECONDS, likely_seconds, lived_seconds)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from massive_upload.constants import LONG_WAIT_SECONDS, SLICE_EVENTS
+from massive_upload.constants import JOB_ROWS_PER_BATCH, LONG_WAIT_SECONDS, SLICE_EVENTS
 from massive_upload.contracts import Next, SliceInput, Step
 from massive_upload.domain.progress import BatchState
 from massive_upload.domain.waits import POLL_EVENTS, job_seconds, next_poll_seconds
@@ -48,7 +48,13 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
     waited_seconds = step.job_waited_seconds + step.wait_seconds
     if job.state.is_terminal:
         tell_usage(services.org.api_usage)
-        seconds = job_seconds(step.job_waited_seconds, waited_seconds, job.total_processing_ms, job.life_seconds)
+        seconds = job_seconds(
+            step.job_waited_seconds,
+            waited_seconds,
+            job.total_processing_ms,
+            life_seconds=job.life_seconds,
+            batches=-(-batch.rows // JOB_ROWS_PER_BATCH),
+        )
         counters = counters_of(job, seconds=seconds, api_requests=services.org.take_requests())
         return step.then(Next.SETTLE, events=POLL_EVENTS, job=counters)
     if waited_seconds >= LONG_WAIT_SECONDS and is_halting(store, task.run_id):

@@ -78,10 +78,14 @@ def fetch_page(task: SliceInput, services: SliceServices) -> Step:
 def _seconds_until_turn(
     task: SliceInput, services: SliceServices, partition: Partition, batch: Batch | None, config: RunConfig
 ) -> int:
-    rows = batch.rows if batch is not None else config.load.pace_at(partition.pace).batch_rows
+    rows = batch.rows if batch is not None else _batch_rows(config.load, partition)
     waited_seconds = task.step.wait_seconds if task.step.next is Next.WAIT_FOR_TURN else 0
     batches = -(-rows // JOB_ROWS_PER_BATCH)
     return seconds_until_turn(partition, services, batches=batches, waited_seconds=waited_seconds)
+
+
+def _batch_rows(load: Load, partition: Partition) -> int:
+    return load.pace_at(partition.pace, job_batches=partition.job_batches).batch_rows
 
 
 def _stop(task: SliceInput, store: ProgressStore, partition: Partition) -> Step:
@@ -126,7 +130,7 @@ class _RangeReader:
         self._partition = partition
         self._config = config
         self._source: DataCloud = services.org.data_cloud(config.load.source.dataspace)
-        self._batch_rows = config.load.pace_at(partition.pace).batch_rows
+        self._batch_rows = _batch_rows(config.load, partition)
         self._in_flight = in_flight
 
     def read_ahead(self, *, wake_after_seconds: int) -> None:
@@ -317,7 +321,7 @@ class _RangeReader:
 
 def _stage_kept_rows(task: SliceInput, services: SliceServices, partition: Partition, load: Load) -> Step:
     """Stage rows that failed before. The sweep's jobs are as large as one batch of Salesforce's."""
-    max_rows = JOB_ROWS_PER_BATCH if partition.is_sweep else load.pace_at(partition.pace).batch_rows
+    max_rows = JOB_ROWS_PER_BATCH if partition.is_sweep else _batch_rows(load, partition)
     following = next_kept_rows(services.files, partition, key_column=load.target.external_id, max_rows=max_rows)
     if following is None:
         services.store.complete_partition(partition, services.org.heartbeat())

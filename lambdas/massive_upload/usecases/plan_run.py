@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from pydantic import ValidationError
 
-from massive_upload.constants import MAX_LANES
+from massive_upload.constants import JOB_ROWS_PER_BATCH, MAX_LANES
 from massive_upload.contracts import (
     RUN_ID_PATTERN,
     ExecutionContext,
@@ -462,7 +462,10 @@ class _Begin:
     ) -> Run:
         """Write down what the run's tasks go by, then make it count."""
         lanes = _staggered(config.load, reads, known)
-        work = [LaneWork(rows=lane.reads.rows, start_delay_seconds=lane.start_delay_seconds) for lane in lanes]
+        work = [
+            LaneWork(rows=lane.reads.rows, start_delay_seconds=lane.start_delay_seconds, job_batches=lane.job_batches)
+            for lane in lanes
+        ]
         estimate = estimate_of(config.load, work, parents=parents, quota=self._quota(), known=known)
         _log_org_batches(estimate, config.load)
         self._services.tasks.configs.freeze(self._run_id, config)
@@ -728,10 +731,10 @@ def _with_overrides(load: Load, start: StartInput) -> Load:
 
 def _lanes_for(load: Load, rows: int, known: Shown | None) -> int:
     partitioning = load.partitioning
-    if load.lanes_by_parent:
+    if not load.lanes_meet:
         org_batches = plan_org_batches(partitioning.org_batches, known).number
         batch_rows = load.effective_pace.batch_rows
-        return partitioning.count or presets.parent_lanes_for(rows, org_batches=org_batches, batch_rows=batch_rows)
+        return partitioning.count or presets.filling_lanes_for(rows, org_batches=org_batches, batch_rows=batch_rows)
     wanted = partitioning.count or presets.lanes_for(rows, load.lock_risk, lane_rows=partitioning.lane_rows)
     if rows and wanted > MAX_LANES:
         raise InvalidInput(
@@ -742,7 +745,7 @@ def _lanes_for(load: Load, rows: int, known: Shown | None) -> int:
 
 
 def _log_org_batches(estimate: Estimate, load: Load) -> None:
-    if load.lanes_by_parent:
+    if not load.lanes_meet:
         log(
             Marker.SUCCESS,
             Event.ORG_BATCHES_CHOSEN,
@@ -763,12 +766,21 @@ def _staggered(load: Load, reads: Sequence[SourceRange | KeptList], known: Shown
         PlannedLane(
             partition=partition_id(index),
             reads=each,
-            start_delay_seconds=index * stagger_seconds,
+            start_delay_seconds=presets.start_delay_seconds(index, stagger_seconds),
+            job_batches=_job_batches(each, load, known),
             job_seconds=known.typical_job_seconds if known else None,
             job_rows=known.typical_job_rows if known else None,
         )
         for index, each in enumerate(reads)
     ]
+
+
+def _job_batches(reads: SourceRange | KeptList, load: Load, known: Shown | None) -> int:
+    """Two where the lane has a single parent with more rows than a batch; a load with smaller jobs keeps these."""
+    is_for_two = isinstance(reads, SourceRange) and reads.has_one_parent and reads.rows > JOB_ROWS_PER_BATCH
+    if not is_for_two or load.effective_pace.batch_rows < JOB_ROWS_PER_BATCH:
+        return 1
+    return presets.one_parent_batches(known.row_ms if known else None)
 
 
 def _plan_of(run: Run, lanes: Sequence[PlannedLane], max_concurrency: int) -> Plan:

@@ -10,7 +10,7 @@ from massive_upload.contracts import JobCounters, Next, SliceInput, Step
 from massive_upload.domain import presets
 from massive_upload.domain.breaker import after_batch, after_job
 from massive_upload.domain.hot_parents import KEPT_OF_A_LANE, hottest
-from massive_upload.domain.load import Load
+from massive_upload.domain.load import Load, Pace
 from massive_upload.domain.pace import LanePace, PaceReason, next_pace
 from massive_upload.domain.progress import Batch, BatchState, JobWork, LaneFailures, LaneNotes, Partition
 from massive_upload.domain.staged_file import StagedFile
@@ -135,26 +135,32 @@ def settle_attempt(
         pace=pace,
         hot_parents=_hot_parents(partition, outcome, content, load),
         job_seconds=(counters.seconds or None) if batch.attempt == 0 else None,
-        work=_work(batch, outcome, counters),
+        work=_work(partition, batch, outcome, counters),
     )
     beat = services.org.heartbeat(uncounted_requests=counters.api_requests)
     record(partition, batch, following, notes=notes, beat=beat)
     if reason is not None:
-        _log_pace(pace, reason, load)
+        _log_pace(load.pace_at(pace, job_batches=partition.job_batches), reason, pace.speed_percent)
     _tell(partition, batch, following, outcome, counters, load)
     _raise_if_hopeless(batch, outcome)
     return following
 
 
-def _work(batch: Batch, outcome: JobOutcome, counters: JobCounters) -> JobWork:
-    """What an attempt tells of the org's speed: only a first one that completed, and whose time is known, does."""
+def _work(partition: Partition, batch: Batch, outcome: JobOutcome, counters: JobCounters) -> JobWork:
+    """What an attempt tells of the org's speed: only a first one that completed, and whose time is known, does.
+
+    Where two batches share a parent one of them waits at any time, which is no work.
+    """
     if batch.attempt > 0 or counters.state != JobState.JOB_COMPLETE or not counters.seconds:
         return JobWork()
+    processing_ms = counters.processing_ms
+    if partition.job_batches > 1:
+        processing_ms = min(processing_ms, 1000 * counters.seconds)
     return JobWork(
         jobs=1,
         rows=batch.rows,
         seconds=counters.seconds,
-        processing_ms=counters.processing_ms,
+        processing_ms=processing_ms,
         contended_rows=outcome.contended_rows,
     )
 
@@ -180,16 +186,15 @@ def _next_pace(
     return next_pace(partition.pace, rows=batch.rows, failed_rows=outcome.contended_rows)
 
 
-def _log_pace(pace: LanePace, reason: PaceReason, load: Load) -> None:
-    values = load.pace_at(pace)
+def _log_pace(pace: Pace, reason: PaceReason, speed_percent: int) -> None:
     log(
         Marker.WARNING if reason is not PaceReason.QUIET else Marker.SUCCESS,
         Event.PACE_CHANGED,
         reason=reason.value,
-        speed_percent=pace.speed_percent,
-        batch_rows=values.batch_rows,
-        delay_seconds=values.delay_seconds,
-        retry_delays_seconds=values.retry_delays_seconds,
+        speed_percent=speed_percent,
+        batch_rows=pace.batch_rows,
+        delay_seconds=pace.delay_seconds,
+        retry_delays_seconds=pace.retry_delays_seconds,
     )
 
 

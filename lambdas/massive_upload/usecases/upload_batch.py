@@ -50,8 +50,12 @@ def upload_batch(task: SliceInput, services: SliceServices) -> Step:
         check_lane(partition, config.load)
         check_holder(lane.lease, task.run_id, config.lease_key)
         _send(partition, batch, services, config)
-    wait_seconds = first_poll_seconds(batch.rows, partition.job_seconds, partition.job_rows)
+    wait_seconds = _first_wait_seconds(partition, batch)
     return task.step.then(Next.WAIT_FOR_JOB, events=UPLOAD_EVENTS, wait_seconds=wait_seconds)
+
+
+def _first_wait_seconds(partition: Partition, batch: Batch) -> int:
+    return first_poll_seconds(batch.rows, partition.job_seconds, partition.job_rows, job_batches=partition.job_batches)
 
 
 def _has_started(bulk: BulkIngest, batch: Batch) -> bool:
@@ -80,7 +84,7 @@ def _send(partition: Partition, batch: Batch, services: SliceServices, config: R
     bulk.upload(job.id, content)
     check_holder(store.lease(config.lease_key), partition.run_id, config.lease_key)
     _close(bulk, job.id)
-    wait_seconds = first_poll_seconds(batch.rows, partition.job_seconds, partition.job_rows)
+    wait_seconds = _first_wait_seconds(partition, batch)
     store.record_submitted(partition, created, services.org.heartbeat(wake_after_seconds=wait_seconds))
     log(Marker.UPLOAD, Event.BATCH_UPLOADED, rows=batch.rows, size_bytes=batch.size_bytes, wait_seconds=wait_seconds)
 

@@ -93,3 +93,11 @@ def test_lanes_of_parents_are_advised_of_another_number_where_the_load_sets_one(
     partitioning = {} if given is None else {"org_batches": given}
     advice = advice_for(by_parent(**partitioning), a_shown(lanes=lanes, org_took=took))
     assert advice == () if says is None else says in advice[0]
+
+
+@pytest.mark.parametrize("by", [{"lock_risk": "none"}, {"lock_risk": "none", "partitioning": {"org_batches": 20}}])
+def test_rows_that_were_said_not_to_lock_and_do_are_advised_a_slower_pace(by):
+    assert advice_for(a_load(**by), contended(5)) == ()
+    (told,) = advice_for(a_load(**by), contended(5.1))
+    assert "lock_risk: medium" in told
+    assert "94.9 %" in told

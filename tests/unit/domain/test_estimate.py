@@ -52,6 +52,15 @@ def test_a_lane_takes_the_time_of_its_rows_and_of_its_jobs_one_after_the_other()
     assert plan.duration_seconds == Range(least=60 + 2 * (50 + 4) + 10, most=60 + 2 * (300 + 4 + 4 + 2) + 10)
 
 
+def test_the_batches_of_a_job_whose_rows_share_a_parent_are_written_one_after_the_other():
+    side_by_side = a_plan(a_load(pace=PACE | {"batch_rows": 20_000}), LaneWork(rows=40_000))
+    in_turn = a_plan(by_parent(), LaneWork(rows=40_000, job_batches=2))
+    assert (side_by_side.jobs.least, in_turn.jobs.least) == (2, 2)
+    assert (side_by_side.bulk_batches.least, in_turn.bulk_batches.least) == (4, 4)
+    assert side_by_side.duration_seconds.least == 2 * (50 + 4)
+    assert in_turn.duration_seconds.least == 2 * (100 + 4)
+
+
 def test_lanes_beyond_those_that_may_load_at_once_wait_for_one_to_end():
     lanes = [LaneWork(rows=10_000)] * 3
     load = a_load(pace=PACE, partitioning={"max_concurrency": 2})

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from massive_upload.domain.lanes import Bucket, SourceCount, cut_lanes
+from massive_upload.domain.progress import LaneKind
 
 
 def as_buckets(sizes: list[int]) -> list[Bucket]:
@@ -47,3 +48,14 @@ def test_a_source_without_rows_has_no_lanes():
 def test_the_count_tells_what_cannot_be_loaded():
     count = SourceCount(buckets=tuple(as_buckets([3, 4])), all_rows=12, keyed_rows=10, distinct_keys=7)
     assert (count.null_keys, count.duplicates, count.loadable_rows) == (2, 3, 7)
+
+
+def test_a_lane_knows_whether_all_of_its_rows_have_one_parent():
+    sizes = [(3, 1), (90, 1), (3, 2), (2, 1)]
+    buckets = [
+        Bucket(last=f"p{index}", rows=rows, kind=LaneKind.PARENT, parents=parents, most_rows=rows)
+        for index, (rows, parents) in enumerate(sizes)
+    ]
+    buckets += as_buckets([40])
+    told = {lane.upto: lane.has_one_parent for lane in cut_lanes(buckets, 4)}
+    assert told == {"p0": True, "p1": True, "p3": False, "k0000": False}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from massive_upload.domain.presets import LANE_ROWS, PACE, LockRisk, lanes_for, parent_lanes_for
+from massive_upload.domain.presets import LANE_ROWS, PACE, LockRisk, filling_lanes_for, lanes_for, start_delay_seconds
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_the_number_of_lanes_is_the_guides_with_its_upper_bounds_inclusive(rows,
     assert [lanes_for(rows, risk) for risk in (LockRisk.LOW, LockRisk.MEDIUM, LockRisk.HIGH)] == [low, medium, high]
 
 
-@pytest.mark.parametrize("risk", LockRisk)
+@pytest.mark.parametrize("risk", [LockRisk.LOW, LockRisk.MEDIUM, LockRisk.HIGH])
 def test_above_the_tables_end_lanes_are_cut_by_size(risk):
     assert lanes_for(10_000_001, risk) == 10_000_001 // LANE_ROWS + 1
     assert lanes_for(100_000_000, risk) == 200
@@ -35,7 +35,12 @@ def test_above_the_tables_end_lanes_are_cut_by_size(risk):
 
 @pytest.mark.parametrize(
     ("risk", "batch_rows", "delay_seconds", "stagger_seconds"),
-    [(LockRisk.LOW, 1000, 15, 3600), (LockRisk.MEDIUM, 750, 20, 5400), (LockRisk.HIGH, 500, 30, 7200)],
+    [
+        (LockRisk.NONE, 50_000, 0, 0),
+        (LockRisk.LOW, 1000, 15, 3600),
+        (LockRisk.MEDIUM, 750, 20, 5400),
+        (LockRisk.HIGH, 500, 30, 7200),
+    ],
 )
 def test_the_pace_follows_the_lock_risk(risk, batch_rows, delay_seconds, stagger_seconds):
     assert PACE[risk] == {
@@ -61,9 +66,20 @@ def test_the_pace_follows_the_lock_risk(risk, batch_rows, delay_seconds, stagger
         (79_999, 20, 500, 20),
         (80_000, 20, 500, 40),
         (100_000_000, 1_000, 10_000, 1_000),
+        (39_999, 20, 50_000, 19),
+        (199_999, 20, 50_000, 20),
+        (200_000, 20, 50_000, 4),
+        (399_999, 20, 50_000, 4),
+        (400_000, 20, 50_000, 8),
+        (10_000_000, 21, 50_000, 10),
     ],
 )
-def test_lanes_of_parents_are_as_many_as_the_org_works_on_or_twice_as_many_of_a_full_job(
+def test_lanes_that_do_not_meet_are_as_many_as_fill_the_org_or_twice_as_many_of_a_full_job(
     rows, org_batches, batch_rows, lanes
 ):
-    assert parent_lanes_for(rows, org_batches=org_batches, batch_rows=batch_rows) == lanes
+    assert filling_lanes_for(rows, org_batches=org_batches, batch_rows=batch_rows) == lanes
+
+
+def test_at_most_four_lanes_begin_in_the_same_second_and_a_stagger_is_kept():
+    assert [start_delay_seconds(index, 0) for index in range(10)] == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2]
+    assert [start_delay_seconds(index, 60) for index in range(3)] == [0, 60, 120]

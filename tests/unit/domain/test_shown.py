@@ -40,13 +40,24 @@ def loaded(*, lanes: int, workers: int, jobs_of_a_lane: int = 5, job_seconds: in
     ("lanes", "workers"), [(20, 8), (40, 8), (40, 20), (40, 30), (16, 8), (60, 40), (9, 3), (4, 1)]
 )
 def test_where_jobs_wait_in_the_queue_the_org_shows_how_many_it_works_on(lanes, workers):
-    took = org_took(loaded(lanes=lanes, workers=workers), lanes=lanes, stagger_seconds=1, run_seconds=60)
+    took = org_took(
+        loaded(lanes=lanes, workers=workers), lanes=lanes, batch_rows=JOB_ROWS, ramp_seconds=lanes - 1, run_seconds=60
+    )
     assert took == pytest.approx(workers, rel=0.15, abs=0.6)
 
 
 @pytest.mark.parametrize(("lanes", "workers"), [(20, 20), (20, 40), (40, 40), (5, 8), (1, 1)])
 def test_an_org_that_takes_all_at_once_shows_as_many_as_there_are_lanes(lanes, workers):
-    assert org_took(loaded(lanes=lanes, workers=workers), lanes=lanes, stagger_seconds=1, run_seconds=60) == lanes
+    assert (
+        org_took(
+            loaded(lanes=lanes, workers=workers),
+            lanes=lanes,
+            batch_rows=JOB_ROWS,
+            ramp_seconds=lanes - 1,
+            run_seconds=60,
+        )
+        == lanes
+    )
 
 
 @pytest.mark.parametrize(
@@ -61,24 +72,24 @@ def test_an_org_that_takes_all_at_once_shows_as_many_as_there_are_lanes(lanes, w
 )
 def test_a_run_that_proves_nothing_says_nothing(changes, why):
     work = replace(loaded(lanes=20, workers=8), **changes)
-    assert org_took(work, lanes=20, stagger_seconds=1, run_seconds=60) is None, why
+    assert org_took(work, lanes=20, batch_rows=JOB_ROWS, ramp_seconds=19, run_seconds=60) is None, why
 
 
 def test_lanes_that_were_hardly_side_by_side_prove_nothing():
     work = loaded(lanes=5, workers=8, jobs_of_a_lane=2)
-    assert org_took(work, lanes=5, stagger_seconds=1, run_seconds=60) == 5
-    assert org_took(work, lanes=5, stagger_seconds=5_400, run_seconds=60) is None
+    assert org_took(work, lanes=5, batch_rows=JOB_ROWS, ramp_seconds=4, run_seconds=60) == 5
+    assert org_took(work, lanes=5, batch_rows=JOB_ROWS, ramp_seconds=4 * 5_400, run_seconds=60) is None
 
 
 def test_lanes_that_had_no_job_in_flight_for_most_of_the_run_prove_nothing():
     """They waited for the org's allowances, or for the hours of the window, and not in its queue."""
     work = loaded(lanes=5, workers=8)
-    assert org_took(work, lanes=5, stagger_seconds=1, run_seconds=work.seconds / 5 + 100) == 5
-    assert org_took(work, lanes=5, stagger_seconds=1, run_seconds=3 * work.seconds / 5) is None
+    assert org_took(work, lanes=5, batch_rows=JOB_ROWS, ramp_seconds=4, run_seconds=work.seconds / 5 + 100) == 5
+    assert org_took(work, lanes=5, batch_rows=JOB_ROWS, ramp_seconds=4, run_seconds=3 * work.seconds / 5) is None
 
 
 def test_no_lanes_prove_nothing():
-    assert org_took(JobWork(), lanes=0, stagger_seconds=1, run_seconds=60) is None
+    assert org_took(JobWork(), lanes=0, batch_rows=JOB_ROWS, ramp_seconds=0, run_seconds=60) is None
 
 
 @given(
@@ -93,7 +104,7 @@ def test_no_lanes_prove_nothing():
     ),
 )
 def test_the_org_never_shows_more_than_there_were_lanes(lanes, work):
-    took = org_took(work, lanes=lanes, stagger_seconds=0, run_seconds=0)
+    took = org_took(work, lanes=lanes, batch_rows=JOB_ROWS, ramp_seconds=0, run_seconds=0)
     assert took is None or 1 <= took <= lanes
 
 
@@ -137,7 +148,7 @@ def test_without_a_run_the_org_is_taken_for_one_like_others():
         ({"lanes": 40, "org_took": 36}, 30, "about 36"),
         ({"lanes": 40, "org_took": 40}, 30, "may take more"),
         ({"lanes": 20, "org_took": 20}, 30, "may take more"),
-        ({"lanes": 5, "org_took": 5}, 20, "all 5 jobs"),
+        ({"lanes": 5, "org_took": 5}, 20, "all 5 batches"),
         ({"lanes": 180, "org_took": 180, "org_batches": 90}, MOST_ORG_BATCHES, "may take more"),
         ({"lanes": 300, "org_took": 300, "org_batches": 300}, 300, "may take more"),
         ({"lanes": 1, "org_took": 1, "org_batches": 1}, 2, "may take more"),
@@ -163,7 +174,9 @@ def test_night_after_night_the_plan_comes_to_what_the_org_works_on(workers):
 
 def _after_a_night(org_batches: int, workers: int) -> int:
     lanes = 2 * org_batches
-    took = org_took(loaded(lanes=lanes, workers=workers), lanes=lanes, stagger_seconds=1, run_seconds=60)
+    took = org_took(
+        loaded(lanes=lanes, workers=workers), lanes=lanes, batch_rows=JOB_ROWS, ramp_seconds=lanes - 1, run_seconds=60
+    )
     return following_org_batches(a_shown(lanes=lanes, org_batches=org_batches, org_took=took))
 
 
@@ -197,3 +210,23 @@ def test_a_row_takes_what_the_org_worked_on_it_and_our_time_where_it_does_not_te
     assert a_shown().row_ms == 15
     assert a_shown(processing_ms=0).row_ms == 15.2
     assert (a_shown().typical_job_seconds, a_shown().typical_job_rows) == (152, 10_000)
+
+
+def test_jobs_of_several_batches_show_batches():
+    """Four lanes with jobs of five batches, on an org that works on all of them, or on eight at a time."""
+    at_once = JobWork(jobs=40, rows=2_000_000, seconds=40 * 50, processing_ms=40 * 250_000)
+    in_turn = replace(at_once, seconds=40 * 125)
+    found = [
+        org_took(work, lanes=4, batch_rows=50_000, ramp_seconds=0, run_seconds=work.seconds / 4)
+        for work in (at_once, in_turn)
+    ]
+    assert found == [20, 8]
+    shown = a_shown(lanes=4, batch_rows=50_000, jobs=40, rows=2_000_000, org_took=20)
+    assert (shown.batches_at_once, shown.has_met_no_queue) == (20, True)
+    assert plan_org_batches(None, shown).number == 30, "it may take more"
+    assert plan_org_batches(None, replace(shown, org_took=8)).number == 10, "down by half at most"
+
+
+def test_a_job_whose_rows_share_a_parent_is_one_batch_at_a_time():
+    work = JobWork(jobs=1, rows=20_000, seconds=100, processing_ms=100_000)
+    assert org_took(work, lanes=1, batch_rows=10_000, ramp_seconds=0, run_seconds=100) == 1

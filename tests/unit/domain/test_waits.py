@@ -73,6 +73,16 @@ def test_a_job_that_was_in_the_queue_took_as_long_as_it_lived():
     assert job_seconds(0, 100, 0, life_seconds=1_000) == 100
 
 
+def test_the_times_of_batches_that_the_org_works_on_side_by_side_are_not_those_of_the_job():
+    assert job_seconds(0, 108, 500_000, batches=5) == 101
+    assert job_seconds(0, 108, 200_000, batches=2) == 101
+
+
+def test_a_first_job_of_several_batches_is_expected_when_they_are_written_side_by_side_unless_they_share_a_parent():
+    assert first_poll_seconds(50_000, None, None) == first_poll_seconds(10_000, None, None) == 52
+    assert first_poll_seconds(20_000, None, None, job_batches=2) == 102
+
+
 @given(st.integers(0, 100_000), st.sampled_from([0, 100]))
 def test_a_job_that_has_not_begun_is_given_as_long_again(waited_seconds, processed):
     wait_seconds = next_poll_seconds(waited_seconds, rows=100, processed=processed)
