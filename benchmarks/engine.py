@@ -295,7 +295,7 @@ def planned(rows: int, count: int) -> list[PlannedLane]:
     """The lanes of so many rows."""
     ranges = cut_lanes(buckets(rows), count)
     return [
-        PlannedLane(partition=partition_id(index), reads=each, start_delay_seconds=index)
+        PlannedLane(partition=partition_id(index), reads=each, start_delay_seconds=index // 2)
         for index, each in enumerate(ranges)
     ]
 

@@ -7,8 +7,8 @@ No row is sent anywhere. `local.org.locks.Scheduler` decides when each chunk of 
   locks the parents of its rows while it is written; one that waits for a lock for 10 s loses the rows whose parents
   are still locked. A lock that is released goes to whoever has waited longest, or, as a second assumption, to one of
   those who wait, by lot.
-- A lane has one job in flight. By default that of a lane with a single parent has two batches, as the planner says
-  (`domain/presets.py`). From the end of a job until its next one reaches the queue pass 1 s in the org's queue,
+- A lane has one job in flight. By default that of a lane with a single parent has two batches where the planner says so
+  (`domain/lanes.py`). From the end of a job until its next one reaches the queue pass 1 s in the org's queue,
   3 s of calls, and 1 % of the job's time, by which the look at it comes late.
 - Rows that fail are sent again by their lane after 2, 5 and 10 s, then once more when all lanes have ended.
 - Rows of a job that was sent by hand and failed are left; or a careful person sends them again, sorted as before, in
@@ -25,15 +25,15 @@ import math
 import random
 import statistics
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from local.org.jobs import BATCH_ROWS, CHUNK_ROWS
 from local.org.locks import Scheduler
 from massive_upload.domain import presets
-from massive_upload.domain.lanes import Bucket, cut_lanes
-from massive_upload.domain.progress import LaneKind
+from massive_upload.domain.lanes import Bucket, cut_lanes, paired
+from massive_upload.domain.progress import LaneKind, SourceRange
 from massive_upload.domain.source_sql import BUCKETS
 
 QUEUE_SECONDS = 1.0
@@ -77,7 +77,7 @@ class Strategy:
     Attributes:
         cut: from a case to the rows of each lane, in the order in which lanes begin.
         job_rows: most rows of a job.
-        has_pairs: whether a lane with a single parent has jobs of as many batches as a plan gives it.
+        pairs: which lanes have jobs of two batches.
         delay_seconds: between a lane's jobs.
         stagger_seconds: from the start of one lane to that of the next.
         is_alone: one upload by hand: its jobs are all sent at once, and no lane sends anything again.
@@ -89,7 +89,7 @@ class Strategy:
     job_rows: int = BATCH_ROWS
     delay_seconds: float = 0.0
     stagger_seconds: int = 0
-    has_pairs: bool = False
+    pairs: Callable[[Sequence[SourceRange]], Collection[SourceRange]] = lambda _: ()
     is_alone: bool = False
     is_sent_again: bool = False
 
@@ -173,11 +173,9 @@ class _Job:
 class _Lane:
     """One job in flight; what fails is sent again."""
 
-    def __init__(self, org: Scheduler, rows: Rows, strategy: Strategy, load: _Load) -> None:
+    def __init__(self, org: Scheduler, rows: Rows, strategy: Strategy, load: _Load, *, is_paired: bool = False) -> None:
         self._org = org
-        job_rows = strategy.job_rows
-        if strategy.has_pairs and rows[0] == rows[-1]:  # a lane's rows come parent by parent
-            job_rows *= presets.one_parent_batches(None)
+        job_rows = strategy.job_rows * (presets.PAIR_BATCHES if is_paired else 1)
         self._jobs = [rows[start : start + job_rows] for start in range(0, len(rows), job_rows)]
         self._delay_seconds = strategy.delay_seconds
         self._load = load
@@ -224,12 +222,17 @@ def simulate(case: Case, strategy: Strategy) -> Outcome:
         lottery=None if case.lottery_seed is None else random.Random(case.lottery_seed),
     )
     lanes, load = strategy.cut(case), _Load()
+    ranges = [
+        SourceRange(after=None, upto=str(place), rows=len(rows), has_one_parent=rows[0] == rows[-1])
+        for place, rows in enumerate(lanes)
+    ]
+    pairs = strategy.pairs(ranges)
     for index, rows in enumerate(lanes):
-        start = presets.start_delay_seconds(index, strategy.stagger_seconds)
+        start = presets.start_delay_seconds(index, strategy.stagger_seconds, max_concurrency=len(lanes))
         if strategy.is_alone:
             _Job(rows, partial(_count_alone, load, is_first=True)).submit(org, start)
         else:
-            _Lane(org, rows, strategy, load).begin(start)
+            _Lane(org, rows, strategy, load, is_paired=ranges[index] in pairs).begin(start)
     org.advance(math.inf)
     if load.given_up and not strategy.is_alone:
         _sweep(org, load)
@@ -336,10 +339,18 @@ def default_lanes(rows: int, *, org_batches: int = presets.ORG_BATCHES) -> int:
     return presets.filling_lanes_for(rows, org_batches=org_batches)
 
 
+DEFAULT_PAIRS = partial(paired, org_batches=presets.ORG_BATCHES)
+
+
+def all_of_one_parent(lanes: Sequence[SourceRange]) -> list[SourceRange]:
+    """The pairs there would be if the org's time for them were not looked at."""
+    return [lane for lane in lanes if lane.has_one_parent and lane.rows > BATCH_ROWS]
+
+
 def default(rows: int) -> Strategy:
     """What a plan does by itself while no run has shown anything."""
     count = default_lanes(rows)
-    return replace(parent_lanes(count), name=f"the default: {count} lanes of parents", has_pairs=True)
+    return replace(parent_lanes(count), name=f"the default: {count} lanes of parents", pairs=DEFAULT_PAIRS)
 
 
 def rows_of(*, rows: int, parents: int, skew: float, seed: int) -> Rows:
@@ -356,6 +367,13 @@ def rows_with_giant(*, rows: int, parents: int, giant_part: float, seed: int) ->
     giants = int(rows * giant_part)
     drawn = [parents // 2] * giants + chance.choices(range(parents), k=rows - giants)
     chance.shuffle(drawn)
+    return drawn
+
+
+def rows_of_giants(*, giants: int, rows_each: int, seed: int) -> Rows:
+    """Rows of a few parents that have as many each."""
+    drawn = [giant for giant in range(giants) for _ in range(rows_each)]
+    random.Random(seed).shuffle(drawn)
     return drawn
 
 
@@ -382,6 +400,9 @@ SIZES = (200_000, 400_000, 600_000, 1_000_000, 2_000_000, 5_000_000)
 
 GIANT_PARTS = (0.055, 0.06, 0.08, 0.095, 0.1, 0.15)
 """Parts of a load that one parent has; to that of an even lane and a little more, up to three full batches."""
+
+SEVERAL_GIANTS = ((4, 50_000), (12, 50_000), (40, 25_000))
+"""Parents, and rows of each, whose pairs would fill the org."""
 
 LOTS = (1, 2, 3, 4, 5)
 """Seeds of the second assumption about the org."""
@@ -475,6 +496,12 @@ def main() -> None:
         print(table(case, [ONE_SORTED_JOB, default(len(giant)), *others, parent_lanes(5, batches=4)]))
     print(f"\n{len(giant):,} rows, part of them of one parent: until all rows have landed\n")
     print(landed_table(len(giant), asked.parents // 10, asked.seed))
+    for giants, rows_each in SEVERAL_GIANTS:
+        case = Case(rows=rows_of_giants(giants=giants, rows_each=rows_each, seed=asked.seed), row_ms=5.0)
+        print(f"\n{giants} parents with {rows_each:,} rows each, 5 ms a row; bound {case.least_seconds:,.0f} s\n")
+        plan = default(len(case.rows))
+        lanes = replace(plan, name="never paired", pairs=lambda _: ())
+        print(table(case, [plan, lanes, replace(plan, name="always paired", pairs=all_of_one_parent)]))
     print("\nHow many lanes of parents\n")
     print(lanes_table(asked.skew, asked.seed, asked.row_ms), flush=True)
     print("\nSensitivity: 20 lanes of parents, and 20 key ranges\n")

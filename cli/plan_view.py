@@ -27,7 +27,7 @@ def plan_view(summary: RunSummary, plan: Estimate, lanes: Sequence[Partition]) -
         parts += [_work_table(plan), _lanes_table(lanes)]
     if plan.parents is not None and plan.parents.parents:
         parts += [_parents_table(plan, plan.parents), _locks_table(plan, plan.parents)]
-    if plan.by_parent and plan.org_batches:
+    if plan.org_batches_reason:
         parts.append(Text(f"\nFor {plan.org_batches:,} batches at a time: {plan.org_batches_reason}."))
     parts += [Text(f"\nWarning: {warning}", style="yellow") for warning in plan.warnings]
     closing = "Run it with --mode sample, then with --mode full." if plan.rows else "Nothing to load."

@@ -29,14 +29,14 @@ class PlannedLane:
     """A lane as the plan has it.
 
     Attributes:
-        job_batches: as `Partition` has it.
+        is_paired: as `Partition` has it.
         job_seconds, job_rows: what its first job is expected to be like; None where nothing is known.
     """
 
     partition: str
     reads: SourceRange | KeptList
     start_delay_seconds: int
-    job_batches: int = 1
+    is_paired: bool = False
     job_seconds: int | None = None
     job_rows: int | None = None
 

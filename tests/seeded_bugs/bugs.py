@@ -166,7 +166,7 @@ BUGS = (
         pace=pace,
         hot_parents=_hot_parents(partition, outcome, content, load),
         job_seconds=(counters.seconds or None) if batch.attempt == 0 else None,
-        work=_work(batch, outcome, counters),
+        work=_work(partition, batch, outcome, counters),
     )
     beat = services.org.heartbeat(uncounted_requests=counters.api_requests)
     record(partition, batch, following, notes=notes, beat=beat)
@@ -190,7 +190,7 @@ BUGS = (
         pace=pace,
         hot_parents=_hot_parents(partition, outcome, content, load),
         job_seconds=(counters.seconds or None) if batch.attempt == 0 else None,
-        work=_work(batch, outcome, counters),
+        work=_work(partition, batch, outcome, counters),
     )
     beat = services.org.heartbeat(uncounted_requests=counters.api_requests)
     record(partition, batch, following, notes=notes, beat=beat)

@@ -550,7 +550,7 @@ class DynamoDbProgress:
             upto=source.upto if source else None,
             kept_list=lane.reads.key if isinstance(lane.reads, KeptList) else None,
             start_delay_seconds=lane.start_delay_seconds,
-            job_batches=lane.job_batches,
+            is_paired=lane.is_paired,
             job_seconds=lane.job_seconds,
             job_rows=lane.job_rows,
             due_at=self._after(due_after_seconds),

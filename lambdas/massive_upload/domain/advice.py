@@ -50,9 +50,15 @@ def advice_for(load: Load, shown: Shown | None) -> tuple[str, ...]:
 
 def _for_lanes_apart(load: Load, shown: Shown) -> str | None:
     passed = _Passed.of(shown)
-    if not load.lanes_by_parent and passed.percent < PATIENT_BELOW_PERCENT:
-        return f"Say lock_risk: medium, or name source.parent: {passed}, so rows do wait for one another."
-    return _for_org_batches(load, shown)
+    if load.lanes_by_parent or passed.percent >= PATIENT_BELOW_PERCENT:
+        return _for_org_batches(load, shown)
+    if load.source.parent is not None:
+        return _by_parent(passed)
+    return f"Say lock_risk: medium, or name source.parent: {passed}, so rows do wait for one another."
+
+
+def _by_parent(passed: _Passed) -> str:
+    return f"Say partitioning: {{by: parent}}: {passed}, and lanes of parents do not meet each other's locks."
 
 
 def _for_org_batches(load: Load, shown: Shown) -> str | None:
@@ -65,12 +71,12 @@ def _for_org_batches(load: Load, shown: Shown) -> str | None:
         return None
     if shown.has_met_no_queue:
         return (
-            f"Say partitioning: {{org_batches: {following}}}, or leave it out: the org worked on all "
-            f"{shown.batches_at_once} batches at a time, so it may take more than {given}."
+            f"Say partitioning: {{org_batches: {following}}}, or leave it out: the org worked on all {shown.lanes} "
+            f"jobs at a time, so it may take more than {given}."
         )
     return (
-        f"Say partitioning: {{org_batches: {following}}}, or leave it out: of {shown.batches_at_once} batches at a "
-        f"time the org worked on about {shown.org_took}."
+        f"Say partitioning: {{org_batches: {following}}}, or leave it out: of {shown.lanes} jobs at a time the org "
+        f"worked on about {shown.org_took}."
     )
 
 
@@ -84,7 +90,7 @@ def _for_lanes_of_keys(load: Load, shown: Shown) -> str | None:
     if passed.percent >= PATIENT_BELOW_PERCENT:
         return None
     if load.source.parent is not None:
-        return f"Say partitioning: {{by: parent}}: {passed}, and lanes of parents do not meet each other's locks."
+        return _by_parent(passed)
     if passed.percent < SLOWER_BELOW_PERCENT:
         return _slower(load, shown, passed)
     return f"Say partitioning: {{count: {_more(shown.lanes, 1)}}}: {passed}, and smaller partitions collide less."

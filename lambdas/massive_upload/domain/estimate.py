@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from massive_upload.constants import JOB_ROWS_PER_BATCH, LONG_WAIT_SECONDS, SLICE_EVENTS
+from massive_upload.domain.bulk_batches import bulk_batches_of
 from massive_upload.domain.load import Budget, Load, Pace
+from massive_upload.domain.pace import LanePace
 from massive_upload.domain.quota import BATCH_REQUESTS, OrgQuota, beside_reserve
 from massive_upload.domain.shown import OrgBatches, Shown, plan_org_batches
 from massive_upload.domain.waits import FAST_ROW_MS, FETCH_EVENTS, POLL_EVENTS, SETTLE_EVENTS, UPLOAD_EVENTS
@@ -112,13 +114,12 @@ class LaneWork:
     """What one lane has to do, and when it begins.
 
     Attributes:
-        job_batches: how many full jobs of the load's pace make one of the lane's; where there are several, they share
-            a parent.
+        is_paired: whether its jobs have two of Salesforce's batches, whose rows share a parent.
     """
 
     rows: int
     start_delay_seconds: int = 0
-    job_batches: int = 1
+    is_paired: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +135,8 @@ class Estimate:
         cost_usd_least, cost_usd_most: of the state transitions alone.
         api_requests_left, bulk_batches_left: what the org had left for this load, the reserve taken off; None where it
             was not asked, or does not tell.
-        org_batches, org_batches_reason: how many batches at the same time the plan counts on, and why; 0 in plans of
+        org_batches, org_batches_reason: how many batches at the same time the plan counts on, and why, where the number
+            of lanes goes by it; 0 in plans of
             earlier versions.
         row_ms_least, row_ms_most: what a row is taken to take the org, in milliseconds.
         last_run: the run that showed that; None where it is a guess.
@@ -185,9 +187,9 @@ def estimate_of(
     pace = load.effective_pace
     org_batches = plan_org_batches(load.partitioning.org_batches, known)
     least_ms, most_ms = _row_ms(known)
-    batches = [_batches_of(lane.rows, pace.batch_rows * lane.job_batches) for lane in lanes]
+    batches = [_batches_of(lane.rows, load.pace_at(LanePace(), is_paired=lane.is_paired).batch_rows) for lane in lanes]
     count = sum(len(each) for each in batches)
-    bulk_batches = sum(-(-rows // JOB_ROWS_PER_BATCH) for each in batches for rows in each)
+    bulk_batches = sum(bulk_batches_of(rows) for each in batches for rows in each)
     transitions = _transitions(lanes, batches, has_pauses=pace.delay_seconds > 0)
     left = beside_reserve(quota, load.budget) if quota else (None, None)
     figures = Estimate(
@@ -210,7 +212,7 @@ def estimate_of(
             most=_duration_seconds(load, lanes, batches, org_batches, row_ms=most_ms, are_retried=True),
         ),
         org_batches=org_batches.number,
-        org_batches_reason=org_batches.reason,
+        org_batches_reason="" if load.lanes_meet else org_batches.reason,
         row_ms_least=least_ms,
         row_ms_most=most_ms,
         last_run=known.run_id if known else None,
@@ -262,14 +264,14 @@ def _duration_seconds(
 ) -> int:
     """When the last lane ends; never before the org has worked on all rows, as many batches at a time as it can.
 
-    The org works on the batches of a job side by side.
+    The org works on the batches of a job side by side, unless their rows share a parent.
     """
     pace, concurrency = load.effective_pace, load.partitioning.max_concurrency
     free_at = [0.0] * min(concurrency, max(1, len(lanes)))
     for lane, jobs in zip(lanes, batches, strict=True):
         start = heapq.heappop(free_at) + lane.start_delay_seconds
-        most_at_once = JOB_ROWS_PER_BATCH * lane.job_batches  # rows of a shared parent are written one by one
-        work_seconds = sum(min(rows, most_at_once) for rows in jobs) * row_ms / 1000
+        most_in_turn = lane.rows if lane.is_paired else JOB_ROWS_PER_BATCH
+        work_seconds = sum(min(rows, most_in_turn) for rows in jobs) * row_ms / 1000
         heapq.heappush(free_at, start + work_seconds + _gaps_seconds(len(jobs), pace, are_retried=are_retried))
     work_seconds = sum(lane.rows for lane in lanes) * row_ms / 1000
     return round(max(*free_at, work_seconds / org_batches.number))

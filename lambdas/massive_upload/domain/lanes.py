@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from massive_upload.constants import JOB_ROWS_PER_BATCH
 from massive_upload.domain.progress import LaneKind, SourceRange
 
 
@@ -79,6 +80,26 @@ def cut_lanes(buckets: Sequence[Bucket], count: int) -> list[SourceRange]:
     if any(each.kind is LaneKind.PARENT for each in ranges):
         ranges.sort(key=lambda each: -each.rows)
     return ranges
+
+
+def paired(lanes: Sequence[SourceRange], *, org_batches: int) -> frozenset[SourceRange]:
+    """The lanes of a single parent whose jobs are to have two of Salesforce's batches.
+
+    Such a lane's rows can only be written one after the other, however they are sent. Where a job has two batches, one
+    is written while the other waits for the parent, for a chunk of 200 rows, and there is a gap after every second
+    batch alone. But a batch that waits keeps others out of the org. So lanes are paired where the org has time for
+    that, as the heaviest lane alone decides how long the load takes: all of them, or none.
+
+    Args:
+        lanes: all ranges of the plan.
+        org_batches: batches that the org works on at the same time.
+    """
+    heavy = [lane for lane in lanes if lane.has_one_parent and lane.rows > JOB_ROWS_PER_BATCH]
+    if not heavy:
+        return frozenset()
+    rows_and_waits = sum(lane.rows for lane in lanes) + sum(lane.rows for lane in heavy)
+    fits = rows_and_waits <= org_batches * max(lane.rows for lane in lanes)
+    return frozenset(heavy) if fits else frozenset()
 
 
 def _ranges(buckets: Sequence[Bucket], count: int) -> list[SourceRange]:

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from massive_upload.constants import JOB_ROWS_PER_BATCH, LONG_WAIT_SECONDS, MAX_LANES, SUCCESS_CRITERION_PERCENT
 from massive_upload.domain import presets
-from massive_upload.domain.pace import LanePace, longer_delays
+from massive_upload.domain.pace import FULL_SPEED_PERCENT, LanePace, longer_delays
 from massive_upload.domain.sql_condition import check_condition
 from massive_upload.domain.window import Window, check_window
 
@@ -81,9 +81,10 @@ class Partitioning(Model):
         by: ranges of keys, or of parents, which no two lanes then share; where it is not given, of parents if the
             source names a parent column.
         count: lanes; chosen from the volume where it is not given.
-        org_batches: batches that the org works on at the same time, which decides how many lanes of parents there are;
-            where it is not given, by what the org showed in the load's last run, 20 at first.
-        lane_rows: most rows of a lane of keys.
+        org_batches: batches that the org works on at the same time, which decides how many lanes there are that do not
+            meet, as lanes of parents do not, nor rows that lock nothing; where it is not given, by what the org showed
+            in the load's last run, 20 at first.
+        lane_rows: most rows of a lane of keys, where lanes may meet.
         max_concurrency: lanes that load at the same time.
     """
 
@@ -286,8 +287,8 @@ class Load(Model):
             )
         if self.lanes_by_parent and self.effective_pace.batch_rows > JOB_ROWS_PER_BATCH:
             raise ValueError(
-                f"pace: a lane of parents has jobs of at most {JOB_ROWS_PER_BATCH} rows, as the org works on larger "
-                "ones in several batches at once; lower batch_rows, or say partitioning: {by: key}"
+                f"pace: lanes of parents have batch_rows of at most {JOB_ROWS_PER_BATCH}, as the org works on larger "
+                "jobs in several batches at once; lower batch_rows, or say partitioning: {by: key}"
             )
         return self
 
@@ -307,20 +308,23 @@ class Load(Model):
         preset = presets.PARENT_PACE if self.lanes_by_parent else presets.PACE[self.lock_risk]
         return Pace.model_validate(preset | self.pace.model_dump(exclude_none=True))
 
-    def pace_at(self, lane: LanePace, *, job_batches: int = 1) -> Pace:
+    def pace_at(self, lane: LanePace, *, is_paired: bool = False) -> Pace:
         """The pace that a lane has at its speed.
 
         Args:
             lane: where it stands between its slowest and its fastest pace.
-            job_batches: how many full jobs of the load's pace make one of the lane's (`Partition.job_batches`).
+            is_paired: as `Partition` has it; a lane that has to go slower goes on in jobs of single batches.
         """
         fastest = self.effective_pace
+        batch_rows = fastest.batch_rows
+        if is_paired and lane.speed_percent == FULL_SPEED_PERCENT:
+            batch_rows *= presets.PAIR_BATCHES
         rows, delay_seconds = (
             presets.SLOWEST_PARENT_PACE if self.lanes_by_parent else presets.SLOWEST_PACE[self.lock_risk]
         )
         delays = fastest.retry_delays_seconds
         changes = {
-            "batch_rows": lane.between(min(rows, fastest.batch_rows), fastest.batch_rows * job_batches),
+            "batch_rows": lane.between(min(rows, fastest.batch_rows), batch_rows),
             "delay_seconds": lane.between(max(delay_seconds, fastest.delay_seconds), fastest.delay_seconds),
             "retry_delays_seconds": longer_delays(delays) if lane.is_patient else delays,
         }

@@ -8,6 +8,7 @@ of high risk the last; a bound belongs to the row that it ends.
 from enum import StrEnum, unique
 
 from massive_upload.constants import JOB_ROWS_PER_BATCH, MAX_LANES
+from massive_upload.domain.bulk_batches import bulk_batches_of
 
 LANE_ROWS = 500_000
 """Above the table's end lanes are cut by size; the guide's lanes hold 400,000 to 500,000 rows."""
@@ -100,9 +101,9 @@ PARENT_PACE: dict[str, object] = {
 }
 """Lanes of parents do not meet, so nothing is gained by going slowly."""
 
-_LANES_A_SECOND = 4
+_LANES_A_SECOND = 2
 """No more lanes begin in the same second: Data Cloud takes 15 requests at a time (Data 360 limits), and a lane that
-begins has one under way for as long as its query takes, a few seconds."""
+begins has two to make, of about 4 s."""
 
 SLOWEST_PARENT_PACE = (2_000, 30)
 """What a lane of parents slows down to where others lock its parents."""
@@ -113,11 +114,14 @@ _CHUNK_ROWS = 200
 _LEAST_LANE_ROWS = 10 * _CHUNK_ROWS
 """Below that a job's own time counts for more than its rows."""
 
-ONE_PARENT_BATCHES = 2
-"""Salesforce's batches in a job of a lane that has a single parent."""
+PAIR_BATCHES = 2
+"""Salesforce's batches in a job of a lane that is paired: one is written while the other waits for their parent."""
 
 _SAFE_LOCK_SECONDS = 7
-"""A row waits for a lock for about 10 s, then it fails; nobody can change that."""
+"""A row waits for a lock for about 10 s, then it fails; nobody can change that (docs/parent-lanes.md)."""
+
+MOST_PAIR_ROW_MS = 1000 * _SAFE_LOCK_SECONDS / _CHUNK_ROWS
+"""Milliseconds of the org for a row, up to which the chunk of 200 rows that a batch waits for is written in time."""
 
 _LANES_BY_ROWS: tuple[tuple[int, int, int], ...] = (
     (500_000, 1, 2),
@@ -143,39 +147,23 @@ def filling_lanes_for(rows: int, *, org_batches: int, batch_rows: int = JOB_ROWS
         org_batches: batches that the org works on at the same time.
         batch_rows: rows of a full job.
     """
-    filling = -(-org_batches // -(-batch_rows // JOB_ROWS_PER_BATCH))
+    filling = -(-org_batches // bulk_batches_of(batch_rows))
     for lanes in (min(2 * filling, MAX_LANES), filling):
         if rows >= lanes * max(batch_rows, _LEAST_LANE_ROWS):
             return lanes
     return max(1, min(org_batches, rows // _LEAST_LANE_ROWS))
 
 
-def one_parent_batches(row_ms: float | None) -> int:
-    """How many of Salesforce's batches a job of a lane with a single parent has.
-
-    Its rows can only be written one after the other, however they are sent. With two batches one holds the parent
-    while the other waits for it, so that the org goes on writing where a lane of single batches would read an outcome
-    and send the next job. Each waits for one chunk of the other, never longer; a third would wait for two.
+def start_delay_seconds(index: int, stagger_seconds: int, *, max_concurrency: int) -> int:
+    """How long a lane waits before it begins.
 
     Args:
-        row_ms: what a row takes the org, in milliseconds; None where no run has shown it. Then it is not taken to be
-            slower than an estimate does.
-
-    Returns:
-        One where a chunk takes nearly as long as a row waits for a lock.
-    """
-    is_slow = row_ms is not None and _CHUNK_ROWS * row_ms / 1000 > _SAFE_LOCK_SECONDS
-    return 1 if is_slow else ONE_PARENT_BATCHES
-
-
-def start_delay_seconds(index: int, stagger_seconds: int) -> int:
-    """How long after the first lane another one begins.
-
-    Args:
-        index: how many lanes begin before it.
+        index: how many lanes come before it.
         stagger_seconds: the load's, from one lane to the next.
+        max_concurrency: lanes at the same time; those beyond begin as others end.
     """
-    return max(index * stagger_seconds, index // _LANES_A_SECOND)
+    at_once = index // _LANES_A_SECOND if index < max_concurrency else 0
+    return max(index * stagger_seconds, at_once)
 
 
 def lanes_for(rows: int, risk: LockRisk, *, lane_rows: int = LANE_ROWS) -> int:

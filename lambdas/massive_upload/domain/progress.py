@@ -270,8 +270,7 @@ class Partition:
         query_rows, query_columns: of the frozen query alone; query_offset is the first of them that is not staged.
         open_batch: the number of the batch that is worked on and not settled.
         ahead_batch: the number of the batch after it, which is staged while the job of that one is in flight.
-        job_batches: how many full jobs of the load's pace make one of this lane's: two where it has a single parent
-            with more rows than Salesforce takes into one batch, else one.
+        is_paired: whether its jobs have two of Salesforce's batches, as all of its rows share a parent.
         job_seconds, job_rows: how long the last job took, and of how many rows, for predicting the next; until one has
             ended, a typical job of the load's last run, where that is known.
         timed_jobs, timed_rows, timed_seconds, timed_ms, contended_rows: the lane's `work`.
@@ -295,7 +294,7 @@ class Partition:
     upto: str | None = None
     kept_list: str | None = None
     start_delay_seconds: int = 0
-    job_batches: int = 1
+    is_paired: bool = False
     due_at: datetime | None = None
     cursor: str | None = None
     cursor_parent: str | None = None

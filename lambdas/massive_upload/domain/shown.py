@@ -45,7 +45,7 @@ class Shown:
         processing_ms: how long the org worked on them, in milliseconds; 0 where it does not tell.
         contended_rows: of their rows, those that failed for a passing reason, such as a lock.
         org_batches: batches at the same time that the run was planned for.
-        org_took: batches that the org worked on at the same time, all that the lanes' jobs had where none had to wait;
+        org_took: batches that the org worked on at the same time, as many as there were lanes where none had to wait;
             None where the run does not tell.
     """
 
@@ -70,6 +70,11 @@ class Shown:
         return (self.processing_ms or 1000 * self.job_seconds) / self.rows
 
     @property
+    def is_contended(self) -> bool:
+        """Whether so many rows failed for a passing reason that times say little of the org itself."""
+        return _is_contended(self.rows, self.contended_rows)
+
+    @property
     def typical_job_seconds(self) -> int:
         """How long a job took from our side, on average."""
         return max(1, round(self.job_seconds / self.jobs))
@@ -81,13 +86,8 @@ class Shown:
 
     @property
     def has_met_no_queue(self) -> bool:
-        """Whether the org worked on the jobs of all lanes at once."""
-        return self.org_took is not None and self.org_took >= self.batches_at_once
-
-    @property
-    def batches_at_once(self) -> int:
-        """Salesforce's batches in the jobs of all lanes."""
-        return self.lanes * _batches_of_a_job(self.batch_rows, jobs=self.jobs, rows=self.rows)
+        """Whether the org took the jobs of all lanes at once."""
+        return self.org_took is not None and self.org_took >= self.lanes
 
     def may_replace(self, known: Shown | None) -> bool:
         """Whether the next run is to go by this one: never by an older one, nor by a much smaller one.
@@ -120,48 +120,38 @@ def work_of(lanes: Sequence[Partition]) -> JobWork:
     )
 
 
-def _batches_of_a_job(batch_rows: int, *, jobs: int, rows: int) -> int:
-    """Salesforce's batches in a typical job; those of a job whose rows share a parent count as one.
-
-    Args:
-        batch_rows: most rows of a job, where rows do not share a parent.
-        jobs: first attempts.
-        rows: of these.
-    """
-    typical_rows = min(batch_rows, rows // jobs)
-    return max(1, -(-typical_rows // JOB_ROWS_PER_BATCH))
+def _is_contended(rows: int, contended_rows: int) -> bool:
+    return 100 * contended_rows > (100 - FASTER_ABOVE_PERCENT) * rows
 
 
 def org_took(work: JobWork, *, lanes: int, batch_rows: int, ramp_seconds: int, run_seconds: float) -> int | None:
     """How many batches the org worked on at the same time.
 
-    Where it works on fewer than the lanes' jobs have, batches wait in its queue: of the time of all jobs, it then works
-    as large a part as its batches are of theirs.
+    Where it works on fewer than there are lanes, jobs wait in its queue: of the time of all jobs, it then works as
+    large a part as its batches are of the lanes.
 
     Args:
         work: first attempts of the run's jobs.
         lanes: that loaded at the same time, one job of each in flight.
-        batch_rows: most rows of a job.
+        batch_rows: most rows of a job, where rows do not share a parent.
         ramp_seconds: from the start of the first of these lanes to that of the last.
         run_seconds: how long the run went on.
 
     Returns:
-        As many as the lanes' jobs had where none had to wait: the org may take more. None where the run proves nothing:
-        the org does not tell its time, jobs waited for locks, were short, or so few, or waited so long for their turn,
-        that lanes had no job in flight for most of the time.
+        As many as the lanes where no job had to wait: the org may take more. None where the run proves nothing: the
+        org does not tell its time, jobs had several of its batches, waited for locks, were short, or so few, or waited
+        so long for their turn, that lanes had no job in flight for most of the time.
     """
-    if not lanes or work.jobs < lanes or not work.processing_ms:
+    if not lanes or work.jobs < lanes or not work.processing_ms or batch_rows > JOB_ROWS_PER_BATCH:
         return None
     if work.seconds < LEAST_JOB_SECONDS * work.jobs or work.seconds < 2 * ramp_seconds * lanes:
         return None
     if work.seconds < _LEAST_IN_FLIGHT_PART * lanes * run_seconds:
         return None
-    if 100 * work.contended_rows > (100 - FASTER_ABOVE_PERCENT) * work.rows:
+    if _is_contended(work.rows, work.contended_rows):
         return None
-    of_a_job = _batches_of_a_job(batch_rows, jobs=work.jobs, rows=work.rows)
-    part = work.processing_ms / (1000 * work.seconds * of_a_job)
-    batches = lanes * of_a_job
-    return batches if part >= ALL_AT_ONCE_PART else max(1, round(part * batches))
+    part = work.processing_ms / (1000 * work.seconds)
+    return lanes if part >= ALL_AT_ONCE_PART else max(1, round(part * lanes))
 
 
 def plan_org_batches(given: int | None, known: Shown | None) -> OrgBatches:
@@ -180,14 +170,13 @@ def plan_org_batches(given: int | None, known: Shown | None) -> OrgBatches:
     if not known.has_met_no_queue:
         return OrgBatches(
             number=following_org_batches(known),
-            reason=f"of {known.batches_at_once} batches at a time of run {known.run_id} the org worked on about "
-            f"{known.org_took}, "
+            reason=f"of {known.lanes} jobs at a time of run {known.run_id} the org worked on about {known.org_took}, "
             "the others waited in its queue",
         )
     return OrgBatches(
         number=following_org_batches(known),
-        reason=f"the org worked on all {known.batches_at_once} batches at a time of run {known.run_id}"
-        + (", so it may take more" if known.batches_at_once >= known.org_batches else ""),
+        reason=f"the org worked on all {known.lanes} jobs at a time of run {known.run_id}"
+        + (", so it may take more" if known.lanes >= known.org_batches else ""),
     )
 
 
@@ -198,5 +187,5 @@ def following_org_batches(known: Shown) -> int:
     if known.org_took is None:
         return known.org_batches
     if known.has_met_no_queue:
-        return most if known.batches_at_once >= known.org_batches else known.org_batches
+        return most if known.lanes >= known.org_batches else known.org_batches
     return max(least, min(known.org_took, most))

@@ -1,6 +1,7 @@
 """How long a slice waits, and how many history events it may use."""
 
 from massive_upload.constants import JOB_ROWS_PER_BATCH, LONG_WAIT_SECONDS, ORG_WAITS_SECONDS, RETRY_WAITS_SECONDS
+from massive_upload.domain.presets import PAIR_BATCHES
 
 # History events of one visit (Step Functions: a Task has 5, a Choice or Wait 2; a retry adds 3 each).
 FETCH_EVENTS = 7
@@ -29,7 +30,7 @@ _UPLOAD_SECONDS = 5
 """At most, of a job's life from its creation until it was closed."""
 
 
-def first_poll_seconds(rows: int, job_seconds: int | None, job_rows: int | None, *, job_batches: int = 1) -> int:
+def first_poll_seconds(rows: int, job_seconds: int | None, job_rows: int | None, *, is_paired: bool = False) -> int:
     """How long to wait for a job before looking for the first time.
 
     Args:
@@ -37,11 +38,13 @@ def first_poll_seconds(rows: int, job_seconds: int | None, job_rows: int | None,
         job_seconds: how long the lane's job before took, or a typical one of the last run; None where nothing is known.
             Then a fast org has just ended: a slower one has shown enough of its pace to foresee the end well.
         job_rows: how many rows that one had.
-        job_batches: of Salesforce's batches, how many can only be written one after the other.
+        is_paired: whether its batches share a parent; else the org works on all of them side by side.
     """
+    most_in_turn = JOB_ROWS_PER_BATCH * (PAIR_BATCHES if is_paired else 1)
     if job_seconds is None or not job_rows:
-        rows_in_turn = min(rows, job_batches * JOB_ROWS_PER_BATCH)
-        return _within(_OVERHEAD_SECONDS + rows_in_turn * FAST_ROW_MS // 1000)
+        return _within(_OVERHEAD_SECONDS + min(rows, most_in_turn) * FAST_ROW_MS // 1000)
+    if rows > job_rows:
+        rows, job_rows = min(rows, most_in_turn), min(job_rows, most_in_turn)
     expected_seconds = -(-job_seconds * rows // job_rows)
     return _within(expected_seconds + max(1, expected_seconds // _MARGIN_PART))
 
@@ -81,15 +84,14 @@ def job_seconds(
     Args:
         before_seconds: how long it had been waited for at the look before; 0 at the first.
         waited_seconds: how long until it was found ended.
-        processing_ms: how long the org says that it worked on its batches, one added to the other; 0 where it does not
-            say.
+        processing_ms: how long the org says that it worked on it; 0 where it does not say.
         life_seconds: from its creation to its end by the org's clock; None where it does not say.
-        batches: of Salesforce's; the org may have worked on all of them at the same time.
+        batches: of Salesforce's; of several, nobody says how their times are added up.
     """
     lived_seconds = min(waited_seconds, life_seconds - _UPLOAD_SECONDS) if life_seconds is not None else 0
-    if processing_ms <= 0:
+    if processing_ms <= 0 or batches > 1:
         return max(_SHORTEST_POLL_SECONDS, lived_seconds or waited_seconds)
-    least_seconds = max(before_seconds, -(-processing_ms // (1000 * batches)))
+    least_seconds = max(before_seconds, -(-processing_ms // 1000))
     likely_seconds = least_seconds + max(0, waited_seconds - least_seconds) // 8
     return max(_SHORTEST_POLL_SECONDS, likely_seconds, lived_seconds)
 

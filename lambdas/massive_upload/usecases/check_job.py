@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from massive_upload.constants import JOB_ROWS_PER_BATCH, LONG_WAIT_SECONDS, SLICE_EVENTS
+from massive_upload.constants import LONG_WAIT_SECONDS, SLICE_EVENTS
 from massive_upload.contracts import Next, SliceInput, Step
+from massive_upload.domain.bulk_batches import bulk_batches_of
 from massive_upload.domain.progress import BatchState
 from massive_upload.domain.waits import POLL_EVENTS, job_seconds, next_poll_seconds
 from massive_upload.errors import OrgUnreachable
@@ -53,7 +54,7 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
             waited_seconds,
             job.total_processing_ms,
             life_seconds=job.life_seconds,
-            batches=-(-batch.rows // JOB_ROWS_PER_BATCH),
+            batches=bulk_batches_of(batch.rows),
         )
         counters = counters_of(job, seconds=seconds, api_requests=services.org.take_requests())
         return step.then(Next.SETTLE, events=POLL_EVENTS, job=counters)

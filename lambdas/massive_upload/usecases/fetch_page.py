@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from massive_upload.constants import JOB_ROWS_PER_BATCH, SLICE_EVENTS
 from massive_upload.contracts import Next, SliceInput, Step
+from massive_upload.domain.bulk_batches import bulk_batches_of
 from massive_upload.domain.file_keys import staged_key, unwritable_key
 from massive_upload.domain.load import Load
 from massive_upload.domain.progress import Batch, BatchState, LaneKind, Partition
@@ -78,14 +79,14 @@ def fetch_page(task: SliceInput, services: SliceServices) -> Step:
 def _seconds_until_turn(
     task: SliceInput, services: SliceServices, partition: Partition, batch: Batch | None, config: RunConfig
 ) -> int:
-    rows = batch.rows if batch is not None else _batch_rows(config.load, partition)
+    rows_left = partition.source_rows - partition.settled_rows
+    rows = batch.rows if batch is not None else min(_batch_rows(config.load, partition), max(1, rows_left))
     waited_seconds = task.step.wait_seconds if task.step.next is Next.WAIT_FOR_TURN else 0
-    batches = -(-rows // JOB_ROWS_PER_BATCH)
-    return seconds_until_turn(partition, services, batches=batches, waited_seconds=waited_seconds)
+    return seconds_until_turn(partition, services, batches=bulk_batches_of(rows), waited_seconds=waited_seconds)
 
 
 def _batch_rows(load: Load, partition: Partition) -> int:
-    return load.pace_at(partition.pace, job_batches=partition.job_batches).batch_rows
+    return load.pace_at(partition.pace, is_paired=partition.is_paired).batch_rows
 
 
 def _stop(task: SliceInput, store: ProgressStore, partition: Partition) -> Step:
@@ -97,9 +98,10 @@ def _stop(task: SliceInput, store: ProgressStore, partition: Partition) -> Step:
 def _beside_job(task: SliceInput, services: SliceServices, partition: Partition, in_flight: Batch) -> Step:
     """Stage what comes after a job that is in flight, then wait for that job for as long as UploadBatch foresaw.
 
-    The job matters more: where the source cannot be read now, the lane reads once the job is settled.
+    The job matters more: where the source cannot be read now, the lane reads once the job is settled. Reading takes
+    its time, which the job has run meanwhile.
     """
-    step = task.step
+    step, began_at = task.step, services.clock.now()
     wait_seconds = step.wait_seconds if step.next is Next.WAIT_FOR_JOB else 1
     if partition.ahead_batch is None and partition.kept_list is None:
         reader = _RangeReader(task, services, partition, services.configs.of(task.run_id), in_flight)
@@ -108,7 +110,14 @@ def _beside_job(task: SliceInput, services: SliceServices, partition: Partition,
         except (PassingError, QueryExpired) as error:
             log(Marker.WARNING, Event.READ_AHEAD_FAILED, error=type(error).__name__, code=error.code)
         follow(in_flight)
-    return step.then(Next.WAIT_FOR_JOB, events=FETCH_EVENTS, wait_seconds=wait_seconds, batch=in_flight.number)
+    read_seconds = min(int((services.clock.now() - began_at).total_seconds()), wait_seconds - 1)
+    return step.then(
+        Next.WAIT_FOR_JOB,
+        events=FETCH_EVENTS,
+        wait_seconds=wait_seconds - read_seconds,
+        batch=in_flight.number,
+        job_waited_seconds=read_seconds,
+    )
 
 
 class _RangeReader:

@@ -36,7 +36,7 @@ def read_plan(files: Files, run: Run) -> list[PlannedLane]:
             partition=lane["partition"],
             reads=_reads(lane["reads"]),
             start_delay_seconds=lane["start_delay_seconds"],
-            job_batches=lane.get("job_batches", 1),
+            is_paired=lane.get("is_paired", False),
             job_seconds=lane.get("job_seconds"),
             job_rows=lane.get("job_rows"),
         )

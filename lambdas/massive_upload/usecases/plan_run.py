@@ -27,7 +27,7 @@ from massive_upload.domain.breaker import run_failures
 from massive_upload.domain.estimate import Estimate, LaneWork, Parents, estimate_of
 from massive_upload.domain.file_keys import kept_list_key
 from massive_upload.domain.incremental import Watermark, mapping_sha256, why_full, window_start
-from massive_upload.domain.lanes import cut_evenly, cut_lanes
+from massive_upload.domain.lanes import cut_evenly, cut_lanes, paired
 from massive_upload.domain.load import Load, LoadSequence, Schedule
 from massive_upload.domain.progress import (
     KeptList,
@@ -463,7 +463,7 @@ class _Begin:
         """Write down what the run's tasks go by, then make it count."""
         lanes = _staggered(config.load, reads, known)
         work = [
-            LaneWork(rows=lane.reads.rows, start_delay_seconds=lane.start_delay_seconds, job_batches=lane.job_batches)
+            LaneWork(rows=lane.reads.rows, start_delay_seconds=lane.start_delay_seconds, is_paired=lane.is_paired)
             for lane in lanes
         ]
         estimate = estimate_of(config.load, work, parents=parents, quota=self._quota(), known=known)
@@ -762,12 +762,15 @@ def _staggered(load: Load, reads: Sequence[SourceRange | KeptList], known: Shown
             f"{len(reads)} lanes that start {stagger_seconds} s apart would take more than 14 days to start.",
             next_step="Lower pace.stagger_seconds, or raise partitioning.lane_rows.",
         )
+    paired_lanes = _paired(load, reads, known)
     return [
         PlannedLane(
             partition=partition_id(index),
             reads=each,
-            start_delay_seconds=presets.start_delay_seconds(index, stagger_seconds),
-            job_batches=_job_batches(each, load, known),
+            start_delay_seconds=presets.start_delay_seconds(
+                index, stagger_seconds, max_concurrency=load.partitioning.max_concurrency
+            ),
+            is_paired=each in paired_lanes,
             job_seconds=known.typical_job_seconds if known else None,
             job_rows=known.typical_job_rows if known else None,
         )
@@ -775,12 +778,16 @@ def _staggered(load: Load, reads: Sequence[SourceRange | KeptList], known: Shown
     ]
 
 
-def _job_batches(reads: SourceRange | KeptList, load: Load, known: Shown | None) -> int:
-    """Two where the lane has a single parent with more rows than a batch; a load with smaller jobs keeps these."""
-    is_for_two = isinstance(reads, SourceRange) and reads.has_one_parent and reads.rows > JOB_ROWS_PER_BATCH
-    if not is_for_two or load.effective_pace.batch_rows < JOB_ROWS_PER_BATCH:
-        return 1
-    return presets.one_parent_batches(known.row_ms if known else None)
+def _paired(load: Load, reads: Sequence[SourceRange | KeptList], known: Shown | None) -> frozenset[SourceRange]:
+    """The lanes that are paired; none where the last run showed that a batch might wait too long for the other.
+
+    A load that sets smaller jobs keeps them.
+    """
+    is_slow = known is not None and (known.row_ms > presets.MOST_PAIR_ROW_MS or known.is_contended)
+    if is_slow or load.effective_pace.batch_rows < JOB_ROWS_PER_BATCH:
+        return frozenset()
+    org_batches = plan_org_batches(load.partitioning.org_batches, known).number
+    return paired([each for each in reads if isinstance(each, SourceRange)], org_batches=org_batches)
 
 
 def _plan_of(run: Run, lanes: Sequence[PlannedLane], max_concurrency: int) -> Plan:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from massive_upload.constants import JOB_ROWS_PER_BATCH, SLICE_EVENTS
+from massive_upload.constants import SLICE_EVENTS
 from massive_upload.contracts import JobCounters, Next, SliceInput, Step
 from massive_upload.domain import presets
 from massive_upload.domain.breaker import after_batch, after_job
+from massive_upload.domain.bulk_batches import bulk_batches_of
 from massive_upload.domain.hot_parents import KEPT_OF_A_LANE, hottest
 from massive_upload.domain.load import Load, Pace
 from massive_upload.domain.pace import LanePace, PaceReason, next_pace
@@ -83,7 +84,8 @@ def _may_go_on(lane: LaneView, batch: Batch, load: Load, services: SliceServices
     partition = lane.partition
     if has_to_halt(lane.run, partition.run_id) or is_run_given_up(partition, load, services.store):
         return False
-    batches = -(-batch.first_rows // JOB_ROWS_PER_BATCH)
+    rows_left = partition.source_rows - partition.settled_rows - batch.first_rows
+    batches = bulk_batches_of(min(batch.first_rows, rows_left))
     return seconds_until_turn(partition, services, batches=batches, quota=lane.quota) == 0
 
 
@@ -140,7 +142,7 @@ def settle_attempt(
     beat = services.org.heartbeat(uncounted_requests=counters.api_requests)
     record(partition, batch, following, notes=notes, beat=beat)
     if reason is not None:
-        _log_pace(load.pace_at(pace, job_batches=partition.job_batches), reason, pace.speed_percent)
+        _log_pace(load.pace_at(pace, is_paired=partition.is_paired), reason, pace.speed_percent)
     _tell(partition, batch, following, outcome, counters, load)
     _raise_if_hopeless(batch, outcome)
     return following
@@ -154,7 +156,7 @@ def _work(partition: Partition, batch: Batch, outcome: JobOutcome, counters: Job
     if batch.attempt > 0 or counters.state != JobState.JOB_COMPLETE or not counters.seconds:
         return JobWork()
     processing_ms = counters.processing_ms
-    if partition.job_batches > 1:
+    if partition.is_paired:
         processing_ms = min(processing_ms, 1000 * counters.seconds)
     return JobWork(
         jobs=1,

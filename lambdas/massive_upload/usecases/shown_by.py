@@ -31,7 +31,7 @@ def shown_by(run: Run, partitions: Sequence[Partition], ended_at: datetime, serv
     at_once = min(len(lanes), config.load.partitioning.max_concurrency)
     pace = config.load.effective_pace
     run_seconds = (ended_at - run.started_at).total_seconds()
-    ramp_seconds = presets.start_delay_seconds(at_once - 1, pace.stagger_seconds)
+    ramp_seconds = presets.start_delay_seconds(at_once - 1, pace.stagger_seconds, max_concurrency=at_once)
     took = org_took(work, lanes=at_once, batch_rows=pace.batch_rows, ramp_seconds=ramp_seconds, run_seconds=run_seconds)
     is_in_one_go = not any(lane.reopened_by for lane in lanes)
     return Shown(

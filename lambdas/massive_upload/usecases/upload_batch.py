@@ -55,7 +55,7 @@ def upload_batch(task: SliceInput, services: SliceServices) -> Step:
 
 
 def _first_wait_seconds(partition: Partition, batch: Batch) -> int:
-    return first_poll_seconds(batch.rows, partition.job_seconds, partition.job_rows, job_batches=partition.job_batches)
+    return first_poll_seconds(batch.rows, partition.job_seconds, partition.job_rows, is_paired=partition.is_paired)
 
 
 def _has_started(bulk: BulkIngest, batch: Batch) -> bool:

@@ -1,4 +1,4 @@
-"""A lane whose rows all have one parent: jobs of two batches, one of which is always about to be written."""
+"""A lane whose rows all have one parent: jobs of two batches, one of which waits for the other."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 
 from local.org import generated_opportunities
 from massive_upload.domain.progress import Partition
-from tests.integration.usecases.test_shown import START, remember
+from tests.integration.usecases.test_shown import LOCKED, START, remember
 from tests.integration.usecases.world import OPPORTUNITY, RUN, World, open_world
 
 ROWS = 12_000
@@ -24,23 +24,30 @@ def the_lane(world: World) -> Partition:
 
 
 @pytest.mark.parametrize(
-    ("row_ms", "batch_rows", "job_batches"),
-    [(None, 10_000, 2), (5, 10_000, 2), (35, 10_000, 2), (36, 10_000, 1), (5, 9_999, 1)],
+    ("known", "batch_rows", "is_paired"),
+    [
+        (None, 10_000, True),
+        ({"processing_ms": 35 * 400_000}, 10_000, True),
+        ({"processing_ms": 36 * 400_000}, 10_000, False),
+        ({"contended_rows": 8_000}, 10_000, True),
+        ({"contended_rows": 8_001}, 10_000, False),
+        (None, 9_999, False),
+    ],
 )
-def test_its_jobs_have_two_batches_unless_a_chunk_takes_nearly_as_long_as_a_row_waits_for_a_lock(
-    row_ms, batch_rows, job_batches
-):
+def test_it_is_paired_unless_the_org_is_slow_or_contended_or_the_load_has_smaller_jobs(known, batch_rows, is_paired):
     with a_giant() as world:
-        if row_ms is not None:
-            remember(world, rows=100_000, processing_ms=100_000 * row_ms)
-        world.plan({**START, "pace": {"batch_rows": batch_rows}})
-        assert the_lane(world).job_batches == job_batches
+        if known is not None:
+            remember(world, **known)
+        plan = world.plan({**START, "pace": {"batch_rows": batch_rows}})
+        assert the_lane(world).is_paired is is_paired
+        assert world.plan({**START, "pace": {"batch_rows": batch_rows}}) == plan
+        assert the_lane(world).is_paired is is_paired, "a repeated plan is the same"
 
 
-def test_a_parent_that_fits_into_one_batch_has_jobs_of_one():
+def test_a_parent_that_fits_into_one_batch_is_not():
     with open_world(source=generated_opportunities(10_000, accounts=1, rejected_share=0), load=OPPORTUNITY) as world:
         world.plan(START)
-        assert the_lane(world).job_batches == 1
+        assert not the_lane(world).is_paired
 
 
 def test_its_rows_go_in_one_job_and_none_of_them_waits_too_long_for_its_lock():
@@ -52,3 +59,14 @@ def test_its_rows_go_in_one_job_and_none_of_them_waits_too_long_for_its_lock():
         assert (lane.batches, lane.jobs, lane.lock_errors) == (1, 1, 0)
         assert lane.timed_ms <= 1_000 * lane.timed_seconds, "a batch that waits for the other is not at work"
         assert lane.timed_seconds == pytest.approx(ROWS * 0.03, rel=0.1)
+
+
+def test_once_its_rows_have_met_locks_it_goes_on_in_jobs_of_one_batch():
+    source = generated_opportunities(45_000, accounts=1, rejected_share=0)
+    with open_world(source=source, faults=LOCKED) as world:
+        verdict = world.execute()
+        assert verdict is not None
+        assert verdict.succeeded == 45_000
+        rows = [batch.first_rows for batch in world.store.batches(RUN, the_lane(world).partition)]
+        assert rows[0] == 20_000
+        assert max(rows[2:]) <= 10_000, "one more was staged while the first was in flight"

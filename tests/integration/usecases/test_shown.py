@@ -189,7 +189,7 @@ def by_parent(**partitioning: Any) -> Any:
     [
         (None, {}, 10, "no run of the load"),
         ({"lanes": 10, "org_took": 3, "org_batches": 4}, {}, 6, "about 3"),
-        ({"lanes": 4, "org_took": 4, "org_batches": 3}, {}, 10, "all 4 batches"),
+        ({"lanes": 4, "org_took": 4, "org_batches": 3}, {}, 10, "all 4 jobs"),
         ({"lanes": 10, "org_took": 3, "org_batches": 4}, {"org_batches": 5}, 10, "the load says so"),
         ({"lanes": 10, "org_took": 3, "org_batches": 4}, {"count": 7}, 7, "about 3"),
         ({"lanes": 10, "org_took": 3, "org_batches": 4, "target": "00E#opportunity"}, {}, 10, "no run of the load"),

@@ -160,7 +160,7 @@ def test_the_plan_view_tells_how_many_batches_at_a_time_and_by_what_the_duration
     assert "For 20 batches at a time: no run of the load has shown" in shown
     known = replace(AN_ESTIMATE, row_ms_least=7.5, row_ms_most=15.0, last_run="run-0", org_batches=12)
     assert "7.5 to 15, by run run-0" in text_of(a_summary(mode="plan", estimate=known))
-    earlier = replace(AN_ESTIMATE, org_batches=0)
+    earlier = replace(AN_ESTIMATE, org_batches=0, org_batches_reason="")
     assert "at a time" not in text_of(a_summary(mode="plan", estimate=earlier)), "a plan of an earlier version"
 
 

@@ -101,3 +101,8 @@ def test_rows_that_were_said_not_to_lock_and_do_are_advised_a_slower_pace(by):
     (told,) = advice_for(a_load(**by), contended(5.1))
     assert "lock_risk: medium" in told
     assert "94.9 %" in told
+
+
+def test_rows_that_were_said_not_to_lock_and_have_a_parent_are_advised_lanes_of_parents():
+    (told,) = advice_for(by_key(lock_risk="none", source={"parent": "Account"}), contended(20))
+    assert "by: parent" in told

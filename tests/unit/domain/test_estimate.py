@@ -41,6 +41,13 @@ def test_a_job_of_many_rows_is_charged_in_batches_of_10_000():
     assert (plan.jobs.least, plan.bulk_batches.least) == (1, 15)
 
 
+@pytest.mark.parametrize("load", [by_parent(), a_load(lock_risk="none"), a_load(pace=PACE)])
+def test_a_plan_whose_lanes_do_not_meet_says_why_there_are_so_many(load):
+    plan = a_plan(load, LaneWork(rows=1))
+    assert plan.org_batches == 20
+    assert bool(plan.org_batches_reason) is not load.lanes_meet
+
+
 def test_nothing_to_load_takes_nothing():
     plan = a_plan(a_load())
     assert (plan.rows, plan.batches, plan.duration_seconds) == (0, 0, Range(least=0, most=0))
@@ -54,7 +61,7 @@ def test_a_lane_takes_the_time_of_its_rows_and_of_its_jobs_one_after_the_other()
 
 def test_the_batches_of_a_job_whose_rows_share_a_parent_are_written_one_after_the_other():
     side_by_side = a_plan(a_load(pace=PACE | {"batch_rows": 20_000}), LaneWork(rows=40_000))
-    in_turn = a_plan(by_parent(), LaneWork(rows=40_000, job_batches=2))
+    in_turn = a_plan(by_parent(), LaneWork(rows=40_000, is_paired=True))
     assert (side_by_side.jobs.least, in_turn.jobs.least) == (2, 2)
     assert (side_by_side.bulk_batches.least, in_turn.bulk_batches.least) == (4, 4)
     assert side_by_side.duration_seconds.least == 2 * (50 + 4)

@@ -1,10 +1,11 @@
 import itertools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from massive_upload.domain.lanes import Bucket, SourceCount, cut_lanes
-from massive_upload.domain.progress import LaneKind
+from massive_upload.domain.lanes import Bucket, SourceCount, cut_lanes, paired
+from massive_upload.domain.progress import LaneKind, SourceRange
 
 
 def as_buckets(sizes: list[int]) -> list[Bucket]:
@@ -59,3 +60,36 @@ def test_a_lane_knows_whether_all_of_its_rows_have_one_parent():
     buckets += as_buckets([40])
     told = {lane.upto: lane.has_one_parent for lane in cut_lanes(buckets, 4)}
     assert told == {"p0": True, "p1": True, "p3": False, "k0000": False}
+
+
+def parents(*sizes: int) -> list[SourceRange]:
+    """A lane for each parent."""
+    return [
+        SourceRange(after=None, upto=f"p{place}", rows=rows, kind=LaneKind.PARENT, has_one_parent=True)
+        for place, rows in enumerate(sizes)
+    ]
+
+
+EVEN = [SourceRange(after=None, upto=f"l{place}", rows=9_000, kind=LaneKind.PARENT) for place in range(20)]
+"""Lanes of many parents each."""
+
+
+@pytest.mark.parametrize(
+    ("lanes", "org_batches", "pairs"),
+    [
+        ([*parents(20_000), *EVEN], 20, 1),
+        ([*parents(20_000), *EVEN], 10, 0),
+        ([*parents(10_000), *EVEN], 20, 0),
+        ([*parents(200_000, 11_000), *EVEN], 20, 2),
+        (parents(*[50_000] * 10), 20, 10),
+        (parents(*[50_000] * 11), 20, 0),
+        (parents(40_000), 2, 1),
+        (parents(40_000), 1, 0),
+        (EVEN, 20, 0),
+        ([], 20, 0),
+    ],
+)
+def test_lanes_are_paired_where_the_org_has_time_for_the_batches_that_wait(lanes, org_batches, pairs):
+    found = paired(lanes, org_batches=org_batches)
+    assert len(found) == pairs
+    assert all(lane.has_one_parent and lane.rows > 10_000 for lane in found)

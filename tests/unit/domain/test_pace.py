@@ -99,6 +99,13 @@ def test_the_pace_stays_within_the_guides_ranges(risk):
     assert rows < middle.batch_rows < fastest.batch_rows
 
 
+@pytest.mark.parametrize(("speed_percent", "batch_rows"), [(100, 20_000), (99, 9_920), (50, 6_000), (0, 2_000)])
+def test_a_pair_that_has_to_go_slower_goes_on_in_jobs_of_one_batch(speed_percent, batch_rows):
+    load = a_load(source={"parent": "Account"})
+    assert load.pace_at(LanePace(speed_percent=speed_percent), is_paired=True).batch_rows == batch_rows
+    assert load.pace_at(LanePace(speed_percent=speed_percent)).batch_rows == min(10_000, batch_rows)
+
+
 def test_a_load_whose_own_pace_is_slower_than_the_preset_is_never_made_faster():
     own = {"batch_rows": 100, "delay_seconds": 120}
     load = a_load(pace=own)

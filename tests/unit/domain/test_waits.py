@@ -73,14 +73,26 @@ def test_a_job_that_was_in_the_queue_took_as_long_as_it_lived():
     assert job_seconds(0, 100, 0, life_seconds=1_000) == 100
 
 
-def test_the_times_of_batches_that_the_org_works_on_side_by_side_are_not_those_of_the_job():
-    assert job_seconds(0, 108, 500_000, batches=5) == 101
-    assert job_seconds(0, 108, 200_000, batches=2) == 101
+def test_what_the_org_says_of_a_job_of_several_batches_does_not_tell_how_long_it_took():
+    assert job_seconds(0, 108, 500_000, batches=5) == job_seconds(0, 108, 0, batches=5) == 108
+    assert job_seconds(0, 108, 500_000, life_seconds=106, batches=5) == 101, "but the job's life does"
 
 
-def test_a_first_job_of_several_batches_is_expected_when_they_are_written_side_by_side_unless_they_share_a_parent():
-    assert first_poll_seconds(50_000, None, None) == first_poll_seconds(10_000, None, None) == 52
-    assert first_poll_seconds(20_000, None, None, job_batches=2) == 102
+@pytest.mark.parametrize(("job_seconds", "job_rows"), [(None, None), (7, 1_000), (53, 10_000)])
+def test_batches_are_expected_to_be_written_side_by_side_unless_they_share_a_parent(job_seconds, job_rows):
+    one = first_poll_seconds(10_000, job_seconds, job_rows)
+    assert first_poll_seconds(50_000, job_seconds, job_rows) == one
+    assert first_poll_seconds(20_000, job_seconds, job_rows, is_paired=True) == pytest.approx(2 * one, abs=3)
+
+
+def test_a_smaller_job_is_looked_at_early_as_nobody_knows_whether_batches_waited_for_the_org():
+    assert first_poll_seconds(50_000, 53, 50_000) == 54
+    assert first_poll_seconds(10_000, 53, 50_000) == 12
+
+
+def test_a_pair_is_expected_to_take_as_long_as_the_one_before():
+    assert first_poll_seconds(20_000, 100, 20_000, is_paired=True) == 101
+    assert first_poll_seconds(10_000, 100, 20_000, is_paired=True) == 51
 
 
 @given(st.integers(0, 100_000), st.sampled_from([0, 100]))

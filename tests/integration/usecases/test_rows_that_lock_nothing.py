@@ -1,0 +1,55 @@
+"""`lock_risk: none`: lanes of keys without delays, in jobs of several of Salesforce's batches."""
+
+from typing import Any
+
+import pytest
+
+from local.org import generated_opportunities
+from massive_upload.domain.load import Load
+from massive_upload.domain.progress import Partition
+from tests.integration.usecases.test_shown import START, estimate_of, receipt, remember, shown
+from tests.integration.usecases.world import OPPORTUNITY, RUN, World, open_world
+
+
+def lock_nothing(**partitioning: Any) -> Load:
+    """The opportunities without their account."""
+    document = OPPORTUNITY.model_dump()
+    document["source"]["parent"] = None
+    document["fields"] = {name: field for name, field in document["fields"].items() if "Account." not in field["to"]}
+    return Load.model_validate(document | {"lock_risk": "none", "partitioning": partitioning})
+
+
+def lanes_of(world: World) -> list[Partition]:
+    return [lane for lane in world.store.partitions(RUN) if not lane.is_sweep]
+
+
+def test_a_lane_sends_its_rows_in_large_jobs_and_the_account_adds_up():
+    with open_world(source=generated_opportunities(60_000), load=lock_nothing(count=1), row_ms=5) as world:
+        verdict = world.execute()
+        assert verdict is not None
+        (lane,) = lanes_of(world)
+        assert [batch.first_rows for batch in world.store.batches(RUN, lane.partition)] == [50_000, 10_000]
+        assert verdict.succeeded + verdict.rejected == 60_000
+        assert 0 < verdict.rejected < 600
+        assert lane.lock_errors == 0
+        assert shown(world).org_took is None, "nobody says how the times of several batches are added up"
+        assert lane.timed_seconds == pytest.approx(50 + 50, rel=0.2), "five batches side by side, then one"
+        assert receipt(world)["advice"] == []
+
+
+@pytest.mark.parametrize(
+    ("known", "given", "lanes"),
+    [
+        (None, {}, 15),
+        ({"org_took": 6, "org_batches": 10}, {}, 6),
+        (None, {"org_batches": 8}, 8),
+        (None, {"count": 3}, 3),
+    ],
+)
+def test_there_are_as_many_lanes_as_fill_the_org_and_the_plan_says_why(known, given, lanes):
+    with open_world(source=generated_opportunities(30_000, rejected_share=0), load=lock_nothing(**given)) as world:
+        if known is not None:
+            remember(world, lanes=20, **known)
+        world.execute({**START, "mode": "plan"})
+        assert len(lanes_of(world)) == pytest.approx(lanes, abs=1)
+        assert estimate_of(world).org_batches_reason
