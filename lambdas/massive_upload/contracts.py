@@ -171,7 +171,8 @@ class Step(Contract):
         org_waits: how many times in a row the slice has waited for an org that does not answer.
         org_waited_seconds: the sum of those waits.
         org_asked_seconds: what will be left, after the next wait, of a pause that the org has asked for.
-        job_waited_seconds: how long this slice has waited for the job in flight.
+        job_waited_seconds: how long this slice has waited for the job in flight: until it last looked, or, before the
+            first look, while it read the next rows.
         job_processed: rows of that job that had been tried when the slice last looked.
         job_seen: how far that job was then.
         job_still_seconds: for how long it has not got any further.

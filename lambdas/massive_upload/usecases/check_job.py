@@ -46,11 +46,12 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
     if job is None:
         send_again(partition, batch, services)
         return step.then(Next.UPLOAD, events=POLL_EVENTS)
+    looked_at_seconds = step.job_waited_seconds if step.job_seen else 0
     waited_seconds = step.job_waited_seconds + step.wait_seconds
     if job.state.is_terminal:
         tell_usage(services.org.api_usage)
         seconds = job_seconds(
-            step.job_waited_seconds,
+            looked_at_seconds,
             waited_seconds,
             job.total_processing_ms,
             life_seconds=job.life_seconds,
@@ -71,7 +72,7 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
         waited_seconds,
         rows=batch.rows,
         processed=job.processed or 0,
-        before_seconds=step.job_waited_seconds,
+        before_seconds=looked_at_seconds,
         before_processed=step.job_processed,
     )
     store.record_heartbeat(partition, services.org.heartbeat(wake_after_seconds=wait_seconds))

@@ -1,7 +1,10 @@
 """While a job is in flight its lane stages the rows that come after it, and nothing more."""
 
+from dataclasses import replace
+
 import pytest
 
+from local.org import generated_opportunities
 from massive_upload.contracts import Next, SliceInput
 from massive_upload.domain.progress import BatchState, Halt
 from massive_upload.usecases.check_job import check_job
@@ -33,6 +36,35 @@ def test_the_next_rows_are_staged_while_a_job_is_in_flight_and_no_job_is_made_of
         assert sum(world.jobs.values()) == 1
         assert fetch_page(task, world.services) == beside, "there is one batch ahead at most"
         assert world.partition().next_batch == 2
+
+
+class SlowFiles:
+    """Files whose writing takes so long."""
+
+    def __init__(self, world: World, seconds: int) -> None:
+        self._world = world
+        self._seconds = seconds
+        self.read = world.files.read
+
+    def write(self, key: str, content: bytes, *, content_type: str = "text/csv") -> None:
+        self._world.wait(self._seconds)
+        self._world.files.write(key, content, content_type=content_type)
+
+
+@pytest.mark.parametrize(("seconds", "left"), [(3, 9), (20, 1)])
+def test_the_time_that_staging_takes_is_taken_off_the_wait_for_the_job(seconds, left):
+    source = generated_opportunities(4_000, rejected_share=0)
+    with open_world(source=source, load=paced(batch_rows=2_000), row_ms=5) as world:
+        task = through(world, world.start_lane(), fetch_page, upload_batch)
+        assert task.step.wait_seconds == 12
+        slow = replace(world.services, files=SlowFiles(world, seconds))
+        task = task.model_copy(update={"step": fetch_page(task, slow)})
+        assert (task.step.wait_seconds, task.step.job_waited_seconds) == (left, 12 - left)
+        world.wait(task.step.wait_seconds)
+        step = check_job(task, world.services)
+        assert step.next is Next.SETTLE
+        assert step.job is not None
+        assert step.job.seconds == pytest.approx(11, abs=1), "as long as it took, and not as long as was waited"
 
 
 def test_what_is_staged_ahead_is_sent_as_soon_as_the_job_before_it_is_settled():
