@@ -149,22 +149,28 @@ def settle_attempt(
 
 
 def _work(partition: Partition, batch: Batch, outcome: JobOutcome, counters: JobCounters) -> JobWork:
-    """What an attempt tells of the org's speed: only a first one that completed, and whose time is known, does.
-
-    Where two batches share a parent one of them waits at any time, which is no work.
-    """
+    """What an attempt tells of the org's speed: only a first one that completed, and whose time is known, does."""
     if batch.attempt > 0 or counters.state != JobState.JOB_COMPLETE or not counters.seconds:
         return JobWork()
-    processing_ms = counters.processing_ms
-    if partition.is_paired:
-        processing_ms = min(processing_ms, 1000 * counters.seconds)
     return JobWork(
         jobs=1,
         rows=batch.rows,
         seconds=counters.seconds,
-        processing_ms=processing_ms,
+        processing_ms=_processing_ms(partition, batch, counters),
         contended_rows=outcome.contended_rows,
     )
+
+
+def _processing_ms(partition: Partition, batch: Batch, counters: JobCounters) -> int:
+    """How long the org worked on a job, one batch added to the other.
+
+    Of a job of several batches nobody says whether the org adds them up. They are taken to have been worked on for as
+    long as the job took: side by side, or, where they share a parent, in turn.
+    """
+    batches = bulk_batches_of(batch.rows)
+    if batches == 1:
+        return counters.processing_ms
+    return 1000 * counters.seconds * (1 if partition.is_paired else batches)
 
 
 def _failures(

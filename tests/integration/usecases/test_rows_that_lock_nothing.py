@@ -34,6 +34,7 @@ def test_a_lane_sends_its_rows_in_large_jobs_and_the_account_adds_up():
         assert lane.lock_errors == 0
         assert shown(world).org_took is None, "nobody says how the times of several batches are added up"
         assert lane.timed_seconds == pytest.approx(50 + 50, rel=0.2), "five batches side by side, then one"
+        assert shown(world).row_ms == pytest.approx(5, rel=0.1)
         assert receipt(world)["advice"] == []
 
 
