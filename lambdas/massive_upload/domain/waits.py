@@ -50,12 +50,19 @@ def first_poll_seconds(rows: int, job_seconds: int | None, job_rows: int | None,
 
 
 def next_poll_seconds(
-    waited_seconds: int, *, rows: int, processed: int, before_seconds: int = 0, before_processed: int = 0
+    waited_seconds: int,
+    *,
+    rows: int,
+    processed: int,
+    before_seconds: int = 0,
+    before_processed: int = 0,
+    worked_ms: int = 0,
 ) -> int:
     """How long to wait for a job that has not ended: as long as the rest of its rows will take at its latest pace.
 
-    A job that has got no further, or has not begun, is given as long again as it has taken. Looking costs a request of
-    the org's day.
+    A job that has got no further, or has not begun, is given as long again as it has taken. One that had not begun at
+    the look before may have been in the org's queue for most of the time: its pace is what the org says that it has
+    worked, or, where it does not say, it is given as long again at most. Looking costs a request of the org's day.
 
     Args:
         waited_seconds: how long it has been waited for.
@@ -64,11 +71,15 @@ def next_poll_seconds(
         before_seconds: how long it had been waited for at the look before, when it may still have been in the org's
             queue; 0 at the first.
         before_processed: rows that had been tried by then.
+        worked_ms: how long the org says that it has worked on the rows tried, in milliseconds; 0 where it does not say.
     """
     gained = processed - before_processed
     if gained <= 0 or processed >= rows:
         return _within(max(2, waited_seconds))
     left_seconds = -(-(waited_seconds - before_seconds) * (rows - processed) // gained)
+    if before_processed == 0:
+        by_work = -(-worked_ms * (rows - processed) // (1000 * processed))
+        left_seconds = min(left_seconds, by_work or waited_seconds)
     return _within(1 + left_seconds)
 
 

@@ -46,6 +46,7 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
     if job is None:
         send_again(partition, batch, services)
         return step.then(Next.UPLOAD, events=POLL_EVENTS)
+    batches = bulk_batches_of(batch.rows)
     looked_at_seconds = step.job_waited_seconds if step.job_seen else 0
     waited_seconds = step.job_waited_seconds + step.wait_seconds
     if job.state.is_terminal:
@@ -55,7 +56,7 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
             waited_seconds,
             job.total_processing_ms,
             life_seconds=job.life_seconds,
-            batches=bulk_batches_of(batch.rows),
+            batches=batches,
         )
         counters = counters_of(job, seconds=seconds, api_requests=services.org.take_requests())
         return step.then(Next.SETTLE, events=POLL_EVENTS, job=counters)
@@ -74,6 +75,7 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
         processed=job.processed or 0,
         before_seconds=looked_at_seconds,
         before_processed=step.job_processed,
+        worked_ms=job.api_active_processing_ms // (1 if partition.is_paired else batches),
     )
     store.record_heartbeat(partition, services.org.heartbeat(wake_after_seconds=wait_seconds))
     log(Marker.WAITING, Event.WAITING_FOR_JOB, state=job.state, processed=job.processed, wait_seconds=wait_seconds)
