@@ -37,6 +37,7 @@ from massive_upload.adapters.aws import SystemClock
 from massive_upload.adapters.dynamodb_progress import DynamoDbProgress
 from massive_upload.adapters.dynamodb_table import Table
 from massive_upload.contracts import Lane, Plan
+from massive_upload.domain import presets
 from massive_upload.domain.estimate import USD_PER_TRANSITION
 from massive_upload.domain.lanes import Bucket, cut_lanes
 from massive_upload.domain.progress import LaneKind, Run, RunStatus, partition_id
@@ -295,7 +296,11 @@ def planned(rows: int, count: int) -> list[PlannedLane]:
     """The lanes of so many rows."""
     ranges = cut_lanes(buckets(rows), count)
     return [
-        PlannedLane(partition=partition_id(index), reads=each, start_delay_seconds=index // 2)
+        PlannedLane(
+            partition=partition_id(index),
+            reads=each,
+            start_delay_seconds=presets.start_delay_seconds(index, 0, max_concurrency=count),
+        )
         for index, each in enumerate(ranges)
     ]
 

@@ -110,7 +110,8 @@ def _beside_job(task: SliceInput, services: SliceServices, partition: Partition,
         except (PassingError, QueryExpired) as error:
             log(Marker.WARNING, Event.READ_AHEAD_FAILED, error=type(error).__name__, code=error.code)
         follow(in_flight)
-    read_seconds = min(int((services.clock.now() - began_at).total_seconds()), wait_seconds - 1)
+    read_seconds = int((services.clock.now() - began_at).total_seconds())
+    read_seconds = max(0, min(read_seconds, wait_seconds - 1))  # a machine's clock may be set back meanwhile
     return step.then(
         Next.WAIT_FOR_JOB,
         events=FETCH_EVENTS,

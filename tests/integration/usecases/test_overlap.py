@@ -67,6 +67,14 @@ def test_the_time_that_staging_takes_is_taken_off_the_wait_for_the_job(seconds, 
         assert step.job.seconds == pytest.approx(11, abs=1), "as long as it took, and not as long as was waited"
 
 
+def test_a_clock_that_is_set_back_while_rows_are_staged_makes_no_wait_longer():
+    with open_world(load=paced()) as world:
+        task = through(world, world.start_lane(), fetch_page, upload_batch)
+        step = fetch_page(task, replace(world.services, files=SlowFiles(world, -5)))
+        assert (step.next, step.wait_seconds) == (Next.WAIT_FOR_JOB, task.step.wait_seconds)
+        assert step.job_waited_seconds == 0
+
+
 def test_what_is_staged_ahead_is_sent_as_soon_as_the_job_before_it_is_settled():
     with open_world(load=paced()) as world:
         world.plan({"load": "opportunity"})
