@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from boto3.dynamodb.types import TypeSerializer
 
 from massive_upload.domain.incremental import Watermark
 from massive_upload.domain.key_digest import KeyDigest
@@ -37,7 +36,6 @@ OPEN_RUNS_KEY = "OPEN"
 RETRY_PREFIX = "RETRY#"
 BEGUN_RUNS_KEY = "BEGUN"
 _serialize = TypeSerializer().serialize
-_deserialize = TypeDeserializer().deserialize
 
 
 def run_key(run_id: str) -> Item:
@@ -140,7 +138,6 @@ def partition_from(item: Item) -> Partition:
         "query_columns": tuple,
         "failures": _lane_failures,
         "pace": _lane_pace,
-        "hot_parents": _counts,
         **_OUTCOMES,
     }
     return _entity(Partition, item, {"status": PartitionStatus, **parts, **moments})
@@ -176,11 +173,7 @@ def shown_from(item: Item) -> Shown:
     return _entity(Shown, item, {"began_at": _moment, "ended_at": _moment})
 
 
-def _counts(found: Mapping[str, Decimal]) -> dict[str, int]:
-    return {name: int(number) for name, number in found.items()}
-
-
-_OUTCOMES = {"rejected_codes": _counts, "succeeded_keys": KeyDigest.from_hex}
+_OUTCOMES = {"succeeded_keys": KeyDigest.from_hex}
 """What partitions and batches tell in common of their rows."""
 
 
@@ -189,28 +182,36 @@ def _moment(text: str) -> datetime:
 
 
 def _staged_rows(parts: list[dict[str, Any]]) -> tuple[StagedRows, ...]:
-    return tuple(StagedRows(**_numbers(part) | {"keys": KeyDigest.from_hex(part["keys"])}) for part in parts)
+    return tuple(StagedRows(**part | {"keys": KeyDigest.from_hex(part["keys"])}) for part in parts)
 
 
 def _lane_failures(part: dict[str, Any]) -> LaneFailures:
-    return LaneFailures(**_numbers(part))
+    return LaneFailures(**part)
 
 
 def _lane_pace(part: dict[str, Any]) -> LanePace:
-    return LanePace(**_numbers(part))
+    return LanePace(**part)
 
 
 def _run_failures(part: dict[str, Any]) -> RunFailures:
-    return RunFailures(**_numbers(part))
+    return RunFailures(**part)
 
 
-def _numbers(part: dict[str, Any]) -> dict[str, Any]:
-    return {name: _number(value) for name, value in part.items()}
+def _from_value(wire: Mapping[str, Any]) -> Any:  # noqa: ANN401 - whatever an attribute holds
+    """What `to_value` wrote.
 
-
-def _number(value: object) -> Any:  # noqa: ANN401 - whatever an attribute holds
-    """DynamoDB's numbers come as Decimal; all of ours are whole."""
-    return int(value) if isinstance(value, Decimal) else value
+    boto3's own reading makes a Decimal of each number, which takes several times as long; all of ours are whole.
+    """
+    ((kind, value),) = wire.items()
+    match kind:
+        case "N":
+            return int(value)
+        case "L":
+            return [_from_value(part) for part in value]
+        case "M":
+            return {name: _from_value(part) for name, part in value.items()}
+        case _:
+            return value
 
 
 def _entity(cls: type[T], item: Item, converters: Mapping[str, Any]) -> T:
@@ -219,6 +220,6 @@ def _entity(cls: type[T], item: Item, converters: Mapping[str, Any]) -> T:
     for name, wire in item.items():
         if name not in names:
             continue
-        value = _number(_deserialize(wire))
+        value = _from_value(wire)
         values[name] = converters[name](value) if name in converters else value
     return cls(**values)

@@ -15,6 +15,9 @@ from massive_upload.salesforce.urls import is_confidential, is_loopback
 
 MAX_REDIRECTS = 3
 
+_READ_BYTES = 1 << 20
+"""requests reads a body that it is not told to stream in pieces of 10 KB, which takes three times the CPU time."""
+
 
 @dataclass(frozen=True)
 class Timeout:
@@ -104,7 +107,8 @@ class RequestsTransport:
                 next_step="Use the https URL of the org's My Domain as login_url.",
             )
         try:
-            answer = self._send_within_host(request)
+            with self._send_within_host(request) as answer:
+                body = b"".join(answer.iter_content(_READ_BYTES))
         except requests.RequestException as error:
             raise SalesforceUnavailable(
                 f"{request.asked}: no complete answer from {urlsplit(request.url).netloc} ({type(error).__name__}).",
@@ -112,7 +116,7 @@ class RequestsTransport:
                 code=type(error).__name__,
                 answered=False,
             ) from error
-        return Response(status=answer.status_code, headers=answer.headers, body=answer.content)
+        return Response(status=answer.status_code, headers=answer.headers, body=body)
 
     def close(self) -> None:
         """Close the connections that are kept open."""
@@ -126,6 +130,7 @@ class RequestsTransport:
             redirected_url = urljoin(url, target)
             if not (answer.is_redirect and request.method == "GET" and _same_origin(url, redirected_url)):
                 break
+            _ = answer.content  # read to its end, so that the connection can be used again
             url = redirected_url
             answer = self._send_once(request, url)
         return answer
@@ -139,6 +144,7 @@ class RequestsTransport:
             data=None if request.body is None else io.BytesIO(request.body),
             timeout=(request.timeout.connect_seconds, request.timeout.read_seconds),
             allow_redirects=False,
+            stream=True,
             proxies={"no_proxy": urlsplit(url).hostname or ""} if is_loopback(url) else None,
         )
 

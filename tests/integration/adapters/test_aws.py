@@ -3,11 +3,13 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
+from botocore.hooks import HierarchicalEmitter
 from botocore.stub import Stubber
 from moto import mock_aws
 
@@ -99,6 +101,7 @@ class FailingClient:
 
     def __init__(self, error: Exception) -> None:
         self._error = error
+        self.meta = SimpleNamespace(events=HierarchicalEmitter())
 
     def __getattr__(self, name: str) -> Any:
         def fail(**request: Any) -> Any:

@@ -1,9 +1,11 @@
+import io
 import netrc
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import requests
+from urllib3 import HTTPResponse
 
 from massive_upload.errors import CredentialsRejected, SalesforceUnavailable
 from massive_upload.salesforce.transport import Request, RequestsTransport, Response, Timeout
@@ -36,7 +38,7 @@ def answer(status: int = 200, headers: dict[str, str] | None = None, body: bytes
     response = requests.Response()
     response.status_code = status
     response.headers.update(headers or {})
-    response._content = body
+    response.raw = HTTPResponse(io.BytesIO(body), preload_content=False)
     return response
 
 
