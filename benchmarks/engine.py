@@ -24,9 +24,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import requests
+from botocore.hooks import HierarchicalEmitter
 
 from cli.local_run import LocalRun, RunRequest, start_local_run
 from cli.synthesis import ROOT
@@ -329,6 +331,8 @@ def planner_table(repeats: int) -> str:
 
 class _Answers:
     """DynamoDB as far as a time is concerned that is not its own."""
+
+    meta = SimpleNamespace(events=HierarchicalEmitter())
 
     def transact_write_items(self, **_: object) -> None:
         """Takes everything."""
