@@ -2,9 +2,9 @@
 
 Run it as ``python -m benchmarks.data_path``; ``--rows 1000000 --repeats 5`` is the full measurement.
 
-- The simulated org and the AWS services (moto's server) are processes of their own; so is each loader, in turn.
-  Measured are the CPU seconds of the loader's process, user and system, after its imports, and its peak of resident
-  memory, imports included.
+- The simulated org and the embedded AWS are processes of their own; so is each loader, in turn. Measured are the CPU
+  seconds of the loader's process, user and system, after its imports, and its peak of resident memory (VmHWM of Linux;
+  Node's own figure for jsforce), imports included.
 - Rows have 12 columns and about 110 bytes. The org writes them without delay and refuses none.
 - *massive-upload*: the use cases behind the handlers, one lane, batches of 10,000, from the plan to the receipt, with
   all calls to DynamoDB, S3 and the org over HTTP. Not in it: Lambda's own work and the state machine's.
@@ -36,7 +36,6 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 import boto3
 import duckdb
@@ -44,6 +43,7 @@ import orjson
 import requests
 
 from infra.npm import NODE_BIN, node_environment, npm_package
+from local.aws.embedded import EmbeddedAws
 from local.org import OrgSettings, file_source
 from local.org.credentials import CLIENT_ID, CLIENT_SECRET
 from local.org.process import OrgProcess
@@ -284,7 +284,14 @@ def carry_out(loader: str, org_url: str, answer: Path) -> None:
     rows = LOADERS[loader](org_url)
     after = resource.getrusage(resource.RUSAGE_SELF)
     cpu_seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    answer.write_text(json.dumps(asdict(Cost(cpu_seconds, after.ru_maxrss / 1024, rows))), encoding="utf-8")
+    answer.write_text(json.dumps(asdict(Cost(cpu_seconds, _peak_mb(), rows))), encoding="utf-8")
+
+
+def _peak_mb() -> float:
+    """This process's peak of resident memory; getrusage would begin with that of the process that started it."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    (line,) = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1]) / 1024
 
 
 # -- the world around them
@@ -292,17 +299,11 @@ def carry_out(loader: str, org_url: str, answer: Path) -> None:
 
 @contextmanager
 def aws_services() -> Iterator[str]:
-    """Moto's server in a process of its own, with an empty table and bucket."""
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603 - our own
-    url = f"http://127.0.0.1:{port}"
+    """The embedded AWS in a process of its own, with an empty table and bucket."""
+    command = [sys.executable, "-m", "benchmarks.data_path", "--serve-aws"]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own
     try:
-        _await(url)
+        url = child.stdout.readline().strip() if child.stdout is not None else ""
         os.environ["AWS_ENDPOINT_URL"] = url
         keys = [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}]
         _aws("dynamodb").create_table(
@@ -314,18 +315,14 @@ def aws_services() -> Iterator[str]:
         _aws("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
         yield url
     finally:
-        child.terminate()
-        child.wait()
+        child.communicate()  # closes its input, which ends it
 
 
-def _await(url: str) -> None:
-    for _ in range(200):
-        try:
-            with urlopen(url, timeout=5):  # noqa: S310 - on the loopback
-                return
-        except OSError:
-            time.sleep(0.1)
-    raise RuntimeError(f"moto's server does not answer at {url}.")
+def serve_aws() -> None:
+    """Serve the embedded AWS, say where, and end with the input."""
+    with tempfile.TemporaryDirectory() as scratch, EmbeddedAws(work_dir=Path(scratch)) as aws:
+        print(aws.endpoint_url, flush=True)
+        sys.stdin.read()
 
 
 def write_rows(path: Path, rows: int) -> None:
@@ -393,8 +390,12 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", action="append", help="a loader; may be given several times")
+    parser.add_argument("--serve-aws", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--carry-out", nargs=3, metavar=("LOADER", "ORG_URL", "ANSWER"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    if asked.serve_aws:
+        serve_aws()
+        return
     if asked.carry_out:
         loader, org_url, answer = asked.carry_out
         carry_out(loader, org_url, Path(answer))
@@ -406,7 +407,9 @@ def main() -> None:
         write_rows(scratch / "deals.parquet", asked.rows)
         for _ in range(asked.repeats):
             for loader in loaders:
-                found[loader].append(measure(loader, scratch / "deals.parquet", scratch))
+                cost = measure(loader, scratch / "deals.parquet", scratch)
+                found[loader].append(cost)
+                print(f"{loader}: {cost.cpu_seconds:.1f} CPU s, {cost.peak_mb:.0f} MB", file=sys.stderr, flush=True)
     print(f"{asked.rows:,} rows, {asked.repeats} repeats\n")
     print(table(found, asked.rows))
 
