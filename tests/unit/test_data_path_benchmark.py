@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.data_path import Cost, measure, table, write_rows
+from benchmarks.data_path import measure, table, write_rows
+from benchmarks.loader import Cost
 
 ROWS = 300
 
