@@ -206,6 +206,8 @@ def _from_value(wire: Mapping[str, Any]) -> Any:  # noqa: ANN401 - whatever an a
     match kind:
         case "N":
             return int(value)
+        case "NULL":  # of a part; an attribute that is None is left out
+            return None
         case "L":
             return [_from_value(part) for part in value]
         case "M":
