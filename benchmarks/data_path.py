@@ -91,9 +91,8 @@ def measure(loader: str, parquet: Path, scratch: Path) -> Cost:
     org.start()
     try:
         cost = _measure_jsforce(org.url) if loader == "jsforce" else _measure_python(loader, org.url, scratch)
-        session, root = session_of(_login(org.url))
-        used = session.get(f"{root}/limits", timeout=60).json()["DailyApiRequests"]
-        return Cost(cost.cpu_seconds, cost.peak_mb, cost.rows, requests=used["Max"] - used["Remaining"] - 1)
+        requests = sum(org.statistics()["requests"].values())
+        return Cost(cost.cpu_seconds, cost.peak_mb, cost.rows, requests)
     finally:
         org.stop()
 

@@ -38,8 +38,8 @@ SETS = [
     "pace.stagger_seconds=0",
     "pace.delay_seconds=0",
 ]
-KILLS = 4
-STRIDE = int(os.environ.get("WALK_STRIDE", "17"))
+KILLS = 3
+STRIDE = int(os.environ.get("WALK_STRIDE", "41"))
 
 # Some rows of the second job fail for a passing reason, so that there is an attempt 1 to be killed in.
 FAULTS = """

@@ -10,6 +10,7 @@ from massive_upload.domain.progress import RunStatus
 from tests.integration.usecases.fuse import Killed
 from tests.integration.usecases.kept_rows import account_of, recorded_account, rejected_rows
 from tests.integration.usecases.world import RUN, World, open_world, paced
+from tests.thoroughness import every
 
 FATAL_ROWS = 4
 FATAL_ROW = "OPP-0000002"
@@ -56,7 +57,7 @@ def effects_of_halving() -> int:
 
 
 def test_a_task_that_died_while_a_job_was_halved_is_tried_again():
-    for effects in range(3, effects_of_halving() + 1, 7):
+    for effects in every(13, range(3, effects_of_halving() + 1)):
         with halving_world() as world:
             world.after(effects)
             world.execute()
@@ -66,7 +67,7 @@ def test_a_task_that_died_while_a_job_was_halved_is_tried_again():
 
 
 def test_an_execution_that_died_while_a_job_was_halved_is_finished_and_resumed():
-    for effects in range(8, effects_of_halving() + 1, 9):
+    for effects in every(17, range(8, effects_of_halving() + 1)):
         with halving_world() as world:
             world.after(effects)
             world.fuse.error = Killed

@@ -14,6 +14,7 @@ from tests.integration.adapters.stack import TABLE
 from tests.integration.usecases.fuse import Killed
 from tests.integration.usecases.kept_rows import receipt, rejected_rows, rows_of
 from tests.integration.usecases.world import RUN, World, open_world, paced
+from tests.thoroughness import every
 
 RETRY = {"mode": "retry_failed", "of": RUN}
 TOO_LONG, NO_PARENT, LOCKED = "STRING_TOO_LONG", "INVALID_FIELD", "UNABLE_TO_LOCK_ROW"
@@ -244,7 +245,7 @@ def assert_each_row_is_in_one_place(world: World) -> None:
 
 def test_a_task_of_a_retry_that_died_after_any_of_its_effects_is_tried_again():
     first, last = effects_of_a_retry()
-    for effects in range(first + 1, last + 1, 3):
+    for effects in every(7, range(first + 1, last + 1)):
         with crashing_world() as world:
             executed(world)
             world.fuse.blows_after = effects
@@ -255,7 +256,7 @@ def test_a_task_of_a_retry_that_died_after_any_of_its_effects_is_tried_again():
 
 def test_a_retry_whose_execution_died_after_any_effect_is_finished_and_resumed_or_begun_anew():
     first, last = effects_of_a_retry()
-    for effects in range(first + 1, last + 1, 5):
+    for effects in every(11, range(first + 1, last + 1)):
         with crashing_world() as world:
             executed(world)
             world.fuse.blows_after, world.fuse.error = effects, Killed

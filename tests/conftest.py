@@ -1,0 +1,8 @@
+"""What all tests have in common."""
+
+import os
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Three workers for two processors: tests against the embedded AWS spend half of their time waiting."""
+    return max(2, (os.cpu_count() or 2) * 3 // 2)
