@@ -41,6 +41,7 @@ def _loader(name: str) -> Callable[[Login], int]:
     kind, _, variant = name.partition(", ")
     job_rows = LARGE_JOB_ROWS if variant == "large jobs" else JOB_ROWS
     if kind == "massive-upload":
+        import massive_upload.lambda_handler  # noqa: F401 - as on Lambda, whose garbage collection it sets
         from benchmarks.whole_run import massive_upload as whole_run
 
         return partial(whole_run, job_rows=job_rows)

@@ -11,6 +11,9 @@ IS_ONE_FAILURE_ENOUGH = "ONE_FAILURE" in os.environ
 """Set for seeded bugs: that an example fails is all that matters, and making it small takes minutes."""
 
 
-def every(step: int, points: Sequence[T]) -> list[T]:
-    """One in ``step`` of some points; all of them in a soak, and where the first that fails ends the test."""
-    return list(points) if IS_SOAK or IS_ONE_FAILURE_ENOUGH else list(points[::step])
+def every(step: int, points: Sequence[T], *, offset: int = 0) -> list[T]:
+    """One in ``step`` of some points, from the one with number ``offset`` on.
+
+    All of them in a soak, and where the first that fails ends the test.
+    """
+    return list(points) if IS_SOAK or IS_ONE_FAILURE_ENOUGH else list(points[offset::step])

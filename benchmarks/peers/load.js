@@ -1,5 +1,7 @@
 // Load pages of a Data Cloud query with jsforce, 10,000 records a job, and read the results of each job.
 // Arguments: jsforce's directory, the org's URL, a token, the query, the object, the external id, rows of a job.
+const fs = require("node:fs");
+
 const [directory, url, token, sql, object, externalId, jobRows] = process.argv.slice(2);
 const jsforce = require(require.resolve("jsforce", { paths: [directory] }));
 
@@ -43,7 +45,13 @@ async function main() {
   }
   const used = process.cpuUsage(began);
   const cpuSeconds = (used.user + used.system) / 1e6;
-  console.log(JSON.stringify({ cpu_seconds: cpuSeconds, peak_mb: process.resourceUsage().maxRSS / 1024, rows: succeeded }));
+  console.log(JSON.stringify({ cpu_seconds: cpuSeconds, peak_mb: peakMb(), rows: succeeded }));
+}
+
+/** This process's peak of resident memory; resourceUsage() would begin with that of the process that started it. */
+function peakMb() {
+  const [, kilobytes] = /^VmHWM:\s+(\d+)/m.exec(fs.readFileSync("/proc/self/status", "ascii"));
+  return Number(kilobytes) / 1024;
 }
 
 main();

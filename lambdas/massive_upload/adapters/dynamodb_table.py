@@ -124,11 +124,16 @@ def _take_as_it_is(response_dict: dict[str, Any], customized_response_dict: dict
     """Take an answer as the JSON that it is, before botocore walks through every attribute of it.
 
     Our items hold no binary values, which are all that botocore would translate; the walk was a third of what a read
-    costs (benchmarks/data_path.py). Errors are left to botocore.
+    costs (benchmarks/data_path.py). Errors are left to botocore, and so is an answer that is no JSON: by its checksum
+    botocore knows when to ask again.
     """
-    if response_dict["status_code"] == HTTPStatus.OK:
+    if response_dict["status_code"] != HTTPStatus.OK:
+        return
+    try:
         customized_response_dict.update(orjson.loads(response_dict["body"]))
-        response_dict["body"] = b""
+    except orjson.JSONDecodeError:
+        return
+    response_dict["body"] = b""
 
 
 def _place(item: Item) -> str:

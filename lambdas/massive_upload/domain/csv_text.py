@@ -11,8 +11,7 @@ import re
 from collections.abc import Sequence
 
 _CELL_END = "\x1f"
-_ROW_END = "\x1e"
-"""ASCII's unit and record separators, for joined text that is to be looked through."""
+"""ASCII's unit separator, for joined text that is to be looked through."""
 
 _BLANK_START = re.compile(f"{_CELL_END}[\x00-\x20]")
 """Begins with one fixed character, which is found four times as fast as one of two."""
@@ -42,7 +41,7 @@ def join_cells(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def has_blank_starts(lines: Sequence[str]) -> bool:
     """Whether a cell is empty or begins with a blank or a control character; rarely said of others, too."""
-    each_behind_a_cell_end = (_ROW_END + _CELL_END).join(["", *lines, ""])
+    each_behind_a_cell_end = _CELL_END.join(["", *lines, ""])
     return _BLANK_START.search(each_behind_a_cell_end) is not None
 
 

@@ -130,7 +130,6 @@ class RequestsTransport:
             redirected_url = urljoin(url, target)
             if not (answer.is_redirect and request.method == "GET" and _same_origin(url, redirected_url)):
                 break
-            _ = answer.content  # read to its end, so that the connection can be used again
             url = redirected_url
             answer = self._send_once(request, url)
         return answer

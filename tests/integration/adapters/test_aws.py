@@ -1,17 +1,22 @@
 """S3, Step Functions, and how AWS's own errors are told."""
 
+import io
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
+from zlib import crc32
 
 import boto3
 import pytest
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.compat import HTTPHeaders
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 from botocore.hooks import HierarchicalEmitter
 from botocore.stub import Stubber
 from moto import mock_aws
+from urllib3 import HTTPResponse
 
 from massive_upload.adapters.aws import S3Files, StepFunctionsExecutions, SystemClock
 from massive_upload.adapters.dynamodb_progress import DynamoDbProgress
@@ -148,3 +153,19 @@ def test_a_write_that_is_refused_is_final():
     store = store_failing_with(ClientError({"Error": {"Code": "ValidationException"}}, "TransactWriteItems"))
     with pytest.raises(InternalError, match="ValidationException"):
         store.begin_run(a_run())
+
+
+def test_an_answer_that_was_cut_is_asked_for_again():
+    """DynamoDB sends a checksum of each answer, by which botocore knows."""
+    whole = json.dumps({"Item": {"pk": {"S": "LEASE#x"}, "sk": {"S": "WRITER"}, "run_id": {"S": "run-1"}}}).encode()
+    answers = [whole[:-20], whole]
+    client: Any = boto3.client("dynamodb", region_name=REGION, aws_access_key_id="none", aws_secret_access_key="none")
+
+    def send(request: AWSPreparedRequest, **_: object) -> AWSResponse:
+        raw = HTTPResponse(io.BytesIO(answers.pop(0)), preload_content=False)
+        return AWSResponse(request.url, 200, HTTPHeaders.from_dict({"x-amz-crc32": str(crc32(whole))}), raw)
+
+    client.meta.events.register("before-send.dynamodb", send)
+    store = DynamoDbProgress(Table(client, "progress"), FixedClock(STARTED_AT))
+    assert store.last_writer("x") == "run-1"
+    assert answers == []
