@@ -60,7 +60,7 @@ soak: .venv/installed-dev ## every crash point, and many more drawn loads than `
 bugs: .venv/installed-dev ## put each seeded bug into a copy of the tree and show that its test fails
 	@$(BIN)/python -m tests.seeded_bugs
 
-bench: .venv/installed-dev ## measure what docs/performance.md tells; takes about a quarter of an hour
+bench: .venv/installed-dev ## measure what docs/performance.md tells; takes about half an hour
 	@$(BIN)/python -m benchmarks.packaging
 	@$(BIN)/python -m benchmarks.locks
 	@$(BIN)/python -m benchmarks.data_path
