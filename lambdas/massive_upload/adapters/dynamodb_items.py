@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -126,7 +126,7 @@ def fields_of(entity: Run | Partition | Batch | Lease | Watermark | Shown) -> di
 def run_from(item: Item) -> Run:
     """The run of an item."""
     moments = dict.fromkeys(("started_at", "ended_at", "modified_after", "as_of"), _moment)
-    parts = {"failures_before": _run_failures, "leases_after": tuple}
+    parts = {"failures_before": _part(RunFailures), "leases_after": tuple}
     return _entity(Run, item, {"status": RunStatus, **parts, **moments})
 
 
@@ -136,8 +136,8 @@ def partition_from(item: Item) -> Partition:
     parts = {
         "kind": LaneKind,
         "query_columns": tuple,
-        "failures": _lane_failures,
-        "pace": _lane_pace,
+        "failures": _part(LaneFailures),
+        "pace": _part(LanePace),
         **_OUTCOMES,
     }
     return _entity(Partition, item, {"status": PartitionStatus, **parts, **moments})
@@ -185,16 +185,9 @@ def _staged_rows(parts: list[dict[str, Any]]) -> tuple[StagedRows, ...]:
     return tuple(StagedRows(**part | {"keys": KeyDigest.from_hex(part["keys"])}) for part in parts)
 
 
-def _lane_failures(part: dict[str, Any]) -> LaneFailures:
-    return LaneFailures(**part)
-
-
-def _lane_pace(part: dict[str, Any]) -> LanePace:
-    return LanePace(**part)
-
-
-def _run_failures(part: dict[str, Any]) -> RunFailures:
-    return RunFailures(**part)
+def _part(cls: type[T]) -> Callable[[dict[str, Any]], T]:
+    """What makes a part of an entity of the map that `_plain` made of it."""
+    return lambda part: cls(**part)
 
 
 def _from_value(wire: Mapping[str, Any]) -> Any:  # noqa: ANN401 - whatever an attribute holds
