@@ -10,6 +10,8 @@ Run it as ``python -m benchmarks.data_path``; ``--rows 1000000 --repeats 5`` is 
   all calls to DynamoDB, S3 and the org over HTTP. Not in it: Lambda's own work and the state machine's.
 - *floor*: pages, orjson, csv, upload; nothing is recorded, and no job is looked at.
 - Both once more with 50,000 rows a job, which a load by key may have (``pace.batch_rows``).
+- Both once more with *mixed rows*: three columns are NULL in a tenth to half of the rows; two columns are numbers, one
+  is a date, one a boolean, one a time.
 - *simple-salesforce*: the floor's pages into a file, or into dicts, and its own bulk2.upsert from there, 10,000 rows a
   job. It waits for each job and reads no results.
 - *jsforce*: the pages as objects, 10,000 records a job, loadAndWaitForResults.
@@ -30,7 +32,7 @@ from pathlib import Path
 
 import duckdb
 
-from benchmarks.deals import COLUMNS, EXTERNAL_ID, JOB_ROWS, OBJECT, SQL, TIME_SCALE, Login
+from benchmarks.deals import COLUMNS, EXTERNAL_ID, JOB_ROWS, MIXED_COLUMNS, OBJECT, SQL, TIME_SCALE, Login
 from benchmarks.loader import PYTHON_LOADERS, Cost
 from benchmarks.peers.python_loaders import session_of
 from benchmarks.whole_run import BUCKET, REGION, TABLE, aws_client
@@ -42,6 +44,8 @@ from local.org.process import OrgProcess
 
 _NO_API_REQUESTS = ("token", "inspection")
 """What the simulated org counts beside the requests that Salesforce counts."""
+_TEXTS = "deals.parquet"
+_MIXED = "mixed_deals.parquet"
 
 
 @contextmanager
@@ -73,14 +77,21 @@ def serve_aws() -> None:
         sys.stdin.read()
 
 
-def write_rows(path: Path, rows: int) -> None:
-    """The source, as Parquet."""
-    columns = ", ".join(f"{sql} AS {name}" for name, sql in COLUMNS.items())
-    duckdb.sql(f"COPY (SELECT {columns} FROM range({rows}) AS numbers(n)) TO '{path}' (FORMAT parquet)")  # noqa: S608 - our own names
+def write_rows(directory: Path, rows: int) -> None:
+    """The sources, as Parquet."""
+    for path, columns in ((directory / _TEXTS, COLUMNS), (directory / _MIXED, MIXED_COLUMNS)):
+        selected = ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
+        duckdb.sql(f"COPY (SELECT {selected} FROM range({rows}) AS numbers(n)) TO '{path}' (FORMAT parquet)")  # noqa: S608 - our own names
 
 
-def measure(loader: str, parquet: Path, scratch: Path) -> Cost:
-    """One run of a loader against an org and AWS services of its own."""
+def measure(loader: str, scratch: Path) -> Cost:
+    """One run of a loader against an org and AWS services of its own.
+
+    Args:
+        loader: its name.
+        scratch: the directory with the sources, for files of the loader too.
+    """
+    parquet = scratch / (_MIXED if loader.endswith("mixed rows") else _TEXTS)
     source = file_source(parquet, object_name=OBJECT, key="deal_no")
     settings = OrgSettings(
         source=source,
@@ -149,10 +160,10 @@ def main() -> None:
     found: dict[str, list[Cost]] = {loader: [] for loader in loaders}
     with tempfile.TemporaryDirectory() as directory:
         scratch = Path(directory)
-        write_rows(scratch / "deals.parquet", asked.rows)
+        write_rows(scratch, asked.rows)
         for _ in range(asked.repeats):
             for loader in loaders:
-                cost = measure(loader, scratch / "deals.parquet", scratch)
+                cost = measure(loader, scratch)
                 found[loader].append(cost)
                 print(f"{loader}: {cost.cpu_seconds:.1f} CPU s, {cost.peak_mb:.0f} MB", file=sys.stderr, flush=True)
     print(f"{asked.rows:,} rows, {asked.repeats} repeats\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 JOB_ROWS = 10_000
@@ -22,10 +23,39 @@ COLUMNS = {
     "is_new": "CASE WHEN n % 2 = 0 THEN 'true' ELSE 'false' END",
     "note": "CASE WHEN n % 10 = 0 THEN 'said \"yes\", twice' ELSE 'none' END",
     "owner": "'user' || CAST(n % 400 AS VARCHAR)",
-    "region": "'EMEA'",
+    "changed_at": "CAST(TIMESTAMP '2024-01-01' + to_seconds(n) AS VARCHAR)",
+}
+MIXED_COLUMNS = COLUMNS | {
+    "title": f"CASE WHEN n % 10 <> 3 THEN {COLUMNS['title']} END",
+    "closed_on": "DATE '2024-01-01' + CAST(n % 700 AS INTEGER)",
+    "city": f"CASE WHEN n % 4 <> 2 THEN {COLUMNS['city']} END",
+    "is_new": "n % 2 = 0",
+    "note": f"CASE WHEN n % 2 = 0 THEN {COLUMNS['note']} END",
+    "changed_at": "TIMESTAMP '2024-01-01' + to_seconds(n)",
+}
+"""The same rows as sources usually have them: with NULLs, and with values that are no text."""
+MIXED_TYPES = {
+    "amount": "number",
+    "units": "number",
+    "closed_on": "date",
+    "is_new": "boolean",
+    "changed_at": "datetime",
 }
 TARGETS = {name: EXTERNAL_ID if name == "deal_no" else name for name in COLUMNS}
-SQL = f'SELECT {", ".join(f"CAST({name} AS VARCHAR) AS {name}" for name in COLUMNS)} FROM "{SOURCE}" ORDER BY deal_no'  # noqa: S608 - our own names
+
+
+def floor_sql(read_as_text: Collection[str] = COLUMNS) -> str:
+    """The query of a loader that has none of its own.
+
+    Args:
+        read_as_text: columns that the server turns into text.
+    """
+    selected = [f"CAST({name} AS VARCHAR) AS {name}" if name in read_as_text else name for name in COLUMNS]
+    return f'SELECT {", ".join(selected)} FROM "{SOURCE}" ORDER BY deal_no'  # noqa: S608 - our own names
+
+
+SQL = floor_sql()
+MIXED_SQL = floor_sql([name for name in COLUMNS if name not in ("closed_on", "is_new", "changed_at")])
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,15 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from benchmarks.deals import JOB_ROWS, LARGE_JOB_ROWS, Login
+from benchmarks.deals import JOB_ROWS, LARGE_JOB_ROWS, MIXED_SQL, MIXED_TYPES, SQL, Login
 
 PYTHON_LOADERS = (
     "floor",
     "massive-upload",
     "floor, large jobs",
     "massive-upload, large jobs",
+    "floor, mixed rows",
+    "massive-upload, mixed rows",
     "simple-salesforce, file",
     "simple-salesforce, dicts",
 )
@@ -44,11 +46,11 @@ def _loader(name: str) -> Callable[[Login], int]:
         import massive_upload.lambda_handler  # noqa: F401 - as on Lambda, whose garbage collection it sets
         from benchmarks.whole_run import massive_upload as whole_run
 
-        return partial(whole_run, job_rows=job_rows)
+        return partial(whole_run, job_rows=job_rows, types=MIXED_TYPES if variant == "mixed rows" else {})
     from benchmarks.peers import python_loaders as peers
 
     if kind == "floor":
-        return partial(peers.floor, job_rows=job_rows)
+        return partial(peers.floor, job_rows=job_rows, sql=MIXED_SQL if variant == "mixed rows" else SQL)
     import simple_salesforce.bulk2  # noqa: F401 - before anything is measured
 
     return {"file": peers.simple_salesforce_file, "dicts": peers.simple_salesforce_dicts}[variant]

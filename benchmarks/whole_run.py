@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import boto3
@@ -35,8 +36,14 @@ REGION = "eu-west-1"
 RUN = "measured"
 
 
-def massive_upload(login: Login, *, job_rows: int = JOB_ROWS) -> int:
-    """A run from its plan to its receipt, as the state machines call the use cases."""
+def massive_upload(login: Login, *, job_rows: int = JOB_ROWS, types: Mapping[str, str] = MappingProxyType({})) -> int:
+    """A run from its plan to its receipt, as the state machines call the use cases.
+
+    Args:
+        login: to the org.
+        job_rows: rows of a job.
+        types: those of the columns that are no text.
+    """
     dynamodb, s3 = aws_client("dynamodb"), aws_client("s3")
     store, files, clock = DynamoDbProgress(Table(dynamodb, TABLE), SystemClock()), S3Files(s3, BUCKET), SystemClock()
     secret = ClientSecret(login_url=login.url, client_id=login.client_id, client_secret=login.client_secret)
@@ -48,7 +55,7 @@ def massive_upload(login: Login, *, job_rows: int = JOB_ROWS) -> int:
         tasks=services,
         executions=_NoOtherExecutions(),
         clock=clock,
-        load_named={"deals": deals(job_rows)}.__getitem__,
+        load_named={"deals": deals(job_rows, types)}.__getitem__,
         sequence_named=lambda _: None,
     )
     while (plan := plan_run(PlanRunInput(execution=execution, input={"load": "deals"}), planning)).next == "Wait":
@@ -96,14 +103,14 @@ def _slice(dynamodb: Any, services: SliceServices, partition: str) -> Next:  # n
         work = following.get(step.next, fetch_page)
 
 
-def deals(job_rows: int = JOB_ROWS) -> Load:
+def deals(job_rows: int, types: Mapping[str, str]) -> Load:
     """The load of the benchmark: its own lane for all rows, without delay between its batches."""
     return Load.model_validate(
         {
             "name": "deals",
             "source": {"object": SOURCE, "key": "deal_no"},
             "target": {"object": OBJECT, "external_id": EXTERNAL_ID},
-            "fields": {name: {"to": target} for name, target in TARGETS.items()},
+            "fields": {name: {"to": target, "type": types.get(name, "text")} for name, target in TARGETS.items()},
             "partitioning": {"count": 1},
             "pace": {"batch_rows": job_rows, "delay_seconds": 0, "stagger_seconds": 0},
         }

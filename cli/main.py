@@ -76,7 +76,9 @@ def demo(
 
 @app.command(epilog=EXIT_STATUS)
 def run(
-    load: Annotated[str, typer.Argument(help="The load: the name of a file in the loads directory, without .yaml.")],
+    load: Annotated[
+        str, typer.Argument(help="The load, or the sequence: the name of a file in the loads directory, without .yaml.")
+    ],
     org_url: Annotated[
         str | None, typer.Option(help="The org's My Domain URL (https://...), or that of a simulated org.")
     ] = None,
@@ -97,7 +99,11 @@ def run(
         float, typer.Option(min=1, help="Divide every wait; for a simulated org, at the scale that the org has.")
     ] = 1,
     out: Annotated[
-        Path | None, typer.Option(help="Where the receipt, the rejected rows and the logs go; out/<run id> by default.")
+        Path | None,
+        typer.Option(
+            help="Where the receipt, the rejected rows and the logs go, of a sequence in a directory for each load; "
+            "out/<run id> by default."
+        ),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="End with one line of JSON on the standard output; all else to stderr.")
@@ -113,6 +119,8 @@ def run(
     SALESFORCE_CLIENT_ID with SALESFORCE_CLIENT_SECRET, or with SALESFORCE_USERNAME and SALESFORCE_PRIVATE_KEY_FILE.
 
     Ctrl-C once: the run pauses at the next batch edge. Twice: it stops at once, jobs in flight are settled or aborted.
+
+    The loads of a sequence are runs one after the other; the next begins when the one before has ended well.
 
     [b]Examples:[/b]
 
@@ -131,10 +139,10 @@ def run(
             raise UsageMistake("--org-url is missing: give the org's My Domain URL, or that of a simulated org.")
 
         from cli.kept_runs import keep_runs
-        from cli.request import local_request
-        from cli.run import carry_out
+        from cli.request import local_requests
+        from cli.run import carry_out_in_order
 
-        request = local_request(
+        requests = local_requests(
             load,
             org_url=org_url,
             environment=os.environ,
@@ -144,13 +152,13 @@ def run(
             time_scale=time_scale,
         )
         with keep_runs(state_dir) as kept:
-            code = carry_out(request, out=out or Path("out") / request.run_id, as_json=as_json, kept=kept)
+            code = carry_out_in_order(requests, out=out, as_json=as_json, kept=kept)
         raise typer.Exit(code)
 
 
 @app.command(epilog=EXIT_STATUS)
 def plan(
-    load: Annotated[str, typer.Argument(help="The load: the name of its file, without .yaml.")],
+    load: Annotated[str, typer.Argument(help="The load, or the sequence: the name of its file, without .yaml.")],
     local: Annotated[bool, typer.Option("--local", help="Plan on this machine; by default on the stack.")] = False,
     org_url: Annotated[
         str | None, typer.Option(help="With --local: the org's My Domain URL, or that of a simulated org.")

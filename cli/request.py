@@ -11,12 +11,12 @@ from cli.errors import UsageMistake
 from cli.kept_runs import KeptRun
 from cli.local_run import RunRequest
 from cli.run_ids import new_run_id
-from infra.config import SUFFIX, load_file
+from infra.config import SUFFIX, loads_in_order
 from massive_upload.salesforce.urls import is_loopback
 
 
-def local_request(
-    load_name: str,
+def local_requests(
+    name: str,
     *,
     org_url: str,
     environment: Mapping[str, str],
@@ -24,21 +24,22 @@ def local_request(
     mode: str,
     sets: Sequence[str],
     time_scale: float,
-) -> RunRequest:
-    """The run that the options ask for. Only the named load is compiled: the others may be in the making.
+) -> list[RunRequest]:
+    """The run that the options ask for; of a sequence, those of its loads, in order.
+
+    Where one load is named, only that one is compiled: the others may be in the making.
 
     Raises:
         UsageMistake: an option is wrong, or the login is not in the environment.
         InvalidLoad: the load is wrong, as it is or as ``sets`` change it.
     """
-    load = load_file(_load_path(loads_dir, load_name), sets=sets)
-    return RunRequest(
-        load=load,
-        mode=mode,
-        secret=secret_for(org_url, environment),
-        run_id=new_run_id(load.name),
-        time_scale=_checked_time_scale(time_scale, org_url),
-    )
+    loads = loads_in_order(_load_path(loads_dir, name), sets=sets)
+    secret = secret_for(org_url, environment)
+    scale = _checked_time_scale(time_scale, org_url)
+    return [
+        RunRequest(load=load, mode=mode, secret=secret, run_id=new_run_id(load.name), time_scale=scale)
+        for load in loads
+    ]
 
 
 def kept_request(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,6 +38,29 @@ _RUN_AGAIN = (
     "The state of this run ended with this command. Run it again once the cause is mended: rows that are already in "
     "the org are updated, not doubled."
 )
+
+
+def carry_out_in_order(
+    requests: Sequence[RunRequest], *, out: Path | None, as_json: bool, kept: KeptRuns | None = None
+) -> ExitCode:
+    """Bring one run after the other to its end, for as long as they end well.
+
+    Args:
+        requests: what is to be run.
+        out: the directory for what they leave behind, with one in it for each load where there are several; by default
+            `out/<run id>`.
+        as_json: whether each summary is one JSON object, a line of the standard output.
+        kept: the runs of the state directory, where there is one.
+    """
+    for place, request in enumerate(requests):
+        of_this_run = out / request.load.name if out is not None and len(requests) > 1 else out
+        code = carry_out(request, out=of_this_run or Path("out") / request.run_id, as_json=as_json, kept=kept)
+        if code is not ExitCode.OK:
+            for following in requests[place + 1 :]:
+                name = following.load.name
+                print(f"Not begun: {name}. Run it by itself once {request.load.name} has completed.", file=sys.stderr)
+            return code
+    return ExitCode.OK
 
 
 def carry_out(request: RunRequest, *, out: Path, as_json: bool, kept: KeptRuns | None = None) -> ExitCode:

@@ -38,6 +38,25 @@ def load_file(path: Path, *, sets: Sequence[str] = ()) -> Load:
     return load
 
 
+def loads_in_order(path: Path, *, sets: Sequence[str] = ()) -> list[Load]:
+    """Compile what a file asks for: one load, or the loads of a sequence.
+
+    Args:
+        path: the file. All other files beside a sequence are compiled too, as for a stack.
+        sets: changes to the one load.
+
+    Raises:
+        InvalidLoad: every mistake, one a line; or a sequence was to be changed.
+    """
+    if not (path.is_file() and _is_sequence(path)):
+        return [load_file(path, sets=sets)]
+    if sets:
+        raise InvalidLoad(f"{path}: is a sequence, whose loads are as their files say; leave {sets[0]} out")
+    loads = load_directory(path.parent)
+    sequence = sequence_directory(path.parent, loads)[path.stem]
+    return [loads[name] for name in sequence.sequence]
+
+
 def load_directory(directory: Path, *, sets: Sequence[str] = ()) -> dict[str, Load]:
     """Compile every load of a directory, by name; files of sequences are left to `sequence_directory`.
 

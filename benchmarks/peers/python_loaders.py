@@ -31,9 +31,9 @@ def session_of(login: Login) -> tuple[requests.Session, str]:
     return session, f"{login.url}/services/data/v66.0"
 
 
-def _pages(session: requests.Session, root: str, job_rows: int = JOB_ROWS) -> Iterator[list[list[Any]]]:
+def _pages(session: requests.Session, root: str, job_rows: int = JOB_ROWS, sql: str = SQL) -> Iterator[list[list[Any]]]:
     """The rows of the query, as many as one job takes at a time."""
-    body = orjson.dumps({"sql": SQL, "rowLimit": 1})
+    body = orjson.dumps({"sql": sql, "rowLimit": 1})
     headers = {"Content-Type": "application/json"}
     asked = session.post(f"{root}/ssot/query-sql?dataspace=default", data=body, headers=headers, timeout=600)
     status = orjson.loads(asked.content)["status"]
@@ -49,11 +49,11 @@ def _pages(session: requests.Session, root: str, job_rows: int = JOB_ROWS) -> It
         yield rows
 
 
-def floor(login: Login, *, job_rows: int = JOB_ROWS) -> int:
+def floor(login: Login, *, job_rows: int = JOB_ROWS, sql: str = SQL) -> int:
     """Pages, orjson, csv, upload."""
     session, root = session_of(login)
     loaded = 0
-    for rows in _pages(session, root, job_rows):
+    for rows in _pages(session, root, job_rows, sql):
         text = io.StringIO(newline="")
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(TARGETS.values())

@@ -271,3 +271,13 @@ def assert_refused(result: Result, error: str, words: str) -> None:
     (line,) = [line for line in result.stderr.splitlines() if line.startswith(f"{error}: ")]
     assert words in line
     assert "Traceback" not in result.output
+
+
+def test_a_sequence_is_planned_load_by_load(org: OrgServer, out: Path) -> None:
+    arguments = ["run", "nightly", "--local", "--mode", "plan", "--json", "--org-url", org.url, "--out", str(out)]
+    result = CliRunner().invoke(app, [*arguments, "--time-scale", str(TIME_SCALE)])
+    assert result.exit_code == 0, result.output
+    summaries = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(each["load"], each["mode"]) for each in summaries] == [("account", "plan"), ("opportunity", "plan")]
+    assert [each["source_rows"] for each in summaries] == [20, ROWS + 7]
+    assert sorted(path.name for path in out.iterdir()) == ["account", "opportunity"]

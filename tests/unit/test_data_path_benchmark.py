@@ -10,10 +10,20 @@ from benchmarks.loader import Cost
 ROWS = 300
 
 
-@pytest.mark.parametrize("loader", ["floor", "massive-upload", "simple-salesforce, file", "simple-salesforce, dicts"])
+@pytest.mark.parametrize(
+    "loader",
+    [
+        "floor",
+        "massive-upload",
+        "floor, mixed rows",
+        "massive-upload, mixed rows",
+        "simple-salesforce, file",
+        "simple-salesforce, dicts",
+    ],
+)
 def test_a_loader_brings_every_row(tmp_path: Path, loader: str) -> None:
-    write_rows(tmp_path / "deals.parquet", ROWS)
-    cost = measure(loader, tmp_path / "deals.parquet", tmp_path)
+    write_rows(tmp_path, ROWS)
+    cost = measure(loader, tmp_path)
     assert cost.rows == ROWS
     assert cost.cpu_seconds > 0
     assert cost.requests >= 5

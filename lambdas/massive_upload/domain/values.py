@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from types import NoneType
 from typing import Literal
 
 from massive_upload.domain.load import FieldType
@@ -37,35 +38,61 @@ def format_column(values: Sequence[object], kind: FieldType, null: Literal["clea
         null: whether a NULL clears the target field or leaves it. Text of nothing but what Salesforce trims is a NULL
             too, as Salesforce stores neither blank nor empty text.
     """
-    if _is_as_it_should_be(values, kind):
-        return values  # type: ignore[return-value]  # all of them are texts
     empty = CLEAR if null == "clear" else ""
-    convert = _CONVERTERS[kind]
-    if set(map(type, values)) <= _HASHED_BY_TEXT:
-        cells = {value: empty if value is None else _filled(convert(value), empty) for value in set(values)}
-        return [cells[value] for value in values]
-    return [empty if value is None else _filled(convert(value), empty) for value in values]
+    types = set(map(type, values))
+    given = [value for value in values if value is not None] if NoneType in types else values
+    cells = _cells(given, types - {NoneType}, kind, empty)
+    if given is values:
+        return cells
+    following = iter(cells)
+    return [empty if value is None else next(following) for value in values]
 
 
-_HASHED_BY_TEXT = {str, type(None)}
-"""Types of which no two values are equal and yet written differently, as 1, 1.0 and True are."""
+_TOLD_APART = ({str}, {bool})
+"""Types of which no two values are equal and yet written differently, as 1, 1.0 and True are, or 0.0 and -0.0."""
 
 _LEAST_VISIBLE = "!"
 """A text that is not less than this one does not begin with a blank or a control character."""
 
 
-def _is_as_it_should_be(values: Sequence[object], kind: FieldType) -> bool:
-    """Whether a column's cells are its values. Asked of whole columns, as most of them are."""
-    if not values or set(map(type, values)) != {str}:
-        return False
-    texts: Sequence[str] = values  # type: ignore[assignment]  # as was just seen
+def _cells(values: Sequence[object], types: set[type], kind: FieldType, empty: str) -> Sequence[str]:
+    """The cells of values of which none is NULL: of the whole column at once, of each different value, or of each."""
+    if types == {str}:
+        cells = _of_texts(values, kind)  # type: ignore[arg-type]  # as was just seen
+        if cells is not None:
+            return cells
+    convert = _CONVERTERS[kind]
+    if types in _TOLD_APART:
+        cell_of = {value: _filled(convert(value), empty) for value in set(values)}
+        return [cell_of[value] for value in values]
+    return [_filled(convert(value), empty) for value in values]
+
+
+def _of_texts(texts: Sequence[str], kind: FieldType) -> Sequence[str] | None:
+    """The cells of a column that can be told at once, as most can; None where its values have to be looked at."""
     if min(texts) < _LEAST_VISIBLE:
-        return False
-    if kind is FieldType.TEXT:
-        return True
-    if kind is FieldType.NUMBER:
-        return "e" not in (joined := "".join(texts)) and "E" not in joined
-    return kind is FieldType.DATE and set(map(len, texts)) == {len("2026-01-31")}
+        return None
+    if kind is FieldType.DATETIME:
+        return _of_utc_times(texts)
+    joined = "".join(texts) if kind is FieldType.NUMBER else ""
+    is_as_it_should_be = (
+        kind is FieldType.TEXT
+        or (kind is FieldType.NUMBER and "e" not in joined and "E" not in joined)
+        or (kind is FieldType.DATE and set(map(len, texts)) == {len("2026-01-31")})
+    )
+    return texts if is_as_it_should_be else None
+
+
+_ZEROS = str.maketrans("123456789", "000000000")
+_UTC_TIME = re.compile(r"0000-00-00[T ]00:00:00\.0000*(Z| ?UTC)?")
+"""A time of UTC with milliseconds or more, every digit of it a zero."""
+
+
+def _of_utc_times(texts: Sequence[str]) -> Sequence[str] | None:
+    shapes = "\n".join(texts).translate(_ZEROS).split("\n")
+    if len(shapes) != len(texts) or not all(map(_UTC_TIME.fullmatch, set(shapes))):
+        return None
+    return [f"{text[:10]}T{text[11:23]}Z" for text in texts]
 
 
 def _filled(text: str, empty: str) -> str:

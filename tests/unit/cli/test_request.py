@@ -5,7 +5,7 @@ import pytest
 
 from cli.errors import UsageMistake
 from cli.local_run import RunRequest
-from cli.request import local_request
+from cli.request import local_requests
 from massive_upload.errors import InvalidLoad
 
 LOAD = """
@@ -32,7 +32,8 @@ def request_for(loads_dir: Path, name: str = "opportunity", **changes: Any) -> R
         "sets": [],
         "time_scale": 1.0,
     }
-    return local_request(name, loads_dir=loads_dir, **(options | changes))
+    (request,) = local_requests(name, loads_dir=loads_dir, **(options | changes))
+    return request
 
 
 def test_another_load_of_the_directory_may_be_broken(loads_dir):
@@ -67,3 +68,20 @@ def test_time_is_scaled_for_orgs_on_this_machine_only(loads_dir):
     assert request_for(loads_dir, org_url="https://example.my.salesforce.com").time_scale == 1
     with pytest.raises(UsageMistake, match="--time-scale 1000"):
         request_for(loads_dir, org_url="https://example.my.salesforce.com", time_scale=1000.0)
+
+
+def test_the_loads_of_a_sequence_are_requests_in_its_order(tmp_path):
+    for name in ("opportunity", "account"):
+        (tmp_path / f"{name}.yaml").write_text(LOAD)
+    (tmp_path / "nightly.yaml").write_text("sequence: [opportunity, account]")
+    options: dict[str, Any] = {
+        "org_url": "http://127.0.0.1:8080",
+        "environment": {"SALESFORCE_CLIENT_ID": "id", "SALESFORCE_CLIENT_SECRET": "s"},
+        "loads_dir": tmp_path,
+        "mode": "sample",
+        "time_scale": 1.0,
+    }
+    requests = local_requests("nightly", sets=[], **options)
+    assert [(each.load.name, each.mode) for each in requests] == [("opportunity", "sample"), ("account", "sample")]
+    with pytest.raises(InvalidLoad, match=r"is a sequence.*leave pace.batch_rows=1 out"):
+        local_requests("nightly", sets=["pace.batch_rows=1"], **options)

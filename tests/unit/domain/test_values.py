@@ -152,6 +152,8 @@ CELLS = st.one_of(
     st.booleans(),
     st.floats(allow_nan=False, allow_infinity=False),
     st.sampled_from(["", " ", "\t x", "!", "2026-01-31", "2026-01-31 10:11:12.5", "1e3", "1.50", "true", "\u00a0"]),
+    st.sampled_from(["2026-01-31T10:11:12.123Z", "2026-01-31 10:11:12.123456 UTC", "2026-01-31 10:11:12.123+02"]),
+    st.just("2026-01-31T10:11:12.123Z\n2026-01-31T10:11:12.123Z"),
 )
 
 

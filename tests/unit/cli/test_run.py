@@ -1,0 +1,63 @@
+"""Runs one after the other, each carried out by a stand-in."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli import run as runs
+from cli.errors import ExitCode
+from cli.local_run import RunRequest
+from cli.request import local_requests
+
+LOAD = """
+source: {object: Thing__dlm, key: Key__c}
+target: {object: %s, external_id: External_ID__c}
+fields: {Key__c: External_ID__c}
+"""
+
+
+@pytest.fixture
+def requests(tmp_path: Path) -> list[RunRequest]:
+    for name in ("first", "second", "third", "other"):
+        (tmp_path / f"{name}.yaml").write_text(LOAD % name.title())
+    (tmp_path / "all.yaml").write_text("sequence: [second, first, third]")
+    return local_requests(
+        "all",
+        org_url="http://127.0.0.1:8080",
+        environment={"SALESFORCE_CLIENT_ID": "id", "SALESFORCE_CLIENT_SECRET": "s"},
+        loads_dir=tmp_path,
+        mode="plan",
+        sets=[],
+        time_scale=1000,
+    )
+
+
+@pytest.fixture
+def carried_out(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, Path]]:
+    """Load, mode and directory of each run; that of the load `first` misses its criterion."""
+    found: list[tuple[str, str, Path]] = []
+
+    def carry_out(request: RunRequest, *, out: Path, **_: Any) -> ExitCode:
+        found.append((request.load.name, request.mode, out))
+        return ExitCode.CRITERION_NOT_MET if request.load.name == "first" else ExitCode.OK
+
+    monkeypatch.setattr(runs, "carry_out", carry_out)
+    return found
+
+
+def test_the_loads_of_a_sequence_are_runs_in_its_order_until_one_does_not_end_well(requests, carried_out, capsys):
+    code = runs.carry_out_in_order(requests, out=Path("kept"), as_json=False)
+    assert code is ExitCode.CRITERION_NOT_MET
+    assert carried_out == [("second", "plan", Path("kept/second")), ("first", "plan", Path("kept/first"))]
+    assert capsys.readouterr().err == "Not begun: third. Run it by itself once first has completed.\n"
+
+
+def test_each_run_has_a_directory_of_its_own_by_default(requests, carried_out):
+    assert runs.carry_out_in_order([requests[0], requests[2]], out=None, as_json=False) is ExitCode.OK
+    assert [out for _, _, out in carried_out] == [Path("out") / requests[place].run_id for place in (0, 2)]
+
+
+def test_a_single_run_has_the_directory_that_is_given(requests, carried_out):
+    runs.carry_out_in_order(requests[:1], out=Path("kept"), as_json=False)
+    assert carried_out == [("second", "plan", Path("kept"))]
