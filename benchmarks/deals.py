@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 JOB_ROWS = 10_000
@@ -33,7 +32,7 @@ MIXED_COLUMNS = COLUMNS | {
     "note": f"CASE WHEN n % 2 = 0 THEN {COLUMNS['note']} END",
     "changed_at": "TIMESTAMP '2024-01-01' + to_seconds(n)",
 }
-"""The same rows as sources usually have them: with NULLs, and with values that are no text."""
+"""The same rows with NULLs, and with values that are no text."""
 MIXED_TYPES = {
     "amount": "number",
     "units": "number",
@@ -44,18 +43,16 @@ MIXED_TYPES = {
 TARGETS = {name: EXTERNAL_ID if name == "deal_no" else name for name in COLUMNS}
 
 
-def floor_sql(read_as_text: Collection[str] = COLUMNS) -> str:
-    """The query of a loader that has none of its own.
-
-    Args:
-        read_as_text: columns that the server turns into text.
-    """
-    selected = [f"CAST({name} AS VARCHAR) AS {name}" if name in read_as_text else name for name in COLUMNS]
-    return f'SELECT {", ".join(selected)} FROM "{SOURCE}" ORDER BY deal_no'  # noqa: S608 - our own names
+def _query(**otherwise: str) -> str:
+    """All rows as text, for loaders that convert nothing; some columns otherwise."""
+    selected = {name: f"CAST({name} AS VARCHAR)" for name in COLUMNS} | otherwise
+    columns = ", ".join(f"{sql} AS {name}" for name, sql in selected.items())
+    return f'SELECT {columns} FROM "{SOURCE}" ORDER BY deal_no'  # noqa: S608 - our own names
 
 
-SQL = floor_sql()
-MIXED_SQL = floor_sql([name for name in COLUMNS if name not in ("closed_on", "is_new", "changed_at")])
+SQL = _query()
+MIXED_SQL = _query(changed_at="replace(CAST(changed_at AS VARCHAR), ' ', 'T') || '.000Z'")
+"""The server writes times as the Bulk API takes them."""
 
 
 @dataclass(frozen=True)

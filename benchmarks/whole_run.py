@@ -6,12 +6,11 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from types import MappingProxyType
 from typing import Any
 
 import boto3
 
-from benchmarks.deals import EXTERNAL_ID, JOB_ROWS, OBJECT, SOURCE, TARGETS, TIME_SCALE, Login
+from benchmarks.deals import EXTERNAL_ID, OBJECT, SOURCE, TARGETS, TIME_SCALE, Login
 from massive_upload.adapters.aws import S3Files, SystemClock
 from massive_upload.adapters.dynamodb_progress import DynamoDbProgress
 from massive_upload.adapters.dynamodb_table import Table
@@ -36,7 +35,7 @@ REGION = "eu-west-1"
 RUN = "measured"
 
 
-def massive_upload(login: Login, *, job_rows: int = JOB_ROWS, types: Mapping[str, str] = MappingProxyType({})) -> int:
+def massive_upload(login: Login, *, job_rows: int, types: Mapping[str, str]) -> int:
     """A run from its plan to its receipt, as the state machines call the use cases.
 
     Args:

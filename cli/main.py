@@ -93,7 +93,7 @@ def run(
     ] = "full",
     sets: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the load, such as pace.batch_rows=500."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a key of a single load, such as pace.batch_rows=500."),
     ] = None,
     time_scale: Annotated[
         float, typer.Option(min=1, help="Divide every wait; for a simulated org, at the scale that the org has.")
@@ -101,12 +101,15 @@ def run(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Where the receipt, the rejected rows and the logs go, of a sequence in a directory for each load; "
+            help="Where the receipt, the rejected rows and the logs go, of several loads in a directory for each; "
             "out/<run id> by default."
         ),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="End with one line of JSON on the standard output; all else to stderr.")
+        bool,
+        typer.Option(
+            "--json", help="End with one line of JSON for each run on the standard output; all else to stderr."
+        ),
     ] = False,
     state_dir: Annotated[
         Path | None,
@@ -120,7 +123,7 @@ def run(
 
     Ctrl-C once: the run pauses at the next batch edge. Twice: it stops at once, jobs in flight are settled or aborted.
 
-    The loads of a sequence are runs one after the other; the next begins when the one before has ended well.
+    The loads of a sequence are runs one after the other; each begins when the one before has ended well.
 
     [b]Examples:[/b]
 
@@ -166,11 +169,15 @@ def plan(
     loads_dir: Annotated[Path, typer.Option(help="With --local: the directory with the loads.")] = Path("loads"),
     sets: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the load, such as partitioning.by=key."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a key of a single load, such as partitioning.by=key."),
     ] = None,
     time_scale: Annotated[float, typer.Option(min=1, help="With --local: divide every wait.")] = 1,
     out: Annotated[
-        Path | None, typer.Option(help="With --local: where the receipt goes; out/<run id> by default.")
+        Path | None,
+        typer.Option(
+            help="With --local: where the receipt goes, of several loads in a directory for each; out/<run id> "
+            "by default."
+        ),
     ] = None,
     as_json: AsJson = False,
     stack: StackName = "MassiveUpload",

@@ -31,7 +31,7 @@ def local_requests(
 
     Raises:
         UsageMistake: an option is wrong, or the login is not in the environment.
-        InvalidLoad: the load is wrong, as it is or as ``sets`` change it.
+        InvalidLoad: a load is wrong, as it is or as ``sets`` change it; a sequence they cannot change.
     """
     loads = loads_in_order(_load_path(loads_dir, name), sets=sets)
     secret = secret_for(org_url, environment)

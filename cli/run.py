@@ -43,7 +43,7 @@ _RUN_AGAIN = (
 def carry_out_in_order(
     requests: Sequence[RunRequest], *, out: Path | None, as_json: bool, kept: KeptRuns | None = None
 ) -> ExitCode:
-    """Bring one run after the other to its end, for as long as they end well.
+    """Bring one run after the other to its end, for as long as they end well and nobody interrupts.
 
     Args:
         requests: what is to be run.
@@ -52,27 +52,48 @@ def carry_out_in_order(
         as_json: whether each summary is one JSON object, a line of the standard output.
         kept: the runs of the state directory, where there is one.
     """
-    for place, request in enumerate(requests):
-        of_this_run = out / request.load.name if out is not None and len(requests) > 1 else out
-        code = carry_out(request, out=of_this_run or Path("out") / request.run_id, as_json=as_json, kept=kept)
-        if code is not ExitCode.OK:
-            for following in requests[place + 1 :]:
-                name = following.load.name
-                print(f"Not begun: {name}. Run it by itself once {request.load.name} has completed.", file=sys.stderr)
-            return code
-    return ExitCode.OK
+    interrupts, left = Interrupts(), list(requests)
+    try:
+        while left:
+            request = left.pop(0)
+            of_this_run = out / request.load.name if out is not None and len(requests) > 1 else out
+            code = carry_out(
+                request,
+                out=of_this_run or Path("out") / request.run_id,
+                as_json=as_json,
+                kept=kept,
+                interrupts=interrupts,
+            )
+            if code is not ExitCode.OK:
+                return code
+            if left and interrupts.count:
+                return ExitCode.STOPPED
+        return ExitCode.OK
+    finally:
+        if left:
+            names = ", ".join(following.load.name for following in left)
+            print(f"Not begun: {names}. Run what is left by itself, in this order.", file=sys.stderr)
 
 
-def carry_out(request: RunRequest, *, out: Path, as_json: bool, kept: KeptRuns | None = None) -> ExitCode:
+def carry_out(
+    request: RunRequest,
+    *,
+    out: Path,
+    as_json: bool,
+    kept: KeptRuns | None = None,
+    interrupts: Interrupts | None = None,
+) -> ExitCode:
     """Bring a run to its end, show how it goes, keep what it leaves behind and say how it ended.
 
     Args:
         request: what is to be run.
         out: the directory for the receipt, the rejected rows and the logs.
-        as_json: whether the summary is one JSON object, the last line of the standard output. Everything else goes
-            to the standard error output then.
+        as_json: whether the summary is one JSON object, the last line of the standard output so far. Everything else
+            goes to the standard error output then.
         kept: the runs of the state directory, where there is one: a run that it knows goes on.
+        interrupts: counts Ctrl-C while the run goes on; whoever gives it may look at it afterwards.
     """
+    interrupts = interrupts or Interrupts()
     log_dir = make_private_directory(make_private_directory(out) / LOGS_NAME)
     display = ProgressDisplay(Console(stderr=True))
     started_at = datetime.now(UTC)
@@ -85,7 +106,7 @@ def carry_out(request: RunRequest, *, out: Path, as_json: bool, kept: KeptRuns |
         start_local_run(
             request, work_dir=work_dir, log_dir=log_dir, say=display.say, state=kept.state if kept else None
         ) as run,
-        Interrupts() as interrupts,
+        interrupts,
     ):
         with display:
             follow(

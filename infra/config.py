@@ -42,16 +42,17 @@ def loads_in_order(path: Path, *, sets: Sequence[str] = ()) -> list[Load]:
     """Compile what a file asks for: one load, or the loads of a sequence.
 
     Args:
-        path: the file. All other files beside a sequence are compiled too, as for a stack.
+        path: the file. With a sequence all files beside it are compiled, as for a stack.
         sets: changes to the one load.
 
     Raises:
-        InvalidLoad: every mistake, one a line; or a sequence was to be changed.
+        InvalidLoad: the mistakes, one a line; or a sequence was to be changed.
     """
     if not (path.is_file() and _is_sequence(path)):
         return [load_file(path, sets=sets)]
     if sets:
-        raise InvalidLoad(f"{path}: is a sequence, whose loads are as their files say; leave {sets[0]} out")
+        changes = " ".join(f"--set {change}" for change in sets)
+        raise InvalidLoad(f"{path}: is a sequence, whose loads are as their files say; leave {changes} out")
     loads = load_directory(path.parent)
     sequence = sequence_directory(path.parent, loads)[path.stem]
     return [loads[name] for name in sequence.sequence]

@@ -69,22 +69,20 @@ def _cells(values: Sequence[object], types: set[type], kind: FieldType, empty: s
 
 
 def _of_texts(texts: Sequence[str], kind: FieldType) -> Sequence[str] | None:
-    """The cells of a column that can be told at once, as most can; None where its values have to be looked at."""
+    """The cells of a column that need no look at each value, as most do not; None where they do."""
     if min(texts) < _LEAST_VISIBLE:
         return None
     if kind is FieldType.DATETIME:
         return _of_utc_times(texts)
-    joined = "".join(texts) if kind is FieldType.NUMBER else ""
-    is_as_it_should_be = (
-        kind is FieldType.TEXT
-        or (kind is FieldType.NUMBER and "e" not in joined and "E" not in joined)
-        or (kind is FieldType.DATE and set(map(len, texts)) == {len("2026-01-31")})
-    )
-    return texts if is_as_it_should_be else None
+    if kind is FieldType.NUMBER:
+        return texts if "e" not in (joined := "".join(texts)) and "E" not in joined else None
+    if kind is FieldType.DATE:
+        return texts if set(map(len, texts)) == {len("2026-01-31")} else None
+    return texts if kind is FieldType.TEXT else None
 
 
 _ZEROS = str.maketrans("123456789", "000000000")
-_UTC_TIME = re.compile(r"0000-00-00[T ]00:00:00\.0000*(Z| ?UTC)?")
+_UTC_TIME = re.compile(r"0000-00-00[T ]00:00:00\.0000*(?:Z| ?UTC)?")
 """A time of UTC with milliseconds or more, every digit of it a zero."""
 
 

@@ -83,5 +83,5 @@ def test_the_loads_of_a_sequence_are_requests_in_its_order(tmp_path):
     }
     requests = local_requests("nightly", sets=[], **options)
     assert [(each.load.name, each.mode) for each in requests] == [("opportunity", "sample"), ("account", "sample")]
-    with pytest.raises(InvalidLoad, match=r"is a sequence.*leave pace.batch_rows=1 out"):
+    with pytest.raises(InvalidLoad, match=r"is a sequence.*leave --set pace.batch_rows=1 out"):
         local_requests("nightly", sets=["pace.batch_rows=1"], **options)

@@ -7,6 +7,7 @@ import pytest
 
 from cli import run as runs
 from cli.errors import ExitCode
+from cli.interrupts import Interrupts
 from cli.local_run import RunRequest
 from cli.request import local_requests
 
@@ -19,9 +20,9 @@ fields: {Key__c: External_ID__c}
 
 @pytest.fixture
 def requests(tmp_path: Path) -> list[RunRequest]:
-    for name in ("first", "second", "third", "other"):
+    for name in ("first", "second", "third", "fourth"):
         (tmp_path / f"{name}.yaml").write_text(LOAD % name.title())
-    (tmp_path / "all.yaml").write_text("sequence: [second, first, third]")
+    (tmp_path / "all.yaml").write_text("sequence: [second, first, third, fourth]")
     return local_requests(
         "all",
         org_url="http://127.0.0.1:8080",
@@ -35,11 +36,12 @@ def requests(tmp_path: Path) -> list[RunRequest]:
 
 @pytest.fixture
 def carried_out(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, Path]]:
-    """Load, mode and directory of each run; that of the load `first` misses its criterion."""
+    """Load, mode and directory of each run; that of `first` misses its criterion, that of `third` is interrupted."""
     found: list[tuple[str, str, Path]] = []
 
-    def carry_out(request: RunRequest, *, out: Path, **_: Any) -> ExitCode:
+    def carry_out(request: RunRequest, *, out: Path, interrupts: Interrupts, **_: Any) -> ExitCode:
         found.append((request.load.name, request.mode, out))
+        interrupts.count += request.load.name == "third"
         return ExitCode.CRITERION_NOT_MET if request.load.name == "first" else ExitCode.OK
 
     monkeypatch.setattr(runs, "carry_out", carry_out)
@@ -50,12 +52,29 @@ def test_the_loads_of_a_sequence_are_runs_in_its_order_until_one_does_not_end_we
     code = runs.carry_out_in_order(requests, out=Path("kept"), as_json=False)
     assert code is ExitCode.CRITERION_NOT_MET
     assert carried_out == [("second", "plan", Path("kept/second")), ("first", "plan", Path("kept/first"))]
-    assert capsys.readouterr().err == "Not begun: third. Run it by itself once first has completed.\n"
+    assert capsys.readouterr().err == "Not begun: third, fourth. Run what is left by itself, in this order.\n"
+
+
+def test_ctrl_c_that_comes_too_late_for_a_run_ends_the_sequence_all_the_same(requests, carried_out, capsys):
+    code = runs.carry_out_in_order([requests[2], requests[3]], out=Path("kept"), as_json=False)
+    assert code is ExitCode.STOPPED
+    assert [name for name, _, _ in carried_out] == ["third"]
+    assert "Not begun: fourth." in capsys.readouterr().err
+
+
+def test_what_is_not_begun_is_named_where_a_run_cannot_begin(requests, monkeypatch, capsys):
+    def carry_out(*_: object, **__: object) -> ExitCode:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs, "carry_out", carry_out)
+    with pytest.raises(KeyboardInterrupt):
+        runs.carry_out_in_order(requests, out=None, as_json=False)
+    assert "Not begun: first, third, fourth." in capsys.readouterr().err
 
 
 def test_each_run_has_a_directory_of_its_own_by_default(requests, carried_out):
-    assert runs.carry_out_in_order([requests[0], requests[2]], out=None, as_json=False) is ExitCode.OK
-    assert [out for _, _, out in carried_out] == [Path("out") / requests[place].run_id for place in (0, 2)]
+    assert runs.carry_out_in_order([requests[0], requests[3]], out=None, as_json=False) is ExitCode.OK
+    assert [out for _, _, out in carried_out] == [Path("out") / requests[place].run_id for place in (0, 3)]
 
 
 def test_a_single_run_has_the_directory_that_is_given(requests, carried_out):
