@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,6 @@ class FunctionPool:
         self._busy: set[ExecutionEnvironment] = set()
         self._starting = 0
         self._closed = False
-        with zipfile.ZipFile(io.BytesIO(function.code_bytes)) as archive:
-            archive.extractall(code_dir)
 
     @contextmanager
     def environment(self) -> Iterator[ExecutionEnvironment]:
@@ -195,6 +194,7 @@ class Functions:
         self._server = ForkServer()
         self._lock = threading.Lock()
         self._pools: dict[str, tuple[str, FunctionPool]] = {}  # by ARN: fingerprint of the deployed version, pool
+        self._code: set[str] = set()  # digests of what is unpacked
         self._later = ThreadPoolExecutor(_ASYNC_THREADS, thread_name_prefix="lambda-async")
         self._stopping = threading.Event()
         self._invocations: Counter[str] = Counter()
@@ -293,12 +293,22 @@ class Functions:
             pool = FunctionPool(
                 self._server,
                 function,
-                code_dir=self._work_dir / f"{function.function_name}-{uuid.uuid4().hex[:8]}",
+                code_dir=self._unpacked(function),
                 log_file=self._log_dir / f"{function.function_name}.log",
                 endpoint_url=self._endpoint_url,
             )
             self._pools[function.function_arn] = (version, pool)
             return pool
+
+    def _unpacked(self, function: Untyped) -> Path:
+        """Where a function's code is. Those with the same code share it, as Python then compiles it once for all."""
+        digest = sha256(function.code_bytes).hexdigest()
+        code_dir = self._work_dir / digest[:16]
+        if digest not in self._code:
+            with zipfile.ZipFile(io.BytesIO(function.code_bytes)) as archive:
+                archive.extractall(code_dir)
+            self._code.add(digest)
+        return code_dir
 
     def invocations(self) -> dict[str, int]:
         """Returns how often each function was invoked."""
