@@ -98,7 +98,7 @@ def org() -> Org:
     """The org of the secret; its connection, and so its token, is kept while the secret stays the same."""
     secret_id = OrgSettings.from_environment().secret_id
     try:
-        return _org(parameters.get_secret(secret_id, max_age=SECRET_MAX_AGE_SECONDS))
+        return _org(str(_secrets().get(secret_id, max_age=SECRET_MAX_AGE_SECONDS)))
     except parameters.GetParameterError as error:
         raise _secret_error(error) from error
 
@@ -128,6 +128,12 @@ def sequence_named(name: str) -> LoadSequence | None:
     """A sequence of loads of the deployed stack; None where the name is none's."""
     known = {path.stem: path for path in _SEQUENCES.glob("*.json")}
     return LoadSequence.model_validate_json(known[name].read_bytes()) if name in known else None
+
+
+@cache
+def _secrets() -> parameters.SecretsProvider:
+    """With a client of the session that all have, as one of its own would read AWS's descriptions once more."""
+    return parameters.SecretsProvider(boto3_client=_client("secretsmanager"))
 
 
 @cache
