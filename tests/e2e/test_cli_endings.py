@@ -245,18 +245,26 @@ def test_a_state_directory_in_use_ends_with_2(run, resume, tmp_path):
 
 
 def test_a_state_directory_that_cannot_be_written_any_more_ends_with_2(run, resume, tmp_path, monkeypatch):
-    monkeypatch.setattr("local.aws.state._SETTINGS", ("PRAGMA max_page_count = 16",))
-    result = run("--state-dir", str(tmp_path / "state"))
+    with monkeypatch.context() as full_disk:
+        full_disk.setattr("local.aws.state._SETTINGS", ("PRAGMA max_page_count = 16",))
+        result = run("--state-dir", str(tmp_path / "state"))
     assert result.exit_code == 2, result.output
     assert "cannot be written (database or disk is full)" in result.stderr.splitlines()[-1]
     assert "Traceback" not in result.output
 
-    monkeypatch.undo()
-    for name, value in LOGIN.items():
-        monkeypatch.setenv(name, value)
     finished = resume("latest")
     assert finished.exit_code == 0, finished.output
     assert summary_of(finished)["source_rows"] == ROWS + 7
+
+
+def test_a_sequence_is_planned_load_by_load(org: OrgServer, out: Path) -> None:
+    arguments = ["run", "nightly", "--local", "--mode", "plan", "--json", "--org-url", org.url, "--out", str(out)]
+    result = CliRunner().invoke(app, [*arguments, "--time-scale", str(TIME_SCALE)])
+    assert result.exit_code == 0, result.output
+    summaries = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(each["load"], each["mode"]) for each in summaries] == [("account", "plan"), ("opportunity", "plan")]
+    assert [each["source_rows"] for each in summaries] == [20, ROWS + 7]
+    assert sorted(path.name for path in out.iterdir()) == ["account", "opportunity"]
 
 
 def assert_one_line(result: Result, words: str) -> None:
@@ -271,13 +279,3 @@ def assert_refused(result: Result, error: str, words: str) -> None:
     (line,) = [line for line in result.stderr.splitlines() if line.startswith(f"{error}: ")]
     assert words in line
     assert "Traceback" not in result.output
-
-
-def test_a_sequence_is_planned_load_by_load(org: OrgServer, out: Path) -> None:
-    arguments = ["run", "nightly", "--local", "--mode", "plan", "--json", "--org-url", org.url, "--out", str(out)]
-    result = CliRunner().invoke(app, [*arguments, "--time-scale", str(TIME_SCALE)])
-    assert result.exit_code == 0, result.output
-    summaries = [json.loads(line) for line in result.stdout.splitlines()]
-    assert [(each["load"], each["mode"]) for each in summaries] == [("account", "plan"), ("opportunity", "plan")]
-    assert [each["source_rows"] for each in summaries] == [20, ROWS + 7]
-    assert sorted(path.name for path in out.iterdir()) == ["account", "opportunity"]
