@@ -194,7 +194,8 @@ def table(found: dict[str, list[Cost]], rows: int) -> str:
             raise RuntimeError(f"{loader} loaded {[cost.rows for cost in costs]} rows of {rows}.")
         seconds = [cost.cpu_seconds * 1_000_000 / rows for cost in costs]
         middle = statistics.median(seconds)
-        floor = found.get(f"floor, {loader.partition(', ')[2]}", found.get("floor"))
+        own_floor = f"floor, {loader.partition(', ')[2]}"
+        floor = found.get(own_floor if own_floor in PYTHON_LOADERS else "floor")
         ratio = f"{middle / _median_cpu(floor, rows):.2f}" if floor else "-"
         lines.append(
             f"| {loader} | {middle:.1f} ({min(seconds):.1f} to {max(seconds):.1f}) | {ratio} "

@@ -411,8 +411,9 @@ LOTS = (1, 2, 3, 4, 5)
 def landed_table(rows: int, parents: int, seed: int, giant_parts: Sequence[float] = GIANT_PARTS) -> str:
     """One sorted job, whose failed rows a person sends again, beside the default: until all rows have landed.
 
-    By lot there are several draws: median (least to most). One job needs all pages before it begins, a lane its first
-    one: the last column says how long a page has to take for the default to be ahead from the first request on.
+    By lot there are several draws: median (least to most). One job needs all pages before it begins, a lane at most two
+    of them. The last column says how long a page has to take for the default to be ahead from the first page on, if
+    pages are read one after the other for the one job, and those of different lanes side by side.
     """
     lines = [
         "| rows of the heaviest parent | released lock | ms a row | lower bound | one sorted job: failed rows "
@@ -441,7 +442,7 @@ def _landed_cells(cases: Sequence[Case]) -> list[str]:
         medians.append(statistics.median(seconds))
     one_job_seconds, default_seconds = medians
     pages = -(-len(cases[0].rows) // BATCH_ROWS)
-    page_seconds = (default_seconds - one_job_seconds) / (pages - 1)
+    page_seconds = round((default_seconds - one_job_seconds) / (pages - presets.PAIR_BATCHES), 2)
     return [*cells, f"{page_seconds:.2f} s" if page_seconds > 0 else "any time"]
 
 

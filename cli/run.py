@@ -57,22 +57,26 @@ def carry_out_in_order(
         while left:
             request = left.pop(0)
             of_this_run = out / request.load.name if out is not None and len(requests) > 1 else out
-            code = carry_out(
-                request,
-                out=of_this_run or Path("out") / request.run_id,
-                as_json=as_json,
-                kept=kept,
-                interrupts=interrupts,
-            )
+            try:
+                code = carry_out(
+                    request,
+                    out=of_this_run or Path("out") / request.run_id,
+                    as_json=as_json,
+                    kept=kept,
+                    interrupts=interrupts,
+                )
+            except KeyboardInterrupt:
+                left.insert(0, request)
+                raise
             if code is not ExitCode.OK:
                 return code
             if left and interrupts.count:
                 return ExitCode.STOPPED
         return ExitCode.OK
     finally:
-        if left:
+        if left and len(requests) > 1:
             names = ", ".join(following.load.name for following in left)
-            print(f"Not begun: {names}. Run what is left by itself, in this order.", file=sys.stderr)
+            print(f"Not begun: {names}. Run them in this order, once the load before has completed.", file=sys.stderr)
 
 
 def carry_out(
@@ -91,7 +95,10 @@ def carry_out(
         as_json: whether the summary is one JSON object, the last line of the standard output so far. Everything else
             goes to the standard error output then.
         kept: the runs of the state directory, where there is one: a run that it knows goes on.
-        interrupts: counts Ctrl-C while the run goes on; whoever gives it may look at it afterwards.
+        interrupts: counts Ctrl-C from the first step to the last; whoever gives it may look at it afterwards.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C came before the run began.
     """
     interrupts = interrupts or Interrupts()
     log_dir = make_private_directory(make_private_directory(out) / LOGS_NAME)
@@ -100,13 +107,19 @@ def carry_out(
     if kept is not None:
         kept.take_up(_as_kept(request))
         display.say(f"The run is kept on disk. Should this process die: {kept.command('resume', request.run_id)}")
+
+    def begin_step(line: str) -> None:
+        if interrupts.count:
+            raise KeyboardInterrupt
+        display.say(line)
+
     with (
         _library_logs_to(log_dir / "command.log"),
         _work_dir(kept) as work_dir,
-        start_local_run(
-            request, work_dir=work_dir, log_dir=log_dir, say=display.say, state=kept.state if kept else None
-        ) as run,
         interrupts,
+        start_local_run(
+            request, work_dir=work_dir, log_dir=log_dir, say=begin_step, state=kept.state if kept else None
+        ) as run,
     ):
         with display:
             follow(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import boto3
 from aws_lambda_powertools.utilities import parameters
@@ -98,7 +98,8 @@ def org() -> Org:
     """The org of the secret; its connection, and so its token, is kept while the secret stays the same."""
     secret_id = OrgSettings.from_environment().secret_id
     try:
-        return _org(str(_secrets().get(secret_id, max_age=SECRET_MAX_AGE_SECONDS)))
+        secret = _secrets().get(secret_id, max_age=SECRET_MAX_AGE_SECONDS)
+        return _org(cast("str | bytes", secret))  # nothing is asked to be transformed
     except parameters.GetParameterError as error:
         raise _secret_error(error) from error
 
@@ -142,7 +143,7 @@ def _lambda() -> Any:  # noqa: ANN401 - botocore makes its clients' classes at r
 
 
 @cache
-def _org(secret: str) -> Org:
+def _org(secret: str | bytes) -> Org:
     try:
         values = json.loads(secret)
     except ValueError as error:

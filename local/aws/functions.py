@@ -1,7 +1,8 @@
 """The Lambda service: warm environments for each deployed function, time-outs, errors, asynchronous invocations.
 
 What it cannot show: the arm64 wheels of a layer (third-party packages come from this machine's virtual environment),
-permissions, the time of a cold start, and throttling by itself: above `MAX_ENVIRONMENTS` an invocation waits instead.
+permissions, the time of a cold start, that a function cannot write to its code, which it shares with others here, and
+throttling by itself: above `MAX_ENVIRONMENTS` an invocation waits instead.
 What goes wrong on purpose is in `faults`.
 """
 

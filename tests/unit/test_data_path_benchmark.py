@@ -40,6 +40,8 @@ def test_the_table_sets_each_loader_beside_the_floor_with_its_rows() -> None:
     assert lines[2] == "| floor | 2000.0 (1000.0 to 3000.0) | 1.00 | 60 | 4,000 |"
     assert lines[3] == "| other | 5000.0 (5000.0 to 5000.0) | 2.50 | 70 | 6,000 |"
     assert lines[5] == "| other, mixed rows | 6000.0 (6000.0 to 6000.0) | 1.50 | 70 | 6,000 |"
+    del found["floor, mixed rows"]
+    assert "| - |" in table(found, 1_000).splitlines()[4], "another floor is not its own"
 
 
 def test_a_loader_that_leaves_rows_out_has_no_figure() -> None:

@@ -13,6 +13,7 @@ from benchmarks.locks import (
     by_parent,
     default,
     key_ranges,
+    landed_table,
     lanes_table,
     parent_lanes,
     rows_of,
@@ -66,6 +67,17 @@ def test_a_careful_person_sends_failed_rows_until_all_have_landed() -> None:
     assert once.left == once.failed_at_first == again.failed_at_first > 0
     assert (again.left, again.written) == (0, len(case.rows))
     assert again.seconds > once.seconds
+
+
+def test_the_default_is_ahead_once_the_other_pages_take_what_it_is_behind() -> None:
+    rows = landed_table(60_000, 1_000, 7, giant_parts=[0.4]).splitlines()[2:]
+    found = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows if "first come" in row]
+    behind = [float(cells[7].removesuffix(" s")) - float(cells[5].removesuffix(" s")) for cells in found]
+    assert len(found) == 3
+    assert any(seconds > 1 for seconds in behind)
+    for cells, seconds in zip(found, behind, strict=True):
+        page_seconds = 0.0 if cells[8] == "any time" else float(cells[8].removesuffix(" s"))
+        assert page_seconds == pytest.approx(max(0, seconds) / 4, abs=0.26)  # times are shown as whole seconds
 
 
 def test_the_table_of_lanes_marks_what_a_plan_chooses() -> None:

@@ -7,12 +7,16 @@ behind the back of whoever comes next.
 """
 
 import contextlib
+import functools
 import gc
 import importlib
+import itertools
 import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
+from typing import Any
 
 from local.aws.environment import runtime
 
@@ -44,12 +48,12 @@ def main(control_descriptor: int, site_directories: list[str]) -> None:
     _hide_project()
     sys.path.extend(site_directories)
     _preload()
-    _read_service_models()
+    prepare = functools.partial(_use_service_models, _service_models())
     gc.collect()
     gc.freeze()  # keeps the collector from touching, and so copying, the shared pages
     with socket.socket(fileno=control_descriptor) as control:
         control.sendall(b"r")
-        _serve(control)
+        _serve(control, prepare)
     _end_environments()
 
 
@@ -74,28 +78,37 @@ def _preload() -> None:
             importlib.import_module(name)
 
 
-def _read_service_models() -> None:
-    """Let boto3 begin with a session whose loader has read the descriptions of the services: 0.1 s for each client.
+def _service_models() -> Any:  # noqa: ANN401 - botocore has no types
+    """A loader of botocore that has read the descriptions of the services, which take an environment 0.1 s.
 
-    The session looks at the environment and at AWS's configuration when it makes its first client, which is after the
-    fork.
+    It knows no directory but botocore's own; a file that this botocore does not have is read by whoever needs it.
     """
+    from botocore.exceptions import DataNotFoundError
+    from botocore.loaders import Loader
+
+    loader = Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
+    for name in ("endpoints", "partitions", "sdk-default-configuration", "_retry"):
+        with contextlib.suppress(DataNotFoundError):
+            loader.load_data(name)
+    for service, kind in itertools.product(_SERVICES, ("service-2", "endpoint-rule-set-1", "paginators-1")):
+        with contextlib.suppress(DataNotFoundError):
+            loader.load_service_model(service, kind)
+    return loader
+
+
+def _use_service_models(loader: Any) -> None:  # noqa: ANN401 - botocore has no types
+    """Give boto3 a session with the loader, in an environment that has its variables already."""
     import boto3
-    import botocore.loaders
     import botocore.session
 
-    loader = botocore.loaders.create_loader()
-    for name in ("endpoints", "partitions", "sdk-default-configuration", "_retry"):
-        loader.load_data(name)
-    for service in _SERVICES:
-        for kind in ("service-2", "endpoint-rule-set-1", "paginators-1"):
-            loader.load_service_model(service, kind)
+    if "AWS_DATA_PATH" in os.environ:
+        return  # the function has descriptions of its own
     session = botocore.session.Session()
     session.register_component("data_loader", loader)
     boto3.setup_default_session(botocore_session=session)
 
 
-def _serve(control: socket.socket) -> None:
+def _serve(control: socket.socket, prepare: Callable[[], None]) -> None:
     while True:
         request, descriptors, _, _ = socket.recv_fds(control, 1, 1)
         if not request:
@@ -103,5 +116,5 @@ def _serve(control: socket.socket) -> None:
         (descriptor,) = descriptors
         if os.fork() == 0:
             control.close()
-            runtime.run(socket.socket(fileno=descriptor))
+            runtime.run(socket.socket(fileno=descriptor), prepare)
         os.close(descriptor)

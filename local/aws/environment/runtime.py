@@ -47,11 +47,17 @@ class LambdaContext:
         return max(0, int(self._deadline_ms - time.time() * 1000))
 
 
-def run(connection: socket.socket) -> NoReturn:
-    """Serves one function on `connection` until the other side closes it; never returns."""
+def run(connection: socket.socket, prepare: Callable[[], None]) -> NoReturn:
+    """Serves one function on `connection` until the other side closes it; never returns.
+
+    Args:
+        connection: to the Lambda service.
+        prepare: called once the process has the function's variables, before its handler is loaded.
+    """
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     settings = json.loads(receive_frame(connection))
     _become(settings)
+    prepare()
     handler, error = _load(settings["handler"])
     send_frame(connection, json.dumps({"pid": os.getpid(), "error": error}).encode())
     if handler is not None:

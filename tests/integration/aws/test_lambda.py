@@ -7,10 +7,31 @@ from typing import Any
 
 import pytest
 
+from local.aws.identity import REGION, function_access_key
 from tests.integration.aws.assembly import Assembly, one_task
 from tests.integration.aws.world import World
 
 os.environ["ONLY_ON_THE_HOST"] = "visible"
+
+
+CLIENT = """
+import os
+
+import boto3
+
+client = boto3.client("dynamodb")
+
+def handler(event, context):
+    config = client.meta.config
+    return {
+        "cwd": os.getcwd(),
+        "endpoint": client.meta.endpoint_url,
+        "region": client.meta.region_name,
+        "key": boto3.DEFAULT_SESSION.get_credentials().access_key,
+        "retry_mode": config.retries["mode"],
+        "user_agent": config.user_agent,
+    }
+"""
 
 
 def build(assembly: Assembly) -> None:
@@ -81,6 +102,8 @@ def build(assembly: Assembly) -> None:
         """,
         timeout_seconds=30,
     )
+    for name in ("Client", "OtherClient"):
+        assembly.function(name, CLIENT, environment={"AWS_RETRY_MODE": "adaptive" if name == "Client" else "standard"})
     assembly.function(
         "Pid",
         """
@@ -148,6 +171,17 @@ def test_a_handler_reaches_the_embedded_aws_over_http(world):
     assert error is None
     stored = world.aws.client("s3").get_object(Bucket="files", Key="k")["Body"]
     assert stored.read() == b"from the worker"
+
+
+def test_a_client_goes_by_its_functions_own_environment_though_the_code_is_shared(world):
+    _, one = invoke(world, "Client")
+    _, other = invoke(world, "OtherClient")
+    assert (one["retry_mode"], other["retry_mode"]) == ("adaptive", "standard")
+    assert (one["key"], other["key"]) == (function_access_key("Client"), function_access_key("OtherClient"))
+    assert one["cwd"] == other["cwd"]
+    for told in (one, other):
+        assert (told["endpoint"], told["region"]) == (world.aws.endpoint_url, REGION)
+        assert "exec-env/AWS_Lambda_python3.11" in told["user_agent"]
 
 
 def test_an_exception_is_described_with_its_class_name(world):

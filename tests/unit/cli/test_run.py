@@ -52,7 +52,9 @@ def test_the_loads_of_a_sequence_are_runs_in_its_order_until_one_does_not_end_we
     code = runs.carry_out_in_order(requests, out=Path("kept"), as_json=False)
     assert code is ExitCode.CRITERION_NOT_MET
     assert carried_out == [("second", "plan", Path("kept/second")), ("first", "plan", Path("kept/first"))]
-    assert capsys.readouterr().err == "Not begun: third, fourth. Run what is left by itself, in this order.\n"
+    assert capsys.readouterr().err == (
+        "Not begun: third, fourth. Run them in this order, once the load before has completed.\n"
+    )
 
 
 def test_ctrl_c_that_comes_too_late_for_a_run_ends_the_sequence_all_the_same(requests, carried_out, capsys):
@@ -69,7 +71,10 @@ def test_what_is_not_begun_is_named_where_a_run_cannot_begin(requests, monkeypat
     monkeypatch.setattr(runs, "carry_out", carry_out)
     with pytest.raises(KeyboardInterrupt):
         runs.carry_out_in_order(requests, out=None, as_json=False)
-    assert "Not begun: first, third, fourth." in capsys.readouterr().err
+    assert "Not begun: second, first, third, fourth." in capsys.readouterr().err
+    with pytest.raises(KeyboardInterrupt):
+        runs.carry_out_in_order(requests[:1], out=None, as_json=False)
+    assert capsys.readouterr().err == ""
 
 
 def test_each_run_has_a_directory_of_its_own_by_default(requests, carried_out):
