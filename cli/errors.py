@@ -74,7 +74,7 @@ def exit_code_of(*, status: RunStatus | None, error: str | None, was_planned: bo
 
 @contextmanager
 def errors_as_exit_codes(
-    *, interrupted: str = "Interrupted before the run began; nothing of it was loaded."
+    *, interrupted: str = "Interrupted before the run began; this command has sent nothing of it."
 ) -> Iterator[None]:
     """Turn whatever a command raises into a line on the standard error output and an exit status.
 

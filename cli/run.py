@@ -113,32 +113,25 @@ def carry_out(
             raise KeyboardInterrupt
         display.say(line)
 
-    with (
-        _library_logs_to(log_dir / "command.log"),
-        _work_dir(kept) as work_dir,
-        interrupts,
-        start_local_run(
-            request, work_dir=work_dir, log_dir=log_dir, say=begin_step, state=kept.state if kept else None
-        ) as run,
-    ):
-        with display:
-            follow(
-                run,
-                display,
-                look_seconds=_LOOK_SECONDS,
-                has_progress=request.mode != "plan",
-                before_look=_InterruptsOfRun(run, display, interrupts).obey,
-            )
-        facts = _gather(run, request, out, started_at)
-    advice = Advice(
-        unfinished=f"Go on with it once the cause is mended: {kept.command('resume', run.run_id)}"
-        if kept
-        else _RUN_AGAIN,
-        defect=f"This is a defect. Please report it with the logs in {log_dir}",
-    )
-    code = tell_outcome(facts, advice, as_json=as_json)
-    if kept is not None:
-        kept.mark_reported(run.run_id)
+    with _library_logs_to(log_dir / "command.log"), _work_dir(kept) as work_dir, interrupts:
+        state = kept.state if kept else None
+        with start_local_run(request, work_dir=work_dir, log_dir=log_dir, say=begin_step, state=state) as run:
+            with display:
+                follow(
+                    run,
+                    display,
+                    look_seconds=_LOOK_SECONDS,
+                    has_progress=request.mode != "plan",
+                    before_look=_InterruptsOfRun(run, display, interrupts).obey,
+                )
+            facts = _gather(run, request, out, started_at)
+        unfinished = (
+            f"Go on with it once the cause is mended: {kept.command('resume', run.run_id)}" if kept else _RUN_AGAIN
+        )
+        defect = f"This is a defect. Please report it with the logs in {log_dir}"
+        code = tell_outcome(facts, Advice(unfinished=unfinished, defect=defect), as_json=as_json)
+        if kept is not None:
+            kept.mark_reported(run.run_id)
     return code
 
 
