@@ -192,11 +192,11 @@ def table(found: dict[str, list[Cost]], rows: int) -> str:
     for loader, costs in found.items():
         if any(cost.rows != rows for cost in costs):
             raise RuntimeError(f"{loader} loaded {[cost.rows for cost in costs]} rows of {rows}.")
-        seconds = [cost.cpu_seconds * 1_000_000 / rows for cost in costs]
+        seconds = _seconds_per_million(costs, rows)
         middle = statistics.median(seconds)
         own_floor = f"floor, {loader.partition(', ')[2]}"
         floor = found.get(own_floor if own_floor in PYTHON_LOADERS else "floor")
-        ratio = f"{middle / _median_cpu(floor, rows):.2f}" if floor else "-"
+        ratio = f"{middle / statistics.median(_seconds_per_million(floor, rows)):.2f}" if floor else "-"
         lines.append(
             f"| {loader} | {middle:.1f} ({min(seconds):.1f} to {max(seconds):.1f}) | {ratio} "
             f"| {max(cost.peak_mb for cost in costs):.0f} "
@@ -205,9 +205,9 @@ def table(found: dict[str, list[Cost]], rows: int) -> str:
     return "\n".join(lines)
 
 
-def _median_cpu(costs: list[Cost], rows: int) -> float:
-    """CPU seconds for a million rows."""
-    return statistics.median(cost.cpu_seconds for cost in costs) * 1_000_000 / rows
+def _seconds_per_million(costs: list[Cost], rows: int) -> list[float]:
+    """CPU seconds of each run, for a million rows."""
+    return [cost.cpu_seconds * 1_000_000 / rows for cost in costs]
 
 
 if __name__ == "__main__":

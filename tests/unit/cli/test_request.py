@@ -24,7 +24,7 @@ def loads_dir(tmp_path):
     return directory
 
 
-def request_for(loads_dir: Path, name: str = "opportunity", **changes: Any) -> RunRequest:
+def requests_for(loads_dir: Path, name: str, **changes: Any) -> list[RunRequest]:
     options: dict[str, Any] = {
         "org_url": "http://127.0.0.1:8080",
         "environment": {"SALESFORCE_CLIENT_ID": "id", "SALESFORCE_CLIENT_SECRET": "s"},
@@ -32,7 +32,11 @@ def request_for(loads_dir: Path, name: str = "opportunity", **changes: Any) -> R
         "sets": [],
         "time_scale": 1.0,
     }
-    (request,) = local_requests(name, loads_dir=loads_dir, **(options | changes))
+    return local_requests(name, loads_dir=loads_dir, **(options | changes))
+
+
+def request_for(loads_dir: Path, name: str = "opportunity", **changes: Any) -> RunRequest:
+    (request,) = requests_for(loads_dir, name, **changes)
     return request
 
 
@@ -74,14 +78,7 @@ def test_the_loads_of_a_sequence_are_requests_in_its_order(tmp_path):
     for name in ("opportunity", "account"):
         (tmp_path / f"{name}.yaml").write_text(LOAD)
     (tmp_path / "nightly.yaml").write_text("sequence: [opportunity, account]")
-    options: dict[str, Any] = {
-        "org_url": "http://127.0.0.1:8080",
-        "environment": {"SALESFORCE_CLIENT_ID": "id", "SALESFORCE_CLIENT_SECRET": "s"},
-        "loads_dir": tmp_path,
-        "mode": "sample",
-        "time_scale": 1.0,
-    }
-    requests = local_requests("nightly", sets=[], **options)
+    requests = requests_for(tmp_path, "nightly", mode="sample")
     assert [(each.load.name, each.mode) for each in requests] == [("opportunity", "sample"), ("account", "sample")]
     with pytest.raises(InvalidLoad, match=r"is a sequence.*leave --set pace.batch_rows=1 out"):
-        local_requests("nightly", sets=["pace.batch_rows=1"], **options)
+        requests_for(tmp_path, "nightly", sets=["pace.batch_rows=1"])
