@@ -10,8 +10,9 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from types import NoneType
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from massive_upload.domain.load import FieldType
 from massive_upload.domain.stored_text import stored
@@ -23,6 +24,7 @@ _DATETIME = re.compile(
     r"^(?P<date>\d{4}-\d\d-\d\d)(?:[T ](?P<time>\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d+))?)?"
     r"\s*(?P<zone>Z|UTC|[+-]\d\d(?::?\d\d)?)?$"
 )
+_MILLISECOND_DIGITS = 3
 _DATE = re.compile(r"^(\d{4}-\d\d-\d\d)([T ].*)?$")
 _LARGEST_EXPONENT = 400
 """Beyond what a JSON number of double precision can have; without a limit one short value could fill the memory."""
@@ -57,10 +59,13 @@ _LEAST_VISIBLE = "!"
 
 def _cells(values: Sequence[object], types: set[type], kind: FieldType, empty: str) -> Sequence[str]:
     """The cells of values of which none is NULL: of the whole column at once, of each different value, or of each."""
+    cells: Sequence[str] | None = None
     if types == {str}:
         cells = _of_texts(values, kind)  # type: ignore[arg-type]  # as was just seen
-        if cells is not None:
-            return cells
+    elif types <= {int, float} and kind in (FieldType.TEXT, FieldType.NUMBER):
+        cells = _without_exponents(list(map(str, values)), kind)
+    if cells is not None:
+        return cells
     convert = _CONVERTERS[kind]
     if types in _TOLD_APART:
         cell_of = {value: _filled(convert(value), empty) for value in set(values)}
@@ -72,25 +77,60 @@ def _of_texts(texts: Sequence[str], kind: FieldType) -> Sequence[str] | None:
     """The cells of a column that need no look at each value, as most do not; None where they do."""
     if min(texts) < _LEAST_VISIBLE:
         return None
-    if kind is FieldType.DATETIME:
-        return _of_utc_times(texts)
-    if kind is FieldType.NUMBER:
-        return texts if "e" not in (joined := "".join(texts)) and "E" not in joined else None
-    if kind is FieldType.DATE:
-        return texts if set(map(len, texts)) == {len("2026-01-31")} else None
-    return texts if kind is FieldType.TEXT else None
+    match kind:
+        case FieldType.DATETIME:
+            return _of_times(texts)
+        case FieldType.DATE:
+            return texts if set(map(len, texts)) == {len("2026-01-31")} else None
+        case FieldType.TEXT | FieldType.NUMBER:
+            return _without_exponents(texts, kind)
+        case FieldType.BOOLEAN:
+            return None
+
+
+def _without_exponents(texts: Sequence[str], kind: FieldType) -> Sequence[str] | None:
+    """The very same cells, where nothing in a column of numbers may be one with an exponent."""
+    return None if kind is FieldType.NUMBER and ("e" in (joined := "".join(texts)) or "E" in joined) else texts
 
 
 _ZEROS = str.maketrans("123456789", "000000000")
-_UTC_TIME = re.compile(r"0000-00-00[T ]00:00:00\.0000*(?:Z| ?UTC)?")
-"""A time of UTC with milliseconds or more, every digit of it a zero."""
+_TIME_SHAPE = re.compile(r"0000-00-00[T ]00:00:00(?:\.(?P<fraction>0+))?\s*(?P<zone>Z|UTC|[+-]00(?::?00)?)?")
+"""A time of which every digit is a zero. A column has few such shapes, whatever its times are."""
+_SECONDS_END = len("2026-01-31T10:20:30")
+_NAMES_OF_UTC = ("", "Z", "UTC")
+"""Data Cloud's times without a zone are UTC."""
 
 
-def _of_utc_times(texts: Sequence[str]) -> Sequence[str] | None:
+class _Form(NamedTuple):
+    """Of times of one shape: where the milliseconds end, what they lack, and where the zone begins."""
+
+    end: int
+    padding: str
+    zone_start: int
+
+
+def _of_times(texts: Sequence[str]) -> Sequence[str] | None:
+    """What `_datetime` makes of each text; None where one of them is of no shape that is known."""
     shapes = "\n".join(texts).translate(_ZEROS).split("\n")
-    if len(shapes) != len(texts) or not all(map(_UTC_TIME.fullmatch, set(shapes))):
+    matches = {shape: _TIME_SHAPE.fullmatch(shape) for shape in set(shapes)}
+    if len(shapes) != len(texts) or None in matches.values():
         return None
-    return [f"{text[:10]}T{text[11:23]}Z" for text in texts]
+    forms = {shape: _form(match) for shape, match in matches.items() if match}
+    end, padding, zone_start = forms[shapes[0]]
+    if len(forms) == 1 and texts[0][zone_start:] in _NAMES_OF_UTC:
+        return [f"{text[:10]}T{text[11:end]}{padding}Z" for text in texts]
+    return [
+        f"{text[:10]}T{text[11:end]}{padding}{_zone(text[zone_start:])}"
+        for text, (end, padding, zone_start) in zip(texts, map(forms.__getitem__, shapes), strict=True)
+    ]
+
+
+def _form(shape: re.Match[str]) -> _Form:
+    zone_start = shape.start("zone") if shape["zone"] else shape.end()
+    if not shape["fraction"]:
+        return _Form(_SECONDS_END, "." + "0" * _MILLISECOND_DIGITS, zone_start)
+    digits = min(len(shape["fraction"]), _MILLISECOND_DIGITS)
+    return _Form(_SECONDS_END + len(".") + digits, "0" * (_MILLISECOND_DIGITS - digits), zone_start)
 
 
 def _filled(text: str, empty: str) -> str:
@@ -139,13 +179,13 @@ def _datetime(value: object) -> str:
     match = _DATETIME.match(text)
     if match is None:
         return text
-    milliseconds = (match["fraction"] or "")[:3].ljust(3, "0")
-    return f"{match['date']}T{match['time'] or '00:00:00'}.{milliseconds}{_zone(match['zone'])}"
+    milliseconds = (match["fraction"] or "")[:_MILLISECOND_DIGITS].ljust(_MILLISECOND_DIGITS, "0")
+    return f"{match['date']}T{match['time'] or '00:00:00'}.{milliseconds}{_zone(match['zone'] or '')}"
 
 
-def _zone(zone: str | None) -> str:
-    """Data Cloud's times without a zone are UTC."""
-    if zone is None or zone in ("Z", "UTC"):
+@lru_cache
+def _zone(zone: str) -> str:
+    if zone in _NAMES_OF_UTC:
         return "Z"
     digits = zone[1:].replace(":", "").ljust(4, "0")
     return "Z" if digits == "0000" else f"{zone[0]}{digits[:2]}:{digits[2:]}"

@@ -145,6 +145,24 @@ def test_a_column_keeps_its_order():
     assert format_column(["b", None, "a"], FieldType.TEXT, "keep") == ["b", "", "a"]
 
 
+def test_times_of_several_forms_in_one_column_are_each_told_by_their_own():
+    column = ["2026-01-31T10:20:30+00:00", None, "2026-01-31 10:20:31.5+05:30", "2026-01-31 10:20:32.123456 UTC"]
+    assert format_column(column, FieldType.DATETIME, "clear") == [
+        "2026-01-31T10:20:30.000Z",
+        CLEAR,
+        "2026-01-31T10:20:31.500+05:30",
+        "2026-01-31T10:20:32.123Z",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "written"),
+    [(FieldType.NUMBER, ["1", "0.00001", "-2.5"]), (FieldType.TEXT, ["1", "1e-05", "-2.5"])],
+)
+def test_a_column_of_json_numbers_is_without_exponents_only_where_it_is_one_of_numbers(kind, written):
+    assert format_column([1, 0.00001, -2.5], kind, "clear") == written
+
+
 CELLS = st.one_of(
     st.none(),
     st.text(max_size=6),
@@ -155,10 +173,22 @@ CELLS = st.one_of(
     st.sampled_from(["2026-01-31T10:11:12.123Z", "2026-01-31 10:11:12.123456 UTC", "2026-01-31 10:11:12.123+02"]),
     st.just("2026-01-31T10:11:12.123Z\n2026-01-31T10:11:12.123Z"),
 )
+TIMES = st.builds(
+    "2026-01-31{}10:20:30{}{}{}".format,
+    st.sampled_from("T "),
+    st.sampled_from(["", ".5", ".12", ".123", ".123456"]),
+    st.sampled_from(["", " "]),
+    st.sampled_from(["", "Z", "UTC", "+00:00", "-0800", "+05", "GMT"]),
+)
 
 
 @pytest.mark.parametrize("kind", FieldType)
-@given(values=st.lists(CELLS, min_size=1, max_size=8) | st.lists(st.text(min_size=1, max_size=10), min_size=1))
+@given(
+    values=st.lists(CELLS, min_size=1, max_size=8)
+    | st.lists(st.text(min_size=1, max_size=10), min_size=1)
+    | st.lists(TIMES, min_size=2, max_size=4)
+    | st.lists(st.integers() | st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=4)
+)
 def test_a_cell_does_not_depend_on_the_column_around_it(kind, values):
     alone = [format_column([value], kind, "clear")[0] for value in values]
     assert list(format_column(values, kind, "clear")) == alone
