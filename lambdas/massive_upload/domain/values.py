@@ -40,12 +40,22 @@ def format_column(values: Sequence[object], kind: FieldType, null: Literal["clea
         null: whether a NULL clears the target field or leaves it. Text of nothing but what Salesforce trims is a NULL
             too, as Salesforce stores neither blank nor empty text.
     """
-    empty = CLEAR if null == "clear" else ""
     types = set(map(type, values))
     given = [value for value in values if value is not None] if NoneType in types else values
-    cells = _cells(given, types - {NoneType}, kind, empty)
-    if given is values:
+    types -= {NoneType}
+    if types == {str}:
+        may_have_blanks = min(given) < _LEAST_VISIBLE  # type: ignore[type-var, operator]  # as was just seen
+    else:
+        may_have_blanks = str in types
+    if may_have_blanks:
+        values = [None if isinstance(value, str) and _is_blank(value) else value for value in values]
+        given = [value for value in values if value is not None]
+    cells = _cells(given, types, kind)
+    if len(given) == len(values):
         return cells
+    empty = CLEAR if null == "clear" else ""
+    if cells is given:
+        return [empty if value is None else value for value in values]  # type: ignore[misc]  # all others are texts
     following = iter(cells)
     return [empty if value is None else next(following) for value in values]
 
@@ -57,7 +67,12 @@ _LEAST_VISIBLE = "!"
 """A text that is not less than this one does not begin with a blank or a control character."""
 
 
-def _cells(values: Sequence[object], types: set[type], kind: FieldType, empty: str) -> Sequence[str]:
+def _is_blank(text: str) -> bool:
+    """Nothing but blanks and control characters; a no-break space, say, is text like any other."""
+    return text < _LEAST_VISIBLE and not stored(text)
+
+
+def _cells(values: Sequence[object], types: set[type], kind: FieldType) -> Sequence[str]:
     """The cells of values of which none is NULL: of the whole column at once, of each different value, or of each."""
     cells: Sequence[str] | None = None
     if types == {str}:
@@ -68,15 +83,13 @@ def _cells(values: Sequence[object], types: set[type], kind: FieldType, empty: s
         return cells
     convert = _CONVERTERS[kind]
     if types in _TOLD_APART:
-        cell_of = {value: _filled(convert(value), empty) for value in set(values)}
+        cell_of = {value: convert(value) for value in set(values)}
         return [cell_of[value] for value in values]
-    return [_filled(convert(value), empty) for value in values]
+    return list(map(convert, values))
 
 
 def _of_texts(texts: Sequence[str], kind: FieldType) -> Sequence[str] | None:
     """The cells of a column that need no look at each value, as most do not; None where they do."""
-    if min(texts) < _LEAST_VISIBLE:
-        return None
     match kind:
         case FieldType.DATETIME:
             return _of_times(texts)
@@ -131,15 +144,6 @@ def _form(shape: re.Match[str]) -> _Form:
         return _Form(_SECONDS_END, "." + "0" * _MILLISECOND_DIGITS, zone_start)
     digits = min(len(shape["fraction"]), _MILLISECOND_DIGITS)
     return _Form(_SECONDS_END + len(".") + digits, "0" * (_MILLISECOND_DIGITS - digits), zone_start)
-
-
-def _filled(text: str, empty: str) -> str:
-    return empty if _is_blank(text) else text
-
-
-def _is_blank(text: str) -> bool:
-    """Nothing but blanks and control characters; a no-break space, say, is text like any other."""
-    return text[:1] <= " " and not stored(text)
 
 
 def _text(value: object) -> str:
