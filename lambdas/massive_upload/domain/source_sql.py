@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from massive_upload.domain.estimate import EXPOSED_RANGES
-from massive_upload.domain.load import FieldType, Load
+from massive_upload.domain.load import FieldMapping, FieldType, Load
 from massive_upload.domain.progress import LaneKind
 from massive_upload.domain.stored_text import BLANKS
+from massive_upload.domain.values import CLEAR
 
 BUCKETS = 1_000
 """The source is counted in about as many even buckets, which are then put together to lanes: one statement serves any
@@ -225,7 +226,7 @@ def page_statement(
     key = f'"kept".{quoted(load.source.key)}'
     choice = _Choice(case_sensitive_key, sample_rows, is_window=modified_after is not None)
     kept = _kept_rows(load, _columns(load), choice)
-    selected = [_selected(column, mapping.type) for column, mapping in load.fields.items()]
+    selected = [_selected(column, mapping) for column, mapping in load.fields.items()]
     if reading.kind is LaneKind.PARENT:
         parent = _parent(load, table="kept")
         selected.append(f'{parent} AS "{PARENT_COLUMN}"')
@@ -268,10 +269,14 @@ def _bound(parameter: str, key_type: str) -> str:
     return f":{parameter}" if sql_type is None else f"CAST(:{parameter} AS {sql_type})"
 
 
-def _selected(column: str, kind: FieldType) -> str:
-    if kind in _READ_AS_TEXT:
-        return f"CAST({quoted(column)} AS VARCHAR) AS {quoted(column)}"
-    return quoted(column)
+def _selected(column: str, mapping: FieldMapping) -> str:
+    """A column as it is to be read; a NULL that clears its field is written as such by the server already."""
+    if mapping.type not in _READ_AS_TEXT:
+        return quoted(column)
+    text = f"CAST({quoted(column)} AS VARCHAR)"
+    if mapping.null == "clear":
+        text = f"COALESCE({text}, '{CLEAR}')"
+    return f"{text} AS {quoted(column)}"
 
 
 @dataclass(frozen=True)

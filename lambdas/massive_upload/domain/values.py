@@ -43,11 +43,7 @@ def format_column(values: Sequence[object], kind: FieldType, null: Literal["clea
     types = set(map(type, values))
     given = [value for value in values if value is not None] if NoneType in types else values
     types -= {NoneType}
-    if types == {str}:
-        may_have_blanks = min(given) < _LEAST_VISIBLE  # type: ignore[type-var, operator]  # as was just seen
-    else:
-        may_have_blanks = str in types
-    if may_have_blanks:
+    if str in types and (types != {str} or min(given) < _LEAST_VISIBLE):  # type: ignore[type-var, operator]  # texts
         values = [None if isinstance(value, str) and _is_blank(value) else value for value in values]
         given = [value for value in values if value is not None]
     cells = _cells(given, types, kind)

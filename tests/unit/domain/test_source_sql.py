@@ -192,6 +192,18 @@ def test_numbers_travel_digit_for_digit(database):
     assert source.read(None, "k") == [("k", amount)]
 
 
+def test_nulls_that_clear_their_field_are_read_as_the_bulk_api_wants_them(database):
+    fields = {
+        "Name__c": {"to": "Name"},
+        "Amount__c": {"to": "Amount", "type": "number"},
+        "City__c": {"to": "City", "null": "keep"},
+        "Closed__c": {"to": "Closed", "type": "date"},
+    }
+    nothing = ", ".join(f'NULL AS "{name}"' for name in fields)
+    source = Source(database, f"SELECT 'k' AS \"{KEY}\", {nothing}", a_load(fields))
+    assert source.read(None, "k") == [("k", "#N/A", "#N/A", None, None)]
+
+
 def test_columns_come_in_the_mappings_order_whatever_the_key(database):
     load = a_load({"Name__c": {"to": "Name"}})
     reordered = load.model_copy(update={"fields": dict(reversed(load.fields.items()))})
