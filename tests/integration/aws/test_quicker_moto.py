@@ -8,6 +8,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
+from moto.cloudformation import models, responses
 from moto.core.serialize import ResponseSerializer
 from moto.dynamodb.comparisons import ConditionExpressionParser
 from moto.dynamodb.parsing.ast_nodes import DepthFirstTraverser, Node
@@ -89,6 +90,8 @@ def as_it_comes(patch: pytest.MonkeyPatch) -> None:
         (ActionCountValidator, "traverse"),
         (OverlappingPathsValidator, "traverse"),
         (ResponseSerializer, "get_value"),
+        (models, "yaml"),
+        (responses, "yaml"),
     ):
         patch.setattr(owner, name, original(owner, name))
     patch.setattr(UpdateExpressionParser, "make", staticmethod(original(UpdateExpressionParser, "make")))
@@ -182,6 +185,7 @@ def test_answers_tell_the_same():
         stacks, storage = client("cloudformation"), client("s3")
         template = '{"Resources": {"Topic": {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": "topic"}}}}'
         stacks.create_stack(StackName="s", TemplateBody=template)
+        stacks.create_stack(StackName="yaml", TemplateBody="Resources: {Queue: {Type: 'AWS::SQS::Queue'}}")
         storage.create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": REGION})
         dynamodb.put_item(TableName="t", Item=ITEM)
         return [
@@ -190,6 +194,9 @@ def test_answers_tell_the_same():
             sorted(outcome(stacks.describe_stacks)["Stacks"][0]),
             outcome(lambda: stacks.describe_stack_resources(StackName="s"))["StackResources"][0]["LogicalResourceId"],
             outcome(lambda: storage.list_objects_v2(Bucket="bucket")),
+            outcome(lambda: stacks.describe_stack_resources(StackName="yaml"))["StackResources"][0]["ResourceType"],
+            outcome(lambda: stacks.get_template_summary(StackName="s")),
+            outcome(lambda: stacks.get_template_summary(TemplateBody="Resources: {}")),
             outcome(client("sns").list_topics),
             outcome(client("stepfunctions").list_state_machines),
             outcome(lambda: client("secretsmanager").get_secret_value(SecretId="none")),

@@ -26,6 +26,7 @@ PROBES = (
     "executions_without_name",
     "executions_made_by_cloudformation",
     "cloudformation_template",
+    "cloudformation_template_as_yaml",
     "change_sets",
     "change_sets_outputs",
     "dynamodb",

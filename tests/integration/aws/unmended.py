@@ -11,6 +11,7 @@ import threading
 import time
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import boto3
 from moto import mock_aws
@@ -176,6 +177,16 @@ def cloudformation_template() -> bool:
     return False
 
 
+def cloudformation_template_as_yaml() -> bool:
+    """A template of JSON is read as YAML."""
+    from moto.cloudformation import models
+
+    template = '{"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}'
+    with mock.patch.object(models.yaml, "load", wraps=models.yaml.load) as load:
+        client("cloudformation").create_stack(StackName="json", TemplateBody=template)
+    return bool(load.called)
+
+
 def change_sets() -> bool:
     """A change set that does not exist cannot be deleted."""
     try:
@@ -297,6 +308,7 @@ def main() -> None:
         executions_made_by_cloudformation,
         cloudformation_types,
         cloudformation_template,
+        cloudformation_template_as_yaml,
         change_sets,
         change_sets_outputs,
         dynamodb,
