@@ -42,10 +42,19 @@ def isolated_session() -> boto3.Session:
     )
 
 
+class _SharedLoader(Loader):
+    """A loader of botocore's own descriptions for many sessions, each of which would append to its list of places."""
+
+    @property
+    def search_paths(self) -> list[str]:
+        """Where descriptions are."""
+        return [self.BUILTIN_DATA_PATH]
+
+
 @functools.cache
 def _service_descriptions() -> Loader:
-    """Remembers the descriptions of AWS's services, of which a session reads its own: 0.1 s for each client."""
-    return Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
+    """Reads the descriptions of AWS's services once for all sessions; else each reads its own, 0.05 s for a client."""
+    return _SharedLoader()
 
 
 def client_for(endpoint_url: str, service: str) -> Untyped:

@@ -14,7 +14,7 @@ from massive_upload.domain.csv_text import has_blank_starts, join_cells, to_csv
 from massive_upload.domain.key_digest import NO_KEYS, KeyDigest
 from massive_upload.domain.load import FieldType, Load
 from massive_upload.domain.stored_text import stored_texts
-from massive_upload.domain.values import format_column
+from massive_upload.domain.values import CLEAR, format_column
 
 csv.field_size_limit(MAX_JOB_BYTES)  # what Salesforce rejects as too long must be readable here all the same
 
@@ -202,10 +202,10 @@ class StagedFile:
         return selection_of(self._header, self._lines_with(keys), self.key_column)
 
     def counted(self, column: str, keys: Collection[str]) -> Counter[str]:
-        """How many of the rows with one of ``keys`` have which value in a column; blank ones are left out."""
+        """How many of the rows with one of ``keys`` have which value in a column; those without one are left out."""
         place = index_of(column, self._header)
         values = stored_texts(line[place] for line in self._lines_with(set(keys)))
-        return Counter(value for value in values if value)
+        return Counter(value for value in values if value not in ("", CLEAR))
 
     def halves(self, keys: set[str]) -> tuple[Selection, Selection]:
         """The rows with one of ``keys``, cut in the middle, as two files to send again."""

@@ -32,7 +32,7 @@ _BOOLEANS = {"true": "true", "t": "true", "1": "true", "false": "false", "f": "f
 
 
 def format_column(values: Sequence[object], kind: FieldType, null: Literal["clear", "keep"]) -> Sequence[str]:
-    """One column of cells; the very same one where nothing of it is to be changed.
+    """One column of cells; the very same one where all of it can be written as it is.
 
     Args:
         values: JSON values of one column.
@@ -120,11 +120,19 @@ class _Form(NamedTuple):
 
 def _of_times(texts: Sequence[str]) -> Sequence[str] | None:
     """What `_datetime` makes of each text; None where one of them is of no shape that is known."""
+    different = set(texts)
+    if len(different) > len(texts) // 2:
+        return _of_many_times(texts)
+    cells = _of_many_times(list(different))
+    return None if cells is None else list(map(dict(zip(different, cells, strict=True)).__getitem__, texts))
+
+
+def _of_many_times(texts: Sequence[str]) -> Sequence[str] | None:
     shapes = "\n".join(texts).translate(_ZEROS).split("\n")
-    matches = {shape: _TIME_SHAPE.fullmatch(shape) for shape in set(shapes)}
-    if len(shapes) != len(texts) or None in matches.values():
+    seen = set(shapes)
+    forms = {shape: form for shape in seen if (form := _form(shape)) is not None}
+    if len(shapes) != len(texts) or len(forms) < len(seen):
         return None
-    forms = {shape: _form(match) for shape, match in matches.items() if match}
     end, padding, zone_start = forms[shapes[0]]
     if len(forms) == 1 and texts[0][zone_start:] in _NAMES_OF_UTC:
         return [f"{text[:10]}T{text[11:end]}{padding}Z" for text in texts]
@@ -134,11 +142,14 @@ def _of_times(texts: Sequence[str]) -> Sequence[str] | None:
     ]
 
 
-def _form(shape: re.Match[str]) -> _Form:
-    zone_start = shape.start("zone") if shape["zone"] else shape.end()
-    if not shape["fraction"]:
+def _form(shape: str) -> _Form | None:
+    match = _TIME_SHAPE.fullmatch(shape)
+    if match is None:
+        return None
+    zone_start = match.start("zone") if match["zone"] else match.end()
+    if not match["fraction"]:
         return _Form(_SECONDS_END, "." + "0" * _MILLISECOND_DIGITS, zone_start)
-    digits = min(len(shape["fraction"]), _MILLISECOND_DIGITS)
+    digits = min(len(match["fraction"]), _MILLISECOND_DIGITS)
     return _Form(_SECONDS_END + len(".") + digits, "0" * (_MILLISECOND_DIGITS - digits), zone_start)
 
 

@@ -2,7 +2,8 @@
 
 Defects: moto reads `http://127.0.0.1:4566/bucket/key` as the bucket `127` (only "localhost" is understood), so
 CreateChangeSet of `cdk deploy`, and CreateStack with a template over 51,200 bytes, say that the bucket does not exist.
-And it reads a template of JSON, as the CDK writes them, as the YAML that it is too, which takes half a second.
+And it reads a template of JSON, as the CDK writes them, as the YAML that it is too: 0.2 s for ours, several times a
+deployment.
 """
 
 import json

@@ -130,6 +130,12 @@ def test_rejected_rows_are_kept_with_all_columns_the_error_and_the_tries():
     assert kept.rows == 1
 
 
+def test_what_a_column_holds_is_counted_without_nulls():
+    content = b"External_ID__c,Parent\n1,a\n2,a \n3,#N/A\n4,\n5,b\n"
+    counted = StagedFile(content, "External_ID__c").counted("Parent", ["1", "2", "3", "4"])
+    assert counted == {"a": 2}
+
+
 @given(pages)
 def test_halves_are_the_chosen_rows_in_order(page):
     rows = list({row[0]: row for row in page}.values())

@@ -155,6 +155,13 @@ def test_times_of_several_forms_in_one_column_are_each_told_by_their_own():
     ]
 
 
+def test_a_column_of_few_different_times_is_told_by_each_of_them():
+    midnights = ["2026-01-31T00:00:00+00:00", "2026-02-01T00:00:00+00:00"]
+    written = ["2026-01-31T00:00:00.000Z", "2026-02-01T00:00:00.000Z"]
+    assert format_column(midnights * 3, FieldType.DATETIME, "clear") == written * 3
+    assert format_column([*midnights * 3, "noon"], FieldType.DATETIME, "clear") == [*written * 3, "noon"]
+
+
 @pytest.mark.parametrize(
     ("kind", "written"),
     [(FieldType.NUMBER, ["1", "0.00001", "-2.5"]), (FieldType.TEXT, ["1", "1e-05", "-2.5"])],
