@@ -69,37 +69,37 @@ def _is_blank(text: str) -> bool:
 
 
 def _cells(values: Sequence[object], types: set[type], kind: FieldType) -> Sequence[str]:
-    """The cells of values of which none is NULL: of the whole column at once, of each different value, or of each."""
+    """The cells of values of which none is NULL: as they are, or else of each, once where few are different."""
     cells: Sequence[str] | None = None
     if types == {str}:
-        cells = _of_texts(values, kind)  # type: ignore[arg-type]  # as was just seen
+        cells = _as_they_are(values, kind)  # type: ignore[arg-type]  # as was just seen
     elif types <= {int, float} and kind in (FieldType.TEXT, FieldType.NUMBER):
-        cells = _without_exponents(list(map(str, values)), kind)
+        cells = _as_they_are(list(map(str, values)), kind)
     if cells is not None:
         return cells
-    convert = _CONVERTERS[kind]
-    if types in _TOLD_APART:
-        cell_of = {value: convert(value) for value in set(values)}
-        return [cell_of[value] for value in values]
-    return list(map(convert, values))
+    different = list(set(values)) if types in _TOLD_APART else values
+    if 2 * len(different) > len(values):
+        different = values
+    if types == {str} and kind is FieldType.DATETIME:
+        cells = _of_times(different)  # type: ignore[arg-type]  # as was just seen
+    if cells is None:
+        cells = list(map(_CONVERTERS[kind], different))
+    if different is values:
+        return cells
+    return list(map(dict(zip(different, cells, strict=True)).__getitem__, values))
 
 
-def _of_texts(texts: Sequence[str], kind: FieldType) -> Sequence[str] | None:
-    """The cells of a column that need no look at each value, as most do not; None where they do."""
+def _as_they_are(texts: Sequence[str], kind: FieldType) -> Sequence[str] | None:
+    """The very same texts, where a look at all of them shows that none is to be changed."""
     match kind:
-        case FieldType.DATETIME:
-            return _of_times(texts)
+        case FieldType.TEXT:
+            return texts
+        case FieldType.NUMBER:
+            return None if "e" in (joined := "".join(texts)) or "E" in joined else texts
         case FieldType.DATE:
             return texts if set(map(len, texts)) == {len("2026-01-31")} else None
-        case FieldType.TEXT | FieldType.NUMBER:
-            return _without_exponents(texts, kind)
-        case FieldType.BOOLEAN:
+        case FieldType.BOOLEAN | FieldType.DATETIME:
             return None
-
-
-def _without_exponents(texts: Sequence[str], kind: FieldType) -> Sequence[str] | None:
-    """The very same cells, where nothing in a column of numbers may be one with an exponent."""
-    return None if kind is FieldType.NUMBER and ("e" in (joined := "".join(texts)) or "E" in joined) else texts
 
 
 _ZEROS = str.maketrans("123456789", "000000000")
@@ -120,14 +120,6 @@ class _Form(NamedTuple):
 
 def _of_times(texts: Sequence[str]) -> Sequence[str] | None:
     """What `_datetime` makes of each text; None where one of them is of no shape that is known."""
-    different = set(texts)
-    if len(different) > len(texts) // 2:
-        return _of_many_times(texts)
-    cells = _of_many_times(list(different))
-    return None if cells is None else list(map(dict(zip(different, cells, strict=True)).__getitem__, texts))
-
-
-def _of_many_times(texts: Sequence[str]) -> Sequence[str] | None:
     shapes = "\n".join(texts).translate(_ZEROS).split("\n")
     seen = set(shapes)
     forms = {shape: form for shape in seen if (form := _form(shape)) is not None}
