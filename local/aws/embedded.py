@@ -5,6 +5,7 @@ moto's server on a free port of 127.0.0.1, mended by the hooks, with Lambda in p
 
 import json
 import logging
+import resource
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, Self
 
 from moto.core.config import default_user_config
 from moto.moto_api._internal.models import moto_api_backend
-from moto.moto_server.threaded_moto_server import ThreadedMotoServer
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 from moto.stepfunctions.parser.utils import TMP_THREADS
 
@@ -26,6 +27,7 @@ from local.aws.functions import Functions
 from local.aws.hooks import durability
 from local.aws.identity import ACCOUNT_ID, REGION, client_for
 from local.aws.requests import CountedRequests
+from local.aws.server import AwsServer
 from local.aws.state import StateDirectory
 from local.aws.untyped import Untyped
 
@@ -35,6 +37,8 @@ _MOTO_CONFIG: dict[str, Any] = {
     "iam": {"load_aws_managed_policies": False},
 }
 _THREADS_END_SECONDS = 10.0
+_DESCRIPTORS = 4_096
+"""Each Lambda environment, of which a function may have 32, keeps a connection to each service that it has called."""
 
 
 @dataclass(frozen=True)
@@ -91,13 +95,12 @@ class EmbeddedAws:
         # state as an error, which is what the history is for.
         logging.getLogger("werkzeug").setLevel(logging.WARNING)
         logging.getLogger("moto.stepfunctions").setLevel(logging.CRITICAL)
+        _allow_descriptors()
         hooks.install()
-        self._server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+        self._requests = CountedRequests(DomainDispatcherApplication(create_backend_app))
+        self._server = AwsServer(self._requests)
         self._server.start()
-        self._requests = CountedRequests(self._server._server.app)
-        self._server._server.app = self._requests
-        host, port = self._server.get_host_and_port()
-        self.endpoint_url = f"http://{host}:{port}"
+        self.endpoint_url = self._server.url
         self._ledger = Ledger()
         self._functions = Functions(
             endpoint_url=self.endpoint_url,
@@ -116,7 +119,7 @@ class EmbeddedAws:
             activate(active)
         except RuntimeError:
             self._functions.close()
-            self._stop_server()
+            self._server.stop()
             raise
         self._config_before = dict(default_user_config)
         default_user_config.update(_MOTO_CONFIG)
@@ -134,14 +137,10 @@ class EmbeddedAws:
         for client in self._clients.values():
             client.close()
         self._clients.clear()
-        self._stop_server()
+        self._server.stop()
         moto_api_backend.reset()
         default_user_config.clear()
         default_user_config.update(self._config_before)
-
-    def _stop_server(self) -> None:
-        self._server.stop()
-        self._server._server.server_close()  # moto leaves the listening socket open
 
     def client(self, service: str) -> Untyped:
         """Returns a boto3 client of the embedded AWS, whatever the host's AWS settings are."""
@@ -215,6 +214,14 @@ class EmbeddedAws:
             lambda_peak_memory_bytes=self._functions.peak_memory_bytes(),
             service_requests=self._requests.counts(),
         )
+
+
+def _allow_descriptors() -> None:
+    """Let this process have as many as it may need, where it may: macOS gives one 256 by itself, Linux 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _states() -> Untyped:

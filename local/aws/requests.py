@@ -11,7 +11,7 @@ from typing import Any
 _SERVICE = re.compile(r"Credential=[^/]+/[^/]+/[^/]+/([^/]+)/aws4_request")
 _TRANSACTION = "TransactWriteItems"
 
-_App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class CountedRequests:
@@ -24,7 +24,7 @@ class CountedRequests:
         app: the application.
     """
 
-    def __init__(self, app: _App) -> None:
+    def __init__(self, app: WsgiApp) -> None:
         self._app = app
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()

@@ -2,14 +2,14 @@
 
 import socket
 import struct
-import sys
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock, Thread
+from http.server import BaseHTTPRequestHandler
+from threading import Thread
 from types import TracebackType
-from typing import Self, cast
+from typing import Self
 from urllib.parse import parse_qsl, urlsplit
 
+from local.connections import KeptConnections
 from local.org.backend import OrgBackend
 from local.org.clock import OrgClock
 from local.org.messages import ConnectionCutError, NoAnswerError, Request, Response
@@ -67,44 +67,14 @@ class OrgServer:
         self.stop()
 
 
-_Socket = socket.socket | tuple[bytes, socket.socket]
-
-
-class _Server(ThreadingHTTPServer):
-    request_queue_size = 128
-    daemon_threads = True
-
+class _Server(KeptConnections):
     def __init__(self, address: tuple[str, int], routes: Routes) -> None:
         self.routes = routes
-        self._open: set[_Socket] = set()
-        self._open_lock = Lock()
         super().__init__(address, _Handler)
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
-
-    def process_request(self, request: _Socket, client_address: tuple[str, int]) -> None:
-        with self._open_lock:
-            self._open.add(request)
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: _Socket) -> None:
-        with self._open_lock:
-            self._open.discard(request)
-        super().shutdown_request(request)
-
-    def close_connections(self) -> None:
-        """End the connections that clients keep alive; their threads then end by themselves."""
-        with self._open_lock:
-            for connection in self._open:
-                with suppress(OSError):  # the client was faster
-                    cast("socket.socket", connection).shutdown(socket.SHUT_RDWR)
-
-    def handle_error(self, request: _Socket, client_address: tuple[str, int]) -> None:
-        """Report what went wrong, unless a client just went away, as those that are killed do."""
-        if not isinstance(sys.exc_info()[1], ConnectionError):
-            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):

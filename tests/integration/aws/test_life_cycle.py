@@ -2,6 +2,7 @@
 
 import gc
 import os
+import resource
 import socket
 from pathlib import Path
 from types import SimpleNamespace
@@ -69,6 +70,16 @@ def test_it_starts_anew_with_nothing_of_before(tmp_path):
         assert aws.client("stepfunctions").list_state_machines()["stateMachines"] == []
         assert aws.figures.executions == []
         assert aws.figures.state_transitions == 0
+
+
+def test_it_may_have_more_descriptors_than_macos_gives(tmp_path: Path) -> None:
+    before, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        with EmbeddedAws(work_dir=tmp_path):
+            assert resource.getrlimit(resource.RLIMIT_NOFILE) == (min(4_096, hard), hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before, hard))
 
 
 def test_an_execution_that_does_not_end_in_time_is_named(tmp_path):
