@@ -2,7 +2,8 @@
 
 Defects: moto asks for the nested execution's status every half second, and leaves it running when its parent was
 stopped or the task timed out. AWS stops it (Step Functions developer guide, "Run a job": the child is stopped on a
-best-effort basis).
+best-effort basis). A parent that is stopped before the task's time-out is evaluated takes the task's output for it, and
+a thread breaks.
 """
 
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service_callback
@@ -26,6 +27,7 @@ def install() -> None:
     replace(state_task_service_callback, "_DELAY_SECONDS_SYNC_CONDITION_CHECK", lambda _: 0)
     replace(StateTaskServiceSfn, "_build_sync2_resolver", _build_sync2_resolver)
     replace(StateTaskServiceCallback, "_eval_sync", _build_eval_sync)
+    replace(StateTaskServiceCallback, "_eval_wait_for_task_token", _build_wait_for_task_token)
 
 
 def _build_sync2_resolver(original: Untyped) -> Untyped:
@@ -54,6 +56,14 @@ def _build_eval_sync(original: Untyped) -> Untyped:
         return outcome
 
     return eval_sync
+
+
+def _build_wait_for_task_token(original: Untyped) -> Untyped:
+    def wait(self: Untyped, env: Untyped, *args: Untyped, **kwargs: Untyped) -> Untyped:
+        """Waits, unless the execution has ended: then nothing more was evaluated, and the time-out may be anything."""
+        return original(self, env, *args, **kwargs) if env.is_running() else None
+
+    return wait
 
 
 def _backend(execution_arn: str) -> Untyped:

@@ -3,9 +3,14 @@
 import json
 import threading
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sfn import (
+    StateTaskServiceSfn,
+)
+from moto.stepfunctions.parser.asl.eval.callback.callback import CallbackEndpoint
 
 from local.aws.hooks.history import MAX_HISTORY_EVENTS
 from tests.integration.aws.assembly import Assembly, one_task
@@ -262,6 +267,13 @@ def test_stopping_the_parent_stops_the_nested_execution(world):
     world.aws.stop_execution(arn)
     assert world.aws.wait_for_execution(arn, 10).status == "ABORTED"
     assert world.aws.wait_for_execution(running[0]["executionArn"], 10).status == "ABORTED"
+
+
+@pytest.mark.usefixtures("world")
+def test_a_parent_that_was_stopped_before_its_time_out_was_known_waits_for_nothing():
+    stopped = SimpleNamespace(is_running=lambda: False)
+    task = StateTaskServiceSfn.__new__(StateTaskServiceSfn)
+    assert task._eval_wait_for_task_token(stopped, {}, CallbackEndpoint("any"), None) is None
 
 
 def test_a_stopped_execution_is_aborted_at_once_and_stays_so(world):

@@ -96,6 +96,22 @@ def nested() -> bool:
     return bool(state_task_service_callback._DELAY_SECONDS_SYNC_CONDITION_CHECK > 0)
 
 
+def nested_of_a_stopped_parent() -> bool:
+    """A task whose execution was stopped before its time-out was evaluated waits for something that is no time."""
+    from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sfn import (
+        StateTaskServiceSfn,
+    )
+    from moto.stepfunctions.parser.asl.eval.callback.callback import CallbackEndpoint
+
+    stopped = SimpleNamespace(is_running=lambda: False)
+    task = StateTaskServiceSfn.__new__(StateTaskServiceSfn)
+    try:
+        task._eval_wait_for_task_token(stopped, {}, CallbackEndpoint("any"), None)
+    except TypeError:
+        return True
+    return False
+
+
 def waiting() -> bool:
     """A retry's wait outlasts StopExecution."""
     from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
@@ -298,6 +314,7 @@ def main() -> None:
         distributed_map_context,
         service_integrations,
         nested,
+        nested_of_a_stopped_parent,
         waiting,
         history,
         data_limit,
