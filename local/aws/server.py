@@ -5,7 +5,6 @@ what a small request takes. AWS leaves connections open, too.
 """
 
 from io import BytesIO, RawIOBase
-from threading import Thread
 from typing import Any
 
 from moto.moto_server.werkzeug_app import MotoRequestHandler
@@ -13,10 +12,10 @@ from werkzeug.serving import ThreadedWSGIServer
 from werkzeug.test import run_wsgi_app
 
 from local.aws.requests import WsgiApp
-from local.connections import KeptConnections
+from local.connections import KeptConnections, read_exactly
 
 
-class AwsServer:
+class AwsServer(KeptConnections, ThreadedWSGIServer):  # type: ignore[misc]  # its handle_error has other argument types
     """Serves a WSGI application from threads of this process, on a free port.
 
     Args:
@@ -24,29 +23,7 @@ class AwsServer:
     """
 
     def __init__(self, app: WsgiApp) -> None:
-        self._http = _Server("127.0.0.1", 0, app, _Handler)
-        self._thread = Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, name="aws", daemon=True)
-
-    @property
-    def url(self) -> str:
-        """`http://127.0.0.1:PORT`; it answers once the server is started."""
-        return f"http://127.0.0.1:{self._http.server_port}"
-
-    def start(self) -> None:
-        """Serve until `stop`."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Take no more requests, and close all connections; a request that is at work goes on behind them."""
-        if self._thread.is_alive():
-            self._http.shutdown()
-            self._thread.join()
-        self._http.server_close()
-        self._http.close_connections()
-
-
-class _Server(KeptConnections, ThreadedWSGIServer):  # type: ignore[misc]  # its handle_error has other argument types
-    """werkzeug's server, with connections that stay open."""
+        super().__init__("127.0.0.1", 0, app, _Handler)
 
 
 class _Handler(MotoRequestHandler):  # type: ignore[misc]  # moto has no types
@@ -86,11 +63,7 @@ class _Handler(MotoRequestHandler):  # type: ignore[misc]  # moto has no types
     def _read_body(self, environ: dict[str, Any]) -> bytes:
         if environ.get("wsgi.input_terminated"):
             return self._read_chunks(environ["wsgi.input"])
-        size_bytes = int(self.headers["Content-Length"] or 0)
-        body: bytes = self.rfile.read(size_bytes)
-        if len(body) < size_bytes:
-            raise ConnectionAbortedError(f"The client sent {len(body)} of {size_bytes} bytes and went away.")
-        return body
+        return read_exactly(self.rfile, int(self.headers["Content-Length"] or 0))
 
     @staticmethod
     def _read_chunks(chunks: RawIOBase) -> bytes:

@@ -4,12 +4,11 @@ import socket
 import struct
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
-from threading import Thread
 from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qsl, urlsplit
 
-from local.connections import KeptConnections
+from local.connections import KeptConnections, read_exactly
 from local.org.backend import OrgBackend
 from local.org.clock import OrgClock
 from local.org.messages import ConnectionCutError, NoAnswerError, Request, Response
@@ -29,7 +28,6 @@ class OrgServer:
         self._settings = settings
         self.backend = OrgBackend(settings, clock)
         self._http = _Server(("127.0.0.1", settings.port), Routes(self.backend))
-        self._thread = Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, name="org", daemon=True)
 
     @property
     def url(self) -> str:
@@ -38,7 +36,7 @@ class OrgServer:
 
     def start(self) -> None:
         """Serve until `stop`."""
-        self._thread.start()
+        self._http.start()
 
     def renew(self) -> None:
         """Put a new org in the place of this one, at the same address; only sessions and time go on."""
@@ -50,11 +48,7 @@ class OrgServer:
 
     def stop(self) -> None:
         """Close all connections and forget all state."""
-        if self._thread.is_alive():
-            self._http.shutdown()
-            self._thread.join()
-        self._http.server_close()
-        self._http.close_connections()
+        self._http.stop()
         self.backend.close()
 
     def __enter__(self) -> Self:
@@ -71,10 +65,6 @@ class _Server(KeptConnections):
     def __init__(self, address: tuple[str, int], routes: Routes) -> None:
         self.routes = routes
         super().__init__(address, _Handler)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -105,14 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _read_body(self) -> bytes:
         if (self.headers["Transfer-Encoding"] or "").lower() == "chunked":
             return self._read_chunks()
-        return self._read_exactly(int(self.headers["Content-Length"] or 0))
-
-    def _read_exactly(self, size_bytes: int) -> bytes:
-        """A body that is cut short is no body: the client went away while it sent it."""
-        content = self.rfile.read(size_bytes)
-        if len(content) < size_bytes:
-            raise ConnectionAbortedError(f"The client sent {len(content)} of {size_bytes} bytes and went away.")
-        return content
+        return read_exactly(self.rfile, int(self.headers["Content-Length"] or 0))
 
     def _read_line(self) -> bytes:
         line = self.rfile.readline()
@@ -123,7 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _read_chunks(self) -> bytes:
         chunks: list[bytes] = []
         while size_bytes := int(self._read_line().partition(b";")[0], 16):
-            chunks.append(self._read_exactly(size_bytes))
+            chunks.append(read_exactly(self.rfile, size_bytes))
             self._read_line()
         while self._read_line().strip():
             """Trailer fields are read and not used."""
