@@ -93,9 +93,6 @@ def _slice(dynamodb: Any, services: SliceServices, partition: str) -> Next:  # n
         task = task.model_copy(update={"step": step})
         if step.next in (Next.DONE, Next.MORE):
             return step.next
-        if work is upload_batch:
-            work = fetch_page
-            continue
         if step.next in (Next.WAIT_FOR_JOB, Next.BACK_OFF, Next.WAIT_FOR_QUERY, Next.WAIT_FOR_TURN):
             time.sleep(step.wait_seconds / TIME_SCALE)
         following = {Next.UPLOAD: upload_batch, Next.WAIT_FOR_JOB: check_job, Next.SETTLE: settle_batch}

@@ -80,9 +80,10 @@ FUNCTIONS = (
         module="upload_batch",
         settings=OrgSettings,
         timeout_seconds=900,
-        memory_mb=1024,
-        table=("BatchGetItem", "GetItem", "UpdateItem"),
+        memory_mb=2048,
+        table=("BatchGetItem", "GetItem", "PutItem", "UpdateItem"),
         reads=(RUNS, STAGED),
+        writes=(STAGED,),
     ),
     FunctionSpec(
         name="CheckJob",

@@ -41,7 +41,7 @@ class SliceDefinition(Construct):
         self._catch([fetch, upload, check, settle], check_patience)
 
         wait_for_job = self._wait("WaitForJob").next(check)
-        upload.next(fetch)
+        upload.next(self._choose("JobInFlight?", {Next.WAIT_FOR_JOB: wait_for_job, Next.FETCH: fetch}))
         fetch.next(
             self._choose(
                 "BatchReady?",
@@ -50,7 +50,6 @@ class SliceDefinition(Construct):
                     Next.WAIT_FOR_QUERY: self._wait("WaitForQuery").next(fetch),
                     Next.WAIT_FOR_TURN: self._wait("WaitForTurn").next(fetch),
                     Next.WAIT_FOR_JOB: wait_for_job,
-                    Next.SETTLE: settle,
                 },
             )
         )

@@ -166,13 +166,14 @@ class Step(Contract):
         epoch: the claim under which this slice writes; a newer claim fences it out.
         next: where the slice goes.
         batch: the number of the batch that is worked on, as far as the task before knew, to read it in one request.
+        job_id: the job in flight, as far as the task before knew, to look at it before anything else is read.
         wait_seconds: how long the Wait state before it waits.
         events: an estimate of the history events that this slice has used.
         org_waits: how many times in a row the slice has waited for an org that does not answer.
         org_waited_seconds: the sum of those waits.
         org_asked_seconds: what will be left, after the next wait, of a pause that the org has asked for.
         job_waited_seconds: how long this slice has waited for the job in flight: until it last looked, or, before the
-            first look, while it read the next rows.
+            first look, while UploadBatch read the next rows.
         job_processed: rows of that job that had been tried when the slice last looked.
         job_seen: how far that job was then.
         job_still_seconds: for how long it has not got any further.
@@ -182,6 +183,7 @@ class Step(Contract):
     epoch: int
     next: Next = Next.FETCH
     batch: int | None = Field(default=None, ge=0)
+    job_id: str | None = None
     wait_seconds: int = Field(default=0, ge=0)
     events: int = Field(default=0, ge=0)
     org_waits: int = Field(default=0, ge=0)
@@ -200,6 +202,7 @@ class Step(Contract):
         events: int,
         wait_seconds: int = 0,
         batch: int | None = None,
+        job_id: str | None = None,
         job_waited_seconds: int = 0,
         job: JobCounters | None = None,
         is_progress: bool = False,
@@ -211,7 +214,8 @@ class Step(Contract):
             events: history events that this task and what follows it use.
             wait_seconds: how long the Wait state before ``following`` waits.
             batch: the number of the batch that is worked on then; where it is left out, that of this step.
-            job_waited_seconds: how long the slice has waited for the job in flight.
+            job_id: the job in flight.
+            job_waited_seconds: how long the slice has waited for it.
             job: the counters of a job that has ended.
             is_progress: whether the lane has got on. Only then the waits for the org begin anew; a lane whose tasks
                 succeed in part must come to the end of its patience too.
@@ -220,6 +224,7 @@ class Step(Contract):
             epoch=self.epoch,
             next=following,
             batch=self.batch if batch is None else batch,
+            job_id=job_id,
             wait_seconds=wait_seconds,
             events=self.events + events,
             org_waits=0 if is_progress else self.org_waits,

@@ -336,8 +336,17 @@ class ProgressStore(Protocol):
     def record_job(self, partition: Partition, batch: Batch, job_id: str, beat: Heartbeat) -> Batch:
         """Record the job that is to carry the batch, before anything is sent to it."""
 
-    def record_submitted(self, partition: Partition, batch: Batch, beat: Heartbeat) -> Batch:
-        """The batch's job is uploaded and closed."""
+    def record_submitted(
+        self, partition: Partition, batch: Batch, beat: Heartbeat, *, ahead: Batch | None = None
+    ) -> Batch:
+        """The batch's job is uploaded and closed.
+
+        Args:
+            partition: the lane's.
+            batch: as it was when its job was recorded.
+            beat: of the slice.
+            ahead: the batch after it, whose rows were staged meanwhile, to be recorded as the partition's batch ahead.
+        """
 
     def plan_next_attempt(
         self,

@@ -43,8 +43,8 @@ BUGS = (
     Bug(
         name="the cursor moves when a batch is staged, before it is settled",
         path=f"{_PRODUCT}/adapters/dynamodb_progress.py",
-        right='put={place: batch.number, "next_batch": batch.number + 1},',
-        wrong='put={place: batch.number, "next_batch": batch.number + 1, "cursor": batch.next_cursor},',
+        right='put={place: batch.number, "next_batch": batch.number + 1}, add',
+        wrong='put={place: batch.number, "next_batch": batch.number + 1, "cursor": batch.next_cursor}, add',
         caught_by=f"{TRIALS}::test_any_load_keeps_the_promise",
     ),
     Bug(

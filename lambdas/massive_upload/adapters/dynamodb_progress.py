@@ -455,17 +455,11 @@ class DynamoDbProgress:
         return [items.batch_from(item) for item in self._table.query(f"RUN#{run_id}#PART#{partition}", "BATCH#")]
 
     def plan_batch(self, partition: Partition, batch: Batch, beat: Heartbeat) -> None:
-        key = items.batch_key(batch.run_id, batch.partition, batch.number)
-        place = "open_batch" if partition.open_batch is None else "ahead_batch"
-        change = Change(put={place: batch.number, "next_batch": batch.number + 1}, add={"batches": 1})
+        change = _taking("open_batch", batch) | self._beat(beat)
         if partition.is_sweep:
             change |= Change(add={"resent_rows": batch.rows})
-        self._change_partition(
-            partition,
-            change | self._beat(beat),
-            _is_as_seen(partition, "open_batch") & is_absent("ahead_batch") & _reads_as(partition),
-            also=[put(self._table.name, key | self._expiring(items.fields_of(batch)), is_new())],
-        )
+        has_none = is_absent("open_batch") & is_absent("ahead_batch") & _reads_as(partition)
+        self._change_partition(partition, change, has_none, also=[self._new_batch(batch)])
 
     def record_job(self, partition: Partition, batch: Batch, job_id: str, beat: Heartbeat) -> Batch:
         created = replace(batch, state=BatchState.CREATED, job_id=job_id)
@@ -473,9 +467,17 @@ class DynamoDbProgress:
         self._change_partition(partition, change, also=[self._batch_change(batch, created)])
         return created
 
-    def record_submitted(self, partition: Partition, batch: Batch, beat: Heartbeat) -> Batch:
+    def record_submitted(
+        self, partition: Partition, batch: Batch, beat: Heartbeat, *, ahead: Batch | None = None
+    ) -> Batch:
         submitted = replace(batch, state=BatchState.SUBMITTED)
-        self._change_partition(partition, self._beat(beat), also=[self._batch_change(batch, submitted)])
+        also = [self._batch_change(batch, submitted)]
+        if ahead is None:
+            self._change_partition(partition, self._beat(beat), also=also)
+            return submitted
+        has_none_ahead = equals("open_batch", batch.number) & is_absent("ahead_batch") & _reads_as(partition)
+        change = _taking("ahead_batch", ahead) | self._beat(beat)
+        self._change_partition(partition, change, has_none_ahead, also=[*also, self._new_batch(ahead)])
         return submitted
 
     def plan_next_attempt(
@@ -616,6 +618,10 @@ class DynamoDbProgress:
             add={"api_requests": beat.api_requests},
         )
 
+    def _new_batch(self, batch: Batch) -> Item:
+        key = items.batch_key(batch.run_id, batch.partition, batch.number)
+        return put(self._table.name, key | self._expiring(items.fields_of(batch)), is_new())
+
     def _batch_change(self, batch: Batch, changed: Batch) -> Item:
         """Write a batch's next state, if it is still in the state, attempt and job that it was read with."""
         if changed.state not in BATCH_TRANSITIONS[batch.state]:
@@ -673,6 +679,11 @@ def _read(entity_from: Callable[[Item], T], item: Item | None) -> T | None:
 def _known(**values: object) -> dict[str, object]:
     """The values that are not None."""
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _taking(place: str, batch: Batch) -> Change:
+    """A partition takes a new batch as its open one, or as the one ahead."""
+    return Change(put={place: batch.number, "next_batch": batch.number + 1}, add={"batches": 1})
 
 
 def _noted(notes: LaneNotes, batch: Batch) -> dict[str, object]:

@@ -47,9 +47,8 @@ _LONG_WAIT_TRANSITIONS = 5
 """StaggerMore, CountStagger, LookAtRun, RunStopped?, StaggerLonger?"""
 _SLICE_TRANSITIONS = 6
 """RunSlice, PartitionDone?, ClaimPartition, FetchPage, BatchReady?, SliceDone"""
-_JOB_TRANSITIONS = 8
-"""UploadBatch, FetchPage and BatchReady? as the next page is read meanwhile, WaitForJob, CheckJob, JobEnded?,
-SettleBatch, NextStep?"""
+_JOB_TRANSITIONS = 7
+"""UploadBatch, JobInFlight?, WaitForJob, CheckJob, JobEnded?, SettleBatch, NextStep?"""
 _PAUSE_TRANSITIONS = 3
 """Pace or BackOff, FetchPage, BatchReady?"""
 _LOOK_TRANSITIONS = 3
@@ -57,7 +56,7 @@ _LOOK_TRANSITIONS = 3
 _MOST_LOOKS = 3
 """At a job, while the first wait is a guess."""
 
-_JOB_EVENTS = FETCH_EVENTS + UPLOAD_EVENTS + POLL_EVENTS + SETTLE_EVENTS
+_JOB_EVENTS = UPLOAD_EVENTS + POLL_EVENTS + SETTLE_EVENTS
 """By which a slice reckons when it is full, without pauses."""
 
 USD_PER_TRANSITION = 0.000025

@@ -8,8 +8,8 @@ FETCH_EVENTS = 7
 """FetchPage, BatchReady?"""
 WAIT_EVENTS = 2
 """WaitForQuery, WaitForTurn"""
-UPLOAD_EVENTS = 5
-"""UploadBatch"""
+UPLOAD_EVENTS = 7
+"""UploadBatch, JobInFlight?"""
 POLL_EVENTS = 9
 """WaitForJob, CheckJob, JobEnded?"""
 SETTLE_EVENTS = 9
@@ -17,7 +17,7 @@ SETTLE_EVENTS = 9
 PATIENCE_EVENTS = 40
 """A task with its retries, CheckPatience, Patient?, WaitForOrg"""
 
-_SHORTEST_POLL_SECONDS = 1
+SHORTEST_POLL_SECONDS = 1
 _MARGIN_PART = 100
 """The first look is a little later than the job is expected to end: a lane is idle for as long, while a look that comes
 too early costs one more request."""
@@ -101,10 +101,10 @@ def job_seconds(
     """
     lived_seconds = min(waited_seconds, life_seconds - _UPLOAD_SECONDS) if life_seconds is not None else 0
     if processing_ms <= 0 or batches > 1:
-        return max(_SHORTEST_POLL_SECONDS, lived_seconds or waited_seconds)
+        return max(SHORTEST_POLL_SECONDS, lived_seconds or waited_seconds)
     least_seconds = max(before_seconds, -(-processing_ms // 1000))
     likely_seconds = least_seconds + max(0, waited_seconds - least_seconds) // 8
-    return max(_SHORTEST_POLL_SECONDS, likely_seconds, lived_seconds)
+    return max(SHORTEST_POLL_SECONDS, likely_seconds, lived_seconds)
 
 
 def longest_wait_seconds(*wanted_seconds: int, patience_left_seconds: int) -> int:
@@ -129,4 +129,4 @@ def split_stagger(start_delay_seconds: int) -> tuple[int, int]:
 
 
 def _within(seconds: int) -> int:
-    return max(_SHORTEST_POLL_SECONDS, min(seconds, LONG_WAIT_SECONDS))
+    return max(SHORTEST_POLL_SECONDS, min(seconds, LONG_WAIT_SECONDS))

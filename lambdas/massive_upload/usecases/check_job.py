@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from massive_upload.constants import LONG_WAIT_SECONDS, SLICE_EVENTS
-from massive_upload.contracts import Next, SliceInput, Step
+from massive_upload.contracts import JobCounters, Next, SliceInput, Step
 from massive_upload.domain.bulk_batches import bulk_batches_of
 from massive_upload.domain.progress import BatchState
 from massive_upload.domain.waits import POLL_EVENTS, job_seconds, next_poll_seconds
@@ -12,6 +12,7 @@ from massive_upload.observability import Event, Marker, follow, log
 from massive_upload.salesforce.bulk import Job
 from massive_upload.usecases.job_outcome import counters_of
 from massive_upload.usecases.lost_jobs import send_again
+from massive_upload.usecases.org import Org
 from massive_upload.usecases.org_usage import tell_usage
 from massive_upload.usecases.slice_tasks import (
     SliceServices,
@@ -25,8 +26,9 @@ from massive_upload.usecases.slice_tasks import (
 def check_job(task: SliceInput, services: SliceServices) -> Step:
     """Ask the org for the job's state once.
 
-    A stop or pause of the run leaves a job that has gone on for long to FinishRun, which aborts it. A job that has not
-    got any further for as long as the load's patience lasts is aborted; what it left is sent again.
+    One that has ended is handed on as it is: SettleBatch looks at the lane before it records anything. A stop or pause
+    of the run leaves a job that has gone on for long to FinishRun, which aborts it. A job that has not got any further
+    for as long as the load's patience lasts is aborted; what it left is sent again.
 
     Raises:
         OrgUnreachable: the job stands still, and could not be aborted for as long again.
@@ -35,31 +37,22 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
         PassingError: the org or AWS did not answer.
     """
     step, store = task.step, services.store
+    looked_at_seconds = step.job_waited_seconds if step.job_seen else 0
+    waited_seconds = step.job_waited_seconds + step.wait_seconds
+    job = None if step.job_id is None else services.org.bulk.get(step.job_id)
+    if job is not None and job.state.is_terminal:
+        counters = _counters(job, services.org, looked_at_seconds=looked_at_seconds, waited_seconds=waited_seconds)
+        return step.then(Next.SETTLE, events=POLL_EVENTS, job=counters)
     lane = claimed_lane(store, task)
     partition, batch = lane.partition, lane.batch
     if batch is None:
         return step.then(Next.MORE, events=POLL_EVENTS)
     follow(batch)
-    if batch.state is not BatchState.SUBMITTED or batch.job_id is None:
+    if batch.state is not BatchState.SUBMITTED or batch.job_id != step.job_id:
         return step.then(Next.UPLOAD, events=POLL_EVENTS)
-    job = services.org.bulk.get(batch.job_id)
     if job is None:
         send_again(partition, batch, services)
         return step.then(Next.UPLOAD, events=POLL_EVENTS)
-    batches = bulk_batches_of(batch.rows)
-    looked_at_seconds = step.job_waited_seconds if step.job_seen else 0
-    waited_seconds = step.job_waited_seconds + step.wait_seconds
-    if job.state.is_terminal:
-        tell_usage(services.org.api_usage)
-        seconds = job_seconds(
-            looked_at_seconds,
-            waited_seconds,
-            job.total_processing_ms,
-            life_seconds=job.life_seconds,
-            batches=batches,
-        )
-        counters = counters_of(job, seconds=seconds, api_requests=services.org.take_requests())
-        return step.then(Next.SETTLE, events=POLL_EVENTS, job=counters)
     if waited_seconds >= LONG_WAIT_SECONDS and is_halting(store, task.run_id):
         store.stop_partition(partition)
         log(Marker.STOP, Event.PARTITION_STOPPED, waited_seconds=waited_seconds)
@@ -75,14 +68,33 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
         processed=job.processed or 0,
         before_seconds=looked_at_seconds,
         before_processed=step.job_processed,
-        worked_ms=job.api_active_processing_ms // (1 if partition.is_paired else batches),
+        worked_ms=job.api_active_processing_ms // (1 if partition.is_paired else bulk_batches_of(batch.rows)),
     )
     store.record_heartbeat(partition, services.org.heartbeat(wake_after_seconds=wait_seconds))
     log(Marker.WAITING, Event.WAITING_FOR_JOB, state=job.state, processed=job.processed, wait_seconds=wait_seconds)
     following = Next.MORE if step.events >= SLICE_EVENTS else Next.WAIT_FOR_JOB
-    looked = step.then(following, events=POLL_EVENTS, wait_seconds=wait_seconds, job_waited_seconds=waited_seconds)
+    looked = step.then(
+        following,
+        events=POLL_EVENTS,
+        wait_seconds=wait_seconds,
+        job_id=job.id,
+        job_waited_seconds=waited_seconds,
+    )
     seen_now = {"job_seen": seen, "job_processed": job.processed or 0, "job_still_seconds": still_seconds}
     return looked.model_copy(update=seen_now)
+
+
+def _counters(job: Job, org: Org, *, looked_at_seconds: int, waited_seconds: int) -> JobCounters:
+    """What an ended job reported, with the requests that are to be counted with it."""
+    tell_usage(org.api_usage)
+    seconds = job_seconds(
+        looked_at_seconds,
+        waited_seconds,
+        job.total_processing_ms,
+        life_seconds=job.life_seconds,
+        batches=bulk_batches_of(job.processed or 0),
+    )
+    return counters_of(job, seconds=seconds, api_requests=org.take_requests())
 
 
 def _abort(job: Job, services: SliceServices, still_seconds: int, patience_seconds: int) -> None:

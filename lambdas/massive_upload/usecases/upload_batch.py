@@ -11,19 +11,25 @@ from massive_upload.domain.waits import UPLOAD_EVENTS, first_poll_seconds
 from massive_upload.errors import FencedOut, InternalError, PassingError
 from massive_upload.observability import Event, Marker, follow, log
 from massive_upload.salesforce.bulk import BulkIngest, JobState
+from massive_upload.salesforce.data_cloud import QueryExpired
 from massive_upload.usecases.circuit_breaker import check_lane
+from massive_upload.usecases.range_reader import RangeReader
 from massive_upload.usecases.run_config import RunConfig
 from massive_upload.usecases.slice_tasks import SliceServices, claimed_lane, notes_retry_after
+from massive_upload.usecases.staging import tell_staged
 
 
 @notes_retry_after
 def upload_batch(task: SliceInput, services: SliceServices) -> Step:
-    """Create a job, record it, upload the batch's file and close the job.
+    """Create a job, record it, upload the batch's file, close the job, and stage the rows that come after it.
 
     The job is recorded before anything is sent to it. Whoever comes back to a batch whose job is recorded reads the
     job's state: one that is still Open may or may not have the data, and a second upload must never be tried, so that
     job is aborted and another is created. One that was created and never recorded stays Open and empty. A batch of
     which no row can be sent needs no job.
+
+    While the job runs, the next rows are staged as the batch ahead, which is recorded together with what was sent. So
+    it can be sent as soon as this one is settled.
 
     Raises:
         FencedOut: another slice or another run has taken over.
@@ -37,25 +43,71 @@ def upload_batch(task: SliceInput, services: SliceServices) -> Step:
         return task.step.then(Next.MORE, events=UPLOAD_EVENTS)
     follow(batch)
     if batch.rows == 0:
-        settled = replace(batch, state=BatchState.SETTLED)
-        limits = config.load.breaker.lane
-        failures = after_batch(partition.failures, limits, rows=batch.first_rows, failed_rows=batch.rejected)
-        notes = replace(partition.notes, failures=failures)
-        beat = services.org.heartbeat()
-        store.settle_batch(partition, batch, settled, notes=notes, beat=beat)
+        _settle_empty(partition, batch, services, config)
         return task.step.then(Next.FETCH, events=UPLOAD_EVENTS, is_progress=True)
-    if batch.state is BatchState.CREATED and _has_started(services.org.bulk, batch):
-        batch = store.record_submitted(partition, batch, services.org.heartbeat())
-    if batch.state is not BatchState.SUBMITTED:
+    if batch.state is BatchState.SUBMITTED:
+        return _wait_for_job(task.step, partition, batch)
+    if batch.state is BatchState.PLANNED or not _has_started(services.org.bulk, batch):
         check_lane(partition, config.load)
         check_holder(lane.lease, task.run_id, config.lease_key)
-        _send(partition, batch, services, config)
-    wait_seconds = _first_wait_seconds(partition, batch)
-    return task.step.then(Next.WAIT_FOR_JOB, events=UPLOAD_EVENTS, wait_seconds=wait_seconds)
+        batch = _send(partition, batch, services, config)
+    closed_at = services.clock.now()
+    ahead = _stage_ahead(task, partition, batch, services, config)
+    read_seconds = int((services.clock.now() - closed_at).total_seconds())
+    step = _wait_for_job(task.step, partition, batch, read_seconds=read_seconds)
+    beat = services.org.heartbeat(wake_after_seconds=step.wait_seconds)
+    submitted = store.record_submitted(partition, batch, beat, ahead=ahead)
+    if ahead is not None:
+        tell_staged(ahead)
+    follow(submitted)
+    log(
+        Marker.UPLOAD,
+        Event.BATCH_UPLOADED,
+        rows=batch.rows,
+        size_bytes=batch.size_bytes,
+        wait_seconds=step.wait_seconds,
+    )
+    return step
 
 
-def _first_wait_seconds(partition: Partition, batch: Batch) -> int:
-    return first_poll_seconds(batch.rows, partition.job_seconds, partition.job_rows, is_paired=partition.is_paired)
+def _settle_empty(partition: Partition, batch: Batch, services: SliceServices, config: RunConfig) -> None:
+    settled = replace(batch, state=BatchState.SETTLED)
+    limits = config.load.breaker.lane
+    failures = after_batch(partition.failures, limits, rows=batch.first_rows, failed_rows=batch.rejected)
+    notes = replace(partition.notes, failures=failures)
+    services.store.settle_batch(partition, batch, settled, notes=notes, beat=services.org.heartbeat())
+
+
+def _wait_for_job(step: Step, partition: Partition, batch: Batch, *, read_seconds: int = 0) -> Step:
+    """The wait for a job that was just closed; reading took its time, in which the job has run."""
+    foreseen_seconds = first_poll_seconds(
+        batch.rows, partition.job_seconds, partition.job_rows, is_paired=partition.is_paired
+    )
+    read_seconds = max(0, min(read_seconds, foreseen_seconds - 1))  # a machine's clock may be set back meanwhile
+    return step.then(
+        Next.WAIT_FOR_JOB,
+        events=UPLOAD_EVENTS,
+        wait_seconds=foreseen_seconds - read_seconds,
+        batch=batch.number,
+        job_id=batch.job_id,
+        job_waited_seconds=read_seconds,
+    )
+
+
+def _stage_ahead(
+    task: SliceInput, partition: Partition, batch: Batch, services: SliceServices, config: RunConfig
+) -> Batch | None:
+    """Stage what comes after a batch whose job is in flight.
+
+    The job matters more: where the source cannot be read now, the lane reads once the job is settled.
+    """
+    if partition.ahead_batch is not None or partition.kept_list is not None:
+        return None
+    try:
+        return RangeReader(task, services, partition, config, in_flight=batch).stage_ahead()
+    except (PassingError, QueryExpired) as error:
+        log(Marker.WARNING, Event.READ_AHEAD_FAILED, error=type(error).__name__, code=error.code)
+        return None
 
 
 def _has_started(bulk: BulkIngest, batch: Batch) -> bool:
@@ -70,7 +122,8 @@ def _has_started(bulk: BulkIngest, batch: Batch) -> bool:
     return True
 
 
-def _send(partition: Partition, batch: Batch, services: SliceServices, config: RunConfig) -> None:
+def _send(partition: Partition, batch: Batch, services: SliceServices, config: RunConfig) -> Batch:
+    """Carry a batch to a job of its own, which is then closed."""
     store, bulk, load = services.store, services.org.bulk, config.load
     content = services.files.read(batch.file_key)
     if len(content) != batch.size_bytes:
@@ -84,9 +137,7 @@ def _send(partition: Partition, batch: Batch, services: SliceServices, config: R
     bulk.upload(job.id, content)
     check_holder(store.lease(config.lease_key), partition.run_id, config.lease_key)
     _close(bulk, job.id)
-    wait_seconds = _first_wait_seconds(partition, batch)
-    store.record_submitted(partition, created, services.org.heartbeat(wake_after_seconds=wait_seconds))
-    log(Marker.UPLOAD, Event.BATCH_UPLOADED, rows=batch.rows, size_bytes=batch.size_bytes, wait_seconds=wait_seconds)
+    return created
 
 
 def _close(bulk: BulkIngest, job_id: str) -> None:

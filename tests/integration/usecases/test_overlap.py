@@ -7,6 +7,7 @@ import pytest
 from local.org import generated_opportunities
 from massive_upload.contracts import Next, SliceInput
 from massive_upload.domain.progress import BatchState, Halt
+from massive_upload.domain.waits import first_poll_seconds
 from massive_upload.usecases.check_job import check_job
 from massive_upload.usecases.fetch_page import fetch_page
 from massive_upload.usecases.settle_batch import settle_batch
@@ -26,16 +27,14 @@ def through(world: World, task: SliceInput, *tasks: SliceWork) -> SliceInput:
 def test_the_next_rows_are_staged_while_a_job_is_in_flight_and_no_job_is_made_of_them():
     with open_world(load=paced()) as world:
         task = through(world, world.start_lane(), fetch_page, upload_batch)
-        foreseen = task.step.wait_seconds
-        beside = fetch_page(task, world.services)
         lane = world.partition()
-        assert (beside.next, beside.wait_seconds) == (Next.WAIT_FOR_JOB, foreseen)
+        assert (task.step.next, task.step.job_id) == (Next.WAIT_FOR_JOB, world.open_batch().job_id)
         assert (lane.open_batch, lane.ahead_batch, lane.next_batch) == (0, 1, 2)
         ahead = world.store.batch(lane, 1)
         assert (ahead.state, ahead.rows, ahead.next_cursor) == (BatchState.PLANNED, 10, "OPP-0000020")
         assert sum(world.jobs.values()) == 1
-        assert fetch_page(task, world.services) == beside, "there is one batch ahead at most"
-        assert world.partition().next_batch == 2
+        assert upload_batch(task, world.services).next is Next.WAIT_FOR_JOB
+        assert world.partition().next_batch == 2, "there is one batch ahead at most"
 
 
 class SlowFiles:
@@ -55,10 +54,9 @@ class SlowFiles:
 def test_the_time_that_staging_takes_is_taken_off_the_wait_for_the_job(seconds, left):
     source = generated_opportunities(4_000, rejected_share=0)
     with open_world(source=source, load=paced(batch_rows=2_000), row_ms=5) as world:
-        task = through(world, world.start_lane(), fetch_page, upload_batch)
-        assert task.step.wait_seconds == 12
+        task = through(world, world.start_lane(), fetch_page)
         slow = replace(world.services, files=SlowFiles(world, seconds))
-        task = task.model_copy(update={"step": fetch_page(task, slow)})
+        task = task.model_copy(update={"step": upload_batch(task, slow)})
         assert (task.step.wait_seconds, task.step.job_waited_seconds) == (left, 12 - left)
         world.wait(task.step.wait_seconds)
         step = check_job(task, world.services)
@@ -69,9 +67,10 @@ def test_the_time_that_staging_takes_is_taken_off_the_wait_for_the_job(seconds, 
 
 def test_a_clock_that_is_set_back_while_rows_are_staged_makes_no_wait_longer():
     with open_world(load=paced()) as world:
-        task = through(world, world.start_lane(), fetch_page, upload_batch)
-        step = fetch_page(task, replace(world.services, files=SlowFiles(world, -5)))
-        assert (step.next, step.wait_seconds) == (Next.WAIT_FOR_JOB, task.step.wait_seconds)
+        task = through(world, world.start_lane(), fetch_page)
+        step = upload_batch(task, replace(world.services, files=SlowFiles(world, -5)))
+        foreseen_seconds = first_poll_seconds(10, None, None)
+        assert (step.next, step.wait_seconds) == (Next.WAIT_FOR_JOB, foreseen_seconds)
         assert step.job_waited_seconds == 0
 
 
@@ -83,13 +82,13 @@ def test_what_is_staged_ahead_is_sent_as_soon_as_the_job_before_it_is_settled():
         assert (lane.batches, lane.settled_rows, lane.open_batch, lane.ahead_batch) == (3, 30, None, None)
         rounds = world.slices.visited
         assert [name for name in rounds if name in ("UploadBatch", "Pace")] == ["UploadBatch"] * 3
-        assert rounds.count("FetchPage") == 4, "once for the first rows, and beside each job"
+        assert rounds.count("FetchPage") == 1, "for the first rows alone"
 
 
 @pytest.mark.parametrize("halt", Halt)
 def test_a_stop_or_pause_is_seen_before_what_is_staged_ahead_is_sent(halt):
     with open_world(load=paced()) as world:
-        task = through(world, world.start_lane(), fetch_page, upload_batch, fetch_page)
+        task = through(world, world.start_lane(), fetch_page, upload_batch)
         world.wait(task.step.wait_seconds)
         task = through(world, task, check_job)
         world.store.ask_to_halt(RUN, halt)
@@ -109,7 +108,7 @@ def test_a_stop_or_pause_is_seen_before_what_is_staged_ahead_is_sent(halt):
 
 def test_a_settling_that_is_repeated_late_does_not_take_the_next_job_for_the_one_that_has_ended():
     with open_world(load=paced()) as world:
-        task = through(world, world.start_lane(), fetch_page, upload_batch, fetch_page)
+        task = through(world, world.start_lane(), fetch_page, upload_batch)
         world.wait(task.step.wait_seconds)
         ended = through(world, task, check_job)
         through(world, ended, settle_batch, upload_batch)

@@ -203,9 +203,9 @@ def test_a_stop_leaves_a_job_that_was_waited_for_for_ten_minutes_to_finish_run(w
     with open_world(load=paced(), queue_seconds=100_000.0) as world:
         task = world.start_lane()
         fetch_page(task, world.services)
-        upload_batch(task, world.services)
+        uploaded = upload_batch(task, world.services)
         world.store.ask_to_halt(RUN, Halt.STOP)
-        step = Step(epoch=task.step.epoch, job_waited_seconds=waited_seconds - 30, wait_seconds=30)
+        step = uploaded.model_copy(update={"job_waited_seconds": waited_seconds - 30, "wait_seconds": 30})
         answer = check_job(task.model_copy(update={"step": step}), world.services)
         assert (answer.next, world.partition().status) == (following, status)
         assert world.open_batch().state is BatchState.SUBMITTED

@@ -64,7 +64,8 @@ def test_fetch_page_stages_the_same_rows_after_a_crash(effects):
         (2, {"Aborted": 1, "UploadComplete": 1}),  # recorded and not uploaded
         (3, {"Aborted": 1, "UploadComplete": 1}),  # uploaded and not closed: nobody knows that it is uploaded
         (4, {"UploadComplete": 1}),  # closed and not recorded as such: adopted
-        (5, {"UploadComplete": 1}),  # recorded as submitted
+        (5, {"UploadComplete": 1}),  # and the rows after it staged, but not recorded
+        (6, {"UploadComplete": 1}),  # recorded as submitted, with the rows staged ahead
     ],
 )
 def test_upload_batch_goes_on_after_a_crash_and_never_uploads_twice_to_one_job(effects, states):
@@ -76,6 +77,8 @@ def test_upload_batch_goes_on_after_a_crash_and_never_uploads_twice_to_one_job(e
         assert step.wait_seconds > 0
         assert world.jobs == states
         assert world.open_batch().state is BatchState.SUBMITTED
+        assert world.partition().ahead_batch == 1
+        assert world.partition().batches == 2
 
 
 @pytest.mark.parametrize("seconds", [0, 1.01, 1000])
@@ -137,7 +140,7 @@ def test_a_job_that_is_deleted_before_its_results_are_read_is_sent_again(is_coun
     faults = f"- match: {{object: Opportunity, nth: 1}}\n  action: {refused}"
     with open_world(load=paced(batch_rows=30), faults=faults) as world:
         task = fetched(world)
-        upload_batch(task, world.services)
+        task = after(task, upload_batch(task, world.services))
         world.wait(1000)
         ended = check_job(task, world.services)
         assert (ended.next, ended.job is not None and bool(ended.job.failed)) == (Next.SETTLE, True)
@@ -171,10 +174,10 @@ def test_a_lost_job_costs_no_retry():
     faults = f"- match: {{object: Opportunity, nth: 2}}\n  action: {lock}"
     with open_world(load=paced(retry_delays_seconds=(7,), batch_rows=30), faults=faults) as world:
         task = fetched(world)
-        upload_batch(task, world.services)
+        uploaded = after(task, upload_batch(task, world.services))
         world.wait(1000)
         world.server.backend.ingest.delete(world.open_batch().job_id or "")
-        check_job(task, world.services)
+        check_job(uploaded, world.services)
         upload_batch(task, world.services)
         world.wait(1000)
         step = settle_batch(task, world.services)
