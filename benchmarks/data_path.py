@@ -3,8 +3,8 @@
 Run it as ``python -m benchmarks.data_path``; ``--rows 1000000 --repeats 5`` is the full measurement.
 
 - The simulated org and the embedded AWS are processes of their own; so is each loader, in turn. Measured are the CPU
-  seconds of the loader's process, user and system, after its imports, and its peak of resident memory (VmHWM of Linux),
-  imports included.
+  seconds of the loader's process, user and system, after it has loaded what a function loads once in its life, which
+  are its modules and boto3's descriptions of AWS; and its peak of resident memory (VmHWM of Linux), all included.
 - Rows have 12 columns and about 110 bytes. The org writes them without delay and refuses none.
 - *massive-upload*: the use cases behind the handlers, one lane, batches of 10,000, from the plan to the receipt, with
   all calls to DynamoDB, S3 and the org over HTTP. Not in it: Lambda's own work and the state machine's.

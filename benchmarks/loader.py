@@ -1,7 +1,8 @@
 """One loader in a process of its own, which holds nothing else.
 
-``python -m benchmarks.loader NAME URL CLIENT_ID CLIENT_SECRET ANSWER`` writes into ANSWER what it used from after its
-imports to its end: CPU seconds of user and system, and the peak of resident memory, imports included.
+``python -m benchmarks.loader NAME URL CLIENT_ID CLIENT_SECRET ANSWER`` writes into ANSWER what it used from
+after its imports, and after its clients of AWS were made, to its end: CPU seconds of user and system, and the peak of
+resident memory, all included.
 """
 
 from __future__ import annotations
@@ -39,14 +40,20 @@ class Cost:
 
 
 def _loader(name: str) -> Callable[[Login], int]:
-    """A loader, once all that it needs is imported, and nothing that another one needs."""
+    """A loader, once all that it needs is loaded, and nothing that another one needs."""
     kind, _, variant = name.partition(", ")
     job_rows = LARGE_JOB_ROWS if variant == "large jobs" else JOB_ROWS
     if kind == "massive-upload":
         import massive_upload.lambda_handler  # noqa: F401 - as on Lambda, whose garbage collection it sets
-        from benchmarks.whole_run import massive_upload as whole_run
+        from benchmarks import whole_run
 
-        return partial(whole_run, job_rows=job_rows, types=MIXED_TYPES if variant == "mixed rows" else {})
+        clients = whole_run.AwsClients.made()
+        return partial(
+            whole_run.massive_upload,
+            clients=clients,
+            job_rows=job_rows,
+            types=MIXED_TYPES if variant == "mixed rows" else {},
+        )
     from benchmarks.peers import python_loaders as peers
 
     if kind == "floor":

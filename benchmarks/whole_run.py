@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,16 +36,30 @@ REGION = "eu-west-1"
 RUN = "measured"
 
 
-def massive_upload(login: Login, *, job_rows: int, types: Mapping[str, str]) -> int:
+@dataclass(frozen=True)
+class AwsClients:
+    """What a function makes once in its life, before it works on anything."""
+
+    dynamodb: Any
+    s3: Any
+
+    @classmethod
+    def made(cls) -> AwsClients:
+        """Clients of the AWS services at `AWS_ENDPOINT_URL`."""
+        return cls(aws_client("dynamodb"), aws_client("s3"))
+
+
+def massive_upload(login: Login, *, clients: AwsClients, job_rows: int, types: Mapping[str, str]) -> int:
     """A run from its plan to its receipt, as the state machines call the use cases.
 
     Args:
         login: to the org.
+        clients: of AWS.
         job_rows: rows of a job.
         types: those of the columns that are no text.
     """
-    dynamodb, s3 = aws_client("dynamodb"), aws_client("s3")
-    store, files, clock = DynamoDbProgress(Table(dynamodb, TABLE), SystemClock()), S3Files(s3, BUCKET), SystemClock()
+    clock = SystemClock()
+    store, files = DynamoDbProgress(Table(clients.dynamodb, TABLE), clock), S3Files(clients.s3, BUCKET)
     secret = ClientSecret(login_url=login.url, client_id=login.client_id, client_secret=login.client_secret)
     services = SliceServices(
         store=store, files=files, configs=RunConfigs(files), org=Org(Connection(secret)), clock=clock
@@ -60,7 +75,7 @@ def massive_upload(login: Login, *, job_rows: int, types: Mapping[str, str]) -> 
     while (plan := plan_run(PlanRunInput(execution=execution, input={"load": "deals"}), planning)).next == "Wait":
         time.sleep(plan.wait_seconds / TIME_SCALE)
     for lane in plan.lanes:
-        while _slice(dynamodb, services, lane.partition) is Next.MORE:
+        while _slice(clients.dynamodb, services, lane.partition) is Next.MORE:
             pass
     verdict = finish_run(FinishRunInput(execution=execution, state={"input": {}}), services, clock)
     if verdict.status != "Completed":

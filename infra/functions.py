@@ -73,7 +73,7 @@ FUNCTIONS = (
         memory_mb=2048,
         table=("BatchGetItem", "GetItem", "PutItem", "UpdateItem", "Query"),
         reads=(RUNS,),
-        writes=(STAGED,),
+        writes=(RUNS, STAGED),
     ),
     FunctionSpec(
         name="UploadBatch",
@@ -83,7 +83,7 @@ FUNCTIONS = (
         memory_mb=2048,
         table=("BatchGetItem", "GetItem", "PutItem", "UpdateItem"),
         reads=(RUNS, STAGED),
-        writes=(STAGED,),
+        writes=(RUNS, STAGED),
     ),
     FunctionSpec(
         name="CheckJob",

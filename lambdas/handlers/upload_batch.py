@@ -8,5 +8,5 @@ from massive_upload.usecases.upload_batch import upload_batch
 
 @lambda_handler(SliceInput)
 def handler(task: SliceInput) -> Step:
-    """Create, fill and close the batch's job."""
+    """Create, fill and close the batch's job, and stage the next rows."""
     return upload_batch(task, container.slice_services())

@@ -43,7 +43,7 @@ CALLS = Config(
     read_timeout=10,
     retries={"mode": "standard", "total_max_attempts": 3},
     parameter_validation=False,  # AWS does it too; a profile of benchmarks/data_path.py had 8 % of a call in it
-    s3={"payload_signing_enabled": False},  # over https it is not signed in any case; so it is not on a laptop
+    s3={"payload_signing_enabled": False},  # over https, what is uploaded is signed in no case
 )
 """How AWS is called."""
 

@@ -162,6 +162,8 @@ class Next(StrEnum):
 class Step(Contract):
     """The one thing that a slice's tasks hand on, at ``$.step``.
 
+    While a stack is deployed, a task of one version may be given what one of another version answered.
+
     Attributes:
         epoch: the claim under which this slice writes; a newer claim fences it out.
         next: where the slice goes.
@@ -179,6 +181,8 @@ class Step(Contract):
         job_still_seconds: for how long it has not got any further.
         job: the counters of a job that has ended, for SettleBatch.
     """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     epoch: int
     next: Next = Next.FETCH

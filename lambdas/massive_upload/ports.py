@@ -339,13 +339,13 @@ class ProgressStore(Protocol):
     def record_submitted(
         self, partition: Partition, batch: Batch, beat: Heartbeat, *, ahead: Batch | None = None
     ) -> Batch:
-        """The batch's job is uploaded and closed.
+        """The batch's job is uploaded and closed; the batch after it is recorded in the same transaction.
 
         Args:
             partition: the lane's.
             batch: as it was when its job was recorded.
             beat: of the slice.
-            ahead: the batch after it, whose rows were staged meanwhile, to be recorded as the partition's batch ahead.
+            ahead: whose rows were staged meanwhile, to be the partition's batch ahead; None where none were.
         """
 
     def plan_next_attempt(

@@ -73,6 +73,13 @@ BUGS = (
         caught_by=TASK_CRASHES,
     ),
     Bug(
+        name="a job that somebody has deleted is taken for the one in flight",
+        path=f"{_PRODUCT}/usecases/check_job.py",
+        right="if batch.state is not BatchState.SUBMITTED or batch.job_id != step.job_id:",
+        wrong="if batch.state is not BatchState.SUBMITTED:",
+        caught_by=f"{REENTRY}::test_check_job_takes_no_other_job_for_the_one_in_flight",
+    ),
+    Bug(
         name="a job is uploaded and closed before it is recorded",
         path=f"{_PRODUCT}/usecases/upload_batch.py",
         right="""    created = store.record_job(partition, batch, job.id, services.org.heartbeat())

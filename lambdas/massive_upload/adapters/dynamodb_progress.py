@@ -458,7 +458,7 @@ class DynamoDbProgress:
         change = _taking("open_batch", batch) | self._beat(beat)
         if partition.is_sweep:
             change |= Change(add={"resent_rows": batch.rows})
-        has_none = is_absent("open_batch") & is_absent("ahead_batch") & _reads_as(partition)
+        has_none = is_absent("open_batch") & _has_ahead(None) & _reads_as(partition)
         self._change_partition(partition, change, has_none, also=[self._new_batch(batch)])
 
     def record_job(self, partition: Partition, batch: Batch, job_id: str, beat: Heartbeat) -> Batch:
@@ -475,7 +475,7 @@ class DynamoDbProgress:
         if ahead is None:
             self._change_partition(partition, self._beat(beat), also=also)
             return submitted
-        has_none_ahead = equals("open_batch", batch.number) & is_absent("ahead_batch") & _reads_as(partition)
+        has_none_ahead = equals("open_batch", batch.number) & _has_ahead(None) & _reads_as(partition)
         change = _taking("ahead_batch", ahead) | self._beat(beat)
         self._change_partition(partition, change, has_none_ahead, also=[*also, self._new_batch(ahead)])
         return submitted
@@ -531,7 +531,7 @@ class DynamoDbProgress:
         self._change_partition(
             partition,
             change | self._beat(beat),
-            equals("open_batch", batch.number) & _is_as_seen(partition, "ahead_batch"),
+            equals("open_batch", batch.number) & _has_ahead(partition.ahead_batch),
             also=[self._batch_change(batch, settled)],
         )
 
@@ -704,10 +704,9 @@ def _worked(work: JobWork) -> dict[str, int]:
     return {name: number for name, number in added.items() if number}
 
 
-def _is_as_seen(partition: Partition, name: str) -> Condition:
-    """The partition has the batch, open or staged ahead, that it was seen with; or none, as then."""
-    number = getattr(partition, name)
-    return is_absent(name) if number is None else equals(name, number)
+def _has_ahead(number: int | None) -> Condition:
+    """The partition has that batch staged ahead, or none."""
+    return is_absent("ahead_batch") if number is None else equals("ahead_batch", number)
 
 
 def _is_set_by(watermark: Watermark) -> Condition:
@@ -730,7 +729,7 @@ def _watermark_moved(run: Run) -> StateChanged:
 def _reads_as(partition: Partition) -> Condition:
     """The partition reads the query that it was seen with, and nothing was staged since.
 
-    Else a FetchPage that was tried again while it lived on would start a lane that has got on from its beginning.
+    Else a task that was tried again while it lived on would start a lane that has got on from its beginning.
     """
     has_that_query = equals("query_id", partition.query_id) if partition.query_id else is_absent("query_id")
     return has_that_query & equals("next_batch", partition.next_batch)

@@ -9,7 +9,7 @@ from massive_upload.domain.progress import BatchState
 from massive_upload.domain.waits import POLL_EVENTS, job_seconds, next_poll_seconds
 from massive_upload.errors import OrgUnreachable
 from massive_upload.observability import Event, Marker, follow, log
-from massive_upload.salesforce.bulk import Job
+from massive_upload.salesforce.bulk import Job, JobState
 from massive_upload.usecases.job_outcome import counters_of
 from massive_upload.usecases.lost_jobs import send_again
 from massive_upload.usecases.org import Org
@@ -87,13 +87,15 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
 def _counters(job: Job, org: Org, *, looked_at_seconds: int, waited_seconds: int) -> JobCounters:
     """What an ended job reported, with the requests that are to be counted with it."""
     tell_usage(org.api_usage)
-    seconds = job_seconds(
-        looked_at_seconds,
-        waited_seconds,
-        job.total_processing_ms,
-        life_seconds=job.life_seconds,
-        batches=bulk_batches_of(job.processed or 0),
-    )
+    seconds = 0
+    if job.state is JobState.JOB_COMPLETE and job.processed is not None:  # else nobody knows what its time was spent on
+        seconds = job_seconds(
+            looked_at_seconds,
+            waited_seconds,
+            job.total_processing_ms,
+            life_seconds=job.life_seconds,
+            batches=bulk_batches_of(job.processed),
+        )
     return counters_of(job, seconds=seconds, api_requests=org.take_requests())
 
 

@@ -67,7 +67,7 @@ def fetch_page(task: SliceInput, services: SliceServices) -> Step:
         return step.then(Next.UPLOAD, events=FETCH_EVENTS, batch=batch.number)
     if partition.kept_list is not None:
         return _stage_kept_rows(task, services, partition, config.load)
-    return RangeReader(task, services, partition, config).read()
+    return RangeReader(services, partition, config).read(step)
 
 
 def _seconds_until_turn(

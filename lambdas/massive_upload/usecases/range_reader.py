@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from massive_upload.contracts import Next, SliceInput, Step
+from massive_upload.contracts import Next, Step
 from massive_upload.domain.progress import Batch, LaneKind, Partition
 from massive_upload.domain.source_sql import PARENT_COLUMN, Reading, page_statement
 from massive_upload.domain.staged_file import StagedFileWriter
@@ -30,14 +30,8 @@ class RangeReader:
     """
 
     def __init__(
-        self,
-        task: SliceInput,
-        services: SliceServices,
-        partition: Partition,
-        config: RunConfig,
-        in_flight: Batch | None = None,
+        self, services: SliceServices, partition: Partition, config: RunConfig, *, in_flight: Batch | None = None
     ) -> None:
-        self._task = task
         self._services = services
         self._partition = partition
         self._config = config
@@ -55,24 +49,24 @@ class RangeReader:
         rows_left = self._rows_left()
         return self._staged(self._write_rows(None, rows_left)) if rows_left else None
 
-    def read(self) -> Step:
+    def read(self, step: Step) -> Step:
         """Stage the next rows, or wait for the query, or find that all rows are settled."""
         try:
             first_page = self._open_query()
         except QueryExpired as error:
             self._forget_query(error)
-            return self._wait_before_another_query()
+            return self._wait_before_another_query(step)
         except PassingError as error:
-            if self._task.step.org_waits >= _WAITS_FOR_A_QUERY and self._partition.query_id is not None:
+            if step.org_waits >= _WAITS_FOR_A_QUERY and self._partition.query_id is not None:
                 self._forget_query(error)
             raise
         rows_left = self._rows_left()
         if rows_left is None:
-            return self._wait_for_query()
+            return self._wait_for_query(step)
         if rows_left == 0:
             self._services.store.complete_partition(self._partition, self._services.org.heartbeat())
             log(Marker.SUCCESS, Event.PARTITION_COMPLETED)
-            return self._task.step.then(Next.DONE, events=FETCH_EVENTS)
+            return step.then(Next.DONE, events=FETCH_EVENTS)
         try:
             writer = self._write_rows(first_page, rows_left)
         except QueryExpired as error:
@@ -81,7 +75,7 @@ class RangeReader:
         batch = self._staged(writer)
         self._services.store.plan_batch(self._partition, batch, self._services.org.heartbeat())
         tell_staged(batch)
-        return self._task.step.then(Next.UPLOAD, events=FETCH_EVENTS, batch=batch.number, is_progress=True)
+        return step.then(Next.UPLOAD, events=FETCH_EVENTS, batch=batch.number, is_progress=True)
 
     def _staged(self, writer: StagedFileWriter) -> Batch:
         partition, in_flight = self._partition, self._in_flight
@@ -109,9 +103,8 @@ class RangeReader:
         self._partition = self._services.store.forget_query(self._partition)
         log(Marker.WARNING, Event.QUERY_EXPIRED, error=type(error).__name__, code=error.code)
 
-    def _wait_before_another_query(self) -> Step:
+    def _wait_before_another_query(self, step: Step) -> Step:
         """A query that never came to its end is not asked again for ever: each takes hours, and is billed."""
-        step = self._task.step
         if step.org_waits >= _MOST_FAILED_QUERIES:
             raise SourceRejected(
                 f"The source's query has failed {step.org_waits + 1} times after it was taken.",
@@ -124,15 +117,15 @@ class RangeReader:
         following = step.then(Next.WAIT_FOR_QUERY, events=events, wait_seconds=wait_seconds)
         return following.model_copy(update={"org_waits": step.org_waits + 1})
 
-    def _wait_for_query(self) -> Step:
-        has_waited = self._task.step.next is Next.WAIT_FOR_QUERY
-        longer_seconds = 2 * self._task.step.wait_seconds if has_waited else 0
+    def _wait_for_query(self, step: Step) -> Step:
+        has_waited = step.next is Next.WAIT_FOR_QUERY
+        longer_seconds = 2 * step.wait_seconds if has_waited else 0
         wait_seconds = min(max(_FIRST_QUERY_WAIT_SECONDS, longer_seconds), _LONGEST_QUERY_WAIT_SECONDS)
         beat = self._services.org.heartbeat(wake_after_seconds=wait_seconds)
         self._services.store.record_heartbeat(self._partition, beat)
         log(Marker.WAITING, Event.WAITING_FOR_QUERY, wait_seconds=wait_seconds)
         events = FETCH_EVENTS + WAIT_EVENTS
-        return self._task.step.then(Next.WAIT_FOR_QUERY, events=events, wait_seconds=wait_seconds)
+        return step.then(Next.WAIT_FOR_QUERY, events=events, wait_seconds=wait_seconds)
 
     def _rows_left(self) -> int | None:
         """Rows of the query that are not staged; None while it runs."""

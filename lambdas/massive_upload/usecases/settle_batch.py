@@ -16,13 +16,13 @@ from massive_upload.domain.pace import LanePace, PaceReason, next_pace
 from massive_upload.domain.progress import Batch, BatchState, JobWork, LaneFailures, LaneNotes, Partition
 from massive_upload.domain.staged_file import StagedFile
 from massive_upload.domain.waits import SETTLE_EVENTS
-from massive_upload.errors import InternalError, JobRejected, RunHalted
+from massive_upload.errors import JobRejected, RunHalted
 from massive_upload.observability import Event, Marker, Metric, emit, follow, log
 from massive_upload.ports import LaneView
 from massive_upload.salesforce.bulk import JobGone, JobState
 from massive_upload.usecases.attempt import Attempt
 from massive_upload.usecases.circuit_breaker import is_run_given_up
-from massive_upload.usecases.job_outcome import JobOutcome, counters_of, is_proven_clean, read_outcome
+from massive_upload.usecases.job_outcome import JobOutcome, is_proven_clean, read_outcome
 from massive_upload.usecases.lost_jobs import send_again
 from massive_upload.usecases.row_plan import plan_rows
 from massive_upload.usecases.slice_tasks import (
@@ -47,18 +47,14 @@ def settle_batch(task: SliceInput, services: SliceServices) -> Step:
     config = services.configs.of(task.run_id)
     lane = claimed_lane(services.store, task, org_id=config.org_id, with_run=True)
     partition, batch, step = lane.partition, lane.batch, task.step
-    if batch is None:
-        return step.then(Next.FETCH, events=SETTLE_EVENTS)
+    counters = step.job
+    if batch is None or batch.state is not BatchState.SUBMITTED or counters is None or counters.job_id != batch.job_id:
+        return step.then(Next.FETCH, events=SETTLE_EVENTS)  # settled by a repetition of this task
     follow(batch)
-    if batch.state is not BatchState.SUBMITTED:
-        return step.then(Next.BACK_OFF, events=SETTLE_EVENTS)
-    if step.job is not None and step.job.job_id != batch.job_id:  # settled by a repetition of this task
-        return step.then(Next.FETCH, events=SETTLE_EVENTS)
     load = config.load
     pace = load.pace_at(partition.pace)
     delays = presets.SWEEP_RETRY_DELAYS_SECONDS if partition.is_sweep else pace.retry_delays_seconds
     try:
-        counters = step.job or _counters(services, batch)
         following = settle_attempt(partition, batch, counters, services, load, retries=len(delays))
     except JobGone:
         send_again(partition, batch, services)
@@ -296,13 +292,3 @@ def _is_last(partition: Partition, batch: Batch) -> bool:
     if partition.kept_list is not None:
         return partition.settled_rows + batch.first_rows >= partition.source_rows
     return partition.query_rows is not None and batch.next_offset >= partition.query_rows
-
-
-def _counters(services: SliceServices, batch: Batch) -> JobCounters:
-    """The job's counters, where the slice did not hand them on."""
-    job = services.org.bulk.get(batch.job_id or "")
-    if job is None:
-        raise JobGone(f"The org no longer knows job {batch.job_id}.")
-    if not job.state.is_terminal:
-        raise InternalError(f"Job {batch.job_id} was to be settled, but it has not ended.")
-    return counters_of(job)

@@ -52,7 +52,7 @@ def upload_batch(task: SliceInput, services: SliceServices) -> Step:
         check_holder(lane.lease, task.run_id, config.lease_key)
         batch = _send(partition, batch, services, config)
     closed_at = services.clock.now()
-    ahead = _stage_ahead(task, partition, batch, services, config)
+    ahead = _stage_ahead(partition, batch, services, config)
     read_seconds = int((services.clock.now() - closed_at).total_seconds())
     step = _wait_for_job(task.step, partition, batch, read_seconds=read_seconds)
     beat = services.org.heartbeat(wake_after_seconds=step.wait_seconds)
@@ -94,17 +94,15 @@ def _wait_for_job(step: Step, partition: Partition, batch: Batch, *, read_second
     )
 
 
-def _stage_ahead(
-    task: SliceInput, partition: Partition, batch: Batch, services: SliceServices, config: RunConfig
-) -> Batch | None:
+def _stage_ahead(partition: Partition, batch: Batch, services: SliceServices, config: RunConfig) -> Batch | None:
     """Stage what comes after a batch whose job is in flight.
 
     The job matters more: where the source cannot be read now, the lane reads once the job is settled.
     """
-    if partition.ahead_batch is not None or partition.kept_list is not None:
+    if partition.ahead_batch is not None:
         return None
     try:
-        return RangeReader(task, services, partition, config, in_flight=batch).stage_ahead()
+        return RangeReader(services, partition, config, in_flight=batch).stage_ahead()
     except (PassingError, QueryExpired) as error:
         log(Marker.WARNING, Event.READ_AHEAD_FAILED, error=type(error).__name__, code=error.code)
         return None

@@ -339,6 +339,41 @@ def test_an_open_job_is_replaced_only_by_whoever_saw_it(store, dynamodb):
     assert lane(store).jobs == 2
 
 
+def test_what_was_sent_is_recorded_together_with_the_batch_ahead(store, dynamodb):
+    begin(store)
+    claimed = claim(dynamodb, store)
+    store.plan_batch(claimed, a_batch(), BEAT)
+    seen = lane(store)
+    created = store.record_job(seen, a_batch(), "750", BEAT)
+    ahead = a_batch(number=1)
+    assert store.record_submitted(seen, created, BEAT, ahead=ahead).state is BatchState.SUBMITTED
+    found = lane(store)
+    assert (found.open_batch, found.ahead_batch, found.next_batch, found.batches) == (0, 1, 2, 2)
+    assert store.batches(RUN, "0000") == [replace(created, state=BatchState.SUBMITTED), ahead]
+
+
+@pytest.mark.parametrize(
+    "moved_on",
+    [
+        lambda store, seen, created: store.record_submitted(seen, created, BEAT, ahead=a_batch(number=1)),
+        lambda store, seen, created: store.record_submitted(seen, created, BEAT),
+        lambda store, seen, created: store.note_query(seen, "another", BEAT),
+    ],
+    ids=["recorded with a batch ahead", "recorded", "another query"],
+)
+def test_nothing_is_recorded_with_a_batch_ahead_once_the_lane_has_moved_on(store, dynamodb, moved_on):
+    begin(store)
+    claimed = claim(dynamodb, store)
+    store.plan_batch(claimed, a_batch(), BEAT)
+    seen = lane(store)
+    created = store.record_job(seen, a_batch(), "750", BEAT)
+    moved_on(store, seen, created)
+    before = (lane(store), store.batches(RUN, "0000"))
+    with pytest.raises(StateChanged):
+        store.record_submitted(seen, created, BEAT, ahead=a_batch(number=1, file_key="staged/other.csv"))
+    assert (lane(store), store.batches(RUN, "0000")) == before
+
+
 def test_who_takes_a_partition_over_finds_what_its_slice_did_until_then(store, dynamodb):
     begin(store)
     claimed = claim(dynamodb, store)
@@ -398,6 +433,9 @@ CHANGES: dict[str, Change] = {
     "record_job": lambda store, stale: store.record_job(stale, a_batch(), "750", BEAT),
     "record_submitted": lambda store, stale: store.record_submitted(
         stale, a_batch(state=BatchState.CREATED, job_id="750"), BEAT
+    ),
+    "record_submitted with a batch ahead": lambda store, stale: store.record_submitted(
+        stale, a_batch(state=BatchState.CREATED, job_id="750"), BEAT, ahead=a_batch(number=1)
     ),
     "plan_next_attempt": lambda store, stale: store.plan_next_attempt(
         stale,

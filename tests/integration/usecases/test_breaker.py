@@ -8,6 +8,7 @@ from local.org import generated_opportunities
 from massive_upload.domain.load import Breaker, Load
 from massive_upload.domain.progress import BatchState, LaneFailures, PartitionStatus
 from massive_upload.errors import BreakerTripped
+from massive_upload.usecases.fetch_page import fetch_page
 from massive_upload.usecases.settle_batch import settle_batch
 from tests.integration.usecases.fuse import Killed
 from tests.integration.usecases.world import RUN, open_world, paced
@@ -110,9 +111,9 @@ def test_a_run_that_an_error_of_every_row_stopped_fails_although_the_lane_could_
     """The slice dies just after the batch is settled: the flag on the run knows why."""
     full = always("{row_failures: {share: 1, code: STORAGE_LIMIT_EXCEEDED}}", range(1, 2))
     with open_world(load=breaking(lanes=1), faults=full) as world:
-        world.plan({"load": "opportunity"})
-        world.slices.run_slice(RUN, "0000", stop_before="SettleBatch")
-        task = world.slices.claim(RUN, "0000")
+        task = world.start_lane()
+        fetch_page(task, world.services)
+        task = world.until_its_job_has_ended(task)
         settled_after = 3
         world.after(settled_after)
         world.fuse.error = Killed

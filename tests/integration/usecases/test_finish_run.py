@@ -7,13 +7,18 @@ import pytest
 from massive_upload.contracts import Verdict
 from massive_upload.domain.progress import BatchState, Run, RunStatus
 from massive_upload.ports import Heartbeat
+from massive_upload.usecases.fetch_page import fetch_page
 from massive_upload.usecases.finish_run import finish_run
+from massive_upload.usecases.upload_batch import upload_batch
 from massive_upload.usecases.watch_runs import finish_request, watch_runs
 from tests.integration.usecases.kept_rows import recorded_account
+from tests.integration.usecases.slice_driver import Crash
 from tests.integration.usecases.world import RUN, World, WorldClock, open_world, paced
 
 START = {"load": "opportunity"}
 RESUME = {"mode": "resume", "run_id": RUN}
+_EFFECTS_UNTIL_THE_CLOSE = 4
+"""A job is created, recorded, filled and closed."""
 DEAF = "- match: {path: /jobs/ingest/}\n  action: {status: 503, code: SERVER_UNAVAILABLE}"
 STUBBORN = "- match: {method: PATCH}\n  action: {status: 400, code: INVALIDJOBSTATE}"
 
@@ -68,6 +73,22 @@ def test_a_job_that_was_created_and_not_closed_is_given_up_and_its_rows_are_not_
         assert resumed is not None
         assert (resumed.status, resumed.succeeded) == ("Completed", 30)
         assert world.loaded_keys == world.keys_of()
+
+
+@pytest.mark.parametrize("seconds", [0, 1000])
+def test_a_job_that_was_closed_while_the_next_rows_were_read_is_aborted_or_settled(seconds):
+    with open_world(load=paced()) as world:
+        task = world.start_lane()
+        fetch_page(task, world.services)
+        world.after(_EFFECTS_UNTIL_THE_CLOSE)
+        with pytest.raises(Crash):
+            upload_batch(task, world.services)
+        assert (world.open_batch().state, world.jobs) == (BatchState.CREATED, {"UploadComplete": 1})
+        world.wait(seconds)
+        verdict = world.abort()
+        assert (verdict.unsettled, verdict.succeeded) == (0, len(world.loaded_keys))
+        assert world.jobs == ({"JobComplete": 1} if seconds else {"Aborted": 1})
+        assert recorded_account(world).balances
 
 
 def test_rows_of_a_job_that_may_have_got_its_data_are_unsettled_while_the_org_cannot_be_reached():

@@ -14,7 +14,7 @@ from massive_upload.usecases.settle_batch import settle_batch
 from massive_upload.usecases.slice_tasks import SliceWork
 from massive_upload.usecases.upload_batch import upload_batch
 from tests.integration.usecases.kept_rows import account_of
-from tests.integration.usecases.world import RUN, World, open_world, paced
+from tests.integration.usecases.world import RUN, World, WorldClock, open_world, paced
 
 
 def through(world: World, task: SliceInput, *tasks: SliceWork) -> SliceInput:
@@ -35,6 +35,20 @@ def test_the_next_rows_are_staged_while_a_job_is_in_flight_and_no_job_is_made_of
         assert sum(world.jobs.values()) == 1
         assert upload_batch(task, world.services).next is Next.WAIT_FOR_JOB
         assert world.partition().next_batch == 2, "there is one batch ahead at most"
+
+
+def test_rows_that_are_sent_again_have_the_batch_ahead_that_there_is():
+    lock = "{row_failures: {share: 1, code: UNABLE_TO_LOCK_ROW}}"
+    with open_world(load=paced(), faults=f"- match: {{object: Opportunity, nth: 1}}\n  action: {lock}") as world:
+        task = world.until_its_job_has_ended(through(world, world.start_lane(), fetch_page))
+        task = through(world, task, settle_batch)
+        assert task.step.next is Next.BACK_OFF
+        read = world.requests["query"]
+        through(world, task, fetch_page, upload_batch)
+        lane = world.partition()
+        assert (lane.open_batch, lane.ahead_batch, lane.next_batch) == (0, 1, 2)
+        assert world.open_batch().state is BatchState.SUBMITTED
+        assert world.requests["query"] == read
 
 
 class SlowFiles:
@@ -59,6 +73,7 @@ def test_the_time_that_staging_takes_is_taken_off_the_wait_for_the_job(seconds, 
         task = task.model_copy(update={"step": upload_batch(task, slow)})
         assert (task.step.wait_seconds, task.step.job_waited_seconds) == (left, 12 - left)
         world.wait(task.step.wait_seconds)
+        assert world.partition().next_wake_at == WorldClock(world.clock).now(), "the watchdog allows for the wait"
         step = check_job(task, world.services)
         assert step.next is Next.SETTLE
         assert step.job is not None

@@ -248,6 +248,7 @@ def test_a_job_that_stands_still_is_aborted_and_what_it_left_is_sent_again(after
         assert 3_600 < world.clock.seconds() < 3 * 3_600
         assert world.jobs == {"Aborted": 1} | ({"JobComplete": 1} if after_rows < 300 else {})
         assert world.partition().resent_rows == 300 - after_rows
+        assert world.partition().job_seconds is None, "no other job is expected to take as long"
 
 
 def test_a_job_that_neither_ends_nor_can_be_aborted_ends_the_lane_and_its_rows_are_unsettled():

@@ -134,19 +134,14 @@ def test_a_submitted_job_that_was_deleted_is_sent_again():
         assert world.partition().succeeded == 30
 
 
-@pytest.mark.parametrize("is_counted", [True, False])
-def test_a_job_that_is_deleted_before_its_results_are_read_is_sent_again(is_counted):
+def test_a_job_that_is_deleted_before_its_results_are_read_is_sent_again():
     refused = "{row_failures: {share: 0.5, code: STRING_TOO_LONG}}"
     faults = f"- match: {{object: Opportunity, nth: 1}}\n  action: {refused}"
     with open_world(load=paced(batch_rows=30), faults=faults) as world:
-        task = fetched(world)
-        task = after(task, upload_batch(task, world.services))
-        world.wait(1000)
-        ended = check_job(task, world.services)
-        assert (ended.next, ended.job is not None and bool(ended.job.failed)) == (Next.SETTLE, True)
+        ended = world.until_its_job_has_ended(fetched(world))
+        assert (ended.step.next, ended.step.job is not None and bool(ended.step.job.failed)) == (Next.SETTLE, True)
         world.server.backend.ingest.delete(world.open_batch().job_id or "")
-        settling = after(task, ended if is_counted else task.step)
-        assert settle_batch(settling, world.services).next is Next.BACK_OFF
+        assert settle_batch(ended, world.services).next is Next.BACK_OFF
         batch = world.open_batch()
         assert (batch.state, batch.attempt, batch.lost_jobs, batch.rows) == (BatchState.PLANNED, 1, 1, 30)
         assert (batch.succeeded, batch.rejected) == (0, 0)
@@ -178,17 +173,13 @@ def test_a_lost_job_costs_no_retry():
         world.wait(1000)
         world.server.backend.ingest.delete(world.open_batch().job_id or "")
         check_job(uploaded, world.services)
-        upload_batch(task, world.services)
-        world.wait(1000)
-        step = settle_batch(task, world.services)
+        step = settle_batch(world.until_its_job_has_ended(task), world.services)
         assert (step.next, step.wait_seconds) == (Next.BACK_OFF, 7)
 
 
 def test_settle_batch_that_is_repeated_says_what_it_said():
     with open_world(load=paced(batch_rows=30)) as world:
-        task = fetched(world)
-        upload_batch(task, world.services)
-        world.wait(1000)
+        task = world.until_its_job_has_ended(fetched(world))
         crash(world, 1, lambda: settle_batch(task, world.services))
         settled = world.partition()
         assert (settled.settled_rows, settled.open_batch) == (30, None)
@@ -201,10 +192,52 @@ def test_check_job_sends_a_batch_without_a_job_to_upload_and_one_that_is_settled
     with open_world(load=paced(batch_rows=30)) as world:
         task = fetched(world)
         assert check_job(task, world.services).next is Next.UPLOAD
-        upload_batch(task, world.services)
-        world.wait(1000)
-        crash(world, 1, lambda: settle_batch(task, world.services))
+        ended = world.until_its_job_has_ended(task)
+        crash(world, 1, lambda: settle_batch(ended, world.services))
         assert check_job(task, world.services).next is Next.MORE
+
+
+def test_check_job_takes_no_other_job_for_the_one_in_flight():
+    """As where a payload is older than the batch's job, or tells of none."""
+    lock = "{row_failures: {share: 1, code: UNABLE_TO_LOCK_ROW}}"
+    with open_world(load=paced(), faults=f"- match: {{object: Opportunity, nth: 1}}\n  action: {lock}") as world:
+        first = world.until_its_job_has_ended(fetched(world))
+        settle_batch(first, world.services)
+        task = after(first, upload_batch(first, world.services))
+        in_flight, jobs = world.open_batch(), world.jobs
+        stale = first.step.job.job_id if first.step.job else ""
+        assert in_flight.job_id != stale
+        handed_on = check_job(after(task, task.step.model_copy(update={"job_id": stale})), world.services)
+        assert handed_on.next is Next.SETTLE
+        assert settle_batch(after(task, handed_on), world.services).next is Next.FETCH
+        world.server.backend.ingest.delete(stale)
+        for job_id in (stale, None):
+            step = check_job(after(task, task.step.model_copy(update={"job_id": job_id})), world.services)
+            assert step.next is Next.UPLOAD
+        again = upload_batch(task, world.services)
+        assert (again.next, again.job_id) == (Next.WAIT_FOR_JOB, in_flight.job_id)
+        assert (world.open_batch(), sum(world.jobs.values())) == (in_flight, sum(jobs.values()) - 1)
+
+
+def test_a_slice_that_finds_a_job_in_flight_hands_on_which_one():
+    with open_world(load=paced()) as world:
+        task = fetched(world)
+        upload_batch(task, world.services)
+        step = fetch_page(world.slices.claim(RUN, "0000"), world.services)
+        assert (step.next, step.wait_seconds, step.job_id) == (Next.WAIT_FOR_JOB, 1, world.open_batch().job_id)
+
+
+def test_a_slice_that_was_overtaken_hands_on_a_job_that_has_ended_and_settles_nothing():
+    with open_world(load=paced()) as world:
+        task = after(fetched(world), upload_batch(fetched(world), world.services))
+        world.wait(1000)
+        world.slices.claim(RUN, "0000")
+        before = (world.partition(), world.open_batch(), world.jobs)
+        ended = check_job(task, world.services)
+        assert ended.next is Next.SETTLE
+        with pytest.raises(FencedOut):
+            settle_batch(after(task, ended), world.services)
+        assert (world.partition(), world.open_batch(), world.jobs) == before
 
 
 @pytest.mark.parametrize("work", [fetch_page, upload_batch, check_job, settle_batch])

@@ -9,7 +9,6 @@ import pytest
 from massive_upload.contracts import Next, SliceInput, Step
 from massive_upload.errors import FencedOut, PassingError, StateChanged
 from massive_upload.ports import ProgressStore
-from massive_upload.usecases.check_job import check_job
 from massive_upload.usecases.fetch_page import fetch_page
 from massive_upload.usecases.settle_batch import settle_batch
 from massive_upload.usecases.slice_tasks import SliceServices
@@ -45,10 +44,7 @@ def before(work: Work, world: World) -> SliceInput:
     if work is not fetch_page:
         fetch_page(task, world.services)
     if work is settle_batch:
-        uploaded = upload_batch(task, world.services)
-        world.wait(1000)
-        in_flight = task.model_copy(update={"step": uploaded})
-        return task.model_copy(update={"step": check_job(in_flight, world.services)})
+        return world.until_its_job_has_ended(task)
     return task
 
 
@@ -56,7 +52,7 @@ LOSERS = [
     (fetch_page, "plan_batch", Next.UPLOAD),
     (upload_batch, "record_job", Next.WAIT_FOR_JOB),
     (upload_batch, "record_submitted", Next.WAIT_FOR_JOB),
-    (settle_batch, "settle_batch", Next.BACK_OFF),
+    (settle_batch, "settle_batch", Next.FETCH),
 ]
 
 

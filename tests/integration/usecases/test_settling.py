@@ -11,7 +11,6 @@ from massive_upload.domain.staged_file import REJECT_COLUMNS
 from massive_upload.errors import InternalError, JobRejected, RunHalted, SalesforceUnavailable
 from massive_upload.usecases.fetch_page import fetch_page
 from massive_upload.usecases.settle_batch import settle_batch
-from massive_upload.usecases.upload_batch import upload_batch
 from tests.integration.usecases.kept_rows import receipt, rejected_rows, rows_of
 from tests.integration.usecases.sources import opportunities_with
 from tests.integration.usecases.world import RUN, World, open_world, paced, renamed
@@ -30,9 +29,7 @@ def ended_job(world: World) -> SliceInput:
     """A lane whose first job has ended."""
     task = world.start_lane()
     fetch_page(task, world.services)
-    upload_batch(task, world.services)
-    world.wait(1000)
-    return task
+    return world.until_its_job_has_ended(task)
 
 
 def test_a_clean_job_is_settled_without_reading_a_result():
@@ -69,8 +66,7 @@ def test_the_waits_before_each_attempt_are_the_loads():
         for _ in range(3):
             step = settle_batch(task, world.services)
             waits.append(step.wait_seconds)
-            upload_batch(task, world.services)
-            world.wait(1000)
+            task = world.until_its_job_has_ended(task)
         assert waits == [3, 7, 15]
         settle_batch(task, world.services)
         assert world.partition().succeeded == 30

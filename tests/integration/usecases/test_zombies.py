@@ -15,7 +15,6 @@ from massive_upload.errors import FencedOut
 from massive_upload.ports import Files
 from massive_upload.usecases.fetch_page import fetch_page
 from massive_upload.usecases.settle_batch import settle_batch
-from massive_upload.usecases.upload_batch import upload_batch
 from tests.integration.adapters.stack import BUCKET, TABLE
 from tests.integration.usecases.kept_rows import receipt
 from tests.integration.usecases.troubled import assert_complete, troubled_world
@@ -145,9 +144,8 @@ def test_a_slice_that_wakes_up_after_its_run_was_resumed_does_not_change_the_row
     """It gave up more rows than the run did in the end, as FinishRun plans one more attempt for them."""
     with open_world(faults=LOCKED, load=paced(batch_rows=30, retry_delays_seconds=())) as world:
         task = world.start_lane()
-        for work in (fetch_page, upload_batch):
-            work(task, world.services)
-        world.wait(1000)
+        fetch_page(task, world.services)
+        task = world.until_its_job_has_ended(task)
         kept: dict[str, bytes] = {}
 
         def stop_and_resume() -> None:

@@ -37,12 +37,14 @@ from massive_upload.ports import Files, ProgressStore
 from massive_upload.salesforce.connection import Connection
 from massive_upload.salesforce.credentials import ClientSecret
 from massive_upload.salesforce.transport import RequestsTransport, Transport
+from massive_upload.usecases.check_job import check_job
 from massive_upload.usecases.finish_run import finish_run
 from massive_upload.usecases.org import Org
 from massive_upload.usecases.plan_run import PlanServices, plan_run
 from massive_upload.usecases.plan_sweep import plan_sweep
 from massive_upload.usecases.run_config import RunConfigs
 from massive_upload.usecases.slice_tasks import SliceServices
+from massive_upload.usecases.upload_batch import upload_batch
 from tests.integration.adapters.stack import REGION, create_bucket, create_table
 from tests.integration.usecases.fuse import Fuse, FusedPort, FusedTransport, Stall
 from tests.integration.usecases.slice_driver import Crash, SliceDriver
@@ -221,6 +223,12 @@ class World:
         """Plan the load and claim its first lane: what the slice's tasks are given."""
         self.plan({"load": self.load.name})
         return self.slices.claim(RUN, "0000")
+
+    def until_its_job_has_ended(self, task: SliceInput) -> SliceInput:
+        """Send the batch of a slice and wait for its job: what SettleBatch is given then."""
+        uploaded = task.model_copy(update={"step": upload_batch(task, self.services)})
+        self.wait(1000)
+        return uploaded.model_copy(update={"step": check_job(uploaded, self.services)})
 
     def break_org(self, faults: str) -> None:
         """From now on these requests go wrong, and no others."""
