@@ -99,7 +99,7 @@ BUGS = (
     Bug(
         name="counts are added a second time when a batch is settled again",
         path=f"{_PRODUCT}/adapters/dynamodb_progress.py",
-        right="""            equals("open_batch", batch.number) & _is_as_seen(partition, "ahead_batch"),
+        right="""            equals("open_batch", batch.number) & _has_ahead(partition.ahead_batch),
             also=[self._batch_change(batch, settled)],
 """,
         wrong="""            also=[],
@@ -265,8 +265,8 @@ BUGS = (
     Bug(
         name="a settling that is repeated late takes the next job for the one that has ended",
         path=f"{_PRODUCT}/usecases/settle_batch.py",
-        right="if step.job is not None and step.job.job_id != batch.job_id:",
-        wrong="if batch.job_id is None:",
+        right=" or counters is None or counters.job_id != batch.job_id:",
+        wrong=" or counters is None:",
         caught_by=f"{_CASES}/test_overlap.py",
     ),
     Bug(

@@ -1,7 +1,8 @@
 """A small load that goes every way there is, and what it must come to.
 
-Two lanes; rows that the org refuses, rows that fail and pass when they are sent again, and rows that only the sweep
-brings in. What is in the target at the end is compared with a load that met no trouble.
+Two lanes of two batches, the second of which is staged while the job of the first is in flight; rows that the org
+refuses, rows that fail and pass when they are sent again, and rows that only the sweep brings in. What is in the target
+at the end is compared with a load that met no trouble.
 """
 
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from local.org.opportunities import REJECTED_SQL
 from tests.integration.usecases.kept_rows import recorded_account, rejected_rows
 from tests.integration.usecases.world import RUN, World, open_world, paced
 
-ROWS = 14
+ROWS = 20
 _SOURCE = generated_opportunities(ROWS, rejected_share=0.3)
 _LOCKS = """
 - match: {object: Opportunity, nth: 1}
@@ -21,7 +22,7 @@ _LOCKS = """
 - match: {object: Opportunity, nth: 2}
   action: {row_failures: {share: 0.6, code: UNABLE_TO_LOCK_ROW}}
 """
-_BATCH_ROWS = ROWS // 2
+_BATCH_ROWS = 7
 
 
 @contextmanager
@@ -48,7 +49,7 @@ def effects_of_a_load() -> int:
         first, second, sweep = world.store.partitions(RUN)
         assert first.resent_rows
         assert first.rejected
-        assert second.settled_rows == _BATCH_ROWS
+        assert (first.batches, second.batches) == (2, 2)
         assert sweep.succeeded
         assert_complete(world)
         return world.fuse.effects
