@@ -75,7 +75,7 @@ class FunctionPool:
             while not self._idle and len(self._busy) + self._starting >= MAX_ENVIRONMENTS and not self._closed:
                 self._changed.wait()
             if self._closed:
-                raise EnvironmentDied("the embedded AWS is stopping")
+                raise _stopping()
             if self._idle:
                 environment = self._idle.pop()
                 self._busy.add(environment)
@@ -87,8 +87,11 @@ class FunctionPool:
             with self._changed:
                 self._starting -= 1
         with self._changed:
-            self._busy.add(environment)
-        return environment
+            if not self._closed:
+                self._busy.add(environment)
+                return environment
+        environment.kill()
+        raise _stopping()
 
     def _start(self) -> ExecutionEnvironment:
         stream = f"{time.strftime('%Y/%m/%d', time.gmtime())}/[$LATEST]{uuid.uuid4().hex}"
@@ -195,6 +198,7 @@ class Functions:
         self._server = ForkServer()
         self._lock = threading.Lock()
         self._pools: dict[str, tuple[str, FunctionPool]] = {}  # by ARN: fingerprint of the deployed version, pool
+        self._closed = False
         self._code: set[str] = set()  # digests of what is unpacked
         self._later = ThreadPoolExecutor(_ASYNC_THREADS, thread_name_prefix="lambda-async")
         self._stopping = threading.Event()
@@ -286,6 +290,8 @@ class Functions:
     def _pool(self, function: Untyped) -> FunctionPool:
         version = json.dumps([function.code_sha_256, function.handler, function.environment_vars], sort_keys=True)
         with self._lock:
+            if self._closed:
+                raise _stopping()
             known, pool = self._pools.get(function.function_arn, ("", None))
             if pool is not None and known == version:
                 return pool
@@ -329,12 +335,17 @@ class Functions:
         """Ends every environment and the server that forks them."""
         self.accept_no_more()
         with self._lock:
+            self._closed = True  # else a pool that is made from here on would be closed by nobody
             pools = [pool for _, pool in self._pools.values()]
         for pool in pools:
             pool.close()
         self._outlived.kill_all()
         self._later.shutdown(cancel_futures=True)
         self._server.close()
+
+
+def _stopping() -> EnvironmentDied:
+    return EnvironmentDied("the embedded AWS is stopping")
 
 
 def _failure(description: dict[str, Any]) -> InvocationResult:

@@ -1,6 +1,7 @@
 """The embedded AWS leaves nothing behind, and shows what it can do."""
 
 import gc
+import json
 import os
 import resource
 import socket
@@ -10,10 +11,14 @@ from urllib.parse import urlparse
 
 import pytest
 from botocore.exceptions import ClientError
+from moto.awslambda_simple.models import lambda_simple_backends
 from moto.stepfunctions.parser.backend.execution import Execution
 
+from local.aws.active import InvocationResult
 from local.aws.embedded import EmbeddedAws
+from local.aws.functions import FunctionPool
 from local.aws.hooks.clients import in_process_client
+from local.aws.identity import ACCOUNT_ID, REGION
 from tests.integration.aws.assembly import STACK, Assembly, one_task
 
 
@@ -61,6 +66,29 @@ def test_nothing_is_left_after_stop(tmp_path):
     with socket.socket() as probe:
         assert probe.connect_ex((address.hostname, address.port)) != 0
     gc.collect()  # an open socket or file would warn here, and a warning is an error
+
+
+def test_a_function_that_is_first_asked_for_while_all_of_them_end_is_not_started(tmp_path, monkeypatch):
+    """As by an asynchronous invocation that is under way: nobody would end its environment."""
+    answers: list[InvocationResult] = []
+    with EmbeddedAws(work_dir=tmp_path / "work") as aws:
+        outputs = aws.deploy(build(tmp_path), STACK)
+        aws.wait_for_execution(aws.start_execution(outputs["WorksArn"], {}), 30)
+        (stay,) = [
+            function
+            for function in lambda_simple_backends[ACCOUNT_ID][REGION].list_functions()
+            if "Stay" in function.function_name
+        ]
+        close = FunctionPool.close
+
+        def close_and_be_asked(pool: FunctionPool) -> None:
+            close(pool)
+            answers.append(aws._functions.invoke(stay, b"{}"))
+
+        monkeypatch.setattr(FunctionPool, "close", close_and_be_asked)
+    (answer,) = answers
+    assert json.loads(answer.payload)["errorType"] == "Runtime.ExitError"
+    assert list((tmp_path / "work").rglob("*Stay*.log")) == []
 
 
 def test_it_starts_anew_with_nothing_of_before(tmp_path):
