@@ -20,7 +20,7 @@ from massive_upload.usecases.slice_tasks import (
     is_halting,
     notes_retry_after,
 )
-from massive_upload.usecases.staging import stage, tell_staged
+from massive_upload.usecases.staging import batch_rows_of, complete, plan, stage
 from massive_upload.usecases.turn import seconds_until_turn
 
 
@@ -74,13 +74,9 @@ def _seconds_until_turn(
     task: SliceInput, services: SliceServices, partition: Partition, batch: Batch | None, config: RunConfig
 ) -> int:
     rows_left = partition.source_rows - partition.settled_rows
-    rows = batch.rows if batch is not None else min(_batch_rows(config.load, partition), max(1, rows_left))
+    rows = batch.rows if batch is not None else min(batch_rows_of(config.load, partition), max(1, rows_left))
     waited_seconds = task.step.wait_seconds if task.step.next is Next.WAIT_FOR_TURN else 0
     return seconds_until_turn(partition, services, batches=bulk_batches_of(rows), waited_seconds=waited_seconds)
-
-
-def _batch_rows(load: Load, partition: Partition) -> int:
-    return load.pace_at(partition.pace, is_paired=partition.is_paired).batch_rows
 
 
 def _stop(task: SliceInput, store: ProgressStore, partition: Partition) -> Step:
@@ -91,13 +87,9 @@ def _stop(task: SliceInput, store: ProgressStore, partition: Partition) -> Step:
 
 def _stage_kept_rows(task: SliceInput, services: SliceServices, partition: Partition, load: Load) -> Step:
     """Stage rows that failed before. The sweep's jobs are as large as one batch of Salesforce's."""
-    max_rows = JOB_ROWS_PER_BATCH if partition.is_sweep else _batch_rows(load, partition)
+    max_rows = JOB_ROWS_PER_BATCH if partition.is_sweep else batch_rows_of(load, partition)
     following = next_kept_rows(services.files, partition, key_column=load.target.external_id, max_rows=max_rows)
     if following is None:
-        services.store.complete_partition(partition, services.org.heartbeat())
-        log(Marker.SUCCESS, Event.PARTITION_COMPLETED)
-        return task.step.then(Next.DONE, events=FETCH_EVENTS)
+        return complete(partition, task.step, services)
     batch = stage(partition, services.files, following.rows, next_cursor=following.next_cursor, next_offset=0)
-    services.store.plan_batch(partition, batch, services.org.heartbeat())
-    tell_staged(batch)
-    return task.step.then(Next.UPLOAD, events=FETCH_EVENTS, batch=batch.number, is_progress=True)
+    return plan(partition, batch, task.step, services)

@@ -13,7 +13,7 @@ from massive_upload.salesforce.data_cloud import DataCloud, QueryExpired, QueryP
 from massive_upload.usecases.count_source import bound_parameters, uncounted
 from massive_upload.usecases.run_config import RunConfig
 from massive_upload.usecases.slice_tasks import SliceServices
-from massive_upload.usecases.staging import stage, tell_staged
+from massive_upload.usecases.staging import batch_rows_of, complete, plan, stage
 
 _WAITS_FOR_A_QUERY = 2
 """After so many waits in a row for an org that does not answer for a query, it is given up for a new one: six minutes,
@@ -36,7 +36,7 @@ class RangeReader:
         self._partition = partition
         self._config = config
         self._source: DataCloud = services.org.data_cloud(config.load.source.dataspace)
-        self._batch_rows = config.load.pace_at(partition.pace, is_paired=partition.is_paired).batch_rows
+        self._batch_rows = batch_rows_of(config.load, partition)
         self._in_flight = in_flight
 
     def stage_ahead(self) -> Batch | None:
@@ -64,18 +64,13 @@ class RangeReader:
         if rows_left is None:
             return self._wait_for_query(step)
         if rows_left == 0:
-            self._services.store.complete_partition(self._partition, self._services.org.heartbeat())
-            log(Marker.SUCCESS, Event.PARTITION_COMPLETED)
-            return step.then(Next.DONE, events=FETCH_EVENTS)
+            return complete(self._partition, step, self._services)
         try:
             writer = self._write_rows(first_page, rows_left)
         except QueryExpired as error:
             self._forget_query(error)
             raise SalesforceUnavailable(str(error), code=error.code) from error
-        batch = self._staged(writer)
-        self._services.store.plan_batch(self._partition, batch, self._services.org.heartbeat())
-        tell_staged(batch)
-        return step.then(Next.UPLOAD, events=FETCH_EVENTS, batch=batch.number, is_progress=True)
+        return plan(self._partition, self._staged(writer), step, self._services)
 
     def _staged(self, writer: StagedFileWriter) -> Batch:
         partition, in_flight = self._partition, self._in_flight

@@ -1,12 +1,16 @@
-"""Staging: a batch's rows are written to S3, for its job to be made of them whenever that may be."""
+"""Staging: a lane's next rows are written to S3 and recorded as a batch, for a job to be made of them later."""
 
 from __future__ import annotations
 
+from massive_upload.contracts import Next, Step
 from massive_upload.domain.file_keys import staged_key, unwritable_key
+from massive_upload.domain.load import Load
 from massive_upload.domain.progress import Batch, BatchState, Partition
 from massive_upload.domain.staged_file import UNWRITABLE, Selection
+from massive_upload.domain.waits import FETCH_EVENTS
 from massive_upload.observability import Event, Marker, follow, log
 from massive_upload.ports import Files
+from massive_upload.usecases.slice_tasks import SliceServices
 
 
 def stage(
@@ -56,6 +60,25 @@ def stage(
         next_parent=next_parent,
         next_offset=next_offset,
     )
+
+
+def plan(partition: Partition, batch: Batch, step: Step, services: SliceServices) -> Step:
+    """Record a staged batch as its lane's open one, and hand it on to UploadBatch."""
+    services.store.plan_batch(partition, batch, services.org.heartbeat())
+    tell_staged(batch)
+    return step.then(Next.UPLOAD, events=FETCH_EVENTS, batch=batch.number, is_progress=True)
+
+
+def complete(partition: Partition, step: Step, services: SliceServices) -> Step:
+    """Record that a lane has nothing left to stage."""
+    services.store.complete_partition(partition, services.org.heartbeat())
+    log(Marker.SUCCESS, Event.PARTITION_COMPLETED)
+    return step.then(Next.DONE, events=FETCH_EVENTS)
+
+
+def batch_rows_of(load: Load, partition: Partition) -> int:
+    """How many rows a lane's next batch has at most, at the lane's pace."""
+    return load.pace_at(partition.pace, is_paired=partition.is_paired).batch_rows
 
 
 def tell_staged(batch: Batch) -> None:

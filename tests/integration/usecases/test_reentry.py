@@ -229,7 +229,8 @@ def test_a_slice_that_finds_a_job_in_flight_hands_on_which_one():
 
 def test_a_slice_that_was_overtaken_hands_on_a_job_that_has_ended_and_settles_nothing():
     with open_world(load=paced()) as world:
-        task = after(fetched(world), upload_batch(fetched(world), world.services))
+        task = fetched(world)
+        task = after(task, upload_batch(task, world.services))
         world.wait(1000)
         world.slices.claim(RUN, "0000")
         before = (world.partition(), world.open_batch(), world.jobs)
