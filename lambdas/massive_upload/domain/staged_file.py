@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from massive_upload.constants import MAX_JOB_BYTES
-from massive_upload.domain.csv_text import has_blank_starts, join_cells, to_csv
+from massive_upload.domain.csv_text import JoinedRows, to_csv
 from massive_upload.domain.key_digest import NO_KEYS, KeyDigest
 from massive_upload.domain.load import FieldType, Load
 from massive_upload.domain.stored_text import stored_texts
@@ -96,39 +96,45 @@ class StagedFileWriter:
             raise ValueError("A row has another number of values than the load has fields.")
         parents = [row.pop() for row in page] if self._has_parents else []
         keys = [row[self._key_index] for row in page]
-        lines = self._converted(page)
         taken = 0
         while taken < len(page) and not self.is_full:
             end = taken + min(_CHUNK_ROWS, self._max_rows - self.rows)
-            taken += self._write(page[taken:end], lines[taken:end])
+            taken += self._append(self._converted(page[taken:end]))
         self.taken += taken
         self._follow(keys[:taken], parents[:taken])
         return taken
 
-    def _converted(self, page: Sequence[list[Any]]) -> list[str]:
-        """Make a page's values the cells that are written, and join them.
+    def _append(self, joined: JoinedRows) -> int:
+        """Write as many rows of a chunk as fit."""
+        taken = 0
+        while taken < len(joined) and not self.is_full:
+            taken += self._write(joined.part(taken, len(joined)))
+        return taken
 
-        Columns of text are looked at one by one only where a look at the whole page finds something that is no text,
+    def _converted(self, rows: Sequence[list[Any]]) -> JoinedRows:
+        """Make a chunk's values the cells that are written, and join them.
+
+        Columns of text are looked at one by one only where a look at the whole chunk finds something that is no text,
         or may be blank.
         """
-        self._convert_columns(page, are_texts=False)
+        self._convert_columns(rows, are_texts=False)
         try:
-            lines = join_cells(page)
+            joined = JoinedRows.of(rows)
         except TypeError:
-            lines = None
-        if lines is None or has_blank_starts(lines):
-            self._convert_columns(page, are_texts=True)
-            lines = join_cells(page)
-        return lines
+            joined = None
+        if joined is None or joined.has_blank_starts():
+            self._convert_columns(rows, are_texts=True)
+            joined = JoinedRows.of(rows)
+        return joined
 
-    def _convert_columns(self, page: Sequence[list[Any]], *, are_texts: bool) -> None:
+    def _convert_columns(self, rows: Sequence[list[Any]], *, are_texts: bool) -> None:
         for place, mapping in enumerate(self._mappings):
             if (mapping.type is FieldType.TEXT) is not are_texts:
                 continue
-            values = [row[place] for row in page]
+            values = [row[place] for row in rows]
             cells = format_column(values, mapping.type, mapping.null)
             if cells is not values:
-                for row, cell in zip(page, cells, strict=True):
+                for row, cell in zip(rows, cells, strict=True):
                     row[place] = cell
 
     @property
@@ -155,29 +161,28 @@ class StagedFileWriter:
                 self.last_key, self.last_parent = key, parent
                 return
 
-    def _write(self, rows: Sequence[Sequence[str]], lines: Sequence[str]) -> int:
+    def _write(self, joined: JoinedRows) -> int:
         """Take a chunk, or the part of it that stays within the bytes. At least one row is always taken."""
         while True:
             try:
-                chunk = to_csv(rows, lines)
+                chunk = joined.to_csv()
             except UnicodeEncodeError:
-                if len(rows) == 1:
-                    self._unwritable.extend(rows)
+                if len(joined) == 1:
+                    self._unwritable.extend(joined.rows)
                     return 1
             else:
-                is_first_row = self.rows == 0 and len(rows) == 1
+                is_first_row = self.rows == 0 and len(joined) == 1
                 if is_first_row or self.size_bytes + len(chunk) <= self._max_bytes:
-                    self._take(chunk, rows)
-                    return len(rows)
-                if len(rows) == 1:
+                    self._take(chunk, joined.rows)
+                    return len(joined)
+                if len(joined) == 1:
                     self.is_full = True
                     return 0
-            half = len(rows) // 2
-            rows, lines = rows[:half], lines[:half]
+            joined = joined.part(0, len(joined) // 2)
 
     def _take(self, chunk: bytes, rows: Sequence[Sequence[str]]) -> None:
         self._chunks.append(chunk)
-        self._keys_digest += KeyDigest.of(row[self._key_index] for row in rows)
+        self._keys_digest += KeyDigest.of([row[self._key_index] for row in rows])
         self.size_bytes += len(chunk)
         self.rows += len(rows)
         self.is_full = self.rows >= self._max_rows

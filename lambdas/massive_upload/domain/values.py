@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
-from types import NoneType
 from typing import Literal, NamedTuple
 
 from massive_upload.domain.load import FieldType
@@ -40,13 +39,15 @@ def format_column(values: Sequence[object], kind: FieldType, null: Literal["clea
         null: whether a NULL clears the target field or leaves it. Text of nothing but what Salesforce trims is a NULL
             too, as Salesforce stores neither blank nor empty text.
     """
-    types = set(map(type, values))
-    given = [value for value in values if value is not None] if NoneType in types else values
-    types -= {NoneType}
-    if str in types and (types != {str} or min(given) < _LEAST_VISIBLE):  # type: ignore[type-var, operator]  # texts
-        values = [None if isinstance(value, str) and _is_blank(value) else value for value in values]
+    given = values
+    types: set[type] = {str}
+    if not _are_visible(values):
+        types = set(map(type, values))
+        if str in types:
+            values = [None if isinstance(value, str) and _is_blank(value) else value for value in values]
         given = [value for value in values if value is not None]
-    cells = _cells(given, types, kind)
+        types = set(map(type, given))
+    cells = _cells(given, types, kind) if given else ()
     if len(given) == len(values):
         return cells
     empty = CLEAR if null == "clear" else ""
@@ -56,11 +57,20 @@ def format_column(values: Sequence[object], kind: FieldType, null: Literal["clea
     return [empty if value is None else next(following) for value in values]
 
 
-_TOLD_APART = ({str}, {bool})
-"""Types of which no two values are equal and yet written differently, as 1, 1.0 and True are, or 0.0 and -0.0."""
-
 _LEAST_VISIBLE = "!"
 """A text that is not less than this one does not begin with a blank or a control character."""
+
+
+def _are_visible(values: Sequence[object]) -> bool:
+    """Whether all values are texts, and none of them may be blank. Text is comparable with nothing but text."""
+    try:
+        return min(values, default=_LEAST_VISIBLE) >= _LEAST_VISIBLE  # type: ignore[type-var, operator]  # see above
+    except TypeError:
+        return False
+
+
+_TOLD_APART = ({str}, {bool})
+"""Types of which no two values are equal and yet written differently, as 1, 1.0 and True are, or 0.0 and -0.0."""
 
 
 def _is_blank(text: str) -> bool:
@@ -120,18 +130,26 @@ class _Form(NamedTuple):
 
 def _of_times(texts: Sequence[str]) -> Sequence[str] | None:
     """What `_datetime` makes of each text; None where one of them is of no shape that is known."""
-    shapes = "\n".join(texts).translate(_ZEROS).split("\n")
+    joined = "\n".join(texts)
+    all_shapes, shape = joined.translate(_ZEROS), texts[0].translate(_ZEROS)
+    are_alike = "\n" not in shape and all_shapes == "\n".join([shape] * len(texts))
+    if are_alike and (form := _form(shape)) is not None and "0" not in (rest := shape[form.end :]):
+        return _with_end(joined, rest, form.padding)
+    shapes = all_shapes.split("\n")
     seen = set(shapes)
     forms = {shape: form for shape in seen if (form := _form(shape)) is not None}
     if len(shapes) != len(texts) or len(forms) < len(seen):
         return None
-    end, padding, zone_start = forms[shapes[0]]
-    if len(forms) == 1 and texts[0][zone_start:] in _NAMES_OF_UTC:
-        return [f"{text[:10]}T{text[11:end]}{padding}Z" for text in texts]
     return [
         f"{text[:10]}T{text[11:end]}{padding}{_zone(text[zone_start:])}"
         for text, (end, padding, zone_start) in zip(texts, map(forms.__getitem__, shapes), strict=True)
     ]
+
+
+def _with_end(joined: str, rest: str, padding: str) -> list[str]:
+    """Times of UTC, a line each, with another end: `rest` is what each has behind its milliseconds."""
+    cells = f"{joined}\n".replace(f"{rest}\n", f"{padding}Z\n").replace(" ", "T")
+    return cells.removesuffix("\n").split("\n")
 
 
 def _form(shape: str) -> _Form | None:

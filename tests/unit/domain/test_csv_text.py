@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from massive_upload.domain.csv_text import has_blank_starts, join_cells, to_csv
+from massive_upload.domain.csv_text import JoinedRows, to_csv
 
 cells = st.text(alphabet=st.characters(codec="utf-8"), max_size=8) | st.sampled_from(
     ["", " ", "a,b", '"', "a\nb", "\r", "x\r\n", "\x1f", "\x1e", "\x1f\x1e", "\n", "plain", "é"]
@@ -35,8 +35,11 @@ def test_only_what_the_csv_module_would_quote_is_quoted(rows):
 
 
 @given(tables)
-def test_rows_that_were_joined_before_are_written_alike(rows):
-    assert to_csv(rows, join_cells(rows)) == to_csv(rows)
+def test_a_part_is_written_as_it_would_be_alone(rows):
+    middle = len(rows) // 2
+    joined = JoinedRows.of(rows)
+    assert joined.part(0, middle).to_csv() == to_csv(rows[:middle])
+    assert joined.part(middle, len(rows)).to_csv() == to_csv(rows[middle:])
 
 
 def test_only_cells_that_need_it_are_quoted():
@@ -51,16 +54,16 @@ def test_a_row_of_one_empty_cell_is_no_empty_line():
 @given(tables)
 def test_no_empty_or_blank_cell_is_missed(rows):
     if any(cell[:1] <= " " for row in rows for cell in row):
-        assert has_blank_starts(join_cells(rows))
+        assert JoinedRows.of(rows).has_blank_starts()
 
 
 def test_a_blank_inside_a_cell_is_no_start():
-    assert not has_blank_starts(join_cells([["a b", "c,\n d"], ["e\tf", "g "]]))
+    assert not JoinedRows.of([["a b", "c,\n d"], ["e\tf", "g "]]).has_blank_starts()
 
 
 def test_a_cell_that_is_no_text_is_refused():
     with pytest.raises(TypeError):
-        join_cells([["a", None]])  # type: ignore[list-item]  # as JSON may have it
+        JoinedRows.of([["a", None]])  # type: ignore[list-item]  # as JSON may have it
 
 
 def test_half_of_a_surrogate_pair_is_refused():

@@ -198,3 +198,12 @@ def test_rows_that_cannot_be_written_do_not_fill_a_file():
     page = [(str(number), "\ud800" if number < 4 else "whole", None) for number in range(8)]
     writer = write(page, max_rows=3)
     assert (writer.rows, writer.taken, writer.is_full) == (3, 7, True)
+
+
+def test_parents_are_taken_out_of_the_rows_once_though_rows_are_tried_again_in_smaller_parts():
+    page = [[str(number), "half \ud800" if number == 3 else "whole", "note", f"P{number // 4}"] for number in range(9)]
+    writer = StagedFileWriter(LOAD, max_rows=100, has_parents=True)
+    assert writer.append(page) == 9
+    written = [[str(number), "whole", "note"] for number in range(9) if number != 3]
+    assert read(writer.selection().content)[1:] == written
+    assert (writer.last_key, writer.last_parent) == ("8", "P2")
