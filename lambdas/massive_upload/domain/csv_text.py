@@ -42,7 +42,8 @@ class JoinedRows:
 
     def part(self, start: int, end: int) -> JoinedRows:
         """The rows from `start` to before `end`."""
-        return JoinedRows(self.rows[start:end], self.lines[start:end])
+        is_whole = start == 0 and end == len(self)
+        return self if is_whole else JoinedRows(self.rows[start:end], self.lines[start:end])
 
     def has_blank_starts(self) -> bool:
         """Whether a cell is empty or begins with a blank or a control character; rarely said of others, too."""

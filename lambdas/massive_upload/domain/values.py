@@ -140,6 +140,9 @@ def _of_times(texts: Sequence[str]) -> Sequence[str] | None:
     forms = {shape: form for shape in seen if (form := _form(shape)) is not None}
     if len(shapes) != len(texts) or len(forms) < len(seen):
         return None
+    end, padding, zone_start = forms[shapes[0]]
+    if len(forms) == 1 and texts[0][zone_start:] in _NAMES_OF_UTC:
+        return [f"{text[:10]}T{text[11:end]}{padding}Z" for text in texts]
     return [
         f"{text[:10]}T{text[11:end]}{padding}{_zone(text[zone_start:])}"
         for text, (end, padding, zone_start) in zip(texts, map(forms.__getitem__, shapes), strict=True)
