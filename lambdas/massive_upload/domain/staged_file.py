@@ -162,7 +162,7 @@ class StagedFileWriter:
                 return
 
     def _write(self, joined: JoinedRows) -> int:
-        """Take a chunk, or the part of it that stays within the bytes. At least one row is always taken."""
+        """Take a chunk, or the part of it that stays within the bytes; none where the file is then full."""
         while True:
             try:
                 chunk = joined.to_csv()

@@ -4,6 +4,7 @@ Each hook says which defect it mends; each has a test that tells when moto no lo
 """
 
 from local.aws.hooks import (
+    actions,
     answers,
     change_sets,
     clients,
@@ -25,6 +26,7 @@ from local.aws.hooks import (
 )
 
 _HOOKS = (
+    actions,
     answers,
     change_sets,
     clients,

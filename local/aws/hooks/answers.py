@@ -1,8 +1,9 @@
-"""Under which name moto's objects hold what an answer tells.
+"""How moto's objects become answers.
 
 Defect: moto works out up to a dozen names for every member of every structure of every answer, and tries each of them.
 For an item of DynamoDB, each of whose attributes may be of ten types, that took longer than all else. Here the names
-are worked out once for each member and kind of object.
+are worked out once for each member and kind of object, and a plain attribute of an item is taken as it is: moto holds
+it as it is written.
 """
 
 from typing import Any
@@ -11,6 +12,7 @@ from moto.core.serialize import (
     DEFAULT_ALIAS_PROVIDERS,
     MISSING,
     AttributePickerContext,
+    JSONSerializer,
     ResponseSerializer,
     XFormedAttributePicker,
     get_value,
@@ -22,10 +24,25 @@ from local.aws.untyped import Untyped
 _names: dict[tuple[Any, str, type], tuple[str, ...]] = {}
 """By shape, member and class; the shapes are those of botocore's models, of which there is one each."""
 
+_PLAIN_TYPES = frozenset({"S", "N", "BOOL", "NULL"})
+"""Types of an attribute of which JSON holds the very value; a binary one is not among them, nor are nested ones."""
+
 
 def install() -> None:
-    """Remembers the names."""
+    """Remembers the names, and takes plain attributes as they are."""
     replace(ResponseSerializer, "get_value", _build_get_value)
+    replace(JSONSerializer, "_serialize_type_structure", _build_serialize_structure)
+
+
+def _build_serialize_structure(original: Untyped) -> Untyped:
+    def serialize_structure(self: Untyped, serialized: Untyped, value: Untyped, shape: Untyped, key: str) -> None:
+        is_plain = shape.name == "AttributeValue" and type(value) is dict and len(value) == 1 and key
+        if is_plain and _PLAIN_TYPES.issuperset(value):
+            self._default_serialize(serialized, value, shape, key)
+        else:
+            original(self, serialized, value, shape, key)
+
+    return serialize_structure
 
 
 def _build_get_value(original: Untyped) -> Untyped:

@@ -9,7 +9,8 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 from moto.cloudformation import models, responses
-from moto.core.serialize import ResponseSerializer
+from moto.core import responses as core_responses
+from moto.core.serialize import JSONSerializer, ResponseSerializer
 from moto.dynamodb.comparisons import ConditionExpressionParser
 from moto.dynamodb.parsing.ast_nodes import DepthFirstTraverser, Node
 from moto.dynamodb.parsing.expressions import UpdateExpressionParser
@@ -90,6 +91,8 @@ def as_it_comes(patch: pytest.MonkeyPatch) -> None:
         (ActionCountValidator, "traverse"),
         (OverlappingPathsValidator, "traverse"),
         (ResponseSerializer, "get_value"),
+        (JSONSerializer, "_serialize_type_structure"),
+        (core_responses, "method_names_from_class"),
         (models, "yaml"),
         (responses, "yaml"),
     ):

@@ -33,7 +33,9 @@ PROBES = (
     "dynamodb",
     "server",
     "expressions",
+    "actions",
     "answers",
+    "plain_attributes",
     "executions_threads",
 )
 

@@ -279,6 +279,31 @@ def expressions() -> bool:
     return UpdateExpressionParser.make("SET a = :b") is not UpdateExpressionParser.make("SET a = :b")
 
 
+def actions() -> bool:
+    """The methods of a class are listed again."""
+    from moto.core import responses
+    from moto.dynamodb.responses import DynamoHandler
+
+    first, second = (responses.method_names_from_class(DynamoHandler) for _ in range(2))
+    return first is not second
+
+
+def plain_attributes() -> bool:
+    """Each type that an attribute may have is looked for in every attribute."""
+    from moto.core.serialize import JSONSerializer
+    from moto.core.utils import get_service_model
+
+    asked = []
+
+    class CountedMembers(JSONSerializer):  # type: ignore[misc]  # moto is untyped
+        def get_value(self, value: Any, key: str, shape: Any) -> Any:
+            asked.append(key)
+            return super().get_value(value, key, shape)
+
+    CountedMembers(get_service_model("dynamodb").operation_model("GetItem")).serialize({"Item": {"pk": {"S": "a"}}})
+    return "NULL" in asked
+
+
 def answers() -> bool:
     """The names of a member are worked out again."""
     from moto.core.serialize import JSONSerializer, NoAlias, XFormedAttributePicker
@@ -331,7 +356,9 @@ def main() -> None:
         dynamodb,
         server,
         expressions,
+        actions,
         answers,
+        plain_attributes,
         executions_threads,
     )
     with mock_aws(config=copy.deepcopy(default_user_config)):

@@ -18,7 +18,7 @@ from massive_upload.domain.staged_file import (
 )
 from massive_upload.domain.stored_text import BLANKS
 from massive_upload.domain.values import CLEAR
-from tests.unit.domain.loads import EXTERNAL_ID, a_load
+from tests.unit.domain.loads import EXTERNAL_ID, KEY, a_load
 
 LOAD = a_load({"Name__c": {"to": "Name", "null": "keep"}, "Note__c": {"to": "Note__c"}})
 HEADER = [EXTERNAL_ID, "Name", "Note__c"]
@@ -207,3 +207,21 @@ def test_parents_are_taken_out_of_the_rows_once_though_rows_are_tried_again_in_s
     written = [[str(number), "whole", "note"] for number in range(9) if number != 3]
     assert read(writer.selection().content)[1:] == written
     assert (writer.last_key, writer.last_parent) == ("8", "P2")
+
+
+@given(pages, st.integers(60, 400))
+def test_a_file_that_is_full_by_bytes_ends_with_the_parent_of_its_last_row(page, max_bytes):
+    writer = StagedFileWriter(LOAD, max_rows=1000, max_bytes=max_bytes, has_parents=True)
+    taken = writer.append([[*row, f"P{number // 3}"] for number, row in enumerate(page)])
+    assert writer.selection() == write(page, max_bytes=max_bytes).selection()
+    assert taken == writer.taken
+    if taken:
+        assert (writer.last_key, writer.last_parent) == (page[taken - 1][0], f"P{(taken - 1) // 3}")
+
+
+def test_a_lane_goes_on_behind_the_key_as_the_source_has_it():
+    load = a_load({KEY: {"to": EXTERNAL_ID, "type": "number"}})
+    writer = StagedFileWriter(load, max_rows=2)
+    writer.append([["1"], ["2E+3"], ["4"]])
+    assert read(writer.selection().content)[1:] == [["1"], ["2000"]]
+    assert writer.last_key == "2E+3"
