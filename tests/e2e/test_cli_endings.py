@@ -41,26 +41,15 @@ def login(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-@pytest.fixture(scope="module")
-def assembly_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Load], Path]:
-    """The assembly of a load, synthesized once."""
-    known: dict[str, Path] = {}
-
-    def assembly_of(load: Load) -> Path:
-        definition = load.model_dump_json()
-        if definition not in known:
-            known[definition] = synthesize(tmp_path_factory.mktemp("cdk.out"), loads={load.name: load})
-        return known[definition]
-
-    return assembly_of
-
-
 @pytest.fixture(autouse=True)
-def quick_synthesis(monkeypatch: pytest.MonkeyPatch, assembly_of: Callable[[Load], Path]) -> None:
-    """Synthesize in this process, which has the CDK imported after the first time."""
+def quick_synthesis(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Synthesize in this process, which has the CDK imported after the first time.
+
+    Never to the same directory twice: the CDK believes that an asset which it has copied there is still there.
+    """
 
     def here(_outdir: Path, load: Load) -> Path:
-        return assembly_of(load)
+        return synthesize(tmp_path_factory.mktemp("cdk.out"), loads={load.name: load})
 
     monkeypatch.setattr(local_run, "synthesize_apart", here)
 

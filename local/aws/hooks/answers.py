@@ -24,8 +24,8 @@ from local.aws.untyped import Untyped
 _names: dict[tuple[Any, str, type], tuple[str, ...]] = {}
 """By shape, member and class; the shapes are those of botocore's models, of which there is one each."""
 
-_PLAIN_TYPES = frozenset({"S", "N", "BOOL", "NULL"})
-"""Types of an attribute of which JSON holds the very value; a binary one is not among them, nor are nested ones."""
+_PLAIN_TYPES = {"S": str, "N": str, "BOOL": bool, "NULL": bool}
+"""Types of an attribute that JSON holds as they are; a binary one is not among them, nor are nested ones."""
 
 
 def install() -> None:
@@ -36,13 +36,19 @@ def install() -> None:
 
 def _build_serialize_structure(original: Untyped) -> Untyped:
     def serialize_structure(self: Untyped, serialized: Untyped, value: Untyped, shape: Untyped, key: str) -> None:
-        is_plain = shape.name == "AttributeValue" and type(value) is dict and len(value) == 1 and key
-        if is_plain and _PLAIN_TYPES.issuperset(value):
+        if key and shape.name == "AttributeValue" and _is_plain(value):
             self._default_serialize(serialized, value, shape, key)
         else:
             original(self, serialized, value, shape, key)
 
     return serialize_structure
+
+
+def _is_plain(value: Untyped) -> bool:
+    if type(value) is not dict or len(value) != 1:
+        return False
+    ((kind, held),) = value.items()
+    return _PLAIN_TYPES.get(kind) is type(held)
 
 
 def _build_get_value(original: Untyped) -> Untyped:

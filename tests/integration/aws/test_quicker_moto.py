@@ -11,6 +11,7 @@ from moto import mock_aws
 from moto.cloudformation import models, responses
 from moto.core import responses as core_responses
 from moto.core.serialize import JSONSerializer, ResponseSerializer
+from moto.core.utils import get_service_model
 from moto.dynamodb.comparisons import ConditionExpressionParser
 from moto.dynamodb.parsing.ast_nodes import DepthFirstTraverser, Node
 from moto.dynamodb.parsing.expressions import UpdateExpressionParser
@@ -208,3 +209,30 @@ def test_answers_tell_the_same():
     quick, plain = both(work)
     assert quick == plain
     assert quick[0]["Item"] == ITEM
+
+
+@pytest.mark.parametrize(
+    "attribute",
+    [
+        {"S": "text"},
+        {"S": ""},
+        {"N": "5"},
+        {"N": 5},
+        {"BOOL": False},
+        {"NULL": True},
+        {"B": b"\x00"},
+        {"SS": ["one"]},
+        {"L": [{"N": "1"}, {"M": {"deep": {"BOOL": True}}}]},
+        {"S": "a", "N": "1"},
+        {},
+        None,
+    ],
+    ids=str,
+)
+def test_an_attribute_is_written_as_before(attribute):
+    hooks.install()
+    serializer = JSONSerializer(get_service_model("dynamodb").operation_model("GetItem"))
+    quick = serializer.serialize({"Item": {"pk": attribute}})
+    with pytest.MonkeyPatch.context() as patch:
+        as_it_comes(patch)
+        assert serializer.serialize({"Item": {"pk": attribute}}) == quick
