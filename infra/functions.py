@@ -100,7 +100,7 @@ FUNCTIONS = (
         settings=OrgSettings,
         timeout_seconds=900,
         memory_mb=2048,
-        table=("BatchGetItem", "GetItem", "UpdateItem"),
+        table=("BatchGetItem", "GetItem", "UpdateItem", "Query"),
         reads=(RUNS, STAGED),
         writes=(RUNS, STAGED),
     ),

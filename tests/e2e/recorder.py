@@ -16,16 +16,9 @@ from local.aws import hooks
 from local.aws.active import InvocationResult
 from local.aws.functions import Functions
 from local.aws.identity import function_access_key
+from tests.integration.usecases.roles import TRANSACTION_VERBS
 
 _SIGNED_BY = re.compile(r"Credential=([^/]+)/\d+/[^/]+/([^/]+)/aws4_request")
-
-_TRANSACTION_ACTIONS = {
-    "ConditionCheck": "ConditionCheckItem",
-    "Put": "PutItem",
-    "Update": "UpdateItem",
-    "Delete": "DeleteItem",
-}
-"""What IAM asks for, for each action of a transaction (DynamoDB developer guide, "IAM policies for transactions")."""
 
 
 @dataclass
@@ -92,7 +85,7 @@ def _actions(service: str, environ: dict[str, Any]) -> Iterator[tuple[str, str]]
     if operation == "TransactWriteItems":
         for action in request["TransactItems"]:
             ((kind, item),) = action.items()
-            yield f"dynamodb:{_TRANSACTION_ACTIONS[kind]}", item["TableName"]
+            yield f"dynamodb:{TRANSACTION_VERBS[kind]}", item["TableName"]
         return
     if operation == "BatchGetItem":
         for table in request["RequestItems"]:

@@ -34,6 +34,10 @@ OUTAGE_REQUESTS = 12  # more than the tries of two lanes' tasks, so that CheckPa
 MARKS = ("K-ONLY-HERE-", "T-ONLY-HERE-", "N-ONLY-HERE-", "7712345", "1812-0", "1847-0")
 """What the values of each column begin with; a boolean cannot be told from any other."""
 
+NOT_THAT_NIGHT = {"SettleBatch": {("dynamodb:Query", "table")}}
+"""What a function may do and does too seldom to be seen here: with every 25th batch of a lane it looks at the others
+(`tests/integration/usecases/test_breaker.py`)."""
+
 MESSAGE = "the text of Salesforce quotes T-ONLY-HERE-1"
 
 LOAD = """
@@ -176,7 +180,7 @@ def test_what_a_function_may_do_is_what_it_did(night: Night, spec: FunctionSpec)
         if caller == spec.name
     }
     assert done - granted == set(), "more than it may"
-    assert granted - done == set(), "less than it may"
+    assert granted - done == NOT_THAT_NIGHT.get(spec.name, set()), "less than it may"
 
 
 def _granted_on(resource: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from massive_upload.salesforce.transport import Request, Response, Transport
+from tests.integration.usecases.roles import acting_as_nobody
 from tests.integration.usecases.slice_driver import Crash
 
 _READS = frozenset(
@@ -72,7 +73,8 @@ class Stall:
     def count(self) -> None:
         self.calls += 1
         if self.calls == self.holds:
-            self.happening()
+            with acting_as_nobody():
+                self.happening()
 
 
 class FusedPort:

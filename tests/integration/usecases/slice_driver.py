@@ -18,6 +18,7 @@ from massive_upload.usecases.upload_batch import upload_batch
 from tests.infra.definitions import Definition
 from tests.integration.adapters.stack import TABLE, slice_definition
 from tests.integration.usecases.repetition import Repetition
+from tests.integration.usecases.roles import acting_as
 
 
 class Crash(Exception):
@@ -57,6 +58,11 @@ TASKS: Mapping[str, Callable[[dict[str, Any], SliceServices], Step]] = {
     "SettleBatch": _of_a_slice(settle_batch),
     "CheckPatience": _check_patience,
 }
+
+
+def _in_role(name: str, payload: dict[str, Any], services: SliceServices) -> Step:
+    with acting_as(name):
+        return TASKS[name](payload, services)
 
 
 class SliceDriver:
@@ -166,7 +172,7 @@ class SliceDriver:
             return
         given = copy.deepcopy(payload)
         try:
-            step = self.repetition.run(lambda: TASKS[name](given, self._services()))
+            step = self.repetition.run(lambda: _in_role(name, given, self._services()))
         finally:
             self.after_task()
         payload["step"] = step.model_dump(mode="json")

@@ -134,6 +134,15 @@ def test_the_last_batch_of_a_lane_has_nothing_left_to_give_up():
         assert (verdict.status, verdict.error, verdict.rejected) == ("Completed", "SuccessRateBelowCriterion", 30)
 
 
+def test_a_long_lane_looks_at_the_others_between_two_batches():
+    load = breaking(lanes=1, batch_rows=1)
+    with open_world(source=generated_opportunities(30, rejected_share=0), load=load) as world:
+        verdict = world.execute()
+        assert verdict is not None
+        assert (verdict.status, verdict.succeeded) == ("Completed", 30)
+        assert world.slices.visited.count("FetchPage") == 1, "the look at the 25th batch was SettleBatch's"
+
+
 def test_a_third_of_bad_rows_and_a_fifth_of_locked_ones_trip_nothing():
     source = generated_opportunities(300, rejected_share=0.33)
     locks = always("{row_failures: {share: 0.2, code: UNABLE_TO_LOCK_ROW}}")

@@ -28,6 +28,7 @@ from massive_upload.contracts import (
     PlanRunInput,
     PlanSoFar,
     SliceInput,
+    Sweep,
     Verdict,
 )
 from massive_upload.domain.load import Load, LoadSequence, PaceOverrides, PartitioningOverrides
@@ -47,6 +48,7 @@ from massive_upload.usecases.slice_tasks import SliceServices
 from massive_upload.usecases.upload_batch import upload_batch
 from tests.integration.adapters.stack import REGION, create_bucket, create_table
 from tests.integration.usecases.fuse import Fuse, FusedPort, FusedTransport, Stall
+from tests.integration.usecases.roles import acting_as, keep_to_roles
 from tests.integration.usecases.slice_driver import Crash, SliceDriver
 
 STARTED_AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -88,7 +90,9 @@ def execution(name: str) -> ExecutionContext:
 def _client(service: str) -> Any:
     """Made once, as making one takes longer than most tests; moto answers it in every world anew."""
     session: Any = boto3.session.Session("none", "none", region_name=REGION)
-    return session.client(service)
+    client = session.client(service)
+    keep_to_roles(client)
+    return client
 
 
 class World:
@@ -149,7 +153,8 @@ class World:
             sequence_named=self.sequences.get,
         )
         task = PlanRunInput(execution=execution(name), input=dict(start), plan=waits or PlanSoFar())
-        return plan_run(task, services)
+        with acting_as("PlanRun"):
+            return plan_run(task, services)
 
     def finish(self, state: Mapping[str, object], name: str = RUN, *, ended: str | None = None) -> Verdict:
         """FinishRun until no job is in flight."""
@@ -163,7 +168,8 @@ class World:
 
     def finish_once(self, state: Mapping[str, object], name: str = RUN, *, ended: str | None = None) -> Verdict:
         task = FinishRunInput(execution=execution(name), state=dict(state), ended=ended)
-        return finish_run(task, self.services, WorldClock(self.clock))
+        with acting_as("FinishRun"):
+            return finish_run(task, self.services, WorldClock(self.clock))
 
     def execute(self, start: Mapping[str, object] | None = None, name: str = RUN) -> Verdict | None:
         """An execution of the load machine; None where it is skipped. Of a sequence, the last verdict."""
@@ -208,9 +214,13 @@ class World:
     def _load_partitions(self, plan: Plan) -> None:
         for lane in plan.lanes:
             self.slices.run_lane(plan.run_id, lane.partition)
-        sweep = self._again(lambda: plan_sweep(plan.run_id, self.services.store, self.services.files))
+        sweep = self._again(lambda: self._plan_sweep(plan))
         if sweep.needed:
             self.slices.run_lane(plan.run_id, "sweep")
+
+    def _plan_sweep(self, plan: Plan) -> Sweep:
+        with acting_as("PlanSweep"):
+            return plan_sweep(plan.run_id, self.services.store, self.services.files)
 
     def _again(self, task: Callable[[], T]) -> T:
         """As the machine's Retry does it."""
