@@ -289,7 +289,7 @@ def buckets(rows: int, parents: int = 1_000) -> list[Bucket]:
     """What the plan's statement tells of so many rows: neighbours of about even weight."""
     ends = [rows * (place + 1) // parents for place in range(parents)]
     return [
-        Bucket(kind=LaneKind.PARENT, last=f"acc-{place:07d}", rows=end - start, parents=10, most_rows=end - start)
+        Bucket(kind=LaneKind.PARENT, last=f"acc-{place:07d}", rows=end - start, parents=10)
         for place, (start, end) in enumerate(zip([0, *ends], ends, strict=False))
     ]
 

@@ -305,7 +305,6 @@ def buckets_of(ordered: Rows) -> list[Bucket]:
             last=str(parents[-1][0]),
             rows=sum(rows for _, rows in parents),
             parents=len(parents),
-            most_rows=max(rows for _, rows in parents),
         )
         for _, parents in sorted(buckets.items())
     ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from massive_upload.domain.identity import Identity
 from massive_upload.domain.incremental import Watermark
 from massive_upload.domain.progress import (
     Batch,
@@ -147,7 +148,7 @@ class ProgressStore(Protocol):
             InvalidInput: another execution has begun a run of this id.
         """
 
-    def note_plan_query(self, run: Run, query_id: str, *, case_sensitive_key: bool) -> None:
+    def note_plan_query(self, run: Run, query_id: str, identity: Identity) -> None:
         """Remember the query that counts the source, and what it takes for the same key."""
 
     def commit_plan(self, run: Run, *, voids: Watermark | None = None, writes_to: str | None = None) -> Run:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import TypeVar
@@ -28,6 +28,7 @@ from massive_upload.adapters.dynamodb_writes import (
 )
 from massive_upload.constants import SWEEP_PARTITION
 from massive_upload.domain.error_counts import add_counts
+from massive_upload.domain.identity import Identity
 from massive_upload.domain.incremental import NO_MAPPING, Watermark
 from massive_upload.domain.progress import (
     BATCH_TRANSITIONS,
@@ -174,8 +175,8 @@ class DynamoDbProgress:
             return recorded
         return run
 
-    def note_plan_query(self, run: Run, query_id: str, *, case_sensitive_key: bool) -> None:
-        change = Change(put={"plan_query_id": query_id, "case_sensitive_key": case_sensitive_key})
+    def note_plan_query(self, run: Run, query_id: str, identity: Identity) -> None:
+        change = Change(put={"plan_query_id": query_id, **asdict(identity)})
         try:
             self._change_run(run, change, only_from=[RunStatus.PLANNING])
         except ConditionFailed as failure:

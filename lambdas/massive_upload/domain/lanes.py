@@ -17,14 +17,12 @@ class Bucket:
         last: the last of the keys, or parents.
         rows: how many rows they have.
         parents: how many parents these rows have; 0 where the bucket is one of keys.
-        most_rows: rows of the parent that has most of them.
     """
 
     last: str
     rows: int
     kind: LaneKind = LaneKind.KEY
     parents: int = 0
-    most_rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -51,11 +49,6 @@ class SourceCount:
     def loadable_rows(self) -> int:
         """Rows in the buckets: one of each key, or every row where duplicates stop the run."""
         return sum(bucket.rows for bucket in self.buckets)
-
-    @property
-    def most_rows_of_a_parent(self) -> int:
-        """Rows of the parent that has most of them: they can only be written one after the other."""
-        return max((bucket.most_rows for bucket in self.buckets), default=0)
 
     @property
     def adds_up(self) -> bool:

@@ -9,6 +9,7 @@ from enum import StrEnum, unique
 from typing import TypeVar
 
 from massive_upload.constants import SWEEP_PARTITION
+from massive_upload.domain.identity import Identity
 from massive_upload.domain.key_digest import NO_KEYS, KeyDigest
 from massive_upload.domain.pace import LanePace
 
@@ -189,6 +190,7 @@ class Run:
     plan_name: str | None = None
     plan_query_id: str | None = None
     case_sensitive_key: bool | None = None
+    parent_is_id: bool = False
     source_rows: int = 0
     skipped_null_key: int = 0
     duplicates_dropped: int = 0
@@ -206,6 +208,13 @@ class Run:
     drains: int = 0
     error: str | None = None
     cause: str | None = None
+
+    @property
+    def identity(self) -> Identity | None:
+        """What the target takes for the same record, as it was asked when the plan's query began; else None."""
+        if self.case_sensitive_key is None:
+            return None
+        return Identity(case_sensitive_key=self.case_sensitive_key, parent_is_id=self.parent_is_id)
 
     @property
     def is_halting(self) -> bool:

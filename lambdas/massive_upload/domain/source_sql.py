@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from massive_upload.domain.estimate import EXPOSED_RANGES
+from massive_upload.domain.identity import Identity
 from massive_upload.domain.load import FieldMapping, FieldType, Load
 from massive_upload.domain.progress import LaneKind
 from massive_upload.domain.stored_text import BLANKS
@@ -26,6 +27,9 @@ AFTER_PARENT = "after_parent"
 MODIFIED_AFTER = "modified_after"
 PARENT_COLUMN = "massive_upload_parent"
 _RANK = "massive_upload_rank"
+
+_ID_CHARACTERS = 15
+"""Of an Id, that tell one record from another."""
 
 _CASTS = {
     "bigint": "BIGINT",
@@ -54,15 +58,15 @@ def quoted(identifier: str) -> str:
 def plan_statement(
     load: Load,
     *,
-    case_sensitive_key: bool,
+    identity: Identity,
     sample_rows: int | None = None,
     modified_after: datetime | None = None,
     with_parents: bool = False,
 ) -> Statement:
     """The statement that counts the source and cuts it into buckets: even ones of keys, or of whole parents.
 
-    Columns of each row: kind, last (the bucket's last key or parent, as text), bucket_rows, parents, most_rows (as
-    `lanes.Bucket` has them; all NULL where nothing can be loaded), first_key (for its type), all_rows, keyed_rows,
+    Columns of each row: kind, last (the bucket's last key or parent, as text), bucket_rows, parents (as `lanes.Bucket`
+    has them; all NULL where nothing can be loaded), first_key (for its type), all_rows, keyed_rows,
     distinct_keys, distinct_parents. ``all_rows - keyed_rows`` rows have no key, NULL or blank, and ``keyed_rows -
     distinct_keys`` are duplicates. as_of and undated_rows are of all rows, whichever of them are to be loaded: the
     newest time of modification up to the server's clock, and how many rows have none. ``with_parents`` adds how the
@@ -71,26 +75,27 @@ def plan_statement(
     Every mapped column is named, so that one which does not exist is found before anything is written.
     """
     key = quoted(load.source.key)
-    identity = _identity(key, case_sensitive_key=case_sensitive_key)
-    choice = _Choice(case_sensitive_key, sample_rows, is_window=modified_after is not None)
-    source = _window_rows(load, _columns(load), choice)
-    kept = _kept_rows(load, _columns(load), choice)
+    same_key = _same_key(key, identity)
+    choice = _Choice(identity, sample_rows, is_window=modified_after is not None)
+    columns = _columns(load, with_parent=with_parents or load.lanes_by_parent)
+    source = _window_rows(load, columns, choice)
+    kept = _kept_rows(load, columns, choice)
     if load.lanes_by_parent:
-        parent = _parent(load)
+        parent = _parent(load, identity)
         distinct_parents = f"(SELECT COUNT(DISTINCT {parent}) FROM \"loadable\" WHERE {parent} <> '')"
-        buckets = [*_parent_buckets(load), *_key_buckets(load, LaneKind.NO_PARENT, _without_parent(parent))]
+        buckets = [*_parent_buckets(load, parent), *_key_buckets(load, LaneKind.NO_PARENT, _without_parent(parent))]
         kinds = [LaneKind.PARENT, LaneKind.NO_PARENT]
     else:
         distinct_parents = "0"
         buckets = _key_buckets(load, LaneKind.KEY, "1 = 1")
         kinds = [LaneKind.KEY]
-    exposed_columns, exposed_tables = _exposure(load) if with_parents else ("", [])
+    exposed_columns, exposed_tables = _exposure(load, _parent(load, identity)) if with_parents else ("", [])
     every_bucket = " UNION ALL ".join(f'SELECT * FROM "{kind}_buckets"' for kind in kinds)
     ctes = ",\n".join(buckets)
     if choice.is_window and _keeps_newest(load):  # the newest row of a key may be outside of the window
         distinct_keys = f'COUNT(CASE WHEN {_has_key(key)} AND "{_RANK}" = 1 THEN 1 END)'
     else:
-        distinct_keys = f"COUNT(DISTINCT CASE WHEN {_has_key(key)} THEN {identity} END)"
+        distinct_keys = f"COUNT(DISTINCT CASE WHEN {_has_key(key)} THEN {same_key} END)"
     sql = f"""
 WITH "source" AS ({source}),
 "totals" AS (
@@ -104,7 +109,7 @@ WITH "source" AS ({source}),
 "loadable" AS (SELECT * FROM ({kept}) AS "kept" WHERE {_has_key(key)}),
 {ctes},
 "buckets" AS ({every_bucket}){"".join(f", {table}" for table in exposed_tables)}
-SELECT "kind", "last", "bucket_rows", "parents", "most_rows",
+SELECT "kind", "last", "bucket_rows", "parents",
        "first_key", "all_rows", "keyed_rows", "distinct_keys", {distinct_parents} AS "distinct_parents",
        "as_of", "undated_rows"{exposed_columns}
 FROM "totals" CROSS JOIN "moments"{' CROSS JOIN "exposure"' if with_parents else ""} LEFT JOIN "buckets" ON 1 = 1
@@ -122,20 +127,20 @@ def _key_buckets(load: Load, kind: LaneKind, condition: str) -> list[str]:
 )''',
         f'''"{kind}_buckets" AS (
   SELECT '{kind}' AS "kind", CAST("bucket" AS BIGINT) AS "bucket", 0 AS "is_heavy",
-         CAST(MAX({key}) AS VARCHAR) AS "last", COUNT(*) AS "bucket_rows", 0 AS "parents", 0 AS "most_rows"
+         CAST(MAX({key}) AS VARCHAR) AS "last", COUNT(*) AS "bucket_rows", 0 AS "parents"
   FROM "{kind}_numbered" GROUP BY "bucket"
 )''',
     ]  # fmt: skip
 
 
-def _parent_buckets(load: Load) -> list[str]:
+def _parent_buckets(load: Load, parent: str) -> list[str]:
     """Buckets of whole parents, in order, of about even weight.
 
     A parent is in the bucket in which its first row falls, if rows are numbered parent by parent. One that is as heavy
     as a bucket is alone: those before it in its bucket are lighter, and those behind it begin a later bucket. MOD keeps
     the division exact where a database does not divide whole numbers as such.
     """
-    parent, kind = _parent(load), LaneKind.PARENT
+    kind = LaneKind.PARENT
     return [
         f'''"parent_rows" AS (
   SELECT {parent} AS "parent", COUNT(*) AS "rows" FROM "loadable" WHERE {parent} <> '' GROUP BY {parent}
@@ -154,15 +159,15 @@ def _parent_buckets(load: Load) -> list[str]:
 )''',
         f'''"{kind}_buckets" AS (
   SELECT '{kind}' AS "kind", "bucket", "is_heavy", MAX("parent") AS "last",
-         CAST(SUM("rows") AS BIGINT) AS "bucket_rows", COUNT(*) AS "parents", MAX("rows") AS "most_rows"
+         CAST(SUM("rows") AS BIGINT) AS "bucket_rows", COUNT(*) AS "parents"
   FROM "parent_placed" GROUP BY "bucket", "is_heavy"
 )''',
     ]  # fmt: skip
 
 
-def _exposure(load: Load) -> tuple[str, list[str]]:
+def _exposure(load: Load, parent: str) -> tuple[str, list[str]]:
     """Columns and tables that tell how the rows are spread over their parents, and what even key ranges would share."""
-    key, parent = quoted(load.source.key), _parent(load)
+    key = quoted(load.source.key)
     tiles = ", ".join(f'NTILE({ranges}) OVER (ORDER BY {key}) AS "range_{ranges}"' for ranges in EXPOSED_RANGES)
     are_shared = ", ".join(
         f'CASE WHEN MIN("range_{ranges}") < MAX("range_{ranges}") THEN 1 ELSE 0 END AS "is_shared_{ranges}"'
@@ -212,7 +217,7 @@ def page_statement(
     load: Load,
     reading: Reading,
     *,
-    case_sensitive_key: bool,
+    identity: Identity,
     sample_rows: int | None,
     key_type: str,
     modified_after: datetime | None = None,
@@ -224,11 +229,11 @@ def page_statement(
     ``modified_after``, only rows that were modified after that moment, or nobody knows when.
     """
     key = f'"kept".{quoted(load.source.key)}'
-    choice = _Choice(case_sensitive_key, sample_rows, is_window=modified_after is not None)
-    kept = _kept_rows(load, _columns(load), choice)
+    choice = _Choice(identity, sample_rows, is_window=modified_after is not None)
+    kept = _kept_rows(load, _columns(load, with_parent=load.lanes_by_parent), choice)
     selected = [_selected(column, mapping) for column, mapping in load.fields.items()]
     if reading.kind is LaneKind.PARENT:
-        parent = _parent(load, table="kept")
+        parent = _parent(load, identity, table="kept")
         selected.append(f'{parent} AS "{PARENT_COLUMN}"')
         conditions, values = _parents_left(reading, parent, key, key_type)
         order = f"{parent}, {key}"
@@ -236,7 +241,7 @@ def page_statement(
         conditions, values = _keys_left(reading, key, key_type)
         order = key
         if reading.kind is LaneKind.NO_PARENT:
-            conditions.append(_without_parent(_parent(load, table="kept")))
+            conditions.append(_without_parent(_parent(load, identity, table="kept")))
     where = " AND ".join([*conditions, _has_key(key)])
     sql = f'SELECT {", ".join(selected)} FROM ({kept}) AS "kept" WHERE {where} ORDER BY {order}'
     return Statement(sql, {**values, **_window_values(modified_after)})
@@ -284,12 +289,12 @@ class _Choice:
     """Which of the source's rows a run is about.
 
     Attributes:
-        case_sensitive_key: whether keys that differ by case are two.
+        identity: which keys are the same.
         sample_rows: only so many, the first ones by key.
         is_window: only those of an incremental run's window.
     """
 
-    case_sensitive_key: bool
+    identity: Identity
     sample_rows: int | None
     is_window: bool
 
@@ -335,10 +340,10 @@ def _ranked_rows(load: Load, columns: list[str], choice: _Choice) -> str:
     key, modified = quoted(load.source.key), quoted(load.source.modified or "")
     needed = list(dict.fromkeys([*columns, load.source.modified or ""]))
     rows = _rows(load, needed, sample_rows=choice.sample_rows)
-    identity = _identity(key, case_sensitive_key=choice.case_sensitive_key)
+    same_key = _same_key(key, choice.identity)
     ranked = ", ".join(quoted(column) for column in needed)
     return (
-        f"SELECT {ranked}, ROW_NUMBER() OVER (PARTITION BY {identity}"
+        f"SELECT {ranked}, ROW_NUMBER() OVER (PARTITION BY {same_key}"
         f' ORDER BY {modified} DESC NULLS LAST, {key} DESC) AS "{_RANK}" FROM ({rows}) AS "source_rows"'
     )
 
@@ -379,9 +384,9 @@ def _moments(load: Load, sample_rows: int | None) -> str:
     )
 
 
-def _columns(load: Load) -> list[str]:
+def _columns(load: Load, *, with_parent: bool) -> list[str]:
     """Every column that a statement needs of a row."""
-    parents = [load.source.parent] if load.lanes_by_parent and load.source.parent is not None else []
+    parents = [load.source.parent] if with_parent and load.source.parent is not None else []
     return list(dict.fromkeys([load.source.key, *parents, *load.fields]))
 
 
@@ -390,13 +395,14 @@ def _buckets(load: Load) -> int:
     return BUCKETS if load.lanes_by_parent else load.partitioning.count or BUCKETS
 
 
-def _parent(load: Load, *, table: str | None = None) -> str:
+def _parent(load: Load, identity: Identity, *, table: str | None = None) -> str:
     """A row's parent as the target tells parents apart, which trims external ids and by default ignores case.
 
-    Where the target does mind the case, parents that differ by it alone are merely kept together.
+    Where the target does mind the case, as for ids, parents that differ by it alone are merely kept together.
     """
     column = quoted(load.source.parent or "")
-    return f"LOWER({_stored(f'{quoted(table)}.{column}' if table else column)})"
+    parent = f"LOWER({_stored(f'{quoted(table)}.{column}' if table else column)})"
+    return f"SUBSTRING({parent} FROM 1 FOR {_ID_CHARACTERS})" if identity.parent_is_id else parent
 
 
 def _without_parent(parent: str) -> str:
@@ -408,9 +414,9 @@ def _has_key(key: str) -> str:
     return f"{_stored(key)} <> ''"
 
 
-def _identity(key: str, *, case_sensitive_key: bool) -> str:
+def _same_key(key: str, identity: Identity) -> str:
     """What makes two keys the same at the target, which trims text and by default ignores case."""
-    return _stored(key) if case_sensitive_key else f"LOWER({_stored(key)})"
+    return _stored(key) if identity.case_sensitive_key else f"LOWER({_stored(key)})"
 
 
 def _stored(column: str) -> str:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from massive_upload.domain.load import Load
+from massive_upload.domain.identity import Identity
+from massive_upload.domain.load import FieldMapping, Load
 from massive_upload.errors import TargetRejected
 from massive_upload.salesforce.metadata import Field, Metadata, ObjectDescription
 
 
-def check_target(load: Load, metadata: Metadata) -> bool:
+def check_target(load: Load, metadata: Metadata) -> Identity:
     """Compare the load's mapping with the org's description of the target.
 
     Returns:
-        Whether the target tells external ids apart by case.
+        What the target takes for the same record.
 
     Raises:
         TargetRejected: an object or field is missing, cannot be written, or is no external id.
@@ -24,7 +25,16 @@ def check_target(load: Load, metadata: Metadata) -> bool:
             _check_relationship(target, parent, name, metadata)
         else:
             _check_writable(target, mapping.to)
-    return bool(_field(target, load.target.external_id).case_sensitive)
+    return Identity(
+        case_sensitive_key=bool(_field(target, load.target.external_id).case_sensitive),
+        parent_is_id=_is_id(target, load.fields.get(load.source.parent or "")),
+    )
+
+
+def _is_id(target: ObjectDescription, mapping: FieldMapping | None) -> bool:
+    """Whether a column is written to a lookup as it is, which takes nothing but ids."""
+    field = None if mapping is None else target.field(mapping.to)
+    return field is not None and bool(field.reference_to)
 
 
 def _check_external_id(target: ObjectDescription, name: str) -> None:

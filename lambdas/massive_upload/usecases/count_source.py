@@ -8,6 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from massive_upload.domain.estimate import EXPOSED_RANGES, Parents, SharedParents
+from massive_upload.domain.identity import Identity
 from massive_upload.domain.incremental import moment_of
 from massive_upload.domain.lanes import Bucket, SourceCount
 from massive_upload.domain.load import Load
@@ -50,7 +51,7 @@ def count_source(
     source: DataCloud,
     load: Load,
     *,
-    case_sensitive_key: bool,
+    identity: Identity,
     sample_rows: int | None,
     modified_after: datetime | None,
     query_id: str | None,
@@ -68,7 +69,7 @@ def count_source(
     if query_id is None:
         statement = plan_statement(
             load,
-            case_sensitive_key=case_sensitive_key,
+            identity=identity,
             sample_rows=sample_rows,
             modified_after=modified_after,
             with_parents=with_parents and load.source.parent is not None,
@@ -160,7 +161,6 @@ def _bucket(record: Mapping[str, object]) -> Bucket:
         last=str(record["last"]),
         rows=_number(record["bucket_rows"]),
         parents=_number(record["parents"]),
-        most_rows=_number(record["most_rows"]),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import cached_property, partial
 from uuid import uuid4
@@ -26,6 +26,7 @@ from massive_upload.domain import presets
 from massive_upload.domain.breaker import run_failures
 from massive_upload.domain.estimate import Estimate, LaneWork, Parents, estimate_of
 from massive_upload.domain.file_keys import kept_list_key
+from massive_upload.domain.identity import Identity
 from massive_upload.domain.incremental import Watermark, mapping_sha256, why_full, window_start
 from massive_upload.domain.lanes import cut_evenly, cut_lanes, paired
 from massive_upload.domain.load import Load, LoadSequence, Schedule
@@ -393,16 +394,14 @@ class _Begin:
         counted = self._count(run, load)
         return counted if isinstance(counted, StillRunning) else self._commit(run, load, *counted)
 
-    def _count(self, run: Run, load: Load) -> tuple[CountedSource, bool] | StillRunning:
-        case_sensitive = run.case_sensitive_key
-        if case_sensitive is None:
-            case_sensitive = check_target(load, self._org.metadata)
+    def _count(self, run: Run, load: Load) -> tuple[CountedSource, Identity] | StillRunning:
+        identity = run.identity or check_target(load, self._org.metadata)
         source = self._org.data_cloud(load.source.dataspace)
         count = partial(
             count_source,
             source,
             load,
-            case_sensitive_key=case_sensitive,
+            identity=identity,
             sample_rows=self._sample_rows(load),
             modified_after=run.modified_after,
             with_parents=self._start.mode is Mode.PLAN,
@@ -415,19 +414,19 @@ class _Begin:
             counted = count(query_id=None)
         if isinstance(counted, StillRunning):
             if counted.query_id != query_id:
-                self._store.note_plan_query(run, counted.query_id, case_sensitive_key=case_sensitive)
+                self._store.note_plan_query(run, counted.query_id, identity)
             return counted
-        return counted, case_sensitive
+        return counted, identity
 
     def _sample_rows(self, load: Load) -> int | None:
         return load.sample.rows if self._start.mode is Mode.SAMPLE else None
 
-    def _commit(self, run: Run, load: Load, counted: CountedSource, case_sensitive: bool) -> Run:
+    def _commit(self, run: Run, load: Load, counted: CountedSource, identity: Identity) -> Run:
         count = counted.count
         if count.duplicates and load.duplicates == "stop":
             raise DuplicateKeys(
                 f"{load.source.object} has {count.duplicates} rows whose {load.source.key} is not the only one"
-                f"{'' if case_sensitive else ' (case is ignored, as the target does)'}.",
+                f"{'' if identity.case_sensitive_key else ' (case is ignored, as the target does)'}.",
                 next_step="Mend the source, narrow source.where, or say duplicates: keep_newest.",
             )
         known = self._shown(load)
@@ -435,7 +434,7 @@ class _Begin:
         config = RunConfig(
             load=load,
             key_type=counted.key_type,
-            case_sensitive_key=case_sensitive,
+            **asdict(identity),
             sample_rows=self._sample_rows(load),
             lease_key=run.lease_key or "",
             keeps_window=self._start.scheduled,
@@ -556,7 +555,7 @@ class _Retry(_Begin):
             most_rows=load.effective_pace.batch_rows,
         )
         config = before.model_copy(
-            update={"load": load, "case_sensitive_key": check_target(load, self._org.metadata), "sample_rows": None}
+            update={"load": load, "sample_rows": None, **asdict(check_target(load, self._org.metadata))}
         )
         rows = sum(entry.rows for entry in entries)
         planned = replace(run, plan_name=uuid4().hex, source_rows=rows)

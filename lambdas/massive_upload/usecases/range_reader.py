@@ -166,7 +166,7 @@ class RangeReader:
         statement = page_statement(
             config.load,
             reading,
-            case_sensitive_key=config.case_sensitive_key,
+            identity=config.identity,
             sample_rows=config.sample_rows,
             key_type=config.key_type,
             modified_after=config.modified_after,

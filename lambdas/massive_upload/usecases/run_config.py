@@ -9,6 +9,7 @@ from hashlib import sha256
 from pydantic import BaseModel, ConfigDict
 
 from massive_upload.domain.file_keys import config_key
+from massive_upload.domain.identity import Identity
 from massive_upload.domain.load import Load
 from massive_upload.ports import Files
 
@@ -20,7 +21,7 @@ class RunConfig(BaseModel):
 
     Attributes:
         key_type: Data Cloud's type of the key column.
-        case_sensitive_key: whether the target tells keys apart by case.
+        case_sensitive_key, parent_is_id: as `identity.Identity` has them.
         sample_rows: how many rows a sample takes, of a run that is one.
         lease_key: names the org and the object that the run writes to.
         keeps_window: whether the run begins batches in the load's window alone, as the schedule started it.
@@ -32,10 +33,16 @@ class RunConfig(BaseModel):
     load: Load
     key_type: str
     case_sensitive_key: bool
+    parent_is_id: bool = False
     sample_rows: int | None
     lease_key: str
     keeps_window: bool = False
     modified_after: datetime | None = None
+
+    @property
+    def identity(self) -> Identity:
+        """What the target takes for the same record."""
+        return Identity(case_sensitive_key=self.case_sensitive_key, parent_is_id=self.parent_is_id)
 
     @property
     def org_id(self) -> str:

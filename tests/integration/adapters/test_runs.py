@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from massive_upload.adapters.dynamodb_progress import DynamoDbProgress
+from massive_upload.domain.identity import Identity
 from massive_upload.domain.progress import RUN_TRANSITIONS, Halt, Run, RunFailures, RunStatus
 from massive_upload.domain.shown import Shown
 from massive_upload.errors import FencedOut, InternalError, InvalidInput, RunNotResumable, StateChanged
@@ -24,6 +25,7 @@ from tests.unit.domain.shown_runs import a_shown
 
 RIVAL = replace(LEASE, run_id="run-2", execution_arn=OTHER_ARN)
 ENDED_AT = STARTED_AT + timedelta(hours=1)
+IDENTITY = Identity(case_sensitive_key=True, parent_is_id=True)
 BEFORE = RunFailures(failed_lanes=1, judged_rows=30, failed_rows=20)
 
 
@@ -71,9 +73,9 @@ def test_a_run_is_read_as_it_was_begun(store):
 
 def test_the_same_execution_begins_a_run_again_and_gets_what_is_recorded(store):
     store.begin_run(a_run())
-    store.note_plan_query(a_run(), "q-1", case_sensitive_key=True)
+    store.note_plan_query(a_run(), "q-1", IDENTITY)
     recorded = store.begin_run(a_run())
-    assert (recorded.plan_query_id, recorded.case_sensitive_key) == ("q-1", True)
+    assert (recorded.plan_query_id, recorded.identity) == ("q-1", IDENTITY)
 
 
 def test_another_execution_cannot_begin_the_same_run(store):
@@ -96,7 +98,7 @@ def test_a_run_that_has_ended_takes_no_plan(store):
     with pytest.raises(FencedOut):
         store.commit_plan(a_run(plan_name="late"))
     with pytest.raises(FencedOut):
-        store.note_plan_query(run, "q-1", case_sensitive_key=False)
+        store.note_plan_query(run, "q-1", IDENTITY)
 
 
 def test_a_run_is_finished_once(store):

@@ -122,6 +122,30 @@ def test_a_plan_tells_how_rows_are_spread_over_their_parents(by):
         assert estimate.parents == _parents_of(source)
 
 
+def test_a_plan_tells_of_parents_that_are_not_among_the_fields():
+    fields = {column: mapping for column, mapping in OPPORTUNITY.fields.items() if column != "AccountKey__c"}
+    load = changed(paced(lanes=2), fields=fields)
+    with open_world(load=load) as world:
+        verdict = world.execute({**START, "mode": "plan"})
+        assert verdict is not None
+        assert verdict.next == "Succeed"
+        estimate = read_estimate(world.files, world.run())
+        assert estimate is not None
+        assert estimate.parents is not None
+        assert estimate.parents.rows == 30
+
+
+def test_lanes_share_no_parent_that_is_named_by_ids_of_either_length():
+    ids = "format('001D0000000a{:03d}', n % 5) || CASE WHEN n % 2 = 0 THEN 'IAZ' ELSE '' END"
+    to_the_lookup = with_field("AccountKey__c", "AccountId")
+    load = changed(paced(lanes=5, by="parent"), **to_the_lookup)
+    with open_world(source=opportunities_with("AccountKey__c", ids), load=load) as world:
+        world.plan(START)
+        lanes = world.store.partitions(RUN)
+        assert [lane.planned_rows for lane in lanes] == [6] * 5
+        assert {lane.upto for lane in lanes} == {f"001d0000000a{number:03d}" for number in range(5)}
+
+
 def _parents_of(source: Source) -> Parents:
     """The same figures, counted row by row."""
     with closing(open_database(source)) as database:

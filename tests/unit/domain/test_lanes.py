@@ -54,7 +54,7 @@ def test_the_count_tells_what_cannot_be_loaded():
 def test_a_lane_knows_whether_all_of_its_rows_have_one_parent():
     sizes = [(3, 1), (90, 1), (3, 2), (2, 1)]
     buckets = [
-        Bucket(last=f"p{index}", rows=rows, kind=LaneKind.PARENT, parents=parents, most_rows=rows)
+        Bucket(last=f"p{index}", rows=rows, kind=LaneKind.PARENT, parents=parents)
         for index, (rows, parents) in enumerate(sizes)
     ]
     buckets += as_buckets([40])

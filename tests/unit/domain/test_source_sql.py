@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from massive_upload.domain.identity import Identity
 from massive_upload.domain.lanes import Bucket, cut_lanes
 from massive_upload.domain.load import Load
 from massive_upload.domain.progress import LaneKind
@@ -33,6 +34,7 @@ class Source:
         self._load = load
         self._key_type = key_type
         self.case_sensitive_key = False
+        self.parent_is_id = False
         self.sample_rows: int | None = None
         self.modified_after: datetime | None = None
         database.execute(f'CREATE TABLE "Deal__dlm" AS {select}')
@@ -40,7 +42,7 @@ class Source:
     def plan(self) -> list[tuple[Any, ...]]:
         statement = plan_statement(
             self._load,
-            case_sensitive_key=self.case_sensitive_key,
+            identity=self._identity,
             sample_rows=self.sample_rows,
             modified_after=self.modified_after,
         )
@@ -53,10 +55,9 @@ class Source:
         return read
 
     def buckets(self) -> list[Bucket]:
-        planned = (row[:5] for row in self.plan())
+        planned = (row[:4] for row in self.plan())
         return [
-            Bucket(kind=LaneKind(kind), last=last, rows=rows, parents=parents, most_rows=most_rows)
-            for kind, last, rows, parents, most_rows in planned
+            Bucket(kind=LaneKind(kind), last=last, rows=rows, parents=parents) for kind, last, rows, parents in planned
         ]
 
     def read(self, after: str | None, upto: str, kind: LaneKind = LaneKind.KEY) -> list[tuple[Any, ...]]:
@@ -66,12 +67,16 @@ class Source:
         statement = page_statement(
             self._load,
             reading,
-            case_sensitive_key=self.case_sensitive_key,
+            identity=self._identity,
             sample_rows=self.sample_rows,
             key_type=self._key_type,
             modified_after=self.modified_after,
         )
         return self._run(statement)
+
+    @property
+    def _identity(self) -> Identity:
+        return Identity(case_sensitive_key=self.case_sensitive_key, parent_is_id=self.parent_is_id)
 
     def _run(self, statement: Statement) -> list[tuple[Any, ...]]:
         sql = re.sub(r":(\w+)", r"$\1", statement.sql)
@@ -96,9 +101,9 @@ def test_lanes_read_every_row_once_and_the_first_row_first(database, count):
 def test_the_counts_and_the_edges_come_from_one_statement(database):
     rows = f"{NUMBERED} UNION ALL SELECT NULL FROM range(3) UNION ALL SELECT 'k00001'"
     source = Source(database, rows, a_load(partitioning={"count": 5}))
-    assert {row[6:10] for row in source.plan()} == {(2504, 2501, 2500, 0)}
+    assert {row[5:9] for row in source.plan()} == {(2504, 2501, 2500, 0)}
     source.case_sensitive_key = True
-    assert {row[6:10] for row in source.plan()} == {(2504, 2501, 2501, 0)}
+    assert {row[5:9] for row in source.plan()} == {(2504, 2501, 2501, 0)}
 
 
 ENDS = f"""
@@ -114,7 +119,7 @@ def test_keys_are_the_same_if_they_are_so_for_salesforce(database, case_sensitiv
     source.case_sensitive_key = case_sensitive
     texts = [key for (key,) in database.execute('SELECT * FROM "Deal__dlm"').fetchall()]
     same = {stored(text) if case_sensitive else stored(text).lower() for text in texts}
-    assert {row[6:9] for row in source.plan()} == {(len(texts), len(texts), len(same))}
+    assert {row[5:8] for row in source.plan()} == {(len(texts), len(texts), len(same))}
 
 
 def test_a_key_of_nothing_but_what_salesforce_trims_is_none(database):
@@ -123,13 +128,13 @@ def test_a_key_of_nothing_but_what_salesforce_trims_is_none(database):
         f"SELECT * FROM (VALUES (NULL), (''), (chr(9) || chr(13) || ' '), (chr(160)), {blanks}) AS deals(\"{KEY}\")"
     )
     source = Source(database, keys_of, a_load())
-    assert source.plan()[0][6:9] == (36, 1, 1)
+    assert source.plan()[0][5:8] == (36, 1, 1)
     assert keys(source.read(None, "\uffff")) == ["\u00a0"]
 
 
 def test_a_source_without_a_key_has_one_row_that_says_so(database):
     source = Source(database, f'SELECT CAST(NULL AS VARCHAR) AS "{KEY}" FROM range(3)', a_load())
-    assert source.plan() == [(None, None, None, None, None, None, 3, 0, 0, 0, None, 0)]
+    assert source.plan() == [(None, None, None, None, None, 3, 0, 0, 0, None, 0)]
 
 
 def test_there_are_no_more_buckets_than_the_payload_of_the_plan_can_take(database):
@@ -174,7 +179,7 @@ def test_a_sample_is_the_first_rows_by_key(database):
     source.sample_rows = 12
     (lane,) = source.lanes(1)
     assert keys(lane) == [f"K{number:05d}" for number in range(1, 13)]
-    assert {row[6:10] for row in source.plan()} == {(12, 12, 12, 0)}
+    assert {row[5:9] for row in source.plan()} == {(12, 12, 12, 0)}
 
 
 def test_the_loads_filter_holds_for_the_count_and_the_rows(database):
@@ -182,7 +187,7 @@ def test_the_loads_filter_holds_for_the_count_and_the_rows(database):
     source = Source(database, select, a_load(source={"where": '"Odd" = 1 OR "Odd" > 7'}))
     (lane,) = source.lanes(1)
     assert keys(lane) == ["K00001", "K00003", "K00005", "K00007", "K00009"]
-    assert source.plan()[0][6:10] == (5, 5, 5, 0)
+    assert source.plan()[0][5:9] == (5, 5, 5, 0)
 
 
 def test_numbers_travel_digit_for_digit(database):
@@ -245,9 +250,9 @@ def test_the_plan_knows_each_parent_once_and_which_one_is_heaviest(database):
     source = Source(database, PARENTS, a_load_by_parent())
     buckets = source.buckets()
     of_parents = [bucket for bucket in buckets if bucket.kind is LaneKind.PARENT]
-    giant = max(of_parents, key=lambda bucket: bucket.most_rows)
-    assert (giant.last, giant.parents, giant.rows) == ("giant", 1, giant.most_rows)
-    assert {row[9] for row in source.plan()} == {sum(bucket.parents for bucket in of_parents)}
+    giant = max(of_parents, key=lambda bucket: bucket.rows)
+    assert (giant.last, giant.parents) == ("giant", 1)
+    assert {row[8] for row in source.plan()} == {sum(bucket.parents for bucket in of_parents)}
     orphans = sum(bucket.rows for bucket in buckets if bucket.kind is LaneKind.NO_PARENT)
     assert orphans == sum(number % 10 == 0 or number % 77 == 0 for number in range(1, 2501))
 
@@ -278,6 +283,28 @@ def test_parents_are_the_same_if_they_are_so_for_salesforce(database):
         source.read_on(Reading(kind=LaneKind.PARENT, after="p1", upto="p4", cursor=key, cursor_parent=parent))
         == rows[701:]
     )
+
+
+IDS = f"""
+    SELECT format('K{{:05d}}', i) AS "{KEY}",
+           format('001D0000000a{{:03d}}', i % 40) || CASE WHEN i % 3 = 0 THEN 'IAZ' ELSE '' END AS "Owner__c"
+    FROM range(1, 2501) AS numbers(i)
+"""
+
+
+@pytest.mark.parametrize(("parent_is_id", "parents"), [(True, 40), (False, 80)])
+def test_an_id_of_15_characters_and_one_of_18_are_the_same_parent(database, parent_is_id, parents):
+    source = Source(database, IDS, a_load_by_parent())
+    source.parent_is_id = parent_is_id
+    assert {row[8] for row in source.plan()} == {parents}
+    lanes = source.lanes(7)
+    assert sorted(key for lane in lanes for key in keys(lane)) == [f"K{number:05d}" for number in range(1, 2501)]
+    shared = sum(len({row[-1][:15] for row in lane}) for lane in lanes) - 40
+    assert (shared == 0) is parent_is_id
+    rows = source.read_on(Reading(kind=LaneKind.PARENT, after=None, upto="001d0000000a009"))
+    key, parent = rows[300]
+    whole = Reading(kind=LaneKind.PARENT, after=None, upto="001d0000000a009", cursor=key, cursor_parent=parent)
+    assert source.read_on(whole) == rows[301:]
 
 
 @pytest.mark.parametrize("read", [0, 1, 5, 299, 750])

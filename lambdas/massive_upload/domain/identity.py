@@ -1,0 +1,17 @@
+"""What makes two records of the target the same."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """What the target takes for the same record.
+
+    Attributes:
+        case_sensitive_key: whether keys that differ by case are two.
+        parent_is_id: whether a row names its parent by Id. One of 18 characters is one of 15 and a checksum of their
+            case (Salesforce, Object Reference, "ID Field Type"), and either may be written.
+    """
+
+    case_sensitive_key: bool
+    parent_is_id: bool
