@@ -18,6 +18,8 @@ from massive_upload.usecases.staging import batch_rows_of, complete, plan, stage
 _WAITS_FOR_A_QUERY = 2
 """After so many waits in a row for an org that does not answer for a query, it is given up for a new one: six minutes,
 longer than most outages, and soon enough for a query that is beyond help."""
+_WAITS_FOR_A_RESULT = 6
+"""The same for a query that has ended, 46 minutes: it may have taken hours, and is not asked again for an outage."""
 _MOST_FAILED_QUERIES = 5
 _FIRST_QUERY_WAIT_SECONDS = 2
 _LONGEST_QUERY_WAIT_SECONDS = 60
@@ -52,14 +54,20 @@ class RangeReader:
     def read(self, step: Step) -> Step:
         """Stage the next rows, or wait for the query, or find that all rows are settled."""
         try:
+            return self._read(step)
+        except PassingError as error:
+            has_ended = self._partition.query_rows is not None
+            most_waits = _WAITS_FOR_A_RESULT if has_ended else _WAITS_FOR_A_QUERY
+            if self._partition.query_id is not None and step.org_waits >= most_waits:
+                self._forget_query(error)
+            raise
+
+    def _read(self, step: Step) -> Step:
+        try:
             first_page = self._open_query()
         except QueryExpired as error:
             self._forget_query(error)
             return self._wait_before_another_query(step)
-        except PassingError as error:
-            if step.org_waits >= _WAITS_FOR_A_QUERY and self._partition.query_id is not None:
-                self._forget_query(error)
-            raise
         rows_left = self._rows_left()
         if rows_left is None:
             return self._wait_for_query(step)

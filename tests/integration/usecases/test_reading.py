@@ -112,6 +112,17 @@ def test_a_query_that_cannot_be_read_for_long_is_given_up_for_a_new_one():
         assert_all_loaded(world, world.finish({}))
 
 
+def test_a_result_that_cannot_be_read_for_very_long_is_given_up_for_a_new_one():
+    with open_world(load=paced(batch_rows=10)) as world:
+        task = world.start_lane()
+        fetch_page(task, world.services)
+        lost = world.partition().query_id
+        world.break_org(f"- {{match: {{path: {lost}/rows}}, action: {{status: 500}}}}")
+        world.slices.run_lane(RUN, "0000")
+        assert world.slices.visited.count("WaitForOrg") == 6
+        assert_all_loaded(world, world.finish({}))
+
+
 def test_values_arrive_as_they_are_in_the_source():
     columns = {"Amount": "Amount__c", "Name": "Name__c", "CloseDate": "CloseDate__c"}
     with open_world(load=paced(batch_rows=30)) as world:
