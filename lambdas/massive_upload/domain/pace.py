@@ -47,7 +47,7 @@ class LanePace:
     Attributes:
         speed_percent: 100 is the load's pace, 0 the slowest that its preset allows.
         is_patient: whether rows are sent again after longer delays.
-        judged_rows: rows since the last decision.
+        judged_rows: rows since the last decision, of batches that were staged at this speed.
         failed_rows: of these, rows that failed at their first try for a passing reason.
         limit_percent: the speed that was last too fast; None where none was.
         quiet_decisions: decisions in a row that found more than 98 %.
@@ -67,17 +67,23 @@ class LanePace:
         return slowest + (fastest - slowest) * self.speed_percent // FULL_SPEED_PERCENT
 
 
-def next_pace(pace: LanePace, *, rows: int, failed_rows: int) -> tuple[LanePace, PaceReason | None]:
+def next_pace(pace: LanePace, *, speed_percent: int, rows: int, failed_rows: int) -> tuple[LanePace, PaceReason | None]:
     """A lane's pace after one more batch was tried for the first time.
+
+    A lane stages the next batch while one is in flight, so that the first batch after a change still has the speed
+    from before it. What becomes of that one says nothing of the speed that the lane has now.
 
     Args:
         pace: up to now.
+        speed_percent: the speed that the batch was staged at.
         rows: of the batch.
         failed_rows: of these, rows that failed for a reason that may pass; rejected rows say nothing about the pace.
 
     Returns:
         The pace, and why it changed; None where it goes on as before.
     """
+    if speed_percent != pace.speed_percent:
+        return pace, None
     judged_rows, failed_rows = pace.judged_rows + rows, pace.failed_rows + failed_rows
     if judged_rows < JUDGED_ROWS:
         return replace(pace, judged_rows=judged_rows, failed_rows=failed_rows), None

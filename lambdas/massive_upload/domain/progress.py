@@ -11,7 +11,7 @@ from typing import TypeVar
 from massive_upload.constants import SWEEP_PARTITION
 from massive_upload.domain.identity import Identity
 from massive_upload.domain.key_digest import NO_KEYS, KeyDigest
-from massive_upload.domain.pace import LanePace
+from massive_upload.domain.pace import FULL_SPEED_PERCENT, LanePace
 
 S = TypeVar("S", bound=StrEnum)
 
@@ -383,6 +383,7 @@ class Batch:
         rows, size_bytes, file_key, sent_before: of the current attempt's staged file.
         first_rows: rows of attempt 0.
         next_cursor, next_parent, next_offset: the partition's cursor and offset once the batch is settled.
+        speed_percent: the lane's speed when attempt 0 was staged; the lane may have another when it is settled.
         keys: digest of the keys that the current attempt sends; once it is settled, of those that it brought in.
         retries: how many of the load's retries the current rows have used.
         halvings: how often rows were cut in two as their job failed as a whole.
@@ -405,6 +406,7 @@ class Batch:
     next_cursor: str
     next_offset: int
     next_parent: str | None = None
+    speed_percent: int = FULL_SPEED_PERCENT
     job_id: str | None = None
     keys: KeyDigest = NO_KEYS
     sent_before: int = 0

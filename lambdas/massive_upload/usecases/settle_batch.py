@@ -187,7 +187,9 @@ def _next_pace(
     """The lane's pace from here on; only the first try of a batch tells how contended the org is."""
     if batch.attempt > 0 or partition.is_sweep or not load.effective_pace.adaptive:
         return partition.pace, None
-    return next_pace(partition.pace, rows=batch.rows, failed_rows=outcome.contended_rows)
+    return next_pace(
+        partition.pace, speed_percent=batch.speed_percent, rows=batch.rows, failed_rows=outcome.contended_rows
+    )
 
 
 def _log_pace(pace: Pace, reason: PaceReason, speed_percent: int) -> None:

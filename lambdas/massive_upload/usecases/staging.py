@@ -59,6 +59,7 @@ def stage(
         next_cursor=next_cursor,
         next_parent=next_parent,
         next_offset=next_offset,
+        speed_percent=partition.pace.speed_percent,
     )
 
 

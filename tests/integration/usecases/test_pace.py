@@ -42,6 +42,27 @@ def test_a_contended_batch_makes_the_next_ones_smaller_and_is_logged_with_its_re
     assert first["reason"] == "fewer than 90 % of the rows passed at their first try"
 
 
+def test_a_batch_that_was_staged_before_the_lane_went_slower_does_not_blame_the_slower_speed(monkeypatch):
+    """The first attempts of the first two batches fail on locks: jobs 1 and 3. Both have the rows of full speed."""
+    monkeypatch.setattr(pace_module, "JUDGED_ROWS", 10)
+    monkeypatch.setattr("massive_upload.domain.presets.SLOWEST_PACE", dict.fromkeys(("low", "medium", "high"), (2, 40)))
+    paces = []
+    with open_world(load=paced(), faults=LOCKED + LOCKED.replace("nth: 1", "nth: 3")) as world:
+        world.slices.after_task = lambda: paces.append(world.partition().pace)
+        verdict = world.execute()
+        assert verdict is not None
+        assert verdict.succeeded == 30
+        first, second, third, *_ = world.store.batches(RUN, "0000")
+    assert [(batch.first_rows, batch.speed_percent) for batch in (first, second, third)] == [
+        (10, 100),
+        (10, 100),
+        (6, 50),
+    ]
+    assert min(first.lock_errors, second.lock_errors) > 0
+    assert min(pace.speed_percent for pace in paces) == 50
+    assert {pace.limit_percent for pace in paces} == {None, 100}, "half speed was never tried before"
+
+
 def test_rows_that_fail_for_good_say_nothing_about_the_pace(monkeypatch):
     monkeypatch.setattr(pace_module, "JUDGED_ROWS", 10)
     with open_world(load=paced(), faults=REFUSED) as world:
