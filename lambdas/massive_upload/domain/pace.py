@@ -6,7 +6,8 @@ faster again. What it says of stagger and partitions cannot be changed in the mi
 
 A lane's speed goes down by halves and up by steps (additive increase, multiplicative decrease). It remembers the speed
 at which it was last too fast and stays a step below it; it tries that speed again only after a long quiet time, and
-after a longer one each time this proves wrong, so that it does not swing to and fro about the org's limit.
+after a longer one each time this proves wrong, so that it does not swing to and fro about the org's limit. It forgets
+this once it has been quiet at full speed for as long.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ FASTER_ABOVE_PERCENT = 98
 FULL_SPEED_PERCENT = 100
 _STEP_PERCENT = 10
 _QUIET_DECISIONS = 8
-_LONGER_TIMES = 4
-"""How much longer a lane stays below a speed that has proved too fast once more."""
+_LONGER_TIMES = 8
+"""How much longer a lane stays below a speed that has proved too fast once more. A try that fails turns the lane round
+twice, so tries become rare soon: after 8, 64 and 512 decisions; a lane of a million rows makes 500 at most."""
 
 
 @unique
@@ -50,8 +52,8 @@ class LanePace:
         judged_rows: rows since the last decision, of batches that were staged at this speed.
         failed_rows: of these, rows that failed at their first try for a passing reason.
         limit_percent: the speed that was last too fast; None where none was.
-        quiet_decisions: decisions in a row that found more than 98 %.
-        quiet_needed: how many of them it takes to try that speed again.
+        quiet_decisions: decisions in a row that found more than 98 %; at full speed, of those made there.
+        quiet_needed: how many of them it takes to try that speed again, and at full speed to forget it.
     """
 
     speed_percent: int = FULL_SPEED_PERCENT
@@ -116,13 +118,15 @@ def _slower(pace: LanePace) -> LanePace:
 
 def _after_quiet(pace: LanePace) -> LanePace:
     quiet = replace(pace, quiet_decisions=pace.quiet_decisions + 1)
-    if quiet.speed_percent == FULL_SPEED_PERCENT:
-        return replace(quiet, is_patient=False, limit_percent=None, quiet_needed=_QUIET_DECISIONS)
     has_waited = quiet.quiet_decisions >= quiet.quiet_needed
+    if quiet.speed_percent == FULL_SPEED_PERCENT:
+        calm = replace(quiet, is_patient=False)
+        return replace(calm, limit_percent=None, quiet_needed=_QUIET_DECISIONS) if has_waited else calm
     limit_percent = quiet.limit_percent
     most_percent = FULL_SPEED_PERCENT if limit_percent is None or has_waited else limit_percent - _STEP_PERCENT
-    faster_percent = min(quiet.speed_percent + _STEP_PERCENT, most_percent)
-    return replace(quiet, speed_percent=max(quiet.speed_percent, faster_percent))
+    faster_percent = max(quiet.speed_percent, min(quiet.speed_percent + _STEP_PERCENT, most_percent))
+    has_arrived = faster_percent == FULL_SPEED_PERCENT
+    return replace(quiet, speed_percent=faster_percent, quiet_decisions=0 if has_arrived else quiet.quiet_decisions)
 
 
 def longer_delays(delays_seconds: tuple[int, ...]) -> tuple[int, ...]:

@@ -1,5 +1,6 @@
 """How a lane's pace follows what the org answers, on fixed traces and against an org with a limit of its own."""
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -77,11 +78,11 @@ def test_one_burst_costs_one_step_down_and_the_way_back(lag):
 
 
 @pytest.mark.parametrize("lag", LAGS)
-def test_a_night_that_is_quiet_contended_quiet_again_and_has_a_burst_turns_a_lane_round_once_for_each(lag):
-    found = speeds([QUIET] * 5 + [CONTENDED] * 6 + [QUIET] * 30 + [CONTENDED] + [QUIET] * 30, lag=lag)
+def test_a_contended_hour_and_a_burst_turn_a_lane_round_once_each(lag):
+    found = speeds([QUIET] * 5 + [CONTENDED] * 6 + [QUIET] * 40 + [CONTENDED] + [QUIET] * 30, lag=lag)
     assert found[-1] == 100
-    assert reversals(found[:41]) == 1
-    assert reversals(found[41:]) <= 2
+    assert reversals(found[:51]) == 1
+    assert reversals(found[51:]) <= 1
 
 
 def test_a_batch_that_was_staged_at_another_speed_moves_nothing():
@@ -97,12 +98,38 @@ def test_a_batch_that_was_staged_at_another_speed_moves_nothing():
 @pytest.mark.parametrize("lag", LAGS)
 @pytest.mark.parametrize("limit_percent", [15, 35, 55, 75, 95])
 def test_against_an_org_with_a_limit_of_its_own_a_lane_settles_below_it(limit_percent, lag):
-    found = follow(lambda speed, _: CONTENDED if speed > limit_percent else QUIET, 60, lag=lag)
-    settled = found[20:]
+    found = follow(lambda speed, _: CONTENDED if speed > limit_percent else QUIET, 200, lag=lag)
+    settled = found[20 * (1 + lag) :]
     assert reversals(settled) <= 2
     at_work = sum(speed <= limit_percent for speed in settled) / len(settled)
     assert at_work >= 0.9, "it hardly ever goes faster than the org takes"
     assert sum(settled) / len(settled) >= limit_percent * 2 / 3, "nor much slower"
+
+
+@pytest.mark.parametrize("lag", LAGS)
+@pytest.mark.parametrize("every", [1, 2, 3, 5, 8])
+def test_an_org_that_is_quiet_at_full_speed_now_and_then_does_not_make_a_lane_forget_that_it_was_too_fast(every, lag):
+    tried = itertools.count(1)
+
+    def outcome(speed_percent: int, _number: int) -> int:
+        return CONTENDED if speed_percent == 100 and next(tried) % every == 0 else QUIET
+
+    found = follow(outcome, 200, lag=lag)
+    assert reversals(found) <= 5, "each try takes eight times as long to come"
+    assert sum(found[40:]) / len(found[40:]) >= 85
+
+
+def test_a_lane_forgets_a_speed_that_was_too_fast_once_it_has_been_quiet_there_for_as_long_as_it_had_to_wait():
+    pace, _ = judged(LanePace(), CONTENDED)
+    while pace.speed_percent < 100:
+        pace, _ = judged(pace, QUIET)
+    for _ in range(7):
+        pace, _ = judged(pace, QUIET)
+        assert pace.limit_percent == 100
+    forgotten, _ = judged(pace, QUIET)
+    assert (forgotten.limit_percent, forgotten.quiet_needed) == (None, 8)
+    slowed, _ = judged(pace, CONTENDED)
+    assert slowed.quiet_needed == 64, "eight times as long"
 
 
 def test_what_lies_between_the_thresholds_changes_no_speed():
