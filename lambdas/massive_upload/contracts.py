@@ -176,6 +176,7 @@ class Step(Contract):
         org_asked_seconds: what will be left, after the next wait, of a pause that the org has asked for.
         job_waited_seconds: how long this slice has waited for the job in flight: until it last looked, or, before the
             first look, while UploadBatch read the next rows.
+        job_is_adopted: whether that job had been closed before this slice began to wait for it: it has run for longer.
         job_processed: rows of that job that had been tried when the slice last looked.
         job_seen: how far that job was then.
         job_still_seconds: for how long it has not got any further.
@@ -194,6 +195,7 @@ class Step(Contract):
     org_waited_seconds: int = Field(default=0, ge=0)
     org_asked_seconds: int = Field(default=0, ge=0)
     job_waited_seconds: int = Field(default=0, ge=0)
+    job_is_adopted: bool = False
     job_processed: int = Field(default=0, ge=0)
     job_seen: str = ""
     job_still_seconds: int = Field(default=0, ge=0)
@@ -208,6 +210,7 @@ class Step(Contract):
         batch: int | None = None,
         job_id: str | None = None,
         job_waited_seconds: int = 0,
+        job_is_adopted: bool = False,
         job: JobCounters | None = None,
         is_progress: bool = False,
     ) -> Step:
@@ -220,6 +223,7 @@ class Step(Contract):
             batch: the number of the batch that is worked on then; where it is left out, that of this step.
             job_id: the job in flight.
             job_waited_seconds: how long the slice has waited for it.
+            job_is_adopted: whether it was closed before that.
             job: the counters of a job that has ended.
             is_progress: whether the lane has got on. Only then the waits for the org begin anew; a lane whose tasks
                 succeed in part must come to the end of its patience too.
@@ -234,6 +238,7 @@ class Step(Contract):
             org_waits=0 if is_progress else self.org_waits,
             org_waited_seconds=0 if is_progress else self.org_waited_seconds,
             job_waited_seconds=job_waited_seconds,
+            job_is_adopted=job_is_adopted,
             job=job,
         )
 

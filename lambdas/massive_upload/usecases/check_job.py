@@ -41,7 +41,8 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
     waited_seconds = step.job_waited_seconds + step.wait_seconds
     job = None if step.job_id is None else services.org.bulk.get(step.job_id)
     if job is not None and job.state.is_terminal:
-        counters = _counters(job, services.org, looked_at_seconds=looked_at_seconds, waited_seconds=waited_seconds)
+        seconds = 0 if step.job_is_adopted else _seconds_of(job, looked_at_seconds, waited_seconds)
+        counters = _counters(job, services.org, seconds)
         return step.then(Next.SETTLE, events=POLL_EVENTS, job=counters)
     lane = claimed_lane(store, task)
     partition, batch = lane.partition, lane.batch
@@ -79,23 +80,28 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
         wait_seconds=wait_seconds,
         job_id=job.id,
         job_waited_seconds=waited_seconds,
+        job_is_adopted=step.job_is_adopted,
     )
     seen_now = {"job_seen": seen, "job_processed": job.processed or 0, "job_still_seconds": still_seconds}
     return looked.model_copy(update=seen_now)
 
 
-def _counters(job: Job, org: Org, *, looked_at_seconds: int, waited_seconds: int) -> JobCounters:
+def _seconds_of(job: Job, looked_at_seconds: int, waited_seconds: int) -> int:
+    """How long a job took that was waited for since it was closed; 0 where that is not known."""
+    if job.state is not JobState.JOB_COMPLETE or job.processed is None:  # nobody knows what its time was spent on
+        return 0
+    return job_seconds(
+        looked_at_seconds,
+        waited_seconds,
+        job.total_processing_ms,
+        life_seconds=job.life_seconds,
+        batches=bulk_batches_of(job.processed),
+    )
+
+
+def _counters(job: Job, org: Org, seconds: int) -> JobCounters:
     """What an ended job reported, with the requests that are to be counted with it."""
     tell_usage(org.api_usage)
-    seconds = 0
-    if job.state is JobState.JOB_COMPLETE and job.processed is not None:  # else nobody knows what its time was spent on
-        seconds = job_seconds(
-            looked_at_seconds,
-            waited_seconds,
-            job.total_processing_ms,
-            life_seconds=job.life_seconds,
-            batches=bulk_batches_of(job.processed),
-        )
     return counters_of(job, seconds=seconds, api_requests=org.take_requests())
 
 

@@ -49,6 +49,7 @@ def fetch_page(task: SliceInput, services: SliceServices) -> Step:
             wait_seconds=SHORTEST_POLL_SECONDS,
             batch=batch.number,
             job_id=batch.job_id,
+            job_is_adopted=True,
         )
     if batch is not None and batch.state is BatchState.CREATED:
         return step.then(Next.UPLOAD, events=FETCH_EVENTS, batch=batch.number)

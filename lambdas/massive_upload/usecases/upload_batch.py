@@ -46,15 +46,16 @@ def upload_batch(task: SliceInput, services: SliceServices) -> Step:
         _settle_empty(partition, batch, services, config)
         return task.step.then(Next.FETCH, events=UPLOAD_EVENTS, is_progress=True)
     if batch.state is BatchState.SUBMITTED:
-        return _wait_for_job(task.step, partition, batch)
-    if batch.state is BatchState.PLANNED or not _has_started(services.org.bulk, batch):
+        return _wait_for_job(task.step, partition, batch, is_adopted=True)
+    is_adopted = batch.state is BatchState.CREATED and _has_started(services.org.bulk, batch)
+    if not is_adopted:
         check_lane(partition, config.load)
         check_holder(lane.lease, task.run_id, config.lease_key)
         batch = _send(partition, batch, services, config)
     closed_at = services.clock.now()
     ahead = _stage_ahead(partition, batch, services, config)
     read_seconds = int((services.clock.now() - closed_at).total_seconds())
-    step = _wait_for_job(task.step, partition, batch, read_seconds=read_seconds)
+    step = _wait_for_job(task.step, partition, batch, read_seconds=read_seconds, is_adopted=is_adopted)
     beat = services.org.heartbeat(wake_after_seconds=step.wait_seconds)
     submitted = store.record_submitted(partition, batch, beat, ahead=ahead)
     if ahead is not None:
@@ -78,8 +79,8 @@ def _settle_empty(partition: Partition, batch: Batch, services: SliceServices, c
     services.store.settle_batch(partition, batch, settled, notes=notes, beat=services.org.heartbeat())
 
 
-def _wait_for_job(step: Step, partition: Partition, batch: Batch, *, read_seconds: int = 0) -> Step:
-    """The wait for a job that was just closed; reading took its time, in which the job has run."""
+def _wait_for_job(step: Step, partition: Partition, batch: Batch, *, read_seconds: int = 0, is_adopted: bool) -> Step:
+    """The wait for a job that is closed, just now unless it is adopted; reading took its time, in which it has run."""
     foreseen_seconds = first_poll_seconds(
         batch.rows, partition.job_seconds, partition.job_rows, is_paired=partition.is_paired
     )
@@ -91,6 +92,7 @@ def _wait_for_job(step: Step, partition: Partition, batch: Batch, *, read_second
         batch=batch.number,
         job_id=batch.job_id,
         job_waited_seconds=read_seconds,
+        job_is_adopted=is_adopted,
     )
 
 

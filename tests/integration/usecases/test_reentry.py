@@ -227,6 +227,45 @@ def test_a_slice_that_finds_a_job_in_flight_hands_on_which_one():
         assert (step.next, step.wait_seconds, step.job_id) == (Next.WAIT_FOR_JOB, 1, world.open_batch().job_id)
 
 
+def by_another_slice(world: World, task: SliceInput) -> SliceInput:
+    upload_batch(task, world.services)
+    world.wait(100)
+    task = world.slices.claim(RUN, "0000")
+    return after(task, fetch_page(task, world.services))
+
+
+def by_a_repeated_upload(world: World, task: SliceInput) -> SliceInput:
+    upload_batch(task, world.services)
+    world.wait(100)
+    return after(task, upload_batch(task, world.services))
+
+
+def by_an_upload_after_a_crash(world: World, task: SliceInput) -> SliceInput:
+    crash(world, 4, lambda: upload_batch(task, world.services))
+    assert world.jobs == {"UploadComplete": 1}
+    world.wait(100)
+    return after(task, upload_batch(task, world.services))
+
+
+@pytest.mark.parametrize("found", [by_another_slice, by_a_repeated_upload, by_an_upload_after_a_crash])
+@pytest.mark.parametrize("work_seconds", [1, 400])
+def test_of_a_job_that_had_been_closed_before_it_was_waited_for_no_time_is_learnt(found, work_seconds):
+    """Only the end of its time is waited for."""
+    with open_world(load=paced(), queue_seconds=90.0, row_ms=100.0 * work_seconds) as world:
+        task = found(world, fetched(world))
+        while task.step.next is Next.WAIT_FOR_JOB:
+            world.wait(task.step.wait_seconds)
+            task = after(task, check_job(task, world.services))
+        assert task.step.next is Next.SETTLE
+        step = settle_batch(task, world.services)
+        lane = world.partition()
+        assert lane.settled_rows == 10
+        assert (lane.job_seconds, lane.timed_jobs, lane.timed_seconds) == (None, 0, 0)
+        task = world.until_its_job_has_ended(after(task, step))
+        settle_batch(task, world.services)
+        assert world.partition().timed_jobs == 1, "but of the next one"
+
+
 def test_a_slice_that_was_overtaken_hands_on_a_job_that_has_ended_and_settles_nothing():
     with open_world(load=paced()) as world:
         task = fetched(world)
