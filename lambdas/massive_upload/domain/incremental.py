@@ -11,7 +11,8 @@ from massive_upload.domain.load import FieldType, Load
 from massive_upload.domain.values import format_column
 
 _MAPPING = {"source", "target", "fields"}
-"""What decides which rows a load reads and what it makes of them."""
+_OF_LANES = {"source": {"parent"}}
+"""What decides which rows a load reads and what it makes of them; the parent column decides into which lane they go."""
 
 NO_MAPPING = ""
 """The mapping of a watermark that counts no more: another mapping has begun to write."""
@@ -44,7 +45,8 @@ class Watermark:
 
 def mapping_sha256(load: Load) -> str:
     """Digest of what decides which rows a load reads and what it makes of them; pace and lanes do not matter."""
-    document = json.dumps(load.model_dump(mode="json", include=_MAPPING), sort_keys=True, separators=(",", ":"))
+    mapping = load.model_dump(mode="json", include=_MAPPING, exclude=_OF_LANES)
+    document = json.dumps(mapping, sort_keys=True, separators=(",", ":"))
     return sha256(document.encode()).hexdigest()
 
 

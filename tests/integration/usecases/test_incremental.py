@@ -376,6 +376,14 @@ def test_another_pace_or_other_lanes_need_none():
         )
 
 
+def test_another_parent_column_needs_none():
+    with loaded_world() as world:
+        document = world.load.model_dump(mode="json")
+        document["source"]["parent"] = "StageName__c"
+        world.load = Load.model_validate(document)
+        assert_completed(run_incrementally(world, "second"))
+
+
 def test_another_target_needs_a_full_run():
     with loaded_world() as world:
         item = world.dynamodb.get_item(
