@@ -216,10 +216,10 @@ BUGS = (
     Bug(
         name="the sweep sends the whole batch of a row that was given up",
         path=f"{_PRODUCT}/usecases/attempt.py",
-        right="kept = content.with_errors(self.plan.deferred, tries=self.tries)",
+        right="kept = content.with_errors(errors, tries=self.tries)",
         wrong="""kept = content.with_errors(
-            {key: next(iter(self.plan.deferred.values())) for key in content.row_keys()}, tries=self.tries
-        )""",
+                {key: next(iter(errors.values())) for key in content.row_keys()}, tries=self.tries
+            )""",
         caught_by=EXECUTION_CRASHES,
     ),
     Bug(
@@ -242,8 +242,8 @@ BUGS = (
     Bug(
         name="two claims keep the rows that they give up in one file",
         path=f"{_PRODUCT}/domain/file_keys.py",
-        right='deferred/{partition}/{batch:06d}-{attempt}-{epoch}.csv"',
-        wrong='deferred/{partition}/{batch:06d}.csv"',
+        right='deferred/{partition}/{batch:06d}-{attempt}-{epoch}-{part}.csv"',
+        wrong='deferred/{partition}/{batch:06d}-{part}.csv"',
         caught_by=f"{ZOMBIES}::"
         "test_a_slice_that_wakes_up_after_its_run_was_resumed_does_not_change_the_rows_that_were_kept_since",
     ),

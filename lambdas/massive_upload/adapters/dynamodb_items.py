@@ -16,6 +16,7 @@ from massive_upload.domain.pace import LanePace
 from massive_upload.domain.progress import (
     Batch,
     BatchState,
+    DeferredRows,
     LaneFailures,
     LaneKind,
     Lease,
@@ -145,7 +146,13 @@ def partition_from(item: Item) -> Partition:
 
 def batch_from(item: Item) -> Batch:
     """The batch of an item."""
-    parts = {"rejected_files": tuple, "waiting": _staged_rows, "keys": KeyDigest.from_hex, **_OUTCOMES}
+    parts = {
+        "rejected_files": tuple,
+        "deferred_files": _deferred_rows,
+        "waiting": _staged_rows,
+        "keys": KeyDigest.from_hex,
+        **_OUTCOMES,
+    }
     return _entity(Batch, item, {"state": BatchState, **parts})
 
 
@@ -183,6 +190,10 @@ def _moment(text: str) -> datetime:
 
 def _staged_rows(parts: list[dict[str, Any]]) -> tuple[StagedRows, ...]:
     return tuple(StagedRows(**part | {"keys": KeyDigest.from_hex(part["keys"])}) for part in parts)
+
+
+def _deferred_rows(parts: list[dict[str, Any]]) -> tuple[DeferredRows, ...]:
+    return tuple(DeferredRows(**part) for part in parts)
 
 
 def _part(cls: type[T]) -> Callable[[dict[str, Any]], T]:

@@ -47,9 +47,9 @@ def unwritable_key(run_id: str, partition: str, batch: int) -> str:
     return f"{RUNS_PREFIX}{run_id}/rejected/{partition}/{batch:06d}-unwritable-{uuid4().hex}.csv"
 
 
-def deferred_key(run_id: str, partition: str, batch: int, attempt: int, epoch: int) -> str:
-    """The rows of a batch that were given up for a passing reason, up to an attempt, and wait for the sweep.
+def deferred_key(run_id: str, partition: str, batch: int, attempt: int, epoch: int, part: int) -> str:
+    """A part of the rows that an attempt gave up for a passing reason, and that wait for the sweep.
 
     By claim, as above.
     """
-    return f"{RUNS_PREFIX}{run_id}/deferred/{partition}/{batch:06d}-{attempt}-{epoch}.csv"
+    return f"{RUNS_PREFIX}{run_id}/deferred/{partition}/{batch:06d}-{attempt}-{epoch}-{part}.csv"

@@ -376,6 +376,15 @@ class StagedRows:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DeferredRows:
+    """A file of rows given up for a passing reason; the sweep settles whole files, of one Salesforce batch at most."""
+
+    file_key: str
+    rows: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Batch:
     """The rows that one job carries, over all of its attempts.
 
@@ -391,7 +400,7 @@ class Batch:
         succeeded, rejected, deferred: rows whose outcome earlier attempts have settled.
         rejected_codes, succeeded_keys: of those rows, what `Partition` says of them.
         rejected_files: keys of the files that hold the rejected rows.
-        deferred_file, deferred_bytes: the file that holds the rows given up for a passing reason.
+        deferred_files: the files that hold the rows given up for a passing reason.
     """
 
     run_id: str
@@ -421,8 +430,7 @@ class Batch:
     lock_errors: int = 0
     lost_jobs: int = 0
     rejected_files: tuple[str, ...] = ()
-    deferred_file: str | None = None
-    deferred_bytes: int = 0
+    deferred_files: tuple[DeferredRows, ...] = ()
 
     @property
     def rows_not_sent(self) -> int:

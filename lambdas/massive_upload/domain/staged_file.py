@@ -233,11 +233,6 @@ class StagedFile:
         return [line for key, line in zip(self.row_keys(), self._lines, strict=True) if key in keys]
 
 
-def joined(first: bytes, second: bytes) -> bytes:
-    """Two files made by `StagedFile.with_errors` in one; names of fields hold no line break, so a header is a line."""
-    return first + second.partition(b"\n")[2]
-
-
 def selection_of(header: Sequence[str], lines: Sequence[Sequence[str]], key_column: str) -> Selection:
     """A file of some lines."""
     key_index = index_of(key_column, header)

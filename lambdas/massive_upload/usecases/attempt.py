@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from massive_upload.constants import JOB_ROWS_PER_BATCH
 from massive_upload.domain.error_counts import add_counts
 from massive_upload.domain.file_keys import deferred_key, rejected_key, staged_key
 from massive_upload.domain.key_digest import KeyDigest
-from massive_upload.domain.progress import Batch, BatchState, StagedRows
-from massive_upload.domain.staged_file import Selection, StagedFile, joined
+from massive_upload.domain.progress import Batch, BatchState, DeferredRows, StagedRows
+from massive_upload.domain.staged_file import Selection, StagedFile
 from massive_upload.errors import InternalError
 from massive_upload.ports import Files
 from massive_upload.usecases.job_outcome import JobOutcome
@@ -75,21 +76,24 @@ class Attempt:
         )
 
     def _with_deferred(self, batch: Batch, content: StagedFile) -> Batch:
-        """One file holds what all attempts have given up, as the sweep settles whole files."""
-        if not self.plan.deferred:
-            return batch
-        kept = content.with_errors(self.plan.deferred, tries=self.tries)
-        before = batch.deferred_file
-        file = kept.content if before is None else joined(self.files.read(before), kept.content)
-        key = deferred_key(batch.run_id, batch.partition, batch.number, batch.attempt, self.epoch)
-        self.files.write(key, file)
-        return replace(
-            batch,
-            keys=batch.keys - kept.keys,
-            deferred=batch.deferred + kept.rows,
-            deferred_file=key,
-            deferred_bytes=len(file),
-        )
+        """Rows of one Salesforce batch a file: the sweep settles whole files, and its jobs must not lock each other.
+
+        In the order of their keys, and not in the org's, so that a repetition puts the same rows into each file.
+        """
+        keys = sorted(self.plan.deferred)
+        for part, start in enumerate(range(0, len(keys), JOB_ROWS_PER_BATCH)):
+            errors = {key: self.plan.deferred[key] for key in keys[start : start + JOB_ROWS_PER_BATCH]}
+            kept = content.with_errors(errors, tries=self.tries)
+            key = deferred_key(batch.run_id, batch.partition, batch.number, batch.attempt, self.epoch, part)
+            self.files.write(key, kept.content)
+            file = DeferredRows(file_key=key, rows=kept.rows, size_bytes=len(kept.content))
+            batch = replace(
+                batch,
+                keys=batch.keys - kept.keys,
+                deferred=batch.deferred + kept.rows,
+                deferred_files=(*batch.deferred_files, file),
+            )
+        return batch
 
     def _stage_again(self, content: StagedFile) -> list[StagedRows]:
         keys = set(self.plan.again)

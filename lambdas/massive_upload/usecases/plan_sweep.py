@@ -40,11 +40,12 @@ def plan_sweep(run_id: str, store: ProgressStore, files: Files) -> Sweep:
 
 
 def _deferred_files(batches: list[Batch]) -> list[KeptRows]:
-    """The files of settled batches; that of an open one may grow."""
+    """The files of settled batches; of an open one there may come more."""
     return [
-        KeptRows(key=batch.deferred_file, rows=batch.deferred, size_bytes=batch.deferred_bytes)
+        KeptRows(key=file.file_key, rows=file.rows, size_bytes=file.size_bytes)
         for batch in batches
-        if batch.deferred_file is not None and batch.state is BatchState.SETTLED
+        if batch.state is BatchState.SETTLED
+        for file in batch.deferred_files
     ]
 
 

@@ -44,8 +44,7 @@ def rejected_files(partitions: Sequence[Partition], store: ProgressStore, files:
             continue
         for batch in store.batches(partition.run_id, partition.partition):
             final.extend(batch.rejected_files)
-            if batch.deferred_file is not None and batch.deferred_file not in swept:
-                unswept.append(batch.deferred_file)
+            unswept.extend(file.file_key for file in batch.deferred_files if file.file_key not in swept)
     return RejectedFiles(tuple(final), tuple(unswept))
 
 

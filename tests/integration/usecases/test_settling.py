@@ -219,8 +219,8 @@ def test_a_run_that_is_stopped_by_some_rows_settles_the_batch_and_keeps_the_othe
         assert (lane.open_batch, lane.settled_rows) == (None, 30)
         assert (lane.succeeded, lane.rejected, lane.deferred) == (30 - locked - stopping, stopping, locked)
         (batch,) = world.store.batches(RUN, "0000")
-        assert batch.deferred_file is not None
-        assert {row["error_code"] for row in rows_of(world.files.read(batch.deferred_file))} == {"UNABLE_TO_LOCK_ROW"}
+        (file,) = batch.deferred_files
+        assert {row["error_code"] for row in rows_of(world.files.read(file.file_key))} == {"UNABLE_TO_LOCK_ROW"}
         assert world.jobs == {"JobComplete": 1}, "no row is sent again while the cause lasts"
 
 

@@ -153,8 +153,8 @@ def test_a_slice_that_wakes_up_after_its_run_was_resumed_does_not_change_the_row
             world.plan({"mode": "resume", "run_id": RUN}, "again")
             world.slices.run_lane(RUN, LANE)
             (batch,) = world.store.batches(RUN, LANE)
-            assert batch.deferred_file is not None
-            kept[batch.deferred_file] = world.files.read(batch.deferred_file)
+            (file,) = batch.deferred_files
+            kept[file.file_key] = world.files.read(file.file_key)
 
         held = HeldFiles(world.services.files, "/deferred/", stop_and_resume)
         with pytest.raises(FencedOut):

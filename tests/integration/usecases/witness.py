@@ -157,7 +157,7 @@ class Witness:
         if not is_over or job is None:
             return
         what = f"{now.partition}/{now.number} attempt {before.attempt} was over"
-        kept = keys_of(self._world.files.read(now.deferred_file)) if now.deferred_file else []
+        kept = [key for file in now.deferred_files for key in keys_of(self._world.files.read(file.file_key))]
         self._given_up.update(kept)
         for key, outcome in zip(keys_of(job.content or b""), job.outcomes, strict=True):
             has_ended = isinstance(outcome, Saved) or (now.state is BatchState.SETTLED and key not in kept)

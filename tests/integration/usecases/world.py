@@ -136,6 +136,10 @@ class World:
 
     # -- tasks of the load machine
 
+    def plan_sweep(self, run_id: str = RUN) -> Sweep:
+        with acting_as("PlanSweep"):
+            return plan_sweep(run_id, self.services.store, self.services.files)
+
     def plan(self, start: Mapping[str, object], name: str = RUN, position: int = 0) -> Plan:
         """PlanRun until the plan is ready."""
         waits = PlanSoFar(position=position)
@@ -214,13 +218,9 @@ class World:
     def _load_partitions(self, plan: Plan) -> None:
         for lane in plan.lanes:
             self.slices.run_lane(plan.run_id, lane.partition)
-        sweep = self._again(lambda: self._plan_sweep(plan))
+        sweep = self._again(lambda: self.plan_sweep(plan.run_id))
         if sweep.needed:
             self.slices.run_lane(plan.run_id, "sweep")
-
-    def _plan_sweep(self, plan: Plan) -> Sweep:
-        with acting_as("PlanSweep"):
-            return plan_sweep(plan.run_id, self.services.store, self.services.files)
 
     def _again(self, task: Callable[[], T]) -> T:
         """As the machine's Retry does it."""

@@ -13,7 +13,6 @@ from massive_upload.domain.staged_file import (
     RowError,
     StagedFile,
     StagedFileWriter,
-    joined,
     selection_of,
 )
 from massive_upload.domain.stored_text import BLANKS
@@ -144,18 +143,6 @@ def test_halves_are_the_chosen_rows_in_order(page):
     assert read(first.content)[1:] + read(second.content)[1:] == read(write(chosen).selection().content)[1:]
     assert second.rows - first.rows in (0, 1)
     assert read(first.content)[0] == read(second.content)[0] == HEADER
-
-
-@given(pages, pages)
-def test_kept_files_are_put_together(left, right):
-    error = RowError(code="CODE", message="a,\n\r", fields="")
-    first, second = (
-        StagedFile(write(page).selection().content, EXTERNAL_ID)
-        .with_errors({row[0]: error for row in page}, tries=1)
-        .content
-        for page in (left, right)
-    )
-    assert read(joined(first, second)) == read(first) + read(second)[1:]
 
 
 def test_a_field_as_long_as_a_record_may_be_is_read_again():
