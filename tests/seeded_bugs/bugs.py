@@ -218,15 +218,15 @@ BUGS = (
         path=f"{_PRODUCT}/usecases/attempt.py",
         right="kept = content.with_errors(errors, tries=self.tries)",
         wrong="""kept = content.with_errors(
-                {key: next(iter(errors.values())) for key in content.row_keys()}, tries=self.tries
+                {number: next(iter(errors.values())) for number in range(batch.rows)}, tries=self.tries
             )""",
         caught_by=EXECUTION_CRASHES,
     ),
     Bug(
         name="what an attempt has settled is sent again with the next",
         path=f"{_PRODUCT}/usecases/attempt.py",
-        right="keys = set(self.plan.again)",
-        wrong="keys = set(content.row_keys()) - set(self.plan.rejected)",
+        right="        again = self.plan.again\n",
+        wrong="        again = set(range(self.batch.rows)) - set(self.plan.rejected)\n",
         caught_by=f"{SETTLING}",
     ),
     Bug(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import Any
 
 from massive_upload.constants import MAX_JOB_BYTES
@@ -189,7 +190,7 @@ class StagedFileWriter:
 
 
 class StagedFile:
-    """A staged file that is read again, as some of its rows failed."""
+    """A staged file that is read again, as some of its rows failed. Its rows are numbered from 0."""
 
     def __init__(self, content: bytes, key_column: str) -> None:
         reader = csv.reader(io.StringIO(content.decode("utf-8"), newline=""))
@@ -202,35 +203,34 @@ class StagedFile:
         """The key of every row, in order, as Salesforce stores it: trimmed."""
         return stored_texts(line[self._key_index] for line in self._lines)
 
-    def select(self, keys: set[str]) -> Selection:
-        """The rows with one of ``keys``, as a file to send again."""
-        return selection_of(self._header, self._lines_with(keys), self.key_column)
+    def select(self, numbers: Iterable[int]) -> Selection:
+        """Some rows, as a file to send again."""
+        return selection_of(self._header, self._picked(numbers), self.key_column)
 
-    def counted(self, column: str, keys: Collection[str]) -> Counter[str]:
-        """How many of the rows with one of ``keys`` have which value in a column; those without one are left out."""
+    def counted(self, column: str, numbers: Iterable[int]) -> Counter[str]:
+        """How many of some rows have which value in a column; those without one are left out."""
         place = index_of(column, self._header)
-        values = stored_texts(line[place] for line in self._lines_with(set(keys)))
+        values = stored_texts(line[place] for line in self._picked(numbers))
         return Counter(value for value in values if value not in ("", CLEAR))
 
-    def halves(self, keys: set[str]) -> tuple[Selection, Selection]:
-        """The rows with one of ``keys``, cut in the middle, as two files to send again."""
-        lines = self._lines_with(keys)
+    def halves(self, numbers: Iterable[int]) -> tuple[Selection, Selection]:
+        """Some rows, cut in the middle, as two files to send again."""
+        lines = self._picked(numbers)
         middle = len(lines) // 2
         first, second = (selection_of(self._header, half, self.key_column) for half in (lines[:middle], lines[middle:]))
         return first, second
 
-    def with_errors(self, errors: Mapping[str, RowError], *, tries: int) -> Selection:
-        """The rows that failed, each with its error and how often it was sent: a file to keep."""
+    def with_errors(self, errors: Mapping[int, RowError], *, tries: int) -> Selection:
+        """The rows that failed, by their numbers, each with its error and how often it was sent: a file to keep."""
         lines = [
-            [*line, error.code, error.message, error.fields, str(tries)]
-            for key, line in zip(self.row_keys(), self._lines, strict=True)
-            if (error := errors.get(key)) is not None
+            [*self._lines[number], error.code, error.message, error.fields, str(tries)]
+            for number, error in sorted(errors.items(), key=itemgetter(0))
         ]
         codes = Counter(line[-len(REJECT_COLUMNS)] for line in lines)
         return replace(selection_of([*self._header, *REJECT_COLUMNS], lines, self.key_column), codes=codes)
 
-    def _lines_with(self, keys: set[str]) -> list[list[str]]:
-        return [line for key, line in zip(self.row_keys(), self._lines, strict=True) if key in keys]
+    def _picked(self, numbers: Iterable[int]) -> list[list[str]]:
+        return [self._lines[number] for number in sorted(numbers)]
 
 
 def selection_of(header: Sequence[str], lines: Sequence[Sequence[str]], key_column: str) -> Selection:

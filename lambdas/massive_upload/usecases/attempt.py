@@ -10,7 +10,6 @@ from massive_upload.domain.file_keys import deferred_key, rejected_key, staged_k
 from massive_upload.domain.key_digest import KeyDigest
 from massive_upload.domain.progress import Batch, BatchState, DeferredRows, StagedRows
 from massive_upload.domain.staged_file import Selection, StagedFile
-from massive_upload.errors import InternalError
 from massive_upload.ports import Files
 from massive_upload.usecases.job_outcome import JobOutcome
 from massive_upload.usecases.row_plan import RowPlan
@@ -50,7 +49,6 @@ class Attempt:
             + (batch.rejected - self.batch.rejected)
             + (batch.deferred - self.batch.deferred)
         )
-        self._check_match(failed_rows)
         keys = batch.keys
         for staged in again:
             keys -= staged.keys
@@ -78,11 +76,12 @@ class Attempt:
     def _with_deferred(self, batch: Batch, content: StagedFile) -> Batch:
         """Rows of one Salesforce batch a file: the sweep settles whole files, and its jobs must not lock each other.
 
-        In the order of their keys, and not in the org's, so that a repetition puts the same rows into each file.
+        In the order in which they were sent, and not in the org's, so that a repetition puts the same rows into each
+        file.
         """
-        keys = sorted(self.plan.deferred)
-        for part, start in enumerate(range(0, len(keys), JOB_ROWS_PER_BATCH)):
-            errors = {key: self.plan.deferred[key] for key in keys[start : start + JOB_ROWS_PER_BATCH]}
+        numbers = sorted(self.plan.deferred)
+        for part, start in enumerate(range(0, len(numbers), JOB_ROWS_PER_BATCH)):
+            errors = {number: self.plan.deferred[number] for number in numbers[start : start + JOB_ROWS_PER_BATCH]}
             kept = content.with_errors(errors, tries=self.tries)
             key = deferred_key(batch.run_id, batch.partition, batch.number, batch.attempt, self.epoch, part)
             self.files.write(key, kept.content)
@@ -96,10 +95,10 @@ class Attempt:
         return batch
 
     def _stage_again(self, content: StagedFile) -> list[StagedRows]:
-        keys = set(self.plan.again)
+        again = self.plan.again
         if self.plan.is_halved:
-            return [self._stage(half) for half in content.halves(keys)]
-        return [self._stage(content.select(keys))] if keys else []
+            return [self._stage(half) for half in content.halves(again)]
+        return [self._stage(content.select(again))] if again else []
 
     def _stage(self, rows: Selection) -> StagedRows:
         batch = self.batch
@@ -112,16 +111,6 @@ class Attempt:
             keys=rows.keys,
             sent_before=batch.sent_before + 1,
         )
-
-    def _check_match(self, failed_rows: int) -> None:
-        """The rows that the org named, and no others, must be found in the staged file."""
-        named = self.outcome.named_rows
-        if failed_rows != named:
-            raise InternalError(
-                f"Job {self.batch.job_id} names {named} rows that did not succeed; "
-                f"their keys are those of {failed_rows} rows that were sent.",
-                next_step="Compare the external id in the job's result files with what was uploaded.",
-            )
 
 
 def _with_succeeded(batch: Batch, rows: int, keys: KeyDigest) -> Batch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from massive_upload.contracts import JobCounters
@@ -21,23 +21,21 @@ UNPROCESSED = "UNPROCESSED"
 
 @dataclass(frozen=True)
 class JobOutcome:
-    """The rows of a job that did not succeed, by key; the others did.
+    """The rows of a job that did not succeed, by their number in its staged file; the others did.
 
     Attributes:
         passing: failed for a reason that may pass.
         rejected: failed for good.
         untried: never tried by a job that failed as a whole for a passing reason, which is each row's error.
-        named_rows: how many rows those are; more than keys where a key was sent more than once.
-        locked: the keys of the rows that failed on a lock.
+        locked: the rows that failed on a lock.
         halting_code: the code of an error that would repeat for every row of the run.
         refused_code: why the org refused the job as a whole, where that is a matter of configuration.
     """
 
-    passing: Mapping[str, RowError] = field(default_factory=dict)
-    rejected: Mapping[str, RowError] = field(default_factory=dict)
-    untried: Mapping[str, RowError] = field(default_factory=dict)
-    named_rows: int = 0
-    locked: tuple[str, ...] = ()
+    passing: Mapping[int, RowError] = field(default_factory=dict)
+    rejected: Mapping[int, RowError] = field(default_factory=dict)
+    untried: Mapping[int, RowError] = field(default_factory=dict)
+    locked: tuple[int, ...] = ()
     halting_code: str | None = None
     refused_code: str | None = None
 
@@ -93,7 +91,8 @@ def read_outcome(bulk: BulkIngest, batch: Batch, counters: JobCounters, content:
         return JobOutcome()
     if content is None or batch.job_id is None:
         raise InternalError("The outcome of a job with failed rows cannot be told without its staged file.")
-    lists = _Lists(bulk, batch.job_id, content)
+    keys = content.row_keys()
+    lists = _Lists(bulk, batch.job_id, content.key_column, keys)
     if counters.failed != 0:
         lists.read_failed()
     if counters.processed != batch.rows:
@@ -104,8 +103,11 @@ def read_outcome(bulk: BulkIngest, batch: Batch, counters: JobCounters, content:
             raise lists.unbelieved(f"{counters.failed} rows were reported as failed, {len(lists.failed)} are listed")
         # Whoever is on no list is sent again: only what the job lists as succeeded has succeeded.
         lists.unprocessed += lists.unlisted.elements()
-    outcome = _judge(lists.failed)
-    return _with_unprocessed(outcome, lists.unprocessed, bulk, batch, counters) if lists.unprocessed else outcome
+    numbers = _RowNumbers(keys)
+    outcome = _judge(lists.failed, numbers)
+    if not lists.unprocessed:
+        return outcome
+    return _with_unprocessed(outcome, numbers.take(lists.unprocessed), bulk, batch, counters)
 
 
 def is_proven_clean(batch: Batch, counters: JobCounters) -> bool:
@@ -119,11 +121,11 @@ class _Lists:
     A file is damaged where it lists a row that was not sent, or one more often than it was sent.
     """
 
-    def __init__(self, bulk: BulkIngest, job_id: str, content: StagedFile) -> None:
+    def __init__(self, bulk: BulkIngest, job_id: str, key_column: str, keys: Sequence[str]) -> None:
         self._bulk = bulk
         self._job_id = job_id
-        self._key_column = content.key_column
-        self.unlisted = Counter(content.row_keys())
+        self._key_column = key_column
+        self.unlisted = Counter(keys)
         self.failed: list[FailedRow] = []
         self.unprocessed: list[str] = []
         self._are_whole = True
@@ -168,44 +170,72 @@ class _Lists:
         self.unlisted += Counter()  # drops what is listed
 
 
-def _judge(failed: list[FailedRow]) -> JobOutcome:
-    passing: dict[str, RowError] = {}
-    rejected: dict[str, RowError] = {}
-    locked: list[str] = []
+class _RowNumbers:
+    """Finds the rows of a staged file by their keys, which is all that a result file tells them by.
+
+    Where a key was sent more than once, nobody can tell which of its rows failed: as many as failed are taken, the last
+    ones first. When these are sent again, the record ends as the last row says, as it does where all of them succeed.
+    """
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self._last = dict(zip(keys, range(len(keys)), strict=True))
+        self._before: dict[str, list[int]] = {}
+        if len(self._last) < len(keys):
+            for number, key in enumerate(keys):
+                if number != self._last[key]:
+                    self._before.setdefault(key, []).append(number)
+
+    def take(self, keys: Iterable[str]) -> list[int]:
+        """A row for each key; no row is taken twice as long as no key is asked for more often than it was sent."""
+        return [self._take(key) for key in keys]
+
+    def _take(self, key: str) -> int:
+        number = self._last[key]
+        if before := self._before.get(key):
+            self._last[key] = before.pop()
+        return number
+
+
+def _judge(failed: list[FailedRow], numbers: _RowNumbers) -> JobOutcome:
+    """Tell passing failures from others. They take their rows first, so that the order of the list decides nothing."""
+    passing: list[FailedRow] = []
+    rejected: list[FailedRow] = []
     halting_code: str | None = None
     for row in failed:
-        error = RowError(code=row.code, message=row.message, fields=" ".join(row.fields))
-        key, verdict = stored(row.key), row_verdict(row.code, row.message)
-        if is_lock_error(row.code, row.message):
-            locked.append(key)
+        verdict = row_verdict(row.code, row.message)
         if verdict is RowVerdict.RUN_STOPPING:
             halting_code = row.code
-        (passing if verdict is RowVerdict.PASSING else rejected)[key] = error
+        (passing if verdict is RowVerdict.PASSING else rejected).append(row)
+    passing_errors, rejected_errors = (_by_number(rows, numbers) for rows in (passing, rejected))
+    errors = [*passing_errors.items(), *rejected_errors.items()]
     return JobOutcome(
-        passing=passing,
-        rejected=rejected,
-        named_rows=len(failed),
-        locked=tuple(locked),
+        passing=passing_errors,
+        rejected=rejected_errors,
+        locked=tuple(number for number, error in errors if is_lock_error(error.code, error.message)),
         halting_code=halting_code,
     )
 
 
+def _by_number(failed: Sequence[FailedRow], numbers: _RowNumbers) -> dict[int, RowError]:
+    errors = (RowError(code=row.code, message=row.message, fields=" ".join(row.fields)) for row in failed)
+    return dict(zip(numbers.take(stored(row.key) for row in failed), errors, strict=True))
+
+
 def _with_unprocessed(
-    outcome: JobOutcome, unprocessed: list[str], bulk: BulkIngest, batch: Batch, counters: JobCounters
+    outcome: JobOutcome, unprocessed: Sequence[int], bulk: BulkIngest, batch: Batch, counters: JobCounters
 ) -> JobOutcome:
     """The outcome with the rows that the job never tried: it was refused, it failed, or it was aborted."""
-    named_rows = outcome.named_rows + len(unprocessed)
     job = bulk.get(batch.job_id or "")
     text = job.error_message if job is not None else None
     if text is not None and job_verdict(text) is JobVerdict.CONFIGURATION:
         refused_code = text.partition(":")[0].strip()
         error = RowError(code=refused_code, message="The job was refused as a whole.", fields="")
         rejected = {**outcome.rejected, **dict.fromkeys(unprocessed, error)}
-        return replace(outcome, rejected=rejected, named_rows=named_rows, refused_code=refused_code)
+        return replace(outcome, rejected=rejected, refused_code=refused_code)
     if counters.state == JobState.FAILED:
-        return replace(outcome, untried=dict.fromkeys(unprocessed, _job_error(text)), named_rows=named_rows)
+        return replace(outcome, untried=dict.fromkeys(unprocessed, _job_error(text)))
     error = RowError(code=UNPROCESSED, message="The job ended without trying this row.", fields="")
-    return replace(outcome, passing={**outcome.passing, **dict.fromkeys(unprocessed, error)}, named_rows=named_rows)
+    return replace(outcome, passing={**outcome.passing, **dict.fromkeys(unprocessed, error)})
 
 
 def _job_error(text: str | None) -> RowError:

@@ -13,7 +13,7 @@ from massive_upload.usecases.job_outcome import JobOutcome
 
 @dataclass(frozen=True, kw_only=True)
 class RowPlan:
-    """The rows that did not succeed, by key; each is in one of three places.
+    """The rows that did not succeed, by their number in the staged file; each is in one of three places.
 
     Attributes:
         rejected: kept with their reason.
@@ -21,9 +21,9 @@ class RowPlan:
         again: sent again, in two jobs where ``is_halved``.
     """
 
-    rejected: Mapping[str, RowError] = field(default_factory=dict)
-    deferred: Mapping[str, RowError] = field(default_factory=dict)
-    again: frozenset[str] = frozenset()
+    rejected: Mapping[int, RowError] = field(default_factory=dict)
+    deferred: Mapping[int, RowError] = field(default_factory=dict)
+    again: frozenset[int] = frozenset()
     is_halved: bool = False
 
 
@@ -53,7 +53,7 @@ def plan_rows(outcome: JobOutcome, batch: Batch, *, retries: int, is_sweep: bool
     return _given_up(outcome.without_untried().rejected, passing, is_sweep=is_sweep)
 
 
-def _given_up(rejected: Mapping[str, RowError], passing: Mapping[str, RowError], *, is_sweep: bool) -> RowPlan:
+def _given_up(rejected: Mapping[int, RowError], passing: Mapping[int, RowError], *, is_sweep: bool) -> RowPlan:
     if is_sweep:
         return RowPlan(rejected={**rejected, **passing})
     return RowPlan(rejected=rejected, deferred=passing)

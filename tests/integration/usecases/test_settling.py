@@ -8,7 +8,7 @@ from massive_upload.contracts import JobCounters, SliceInput
 from massive_upload.domain.presets import SWEEP_RETRY_DELAYS_SECONDS
 from massive_upload.domain.progress import BatchState, PartitionStatus
 from massive_upload.domain.staged_file import REJECT_COLUMNS
-from massive_upload.errors import InternalError, JobRejected, RunHalted, SalesforceUnavailable
+from massive_upload.errors import JobRejected, RunHalted, SalesforceUnavailable
 from massive_upload.usecases.fetch_page import fetch_page
 from massive_upload.usecases.settle_batch import settle_batch
 from tests.integration.usecases.kept_rows import receipt, rejected_rows, rows_of
@@ -262,17 +262,50 @@ def test_a_cell_longer_than_any_field_is_rejected_by_the_org_and_kept_whole():
         assert row["Description"] == text
 
 
-@pytest.mark.parametrize("code", ["UNABLE_TO_LOCK_ROW", "STRING_TOO_LONG"])
-def test_an_outcome_that_cannot_be_told_apart_by_keys_is_not_guessed(code):
-    """Salesforce trims NUL too, which SQL cannot: the one row that it names may be either of two that differ by it."""
-    source = opportunities_with("ExternalId__c", "CASE n WHEN 1 THEN 'K' WHEN 2 THEN 'K' || chr(0) ELSE 'K-' || n END")
-    body = f'\\"sf__Id\\",\\"sf__Error\\",\\"External_ID__c\\"\\n\\"\\",\\"{code}:text:--\\",\\"K\\"\\n'
-    faults = f'- match: {{path: failedResults}}\n  action: {{status: 200, body: "{body}"}}'
-    with open_world(source=source, load=paced(batch_rows=30), faults=faults) as world:
+ONE_KEY = opportunities_with(
+    "ExternalId__c",
+    "CASE n WHEN 200 THEN 'K' WHEN 201 THEN 'K' || chr(0) ELSE 'A-' || lpad(CAST(n AS VARCHAR), 7, '0') END",
+    rows=201,
+)
+"""The last two rows have the same key, of two chunks of the org's: Salesforce trims NUL, and the plan's SQL cannot."""
+
+
+@pytest.mark.parametrize(
+    ("codes", "rejected", "again"),
+    [
+        (["UNABLE_TO_LOCK_ROW"], 0, 1),
+        (["STRING_TOO_LONG"], 1, 0),
+        (["STRING_TOO_LONG", "UNABLE_TO_LOCK_ROW"], 1, 1),
+        (["UNABLE_TO_LOCK_ROW", "STRING_TOO_LONG"], 1, 1),
+        (["UNABLE_TO_LOCK_ROW", "UNABLE_TO_LOCK_ROW"], 0, 2),
+        (["STRING_TOO_LONG", "FIELD_INTEGRITY_EXCEPTION"], 2, 0),
+    ],
+)
+def test_of_a_key_that_was_sent_twice_as_many_rows_fail_as_the_org_says(codes, rejected, again):
+    lines = "".join(f'\\"\\",\\"{code}:text:--\\",\\"K\\"\\n' for code in codes)
+    body = f'\\"sf__Id\\",\\"sf__Error\\",\\"External_ID__c\\"\\n{lines}'
+    faults = f'- match: {{path: failedResults, nth: 1}}\n  action: {{status: 200, body: "{body}"}}'
+    with open_world(source=ONE_KEY, load=paced(batch_rows=201), faults=faults) as world:
         task = ended_job(world)
-        before = (world.partition(), world.open_batch())
+        sent = rows_of(world.files.read(world.open_batch().file_key))
         job_id = world.open_batch().job_id or ""
-        job = JobCounters(job_id=job_id, state="JobComplete", processed=30, failed=1, seconds=1)
-        with pytest.raises(InternalError, match=r"names 1 rows .* those of 2 rows"):
-            settle_batch(task.model_copy(update={"step": task.step.model_copy(update={"job": job})}), world.services)
-        assert (world.partition(), world.open_batch()) == before
+        job = JobCounters(job_id=job_id, state="JobComplete", processed=201, failed=len(codes), seconds=1)
+        settle_batch(task.model_copy(update={"step": task.step.model_copy(update={"job": job})}), world.services)
+        (batch,) = world.store.batches(RUN, "0000")
+        assert (batch.succeeded, batch.rejected) == (201 - len(codes), rejected)
+        kept = [row for key in batch.rejected_files for row in rows_of(world.files.read(key))]
+        assert {row["error_code"] for row in kept} == set(codes) - {"UNABLE_TO_LOCK_ROW"}
+        if again:
+            assert rows_of(world.files.read(batch.file_key)) == sent[-again:], "the last row of a key decides"
+        world.slices.run_lane(RUN, "0000")
+        lane = world.partition()
+        assert (lane.settled_rows, lane.succeeded + lane.rejected) == (201, 201)
+
+
+def test_a_job_that_ends_between_two_rows_of_one_key_is_settled_and_each_row_counts_once():
+    with open_world(source=ONE_KEY, load=paced(batch_rows=201), faults=job_fails("Timeout : retried")) as world:
+        verdict = world.execute()
+        assert verdict is not None
+        assert (verdict.status, verdict.source_rows, verdict.succeeded) == ("Completed", 201, 201)
+        assert world.partition().resent_rows == 1
+        assert len(world.loaded_keys) == 200
