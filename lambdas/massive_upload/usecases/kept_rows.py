@@ -103,16 +103,27 @@ def read_each(files: Files, keys: Sequence[str], work: Callable[[str, KeptFile],
 
 
 def _selection(files: Files, entries: Sequence[KeptRows], key_column: str) -> Selection:
-    """The entries' rows as a file to send again, without their errors; files of one list have the same columns."""
-    keys = list(dict.fromkeys(entry.key for entry in entries))
-    found = dict(read_each(files, keys, lambda key, file: (key, file)))
-    lines: list[Sequence[str]] = []
+    """The entries' rows as a file to send again, without their errors; files of one list have the same columns.
+
+    Of each file only the rows that are wanted stay in memory: there may be thousands of files with one such row each.
+    """
+    of_file: dict[str, list[KeptRows]] = {}
     for entry in entries:
-        rows = entry.of(found[entry.key])
-        if len(rows) != entry.rows:
-            raise InternalError(
-                f"The kept file {entry.key} has {len(rows)} of the {entry.rows} rows that were counted in it.",
-                next_step="Find out who changes files of the bucket.",
-            )
-        lines.extend(row.cells for row in rows)
-    return selection_of(found[keys[0]].columns, lines, key_column)
+        of_file.setdefault(entry.key, []).append(entry)
+
+    def take(key: str, file: KeptFile) -> tuple[Sequence[str], list[Sequence[str]]]:
+        return file.columns, [row.cells for entry in of_file[key] for row in _rows_of(entry, file)]
+
+    found = list(read_each(files, list(of_file), take))
+    columns, _ = found[0]
+    return selection_of(columns, [line for _, wanted in found for line in wanted], key_column)
+
+
+def _rows_of(entry: KeptRows, file: KeptFile) -> Sequence[KeptRow]:
+    rows = entry.of(file)
+    if len(rows) != entry.rows:
+        raise InternalError(
+            f"The kept file {entry.key} has {len(rows)} of the {entry.rows} rows that were counted in it.",
+            next_step="Find out who changes files of the bucket.",
+        )
+    return rows

@@ -1,0 +1,86 @@
+"""Lanes that read kept rows: how many rows a batch takes, and what of their files is held in memory."""
+
+import tracemalloc
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from massive_upload.domain.csv_text import to_csv
+from massive_upload.domain.progress import Partition, PartitionStatus
+from massive_upload.domain.staged_file import REJECT_COLUMNS
+from massive_upload.errors import InternalError
+from massive_upload.usecases.kept_rows import KeptRows, NextRows, next_kept_rows, write_kept_list
+
+KEY = "Id__c"
+HEADER = [KEY, "Name"]
+LIST = "list.json"
+
+
+class MadeFiles:
+    """Files that are made as they are read, but for those that were written."""
+
+    def __init__(self, rows_of: Mapping[str, Sequence[Sequence[str]]]) -> None:
+        self._rows_of = rows_of
+        self._written: dict[str, bytes] = {}
+
+    def read(self, key: str) -> bytes:
+        return self._written.get(key) or to_csv([[*HEADER, *REJECT_COLUMNS], *self._rows_of[key]])
+
+    def write(self, key: str, content: bytes, *, content_type: str = "text/csv") -> None:
+        del content_type
+        self._written[key] = content
+
+
+def following(files: MadeFiles, entries: Sequence[KeptRows], max_rows: int = 10_000) -> NextRows:
+    """What a lane with these entries stages first."""
+    write_kept_list(files, LIST, entries)
+    rows = sum(entry.rows for entry in entries)
+    lane = Partition(
+        run_id="run-1",
+        partition="0000",
+        status=PartitionStatus.RUNNING,
+        epoch=1,
+        planned_rows=rows,
+        source_rows=rows,
+        kept_list=LIST,
+    )
+    found = next_kept_rows(files, lane, key_column=KEY, max_rows=max_rows)
+    assert found is not None
+    return found
+
+
+def kept(key: str, name: str, code: str) -> list[str]:
+    return [key, name, code, "text", "", "1"]
+
+
+def test_of_files_with_one_wanted_row_each_the_other_rows_are_not_held_in_memory():
+    name = "x" * 100
+    rows = [kept(f"{number}", name, "WANTED" if number == 7 else "OTHER") for number in range(200)]
+    files = MadeFiles({f"{number}.csv": rows for number in range(200)})
+    entries = [KeptRows(key=f"{number}.csv", codes=("WANTED",), rows=1, size_bytes=110) for number in range(200)]
+    following(files, entries)  # what is made once is not counted below
+    tracemalloc.start()
+    try:
+        found = following(files, entries)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (found.rows.rows, found.next_cursor) == (200, "200")
+    assert found.rows.content == to_csv([HEADER, *([["7", name]] * 200)])
+    assert peak_bytes < 10_000_000, "eight files at a time, and no more"
+
+
+def test_parts_of_files_are_staged_in_the_lists_order():
+    files = MadeFiles({name: [kept(f"{name}{number}", "n", "C") for number in range(3)] for name in "ab"})
+    parts = [("b", 0, 2), ("b", 2, 1), ("a", 0, 1)]
+    entries = [KeptRows(key=key, first=first, rows=rows, size_bytes=10) for key, first, rows in parts]
+    assert following(files, entries).rows.content == to_csv(
+        [HEADER, *([f"{key}", "n"] for key in ("b0", "b1", "b2", "a0"))]
+    )
+    assert following(files, entries, max_rows=3).next_cursor == "2"
+
+
+def test_a_file_that_has_lost_rows_is_not_believed():
+    files = MadeFiles({"a": [kept("1", "n", "C")]})
+    with pytest.raises(InternalError, match="has 1 of the 2 rows"):
+        following(files, [KeptRows(key="a", rows=2, size_bytes=10)])
