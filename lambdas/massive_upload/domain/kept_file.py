@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from massive_upload.domain.csv_text import to_csv
 from massive_upload.domain.staged_file import REJECT_COLUMNS, RowError
 
 
@@ -20,8 +21,8 @@ class KeptRow:
 
     @property
     def size_bytes(self) -> int:
-        """About what the row takes in a file: its cells, and a comma or line feed behind each."""
-        return sum(len(cell.encode()) + 1 for cell in self.cells)
+        """What the row takes in a file that is sent again, where a quote in a cell takes two bytes."""
+        return len(to_csv([self.cells]))
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ class KeptRows(BaseModel):
         codes: the codes of the errors that are taken up; None for every row.
         first: how many of these rows come before this entry's.
         rows: how many rows this entry has.
-        size_bytes: about what they take.
+        size_bytes: what they take at most.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from massive_upload.constants import MAX_JOB_BYTES
+from massive_upload.domain.csv_text import to_csv
 from massive_upload.domain.kept_file import parse_kept_file
 from massive_upload.domain.staged_file import (
     REJECT_COLUMNS,
@@ -118,6 +119,8 @@ def test_rows_kept_with_errors_can_be_sent_again_as_they_were(left, right):
     assert read(again.content)[1:] == read(first.content)[1:] + read(second.content)[1:]
     assert (again.rows, again.keys) == (first.rows + second.rows, first.keys + second.keys)
     assert {(row.error, row.tries) for file in files for row in file.rows} <= {(error, 3)}
+    header_bytes = len(to_csv([files[0].columns]))
+    assert len(again.content) == header_bytes + sum(row.size_bytes for file in files for row in file.rows)
 
 
 def test_rejected_rows_are_kept_with_all_columns_the_error_and_the_tries():

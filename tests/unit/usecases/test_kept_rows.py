@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from massive_upload.domain.csv_text import to_csv
+from massive_upload.domain.kept_file import parse_kept_file
 from massive_upload.domain.progress import Partition, PartitionStatus
 from massive_upload.domain.staged_file import REJECT_COLUMNS
 from massive_upload.errors import InternalError
+from massive_upload.usecases import kept_rows
 from massive_upload.usecases.kept_rows import KeptRows, NextRows, next_kept_rows, write_kept_list
 
 KEY = "Id__c"
@@ -20,6 +22,7 @@ class MadeFiles:
     """Files that are made as they are read, but for those that were written."""
 
     def __init__(self, rows_of: Mapping[str, Sequence[Sequence[str]]]) -> None:
+        self.made = tuple(rows_of)
         self._rows_of = rows_of
         self._written: dict[str, bytes] = {}
 
@@ -84,3 +87,14 @@ def test_a_file_that_has_lost_rows_is_not_believed():
     files = MadeFiles({"a": [kept("1", "n", "C")]})
     with pytest.raises(InternalError, match="has 1 of the 2 rows"):
         following(files, [KeptRows(key="a", rows=2, size_bytes=10)])
+
+
+def test_rows_full_of_quotes_make_no_batch_larger_than_a_job_may_be(monkeypatch):
+    most_bytes = 10_000
+    monkeypatch.setattr(kept_rows, "MAX_JOB_BYTES", most_bytes)
+    files = MadeFiles({f"{number}.csv": [kept(f"{number}", '"' * 1_000, "C")] for number in range(10)})
+    sizes = {key: sum(row.size_bytes for row in parse_kept_file(files.read(key)).rows) for key in files.made}
+    entries = [KeptRows(key=key, rows=1, size_bytes=size_bytes) for key, size_bytes in sizes.items()]
+    found = following(files, entries)
+    assert found.rows.rows == 4
+    assert len(found.rows.content) <= most_bytes
