@@ -264,6 +264,11 @@ class Load(Model):
                 f"fields: the source's key {self.source.key!r} goes to {key.to!r}; "
                 f"it must go to the external id {self.target.external_id!r}"
             )
+        if key.type is not FieldType.TEXT:
+            raise ValueError(
+                f"fields: the source's key {self.source.key!r} has the type {key.type}, which may make two keys one "
+                "that the plan has counted as two; leave its type out, numbers are then written as they are"
+            )
         targets: dict[str, str] = {}
         for column, mapping in self.fields.items():
             taken_by = targets.setdefault(mapping.to.casefold(), column)
