@@ -163,7 +163,7 @@ BUGS = (
         name="rejected rows are written after their batch is settled",
         path=f"{_PRODUCT}/usecases/settle_batch.py",
         right="""        files=services.files,
-        tries=tries,
+        tries=batch.sent_before + 1,
     ).following()
     is_settled = following.state is BatchState.SETTLED
     record = services.store.settle_batch if is_settled else services.store.plan_next_attempt
@@ -187,7 +187,7 @@ BUGS = (
                 "read": lambda self, key: services.files.read(key),
             },
         )(),
-        tries=tries,
+        tries=batch.sent_before + 1,
     ).following()
     is_settled = following.state is BatchState.SETTLED
     record = services.store.settle_batch if is_settled else services.store.plan_next_attempt

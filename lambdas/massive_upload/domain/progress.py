@@ -377,11 +377,16 @@ class StagedRows:
 
 @dataclass(frozen=True, kw_only=True)
 class DeferredRows:
-    """A file of rows given up for a passing reason; the sweep settles whole files, of one Salesforce batch at most."""
+    """A file of rows given up for a passing reason; the sweep settles whole files, of one Salesforce batch at most.
+
+    Attributes:
+        tries: how often each of its rows was sent.
+    """
 
     file_key: str
     rows: int
     size_bytes: int
+    tries: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -85,7 +85,7 @@ class Attempt:
             kept = content.with_errors(errors, tries=self.tries)
             key = deferred_key(batch.run_id, batch.partition, batch.number, batch.attempt, self.epoch, part)
             self.files.write(key, kept.content)
-            file = DeferredRows(file_key=key, rows=kept.rows, size_bytes=len(kept.content))
+            file = DeferredRows(file_key=key, rows=kept.rows, size_bytes=len(kept.content), tries=self.tries)
             batch = replace(
                 batch,
                 keys=batch.keys - kept.keys,

@@ -92,5 +92,12 @@ def _stage_kept_rows(task: SliceInput, services: SliceServices, partition: Parti
     following = next_kept_rows(services.files, partition, key_column=load.target.external_id, max_rows=max_rows)
     if following is None:
         return complete(partition, task.step, services)
-    batch = stage(partition, services.files, following.rows, next_cursor=following.next_cursor, next_offset=0)
+    batch = stage(
+        partition,
+        services.files,
+        following.rows,
+        next_cursor=following.next_cursor,
+        next_offset=0,
+        sent_before=following.tries,
+    )
     return plan(partition, batch, task.step, services)

@@ -37,6 +37,7 @@ class KeptRows(BaseModel):
         first: how many of these rows come before this entry's.
         rows: how many rows this entry has.
         size_bytes: what they take at most.
+        tries: how often the run that reads the list has sent each of them before.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -46,6 +47,7 @@ class KeptRows(BaseModel):
     first: int = 0
     rows: int
     size_bytes: int
+    tries: int = 0
 
     def of(self, file: KeptFile) -> Sequence[KeptRow]:
         """This entry's rows of its file."""
@@ -58,9 +60,10 @@ _LIST = TypeAdapter(list[KeptRows])
 
 @dataclass(frozen=True)
 class NextRows:
-    """Rows to send once more, and the lane's cursor once they are settled."""
+    """Rows to send once more, how often each was sent before, and the lane's cursor once they are settled."""
 
     rows: Selection
+    tries: int
     next_cursor: str
 
 
@@ -75,20 +78,21 @@ def write_kept_list(files: Files, key: str, entries: Sequence[KeptRows]) -> None
 
 
 def next_kept_rows(files: Files, partition: Partition, *, key_column: str, max_rows: int) -> NextRows | None:
-    """The next whole entries that make one batch, or None when all are settled."""
+    """The next whole entries that make one batch, of rows sent equally often; None when all are settled."""
     if partition.kept_list is None:
         raise InternalError(f"Partition {partition.partition} of run {partition.run_id} has no list of kept rows.")
     listed = read_kept_list(files, partition.kept_list)
     start = int(partition.cursor or "0")
+    if start == len(listed):
+        return None
+    tries = listed[start].tries
     end, rows, size_bytes = start, 0, 0
-    while end < len(listed):
+    while end < len(listed) and listed[end].tries == tries:
         rows, size_bytes = rows + listed[end].rows, size_bytes + listed[end].size_bytes
         if end > start and (rows > max_rows or size_bytes > MAX_JOB_BYTES):
             break
         end += 1
-    if end == start:
-        return None
-    return NextRows(_selection(files, listed[start:end], key_column), next_cursor=str(end))
+    return NextRows(_selection(files, listed[start:end], key_column), tries=tries, next_cursor=str(end))
 
 
 def read_each(files: Files, keys: Sequence[str], work: Callable[[str, KeptFile], T]) -> Iterator[T]:

@@ -16,7 +16,7 @@ def plan_sweep(run_id: str, store: ProgressStore, files: Files) -> Sweep:
     """List the files of given-up rows for the sweep, which sends them once more in one lane.
 
     The list only ever grows at its end, as the sweep's cursor counts its entries: a resumed run adds what its lanes
-    have given up since.
+    have given up since. Rows that were sent equally often come together, as they can share a job.
     """
     run = store.run(run_id)
     if run is None:
@@ -28,7 +28,7 @@ def plan_sweep(run_id: str, store: ProgressStore, files: Files) -> Sweep:
     list_key = kept_list_key(run_id, SWEEP_PARTITION)
     listed = read_kept_list(files, list_key) if sweep is not None else []
     known = {entry.key for entry in listed}
-    listed += [entry for entry in found if entry.key not in known]
+    listed += sorted((entry for entry in found if entry.key not in known), key=lambda entry: entry.tries)
     is_unfinished = sweep is not None and sweep.status is not PartitionStatus.COMPLETED
     if run.is_halting or not (_rows_left(listed, sweep) or is_unfinished):
         return Sweep(needed=False)
@@ -42,7 +42,7 @@ def plan_sweep(run_id: str, store: ProgressStore, files: Files) -> Sweep:
 def _deferred_files(batches: list[Batch]) -> list[KeptRows]:
     """The files of settled batches; of an open one there may come more."""
     return [
-        KeptRows(key=file.file_key, rows=file.rows, size_bytes=file.size_bytes)
+        KeptRows(key=file.file_key, rows=file.rows, size_bytes=file.size_bytes, tries=file.tries)
         for batch in batches
         if batch.state is BatchState.SETTLED
         for file in batch.deferred_files

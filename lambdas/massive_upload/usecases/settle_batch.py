@@ -115,7 +115,6 @@ def settle_attempt(
     if outcome.halting_code is not None:
         services.store.request_stop(partition.run_id, outcome.halting_code, error=RunHalted.__name__)
     plan = plan_rows(outcome, batch, retries=retries, is_sweep=partition.is_sweep)
-    tries = _tries(partition, batch, load)
     following = Attempt(
         batch=batch,
         epoch=partition.epoch,
@@ -123,7 +122,7 @@ def settle_attempt(
         plan=plan,
         content=content,
         files=services.files,
-        tries=tries,
+        tries=batch.sent_before + 1,
     ).following()
     is_settled = following.state is BatchState.SETTLED
     record = services.store.settle_batch if is_settled else services.store.plan_next_attempt
@@ -266,12 +265,6 @@ def _log_failures(outcome: JobOutcome) -> None:
     for marker, errors in lines:
         for code, rows in Counter(error.code for error in errors.values()).items():
             log(marker, Event.ROWS_FAILED, code=code, rows=rows)
-
-
-def _tries(partition: Partition, batch: Batch, load: Load) -> int:
-    """How often a row of this attempt has been sent; a row of the sweep was sent by its lane before."""
-    in_lane = 1 + len(load.effective_pace.retry_delays_seconds) if partition.is_sweep else 0
-    return in_lane + batch.sent_before + 1
 
 
 def _raise_if_hopeless(batch: Batch, outcome: JobOutcome) -> None:

@@ -22,6 +22,7 @@ def stage(
     next_cursor: str,
     next_offset: int,
     next_parent: str | None = None,
+    sent_before: int = 0,
 ) -> Batch:
     """Write a lane's next rows, and give back the batch to record. A file whose batch is never recorded expires unread.
 
@@ -33,6 +34,7 @@ def stage(
         next_cursor: the last key that was read, behind which the batch after this one begins.
         next_offset: that one's first row in the lane's query.
         next_parent: the last parent that was read, in a lane of parents.
+        sent_before: how often the run has sent each of the rows before.
     """
     number = partition.next_batch
     key = staged_key(partition.run_id, partition.partition, number, 0)
@@ -60,6 +62,7 @@ def stage(
         next_parent=next_parent,
         next_offset=next_offset,
         speed_percent=partition.pace.speed_percent,
+        sent_before=sent_before,
     )
 
 

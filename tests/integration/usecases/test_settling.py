@@ -1,5 +1,7 @@
 """What becomes of the rows of a job: settled, sent again, kept with their reason, or tried once more at the end."""
 
+from collections import Counter
+
 import pytest
 
 from local.org import generated_opportunities
@@ -236,6 +238,24 @@ def test_a_stopped_run_sends_the_rows_that_it_kept_for_later_once_it_is_resumed(
         resumed = world.execute({"mode": "resume", "run_id": RUN}, "again")
         assert resumed is not None
         assert (resumed.rejected, resumed.succeeded) == (rejected, 30 - rejected)
+
+
+def test_rows_given_up_before_their_lane_had_used_all_tries_tell_their_own_in_the_sweep():
+    """Those of the first job wait for the resume after one try; those of the second are sent by the lane twice."""
+    faults = LOCKED + (
+        "- match: {object: Opportunity, nth: 1}\n  action: {row_failures: {share: 0.4, code: STORAGE_LIMIT_EXCEEDED}}\n"
+        "- match: {object: Opportunity, nth: 2}\n  action: {row_failures: {share: 1, code: UNABLE_TO_LOCK_ROW}}\n"
+        "- match: {object: Opportunity, nth: 3}\n  action: {row_failures: {share: 1, code: UNABLE_TO_LOCK_ROW}}\n"
+        "- match: {object: Opportunity, nth: 4}\n  action: {row_failures: {share: 1, code: STRING_TOO_LONG}}\n"
+        "- match: {object: Opportunity, nth: 5}\n  action: {row_failures: {share: 1, code: STRING_TOO_LONG}}\n"
+    )
+    with open_world(load=paced(lanes=2, batch_rows=15, retry_delays_seconds=(2,)), faults=faults) as world:
+        world.execute()
+        deferred = world.partition().deferred
+        assert (world.run().stop_reason, deferred > 0) == ("STORAGE_LIMIT_EXCEEDED", True)
+        world.execute({"mode": "resume", "run_id": RUN}, "again")
+        tries = Counter(row["tries"] for row in rejected_rows(world) if row["error_code"] == "STRING_TOO_LONG")
+        assert tries == {"2": deferred, "3": 15}
 
 
 def test_rows_that_fail_are_found_although_the_load_spells_the_external_id_in_another_case():

@@ -83,6 +83,13 @@ def test_parts_of_files_are_staged_in_the_lists_order():
     assert following(files, entries, max_rows=3).next_cursor == "2"
 
 
+def test_a_batch_is_made_of_rows_that_were_sent_equally_often():
+    files = MadeFiles({name: [kept(name, "n", "C")] for name in "abc"})
+    entries = [KeptRows(key=key, rows=1, size_bytes=10, tries=tries) for key, tries in (("a", 2), ("b", 2), ("c", 4))]
+    found = following(files, entries)
+    assert (found.rows.rows, found.tries, found.next_cursor) == (2, 2, "2")
+
+
 def test_a_file_that_has_lost_rows_is_not_believed():
     files = MadeFiles({"a": [kept("1", "n", "C")]})
     with pytest.raises(InternalError, match="has 1 of the 2 rows"):
