@@ -1,7 +1,8 @@
 """Rows of text as CSV: UTF-8 without BOM, comma, LF, which is what a job is created with.
 
 Python's csv module looks at every character of every cell. Here rows are joined, and only those that hold something to
-be quoted are looked at cell by cell (benchmarks/data_path.py). Quoted is what the csv module would quote.
+be quoted are looked at cell by cell (benchmarks/data_path.py). Quoted is what the csv module quotes where a line ends
+with CR and LF; where it ends with LF, Python 3.11's leaves a lone carriage return unquoted, which ends a line for some.
 """
 
 from __future__ import annotations

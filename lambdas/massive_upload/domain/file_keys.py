@@ -1,4 +1,4 @@
-"""Where a run's files are in the bucket. Staged files expire within days, what a run leaves behind within months."""
+"""Where a run's files are in the bucket; all of them expire as its state does."""
 
 from __future__ import annotations
 

@@ -166,13 +166,9 @@ def _form(shape: str) -> _Form | None:
     return _Form(_SECONDS_END + len(".") + digits, "0" * (_MILLISECOND_DIGITS - digits), zone_start)
 
 
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else str(value)
-
-
 def _number(value: object) -> str:
     """Digits without an exponent, none of them lost or added."""
-    text = _text(value)
+    text = str(value)
     if "e" not in text and "E" not in text:
         return text
     try:
@@ -183,17 +179,17 @@ def _number(value: object) -> str:
 
 
 def _boolean(value: object) -> str:
-    text = _text(value)
+    text = str(value)
     return _BOOLEANS.get(text.lower(), text)
 
 
 def _date(value: object) -> str:
-    match = _DATE.match(_text(value))
-    return match[1] if match else _text(value)
+    match = _DATE.match(str(value))
+    return match[1] if match else str(value)
 
 
 def _datetime(value: object) -> str:
-    text = _text(value)
+    text = str(value)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         try:
             moment = datetime.fromtimestamp(value / 1000, tz=UTC)
@@ -216,7 +212,7 @@ def _zone(zone: str) -> str:
 
 
 _CONVERTERS: dict[FieldType, Callable[[object], str]] = {
-    FieldType.TEXT: _text,
+    FieldType.TEXT: str,
     FieldType.NUMBER: _number,
     FieldType.BOOLEAN: _boolean,
     FieldType.DATE: _date,

@@ -100,8 +100,8 @@ class BulkIngest:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def create(self, *, object_name: str, external_id: str, line_ending: str = "LF") -> Job:
-        """Open an upsert job for comma-separated values.
+    def create(self, *, object_name: str, external_id: str) -> Job:
+        """Open an upsert job for comma-separated values whose lines end with LF.
 
         Raises:
             TargetRejected: the object or the external id cannot be used.
@@ -117,7 +117,7 @@ class BulkIngest:
                 "externalIdFieldName": external_id,
                 "contentType": "CSV",
                 "columnDelimiter": "COMMA",
-                "lineEnding": line_ending,
+                "lineEnding": "LF",
             },
             expect=_TARGET_REFUSED,
         )

@@ -22,7 +22,7 @@ _FIELDS = re.compile(r"(?P<message>.*):\s*(?P<fields>[\w.]+(?:\s*,\s*[\w.]+)*)?\
 
 
 @dataclass(frozen=True)
-class RowError:
+class ErrorParts:
     """A row's error in its parts: code and field names may be logged, the message quotes values."""
 
     code: str
@@ -49,19 +49,19 @@ class FailedRow:
     record_id: str
 
 
-def split_row_error(text: str) -> RowError:
+def split_row_error(text: str) -> ErrorParts:
     """Split `CODE:message:field,field --`; the fields may be missing, and so may the code."""
     code, colon, rest = text.partition(":")
     match = _CODE.fullmatch(code)
     if not match:
-        return RowError(code=UNCODED, message=text)
+        return ErrorParts(code=UNCODED, message=text)
     if not colon:
-        return RowError(code=match[1], message="")
+        return ErrorParts(code=match[1], message="")
     parts = _FIELDS.fullmatch(rest)
     if not parts:
-        return RowError(code=match[1], message=rest.strip())
+        return ErrorParts(code=match[1], message=rest.strip())
     names = parts["fields"] or ""
-    return RowError(
+    return ErrorParts(
         code=match[1],
         message=parts["message"].strip(),
         fields=tuple(name.strip() for name in names.split(",") if name.strip()),
@@ -109,7 +109,7 @@ def is_whole(data: bytes) -> bool:
     return not data or data.endswith((b"\n", b"\r"))
 
 
-def _failed_row(*, key: str, error: RowError, record_id: str) -> FailedRow:
+def _failed_row(*, key: str, error: ErrorParts, record_id: str) -> FailedRow:
     return FailedRow(key=key, code=error.code, message=error.message, fields=error.fields, record_id=record_id)
 
 

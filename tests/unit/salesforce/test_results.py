@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from massive_upload.errors import SalesforceUnavailable
 from massive_upload.salesforce.results import (
     UNCODED,
+    ErrorParts,
     FailedRow,
-    RowError,
     parse_failed,
     parse_keys,
     split_row_error,
@@ -23,14 +23,14 @@ LOCKED = "UNABLE_TO_LOCK_ROW:unable to obtain exclusive access to this record or
     [
         (
             LOCKED,
-            RowError(
+            ErrorParts(
                 "UNABLE_TO_LOCK_ROW",
                 "unable to obtain exclusive access to this record or 200 records: 001a,001b",
             ),
         ),
         (
             "INVALID_FIELD:Foreign key external ID: p1 not found for field Ext__c in entity Parent__c:Ext__c --",
-            RowError(
+            ErrorParts(
                 "INVALID_FIELD",
                 "Foreign key external ID: p1 not found for field Ext__c in entity Parent__c",
                 ("Ext__c",),
@@ -38,7 +38,7 @@ LOCKED = "UNABLE_TO_LOCK_ROW:unable to obtain exclusive access to this record or
         ),
         (
             "REQUIRED_FIELD_MISSING:Required fields are missing: [Name, StageName]:Name, StageName --",
-            RowError(
+            ErrorParts(
                 "REQUIRED_FIELD_MISSING",
                 "Required fields are missing: [Name, StageName]",
                 ("Name", "StageName"),
@@ -46,18 +46,18 @@ LOCKED = "UNABLE_TO_LOCK_ROW:unable to obtain exclusive access to this record or
         ),
         (
             "STRING_TOO_LONG:a\nb: too long:Account.Name--\n",
-            RowError("STRING_TOO_LONG", "a\nb: too long", ("Account.Name",)),
+            ErrorParts("STRING_TOO_LONG", "a\nb: too long", ("Account.Name",)),
         ),
-        ("DUPLICATE_VALUE:no ending", RowError("DUPLICATE_VALUE", "no ending")),
-        ("CODE:a text: with a value --", RowError("CODE", "a text: with a value --")),
-        ("CODE", RowError("CODE", "")),
-        ("CODE:", RowError("CODE", "")),
+        ("DUPLICATE_VALUE:no ending", ErrorParts("DUPLICATE_VALUE", "no ending")),
+        ("CODE:a text: with a value --", ErrorParts("CODE", "a text: with a value --")),
+        ("CODE", ErrorParts("CODE", "")),
+        ("CODE:", ErrorParts("CODE", "")),
         (
             "TooManyLockFailure...200 Trying again later",
-            RowError(UNCODED, "TooManyLockFailure...200 Trying again later"),
+            ErrorParts(UNCODED, "TooManyLockFailure...200 Trying again later"),
         ),
-        ("some words: more", RowError(UNCODED, "some words: more")),
-        ("", RowError(UNCODED, "")),
+        ("some words: more", ErrorParts(UNCODED, "some words: more")),
+        ("", ErrorParts(UNCODED, "")),
     ],
 )
 def test_row_errors_are_split_at_the_first_colon(text, error):
