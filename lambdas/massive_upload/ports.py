@@ -101,20 +101,26 @@ class ProgressStore(Protocol):
     def quota(self, org_id: str) -> OrgQuota | None:
         """What is known to be left of the org's day."""
 
-    def begin_look(self, org_id: str, seen: OrgQuota | None, fresh: OrgQuota) -> bool:
-        """Announce a look at the org's allowances, so that only one lane asks.
+    def begin_look(self, org_id: str, seen: OrgQuota | None, begun_at: datetime) -> bool:
+        """Announce a look at the org's allowances, so that only one lane asks. What is known of them stays as it is.
 
         Args:
             org_id: the org's.
             seen: what was known of them when they were read.
-            fresh: when the look begins, and for which run.
+            begun_at: when the look begins.
 
         Returns:
-            False where another lane has announced one since.
+            False where another lane has announced one, or has had its answer, since they were read.
         """
 
-    def note_quota(self, org_id: str, fresh: OrgQuota, found: Mapping[str, int]) -> OrgQuota:
-        """Record what the look that ``fresh`` announced has found, unless a later one was announced.
+    def end_look(self, org_id: str, begun_at: datetime, run_id: str, found: Mapping[str, int] | None) -> OrgQuota:
+        """Record what a look has found, unless one that began later has been answered.
+
+        Args:
+            org_id: the org's.
+            begun_at: when the look began.
+            run_id: for which run.
+            found: what the org told, which is all that is known from then on; None leaves what was known.
 
         Returns:
             What is known from then on.

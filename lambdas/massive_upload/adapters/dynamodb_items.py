@@ -167,7 +167,7 @@ ALLOWANCES = ("requests_max", "requests_left", "batches_max", "batches_left")
 
 def quota_from(item: Item) -> OrgQuota:
     """What an item knows to be left of an org's day."""
-    return _entity(OrgQuota, item, {"looked_at": _moment})
+    return _entity(OrgQuota, item, {"looked_at": _moment, "look_begun_at": _moment})
 
 
 def watermark_from(item: Item) -> Watermark:

@@ -21,6 +21,7 @@ from massive_upload.adapters.dynamodb_writes import (
     equals,
     exists,
     is_absent,
+    is_before,
     is_new,
     is_one_of,
     put,
@@ -111,22 +112,28 @@ class DynamoDbProgress:
         item = self._table.get(items.quota_key(org_id))
         return items.quota_from(item) if item else None
 
-    def begin_look(self, org_id: str, seen: OrgQuota | None, fresh: OrgQuota) -> bool:
-        change = Change(put={"looked_at": fresh.looked_at, "looked_by": fresh.looked_by, "begun": 0, "refused": 0})
-        is_as_seen = is_new() if seen is None else equals("looked_at", seen.looked_at)
+    def begin_look(self, org_id: str, seen: OrgQuota | None, begun_at: datetime) -> bool:
+        change = Change(put={"look_begun_at": begun_at})
+        is_as_seen = is_new()
+        if seen is not None:
+            is_as_seen = _has("looked_at", seen.looked_at) & _has("look_begun_at", seen.look_begun_at)
         try:
             self._table.transact(update(self._table.name, items.quota_key(org_id), change, is_as_seen))
         except ConditionFailed:
             return False
         return True
 
-    def note_quota(self, org_id: str, fresh: OrgQuota, found: Mapping[str, int]) -> OrgQuota:
-        known = {name: found.get(name) for name in items.ALLOWANCES}
-        change = Change(put=_known(**known), remove=[name for name, figure in known.items() if figure is None])
-        is_still_the_last = equals("looked_at", fresh.looked_at)
+    def end_look(self, org_id: str, begun_at: datetime, run_id: str, found: Mapping[str, int] | None) -> OrgQuota:
+        change = Change(
+            put={"looked_at": begun_at, "looked_by": run_id, "begun": 0, "refused": 0}, remove=("look_begun_at",)
+        )
+        if found is not None:
+            known = {name: found.get(name) for name in items.ALLOWANCES}
+            change |= Change(put=_known(**known), remove=[name for name, figure in known.items() if figure is None])
+        is_the_latest = is_before("looked_at", begun_at)
         with suppress(ConditionFailed):  # a later look knows better
-            self._table.transact(update(self._table.name, items.quota_key(org_id), change, is_still_the_last))
-        return self.quota(org_id) or fresh
+            self._table.transact(update(self._table.name, items.quota_key(org_id), change, is_the_latest))
+        return self.quota(org_id) or OrgQuota()
 
     def take_quota(self, org_id: str, need: Need) -> bool:
         taken = {"begun": 1}
@@ -142,7 +149,8 @@ class DynamoDbProgress:
         try:
             self._table.transact(update(self._table.name, key, Change(add=taken), is_enough))
         except ConditionFailed:
-            self._table.transact(update(self._table.name, key, Change(add={"refused": 1})))
+            with suppress(ConditionFailed):
+                self._table.transact(update(self._table.name, key, Change(add={"refused": 1}), exists()))
             return False
         return True
 
@@ -705,9 +713,14 @@ def _worked(work: JobWork) -> dict[str, int]:
     return {name: number for name, number in added.items() if number}
 
 
+def _has(name: str, value: object) -> Condition:
+    """An attribute has a value; where that is None, the item lacks the attribute."""
+    return is_absent(name) if value is None else equals(name, value)
+
+
 def _has_ahead(number: int | None) -> Condition:
     """The partition has that batch staged ahead, or none."""
-    return is_absent("ahead_batch") if number is None else equals("ahead_batch", number)
+    return _has("ahead_batch", number)
 
 
 def _is_set_by(watermark: Watermark) -> Condition:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from massive_upload.adapters.dynamodb_items import Item, to_item
@@ -99,6 +100,15 @@ def equals(name: str, value: object) -> Condition:
 def at_least(name: str, number: int) -> Condition:
     """An attribute is so large, or larger."""
     return Condition(clauses=[f"#{name} >= :least_{name}"], names={f"#{name}": name}, values={f":least_{name}": number})
+
+
+def is_before(name: str, moment: datetime) -> Condition:
+    """An attribute holds an earlier moment, or none: `to_value` makes texts of moments that compare as they do."""
+    return Condition(
+        clauses=[f"attribute_not_exists(#{name}) OR #{name} < :before_{name}"],
+        names={f"#{name}": name},
+        values={f":before_{name}": moment},
+    )
 
 
 def is_absent(name: str) -> Condition:

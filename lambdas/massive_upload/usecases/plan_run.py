@@ -492,7 +492,7 @@ class _Begin:
         except LoadError as error:  # the rest of the plan is worth reading without it
             log(Marker.WARNING, Event.LIMITS_UNKNOWN, error=type(error).__name__, code=error.code)
             return None
-        return OrgQuota(looked_at=self._services.clock.now(), looked_by=self._run_id, **found)
+        return OrgQuota(looked_at=self._services.clock.now(), looked_by=self._run_id, look_begun_at=None, **found)
 
     def _voided_watermark(self, planned: Run, load: Load) -> Watermark | None:
         """The watermark, where this run begins to write by another mapping: the target is then of two mappings.

@@ -10,13 +10,16 @@ from __future__ import annotations
 from massive_upload.constants import LONG_WAIT_SECONDS
 from massive_upload.domain.progress import Partition, PartitionStatus
 from massive_upload.domain.quota import OrgQuota, need_of_a_batch, requests_of_a_batch
-from massive_upload.errors import LoadError, QuotaExhausted
+from massive_upload.errors import LoadError, PassingError, QuotaExhausted
 from massive_upload.observability import Event, Marker, log
+from massive_upload.usecases.org import Org
 from massive_upload.usecases.org_usage import tell_quota
 from massive_upload.usecases.run_config import RunConfig
 from massive_upload.usecases.slice_tasks import SliceServices
 
 _FIRST_WAIT_SECONDS = 60
+_LOOK_WAIT_SECONDS = 3
+"""For the org's answer to another lane."""
 
 
 def seconds_until_turn(
@@ -41,9 +44,15 @@ def seconds_until_turn(
     if wait_seconds:
         log(Marker.WAITING, Event.WAITING_FOR_WINDOW, wait_seconds=wait_seconds)
         return wait_seconds
-    if _take(partition, config, services, batches, quota or services.store.quota(config.org_id)):
+    known = _known_quota(partition, config, services, quota or services.store.quota(config.org_id))
+    if known is None:
+        return _waiting_for_quota(_LOOK_WAIT_SECONDS)
+    if _take(partition, config, services, batches, known):
         return 0
-    wait_seconds = min(max(_FIRST_WAIT_SECONDS, 2 * waited_seconds), LONG_WAIT_SECONDS)
+    return _waiting_for_quota(min(max(_FIRST_WAIT_SECONDS, 2 * waited_seconds), LONG_WAIT_SECONDS))
+
+
+def _waiting_for_quota(wait_seconds: int) -> int:
     log(Marker.WAITING, Event.WAITING_FOR_QUOTA, wait_seconds=wait_seconds)
     return wait_seconds
 
@@ -55,16 +64,46 @@ def _seconds_until_open(config: RunConfig, services: SliceServices) -> int:
     return schedule.hours.seconds_until_open(services.clock.now(), most=LONG_WAIT_SECONDS)
 
 
-def _take(
-    partition: Partition, config: RunConfig, services: SliceServices, batches: int, quota: OrgQuota | None
-) -> bool:
-    """Take what a batch needs from the rest of the org's day, if that leaves the reserve."""
-    store, run_id, org_id = services.store, partition.run_id, config.org_id
+def _known_quota(
+    partition: Partition, config: RunConfig, services: SliceServices, seen: OrgQuota | None
+) -> OrgQuota | None:
+    """What is known of the org's day, once the org was asked where that is due; None while another lane asks.
+
+    Until the org has answered, what is out of date stays out of date: nobody takes from it, whether the lane that asks
+    is slow or has died.
+    """
     now = services.clock.now()
-    if quota is None or quota.is_out_of_date(run_id=run_id, now=now) or _is_worth_a_look(quota, partition, services):
-        quota = _look(org_id, quota, OrgQuota(looked_at=now, looked_by=run_id), services)
+    is_due = (
+        seen is None
+        or seen.is_out_of_date(run_id=partition.run_id, now=now)
+        or _is_worth_a_look(seen, partition, services)
+    )
+    if not is_due:
+        return seen
+    if seen is not None and seen.is_being_looked_at(now=now):
+        return None
+    if not services.store.begin_look(config.org_id, seen, now):
+        return None
+    return services.store.end_look(config.org_id, now, partition.run_id, _look(seen, services.org))
+
+
+def _look(seen: OrgQuota | None, org: Org) -> dict[str, int] | None:
+    """What the org tells of its allowances; None where it may tell another time."""
+    try:
+        return tell_quota(org.metadata.limits(), org.api_usage)
+    except QuotaExhausted:
+        requests_max = seen.requests_max if seen else None
+        return {"requests_max": requests_max or 1, "requests_left": 0}
+    except LoadError as error:  # a load that cannot know is not held up; what the org refuses it refuses later
+        log(Marker.WARNING, Event.LIMITS_UNKNOWN, error=type(error).__name__, code=error.code)
+        return None if isinstance(error, PassingError) else {}
+
+
+def _take(partition: Partition, config: RunConfig, services: SliceServices, batches: int, quota: OrgQuota) -> bool:
+    """Take what a batch needs from the rest of the org's day, if that leaves the reserve."""
     requests = requests_of_a_batch(taken=partition.api_requests, jobs=partition.jobs)
-    return store.take_quota(org_id, need_of_a_batch(quota, config.load.budget, requests=requests, batches=batches))
+    need = need_of_a_batch(quota, config.load.budget, requests=requests, batches=batches)
+    return services.store.take_quota(config.org_id, need)
 
 
 def _is_worth_a_look(quota: OrgQuota, partition: Partition, services: SliceServices) -> bool:
@@ -72,21 +111,3 @@ def _is_worth_a_look(quota: OrgQuota, partition: Partition, services: SliceServi
         return False
     lanes = services.store.partitions(partition.run_id)
     return quota.is_worth_a_look(lanes=sum(lane.status is PartitionStatus.RUNNING for lane in lanes))
-
-
-def _look(org_id: str, seen: OrgQuota | None, fresh: OrgQuota, services: SliceServices) -> OrgQuota:
-    """Ask the org what is left. Where another lane is just doing so, what was known before has to do."""
-    store, org = services.store, services.org
-    if not store.begin_look(org_id, seen, fresh):
-        return store.quota(org_id) or fresh
-    try:
-        limits = org.metadata.limits()
-    except QuotaExhausted:
-        requests_max = seen.requests_max if seen else None
-        found = {"requests_max": requests_max or 1, "requests_left": 0}
-    except LoadError as error:  # a load that cannot know is not held up; what the org refuses it refuses later
-        log(Marker.WARNING, Event.LIMITS_UNKNOWN, error=type(error).__name__, code=error.code)
-        return store.quota(org_id) or fresh
-    else:
-        found = tell_quota(limits, org.api_usage)
-    return store.note_quota(org_id, fresh, found)

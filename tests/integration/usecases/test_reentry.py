@@ -51,6 +51,7 @@ def test_fetch_page_stages_the_same_rows_after_a_crash(effects):
     with open_world(load=paced()) as world:
         task = world.start_lane()
         crash(world, effects, lambda: fetch_page(task, world.services))
+        world.wait(30)  # it may have died while it looked at the org's allowances
         assert fetch_page(task, world.services).next is Next.UPLOAD
         batch = world.open_batch()
         assert (batch.number, batch.rows, batch.next_cursor) == (0, 10, "OPP-0000010")

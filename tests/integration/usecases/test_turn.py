@@ -1,6 +1,6 @@
 """A lane begins a batch only within its budget of the org's day, and, where a schedule started it, in its window."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -8,10 +8,11 @@ import pytest
 
 from local.org import generated_opportunities
 from massive_upload.constants import LONG_WAIT_SECONDS
-from massive_upload.contracts import Next
+from massive_upload.contracts import Next, SliceInput
 from massive_upload.domain.load import Budget, Load, Schedule
 from massive_upload.domain.progress import Halt
-from massive_upload.domain.quota import REFUSALS_BETWEEN_LOOKS
+from massive_upload.domain.quota import LOOK_LASTS, REFUSALS_BETWEEN_LOOKS
+from massive_upload.salesforce.transport import Request, Response, Transport
 from massive_upload.usecases.fetch_page import fetch_page
 from tests.integration.usecases.slice_driver import Crash
 from tests.integration.usecases.world import RUN, World, open_world, paced
@@ -92,18 +93,126 @@ def test_lanes_that_wait_look_at_the_org_once_for_all_of_them():
         assert world.requests["limits"] == 2
 
 
-def test_a_lane_that_dies_while_it_looks_leaves_the_others_what_was_known():
-    load = within(paced(lanes=2), budget=BUDGET.model_dump())
+class SlowLimits:
+    """Something else happens between the org's answer about its limits and its arrival, once."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self.happening: Callable[[], object] | None = None
+
+    def send(self, request: Request) -> Response:
+        response = self._transport.send(request)
+        if request.url.endswith("/limits") and self.happening is not None:
+            happening, self.happening = self.happening, None
+            happening()
+        return response
+
+
+def slow_limits(world: World, happening: Callable[[], object]) -> None:
+    transport = SlowLimits(world.transport)
+    transport.happening = happening
+    world.transport = transport
+
+
+def three_lanes(world: World, *, is_known_of_yesterday: bool = False) -> list[SliceInput]:
+    """Claimed lanes, of an org that may have had enough a day before."""
+    world.plan({"load": "opportunity"})
+    claims = [world.slices.claim(RUN, f"000{lane}") for lane in range(3)]
+    if is_known_of_yesterday:
+        assert fetch_page(claims.pop(), world.services).next is Next.UPLOAD
+        world.wait(DAY_SECONDS)
+    return claims
+
+
+def use_up_batches(world: World, batches: int) -> None:
+    """Others do."""
+    world.server.backend.limits.count_batches(batches)
+
+
+def answers(claims: list[SliceInput], world: World) -> list[tuple[Next, int]]:
+    return [(step.next, step.wait_seconds) for step in (fetch_page(claim, world.services) for claim in claims)]
+
+
+@pytest.mark.parametrize("is_known_of_yesterday", [False, True])
+def test_no_lane_begins_on_a_look_that_has_died(is_known_of_yesterday):
+    load = within(paced(lanes=3), budget=BUDGET.model_dump())
     with open_world(load=load, daily_bulk_batches=10) as world:
-        world.plan({"load": "opportunity"})
-        first, second = (world.slices.claim(RUN, f"000{lane}") for lane in range(2))
+        claims = three_lanes(world, is_known_of_yesterday=is_known_of_yesterday)
+        use_up_batches(world, 6)
+        looks = world.requests["limits"]
         world.after(1)
         with pytest.raises(Crash):
-            fetch_page(first, world.services)
-        assert world.requests["limits"] == 0, "it had announced its look"
-        assert fetch_page(second, world.services).next is Next.UPLOAD
-        verdict = world.go_on_after(world.plan({"load": "opportunity"}))
+            fetch_page(claims[0], world.services)
+        assert world.requests["limits"] == looks, "it had announced its look"
+        for next_step, wait_seconds in answers(claims, world):
+            assert next_step is Next.WAIT_FOR_TURN
+            assert wait_seconds < 60, "it waits for the answer alone"
+        assert world.requests["limits"] == looks
+        world.wait(int(LOOK_LASTS.total_seconds()))
+        for next_step, wait_seconds in answers(claims, world):
+            assert next_step is Next.WAIT_FOR_TURN
+            assert wait_seconds == 60, "nothing is left"
+        assert world.requests["limits"] == looks + 1
+
+
+def test_a_lane_whose_look_has_died_goes_on():
+    load = within(paced(lanes=2), budget=BUDGET.model_dump())
+    with open_world(load=load, daily_bulk_batches=10) as world:
+        plan = world.plan({"load": "opportunity"})
+        claim = world.slices.claim(RUN, "0000")
+        world.after(1)
+        with pytest.raises(Crash):
+            fetch_page(claim, world.services)
+        verdict = world.go_on_after(plan)
         assert verdict.succeeded == 30
+
+
+def test_while_a_lane_looks_the_others_wait_for_its_answer():
+    load = within(paced(lanes=3), budget=BUDGET.model_dump())
+    with open_world(load=load, daily_bulk_batches=10) as world:
+        first, second, third = three_lanes(world)
+        meanwhile: list[tuple[Next, int]] = []
+        slow_limits(world, lambda: meanwhile.extend(answers([second, third], world)))
+        assert fetch_page(first, world.services).next is Next.UPLOAD
+        assert [next_step for next_step, _ in meanwhile] == [Next.WAIT_FOR_TURN] * 2
+        assert [next_step for next_step, _ in answers([second, third], world)] == [Next.UPLOAD] * 2
+        assert world.requests["limits"] == 1
+
+
+def test_what_comes_late_does_not_replace_what_another_lane_has_seen_since():
+    load = within(paced(lanes=3), budget=BUDGET.model_dump())
+    with open_world(load=load, daily_bulk_batches=10) as world:
+        first, second, third = three_lanes(world)
+        meanwhile: list[tuple[Next, int]] = []
+
+        def others_use_it_up() -> None:
+            use_up_batches(world, 6)
+            world.wait(int(LOOK_LASTS.total_seconds()))
+            meanwhile.extend(answers([second], world))
+
+        slow_limits(world, others_use_it_up)
+        assert fetch_page(first, world.services).next is Next.WAIT_FOR_TURN
+        assert meanwhile == [(Next.WAIT_FOR_TURN, 60)]
+        assert fetch_page(third, world.services).next is Next.WAIT_FOR_TURN
+        assert world.requests["limits"] == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "next_step"),
+    [
+        ("{status: 404, code: NOT_FOUND}", Next.UPLOAD),
+        ("{status: 503, code: SERVER_UNAVAILABLE}", Next.WAIT_FOR_TURN),
+    ],
+)
+def test_an_org_that_no_longer_tells_its_limits_holds_nobody_up_but_one_that_may_tell_them_later(answer, next_step):
+    load = within(paced(lanes=3), budget=BUDGET.model_dump())
+    with open_world(load=load, daily_bulk_batches=1) as world:
+        claims = three_lanes(world)
+        for _ in range(REFUSALS_BETWEEN_LOOKS):
+            assert [step for step, _ in answers(claims, world)] == [Next.WAIT_FOR_TURN] * 3
+        world.wait(3_600)
+        world.break_org(f"- match: {{path: '/limits$'}}\n  action: {answer}")
+        assert [step for step, _ in answers(claims, world)] == [next_step] * 3
 
 
 def test_a_stop_is_seen_by_a_lane_that_waits_for_its_turn():

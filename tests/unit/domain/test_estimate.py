@@ -109,7 +109,7 @@ def test_transitions_and_their_cost_grow_with_jobs_and_with_long_waits():
 
 def quota(**left: int) -> OrgQuota:
     known = {"requests_max": 100_000, "requests_left": 100_000, "batches_max": 15_000, "batches_left": 15_000}
-    return OrgQuota(looked_at=datetime(2026, 1, 1, tzinfo=UTC), looked_by="run-1", **(known | left))
+    return OrgQuota(looked_at=datetime(2026, 1, 1, tzinfo=UTC), looked_by="run-1", look_begun_at=None, **(known | left))
 
 
 def test_an_org_with_enough_left_is_no_warning():
