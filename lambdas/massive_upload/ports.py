@@ -113,13 +113,12 @@ class ProgressStore(Protocol):
             False where another lane has announced one, or has had its answer, since they were read.
         """
 
-    def end_look(self, org_id: str, begun_at: datetime, run_id: str, found: Mapping[str, int] | None) -> OrgQuota:
+    def end_look(self, org_id: str, begun_at: datetime, found: Mapping[str, int] | None) -> OrgQuota:
         """Record what a look has found, unless one that began later has been answered.
 
         Args:
             org_id: the org's.
             begun_at: when the look began.
-            run_id: for which run.
             found: what the org told, which is all that is known from then on; None leaves what was known.
 
         Returns:

@@ -123,10 +123,8 @@ class DynamoDbProgress:
             return False
         return True
 
-    def end_look(self, org_id: str, begun_at: datetime, run_id: str, found: Mapping[str, int] | None) -> OrgQuota:
-        change = Change(
-            put={"looked_at": begun_at, "looked_by": run_id, "begun": 0, "refused": 0}, remove=("look_begun_at",)
-        )
+    def end_look(self, org_id: str, begun_at: datetime, found: Mapping[str, int] | None) -> OrgQuota:
+        change = Change(put={"looked_at": begun_at, "begun": 0, "refused": 0}, remove=("look_begun_at",))
         if found is not None:
             known = {name: found.get(name) for name in items.ALLOWANCES}
             change |= Change(put=_known(**known), remove=[name for name, figure in known.items() if figure is None])
@@ -147,7 +145,7 @@ class DynamoDbProgress:
                 is_enough &= at_least(name, least)
         key = items.quota_key(org_id)
         try:
-            self._table.transact(update(self._table.name, key, Change(add=taken), is_enough))
+            self._table.transact(update(self._table.name, key, Change(put={"refused": 0}, add=taken), is_enough))
         except ConditionFailed:
             with suppress(ConditionFailed):
                 self._table.transact(update(self._table.name, key, Change(add={"refused": 1}), exists()))

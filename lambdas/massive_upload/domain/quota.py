@@ -21,12 +21,12 @@ long wait or an org that is down, says nothing of its next batch."""
 LOOK_AGE = timedelta(minutes=10)
 """Others use the org too: what was seen longer ago is seen again."""
 
+REFUSED_LOOK_AGE = timedelta(hours=1)
+"""The same where a lane was refused its batch and none has begun since. Those that wait see the day roll on, but a look
+costs a request of the very reserve that they wait for."""
+
 LOOK_LASTS = timedelta(seconds=30)
 """The org answers within a second or two. A look without an answer for so long has died, or is as good as dead."""
-
-REFUSALS_BETWEEN_LOOKS = 6
-"""Of each lane at work. A lane asks for its turn every ten minutes, so that those that wait see the day roll on once an
-hour; a look costs a request of the very reserve that they wait for."""
 
 LOOKS_OF_A_DAY = 24
 """Requests that a wait of a day takes, which are therefore kept besides the reserve."""
@@ -37,16 +37,15 @@ class OrgQuota:
     """What the org had left when it was last looked at, less what batches have taken since; None where it is not told.
 
     Attributes:
-        looked_at, looked_by: when that look began, and for which run; None before the org has answered one.
+        looked_at: when that look began; None before the org has answered one.
         look_begun_at: when a look began that it has not answered yet; None where there is none.
         requests_max, batches_max: the allowances of 24 hours.
         requests_left, batches_left: what is left of them.
         begun: batches that were begun since the look.
-        refused: how often a lane was refused one since.
+        refused: how often a lane was refused one since the last was begun.
     """
 
     looked_at: datetime | None = None
-    looked_by: str | None = None
     look_begun_at: datetime | None = None
     requests_max: int | None = None
     requests_left: int | None = None
@@ -55,20 +54,21 @@ class OrgQuota:
     begun: int = 0
     refused: int = 0
 
-    def is_out_of_date(self, *, run_id: str, now: datetime) -> bool:
-        """Whether to look again before a run's next batch is begun, while none is refused."""
-        if self.looked_at is None:
+    def is_out_of_date(self, *, started_at: datetime | None, now: datetime) -> bool:
+        """Whether to look again before a run's next batch is begun, whichever run has looked before.
+
+        Args:
+            started_at: when the run began. Planning it took requests that nobody counted, so that it looks once itself.
+            now: the time.
+        """
+        if self.looked_at is None or (started_at is not None and self.looked_at < started_at):
             return True
-        is_old = now - self.looked_at >= LOOK_AGE and not self.refused
-        return self.looked_by != run_id or is_old or self.begun >= BATCHES_BETWEEN_LOOKS
+        age = now - self.looked_at
+        return age >= (REFUSED_LOOK_AGE if self.refused else LOOK_AGE) or self.begun >= BATCHES_BETWEEN_LOOKS
 
     def is_being_looked_at(self, *, now: datetime) -> bool:
         """Whether an answer of the org is to be expected any moment."""
         return self.look_begun_at is not None and now - self.look_begun_at < LOOK_LASTS
-
-    def is_worth_a_look(self, *, lanes: int) -> bool:
-        """Whether the lanes at work were refused so often that one of them looks for all."""
-        return self.refused >= REFUSALS_BETWEEN_LOOKS * max(1, lanes)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -439,6 +439,7 @@ class _Begin:
             lease_key=run.lease_key or "",
             keeps_window=self._start.scheduled,
             modified_after=run.modified_after,
+            started_at=run.started_at,
         )
         planned = replace(
             run,
@@ -492,7 +493,7 @@ class _Begin:
         except LoadError as error:  # the rest of the plan is worth reading without it
             log(Marker.WARNING, Event.LIMITS_UNKNOWN, error=type(error).__name__, code=error.code)
             return None
-        return OrgQuota(looked_at=self._services.clock.now(), looked_by=self._run_id, look_begun_at=None, **found)
+        return OrgQuota(looked_at=self._services.clock.now(), look_begun_at=None, **found)
 
     def _voided_watermark(self, planned: Run, load: Load) -> Watermark | None:
         """The watermark, where this run begins to write by another mapping: the target is then of two mappings.

@@ -8,7 +8,7 @@ with the next look at the org.
 from __future__ import annotations
 
 from massive_upload.constants import LONG_WAIT_SECONDS
-from massive_upload.domain.progress import Partition, PartitionStatus
+from massive_upload.domain.progress import Partition
 from massive_upload.domain.quota import OrgQuota, need_of_a_batch, requests_of_a_batch
 from massive_upload.errors import LoadError, PassingError, QuotaExhausted
 from massive_upload.observability import Event, Marker, log
@@ -44,7 +44,7 @@ def seconds_until_turn(
     if wait_seconds:
         log(Marker.WAITING, Event.WAITING_FOR_WINDOW, wait_seconds=wait_seconds)
         return wait_seconds
-    known = _known_quota(partition, config, services, quota or services.store.quota(config.org_id))
+    known = _known_quota(config, services, quota or services.store.quota(config.org_id))
     if known is None:
         return _waiting_for_quota(_LOOK_WAIT_SECONDS)
     if _take(partition, config, services, batches, known):
@@ -64,27 +64,20 @@ def _seconds_until_open(config: RunConfig, services: SliceServices) -> int:
     return schedule.hours.seconds_until_open(services.clock.now(), most=LONG_WAIT_SECONDS)
 
 
-def _known_quota(
-    partition: Partition, config: RunConfig, services: SliceServices, seen: OrgQuota | None
-) -> OrgQuota | None:
+def _known_quota(config: RunConfig, services: SliceServices, seen: OrgQuota | None) -> OrgQuota | None:
     """What is known of the org's day, once the org was asked where that is due; None while another lane asks.
 
     Until the org has answered, what is out of date stays out of date: nobody takes from it, whether the lane that asks
     is slow or has died.
     """
     now = services.clock.now()
-    is_due = (
-        seen is None
-        or seen.is_out_of_date(run_id=partition.run_id, now=now)
-        or _is_worth_a_look(seen, partition, services)
-    )
-    if not is_due:
+    if seen is not None and not seen.is_out_of_date(started_at=config.started_at, now=now):
         return seen
     if seen is not None and seen.is_being_looked_at(now=now):
         return None
     if not services.store.begin_look(config.org_id, seen, now):
         return None
-    return services.store.end_look(config.org_id, now, partition.run_id, _look(seen, services.org))
+    return services.store.end_look(config.org_id, now, _look(seen, services.org))
 
 
 def _look(seen: OrgQuota | None, org: Org) -> dict[str, int] | None:
@@ -104,10 +97,3 @@ def _take(partition: Partition, config: RunConfig, services: SliceServices, batc
     requests = requests_of_a_batch(taken=partition.api_requests, jobs=partition.jobs)
     need = need_of_a_batch(quota, config.load.budget, requests=requests, batches=batches)
     return services.store.take_quota(config.org_id, need)
-
-
-def _is_worth_a_look(quota: OrgQuota, partition: Partition, services: SliceServices) -> bool:
-    if not quota.is_worth_a_look(lanes=1):
-        return False
-    lanes = services.store.partitions(partition.run_id)
-    return quota.is_worth_a_look(lanes=sum(lane.status is PartitionStatus.RUNNING for lane in lanes))

@@ -85,6 +85,7 @@ def test_points_have_the_stack_and_the_load_as_dimensions_and_nothing_else(point
 def test_the_org_s_allowances_are_told_as_shares(points: Read) -> None:
     with open_world(load=paced(), daily_api_requests=200, daily_bulk_batches=20) as world:
         world.execute()
+        world.started_at = world.clock.at(world.clock.seconds())
         world.execute(name="later")
         used = sum(world.requests.values())
     emitted = points()

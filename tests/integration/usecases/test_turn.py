@@ -6,17 +6,20 @@ from typing import Any
 
 import pytest
 
+from infra.config import load_directory
+from infra.synth import ROOT
 from local.org import generated_opportunities
 from massive_upload.constants import LONG_WAIT_SECONDS
 from massive_upload.contracts import Next, SliceInput
 from massive_upload.domain.load import Budget, Load, Schedule
 from massive_upload.domain.progress import Halt
-from massive_upload.domain.quota import LOOK_LASTS, REFUSALS_BETWEEN_LOOKS
+from massive_upload.domain.quota import LOOK_LASTS
 from massive_upload.salesforce.transport import Request, Response, Transport
 from massive_upload.usecases.fetch_page import fetch_page
 from tests.integration.usecases.slice_driver import Crash
 from tests.integration.usecases.world import RUN, World, open_world, paced
 
+ACCOUNT = load_directory(ROOT / "loads")["account"]
 DAY_SECONDS = 86_400
 BUDGET = Budget(api_requests_reserve_percent=20, bulk_batches_reserve_percent=40)
 
@@ -84,13 +87,48 @@ def test_a_load_whose_rows_come_in_small_pages_leaves_the_reserve_of_requests():
 def test_lanes_that_wait_look_at_the_org_once_for_all_of_them():
     load = within(paced(lanes=3), budget=BUDGET.model_dump())
     with open_world(load=load, daily_bulk_batches=1) as world:
-        world.plan({"load": "opportunity"})
-        claims = [world.slices.claim(RUN, f"000{lane}") for lane in range(3)]
-        for _ in range(REFUSALS_BETWEEN_LOOKS):
-            assert [fetch_page(claim, world.services).next for claim in claims] == [Next.WAIT_FOR_TURN] * 3
-        assert world.requests["limits"] == 1
-        fetch_page(claims[0], world.services)
+        claims = three_lanes(world)
+        for _ in range(6):
+            assert [step for step, _ in answers(claims, world)] == [Next.WAIT_FOR_TURN] * 3
+            assert world.requests["limits"] == 1
+            world.wait(LONG_WAIT_SECONDS)
+        assert [step for step, _ in answers(claims, world)] == [Next.WAIT_FOR_TURN] * 3
         assert world.requests["limits"] == 2
+
+
+def two_runs(world: World) -> list[SliceInput]:
+    """A claimed lane of each of two runs, the second of which begins after the first has looked at the org."""
+    world.plan({"load": "opportunity"})
+    claims = [world.slices.claim(RUN, "0000")]
+    fetch_page(claims[0], world.services)
+    world.wait(60)
+    world.loads = {"account": within(paced(ACCOUNT), budget=BUDGET.model_dump())}
+    world.started_at = world.clock.at(world.clock.seconds())
+    world.plan({"load": "account"}, "other")
+    return [*claims, world.slices.claim("other", "0000")]
+
+
+def test_two_runs_that_wait_look_at_the_org_once_for_both():
+    load = within(paced(), budget=BUDGET.model_dump())
+    with open_world(load=load, daily_bulk_batches=1) as world:
+        claims = two_runs(world)
+        looks = world.requests["limits"]
+        hours = 6
+        for _ in range(hours * 3_600 // LONG_WAIT_SECONDS):
+            assert [step for step, _ in answers(claims, world)] == [Next.WAIT_FOR_TURN] * 2
+            world.wait(LONG_WAIT_SECONDS)
+        assert looks == 1
+        assert world.requests["limits"] == looks + hours, "one of them when the second run began"
+
+
+def test_two_runs_that_get_on_do_not_look_at_the_org_at_each_other_s_batches():
+    load = within(paced(), budget=BUDGET.model_dump())
+    with open_world(load=load) as world:
+        claims = two_runs(world)
+        for _ in range(3):
+            for claim in claims:
+                assert fetch_page(claim, world.services).next is Next.UPLOAD
+        assert world.requests["limits"] == 2, "one at each run's first batch"
 
 
 class SlowLimits:
@@ -208,8 +246,7 @@ def test_an_org_that_no_longer_tells_its_limits_holds_nobody_up_but_one_that_may
     load = within(paced(lanes=3), budget=BUDGET.model_dump())
     with open_world(load=load, daily_bulk_batches=1) as world:
         claims = three_lanes(world)
-        for _ in range(REFUSALS_BETWEEN_LOOKS):
-            assert [step for step, _ in answers(claims, world)] == [Next.WAIT_FOR_TURN] * 3
+        assert [step for step, _ in answers(claims, world)] == [Next.WAIT_FOR_TURN] * 3
         world.wait(3_600)
         world.break_org(f"- match: {{path: '/limits$'}}\n  action: {answer}")
         assert [step for step, _ in answers(claims, world)] == [next_step] * 3

@@ -96,7 +96,10 @@ def _client(service: str) -> Any:
 
 
 class World:
-    """Everything around the use cases. Every task is a process of its own; ``fuse`` makes one of them crash."""
+    """Everything around the use cases. Every task is a process of its own; ``fuse`` makes one of them crash.
+
+    ``started_at`` is when the executions begin that are planned next.
+    """
 
     def __init__(self, server: OrgServer, clock: ManualClock, load: Load) -> None:
         self.server = server
@@ -104,6 +107,7 @@ class World:
         self.load = load
         self.loads: dict[str, Load] = {}
         self.sequences: dict[str, LoadSequence] = {}
+        self.started_at = STARTED_AT
         self.fuse = Fuse()
         self.stall = Stall()
         self.executions = KnownExecutions()
@@ -156,7 +160,8 @@ class World:
             load_named={self.load.name: self.load, **self.loads}.__getitem__,
             sequence_named=self.sequences.get,
         )
-        task = PlanRunInput(execution=execution(name), input=dict(start), plan=waits or PlanSoFar())
+        begun = execution(name).model_copy(update={"started_at": self.started_at})
+        task = PlanRunInput(execution=begun, input=dict(start), plan=waits or PlanSoFar())
         with acting_as("PlanRun"):
             return plan_run(task, services)
 

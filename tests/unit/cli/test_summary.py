@@ -22,9 +22,7 @@ AN_ESTIMATE = estimate_of(
     parents=Parents(
         parents=10, rows=900, most_rows=500, heavy_rows=500, shared=(SharedParents(ranges=5, parents=4, rows=300),)
     ),
-    quota=OrgQuota(
-        looked_at=STARTED_AT, looked_by="run-1", requests_max=100, requests_left=50, batches_max=99, batches_left=99
-    ),
+    quota=OrgQuota(looked_at=STARTED_AT, requests_max=100, requests_left=50, batches_max=99, batches_left=99),
 )
 ACCOUNT = Account(
     source_rows=1_000,

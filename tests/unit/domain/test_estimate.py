@@ -109,7 +109,7 @@ def test_transitions_and_their_cost_grow_with_jobs_and_with_long_waits():
 
 def quota(**left: int) -> OrgQuota:
     known = {"requests_max": 100_000, "requests_left": 100_000, "batches_max": 15_000, "batches_left": 15_000}
-    return OrgQuota(looked_at=datetime(2026, 1, 1, tzinfo=UTC), looked_by="run-1", look_begun_at=None, **(known | left))
+    return OrgQuota(looked_at=datetime(2026, 1, 1, tzinfo=UTC), look_begun_at=None, **(known | left))
 
 
 def test_an_org_with_enough_left_is_no_warning():
@@ -128,7 +128,7 @@ def test_what_does_not_fit_into_the_rest_of_the_day_is_told(left: int, words: st
 
 
 def test_an_allowance_that_the_org_does_not_tell_is_told():
-    unknown = OrgQuota(looked_at=datetime(2026, 1, 1, tzinfo=UTC), looked_by="run-1", requests_max=9, requests_left=9)
+    unknown = OrgQuota(looked_at=datetime(2026, 1, 1, tzinfo=UTC), requests_max=9, requests_left=9)
     (warning,) = a_plan(a_load(pace=PACE), LaneWork(rows=1), quota=unknown).warnings[1:]
     assert "does not tell how many Bulk API batches" in warning
 

@@ -9,14 +9,16 @@ from massive_upload.domain.load import Budget
 from massive_upload.domain.quota import (
     BATCH_REQUESTS,
     LOOK_AGE,
+    LOOK_LASTS,
     MOST_BATCH_REQUESTS,
+    REFUSED_LOOK_AGE,
     OrgQuota,
     need_of_a_batch,
     requests_of_a_batch,
 )
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-SEEN = OrgQuota(looked_at=NOW, looked_by="run-1", requests_max=1_005, requests_left=500, batches_max=50, batches_left=9)
+SEEN = OrgQuota(looked_at=NOW, requests_max=1_005, requests_left=500, batches_max=50, batches_left=9)
 
 
 def test_a_batch_may_begin_if_it_leaves_the_reserve():
@@ -42,26 +44,38 @@ def test_a_batch_is_counted_as_what_its_lanes_jobs_have_taken_and_its_results(ta
 
 
 def test_an_allowance_that_the_org_does_not_tell_holds_nobody_up():
-    need = need_of_a_batch(OrgQuota(looked_at=NOW, looked_by="run-1"), Budget(), requests=8, batches=1)
+    need = need_of_a_batch(OrgQuota(looked_at=NOW), Budget(), requests=8, batches=1)
     assert (need.requests_left, need.batches_left) == (None, None)
 
 
 @pytest.mark.parametrize(
-    ("run_id", "after", "begun", "is_out_of_date"),
+    ("after", "begun", "refused", "is_out_of_date"),
     [
-        ("run-1", timedelta(), 0, False),
-        ("run-1", LOOK_AGE - timedelta(seconds=1), BATCHES_BETWEEN_LOOKS - 1, False),
-        ("run-1", LOOK_AGE, 0, True),
-        ("run-1", timedelta(), BATCHES_BETWEEN_LOOKS, True),
-        ("run-2", timedelta(), 0, True),
+        (timedelta(), 0, 0, False),
+        (LOOK_AGE - timedelta(seconds=1), BATCHES_BETWEEN_LOOKS - 1, 0, False),
+        (LOOK_AGE, 0, 0, True),
+        (timedelta(), BATCHES_BETWEEN_LOOKS, 0, True),
+        (LOOK_AGE, 0, 1, False),
+        (REFUSED_LOOK_AGE - timedelta(seconds=1), BATCHES_BETWEEN_LOOKS - 1, 1_000, False),
+        (REFUSED_LOOK_AGE, 0, 1, True),
     ],
 )
-def test_a_look_serves_one_run_for_some_batches_and_minutes(run_id, after, begun, is_out_of_date):
-    quota = OrgQuota(looked_at=NOW, looked_by="run-1", begun=begun)
-    assert quota.is_out_of_date(run_id=run_id, now=NOW + after) == is_out_of_date
+def test_a_look_serves_all_for_some_batches_and_minutes_or_an_hour_where_they_wait(
+    after, begun, refused, is_out_of_date
+):
+    quota = OrgQuota(looked_at=NOW, begun=begun, refused=refused)
+    assert quota.is_out_of_date(started_at=NOW, now=NOW + after) == is_out_of_date
 
 
-def test_lanes_that_are_refused_look_once_for_all_of_them():
-    refused = [OrgQuota(looked_at=NOW, looked_by="run-1", refused=number) for number in (1, 17, 18)]
-    assert [quota.is_worth_a_look(lanes=3) for quota in refused] == [False, False, True]
-    assert not refused[0].is_out_of_date(run_id="run-1", now=NOW + LOOK_AGE), "each would look for itself"
+def test_a_run_looks_once_itself():
+    later = NOW + timedelta(seconds=1)
+    assert OrgQuota(looked_at=NOW, refused=1).is_out_of_date(started_at=later, now=later)
+    assert not OrgQuota(looked_at=later, refused=1).is_out_of_date(started_at=later, now=later)
+
+
+def test_an_org_that_has_not_answered_yet_is_looked_at_by_one_for_half_a_minute():
+    quota = OrgQuota(look_begun_at=NOW)
+    assert quota.is_out_of_date(started_at=None, now=NOW)
+    assert quota.is_being_looked_at(now=NOW + LOOK_LASTS - timedelta(seconds=1))
+    assert not quota.is_being_looked_at(now=NOW + LOOK_LASTS)
+    assert not OrgQuota(looked_at=NOW).is_being_looked_at(now=NOW)
