@@ -55,7 +55,7 @@ class OrgQuota:
     refused: int = 0
 
     def is_out_of_date(self, *, started_at: datetime | None, now: datetime) -> bool:
-        """Whether to look again before a run's next batch is begun, whichever run has looked before.
+        """Whether no batch of a run may be begun before somebody has looked again, whichever run has looked before.
 
         Args:
             started_at: when the run began. Planning it took requests that nobody counted, so that it looks once itself.
@@ -63,8 +63,12 @@ class OrgQuota:
         """
         if self.looked_at is None or (started_at is not None and self.looked_at < started_at):
             return True
-        age = now - self.looked_at
-        return age >= (REFUSED_LOOK_AGE if self.refused else LOOK_AGE) or self.begun >= BATCHES_BETWEEN_LOOKS
+        return now - self.looked_at >= (REFUSED_LOOK_AGE if self.refused else LOOK_AGE)
+
+    @property
+    def has_served(self) -> bool:
+        """Whether so many batches were begun since the look that somebody is to look again; others go on meanwhile."""
+        return self.begun >= BATCHES_BETWEEN_LOOKS
 
     def is_being_looked_at(self, *, now: datetime) -> bool:
         """Whether an answer of the org is to be expected any moment."""

@@ -65,18 +65,19 @@ def _seconds_until_open(config: RunConfig, services: SliceServices) -> int:
 
 
 def _known_quota(config: RunConfig, services: SliceServices, seen: OrgQuota | None) -> OrgQuota | None:
-    """What is known of the org's day, once the org was asked where that is due; None while another lane asks.
+    """What is known of the org's day, once the org was asked where that is due; None where one has to wait for that.
 
-    Until the org has answered, what is out of date stays out of date: nobody takes from it, whether the lane that asks
-    is slow or has died.
+    Until the org has answered another lane, what is out of date stays out of date: nobody takes from it, whether the
+    lane that asks is slow or has died.
     """
     now = services.clock.now()
-    if seen is not None and not seen.is_out_of_date(started_at=config.started_at, now=now):
-        return seen
+    usable = None if seen is None or seen.is_out_of_date(started_at=config.started_at, now=now) else seen
+    if usable is not None and not usable.has_served:
+        return usable
     if seen is not None and seen.is_being_looked_at(now=now):
-        return None
+        return usable
     if not services.store.begin_look(config.org_id, seen, now):
-        return None
+        return usable
     return services.store.end_look(config.org_id, now, _look(seen, services.org))
 
 

@@ -9,11 +9,11 @@ import pytest
 from infra.config import load_directory
 from infra.synth import ROOT
 from local.org import generated_opportunities
-from massive_upload.constants import LONG_WAIT_SECONDS
+from massive_upload.constants import BATCHES_BETWEEN_LOOKS, LONG_WAIT_SECONDS
 from massive_upload.contracts import Next, SliceInput
 from massive_upload.domain.load import Budget, Load, Schedule
 from massive_upload.domain.progress import Halt
-from massive_upload.domain.quota import LOOK_LASTS
+from massive_upload.domain.quota import LOOK_LASTS, Need
 from massive_upload.salesforce.transport import Request, Response, Transport
 from massive_upload.usecases.fetch_page import fetch_page
 from tests.integration.usecases.slice_driver import Crash
@@ -215,6 +215,21 @@ def test_while_a_lane_looks_the_others_wait_for_its_answer():
         assert [next_step for next_step, _ in meanwhile] == [Next.WAIT_FOR_TURN] * 2
         assert [next_step for next_step, _ in answers([second, third], world)] == [Next.UPLOAD] * 2
         assert world.requests["limits"] == 1
+
+
+def test_while_a_lane_looks_after_some_batches_the_others_go_on():
+    load = within(paced(lanes=3), budget=BUDGET.model_dump())
+    with open_world(load=load, daily_bulk_batches=100) as world:
+        first, second, third = three_lanes(world)
+        assert fetch_page(first, world.services).next is Next.UPLOAD
+        org_id = world.services.configs.of(RUN).org_id
+        for _ in range(BATCHES_BETWEEN_LOOKS - 1):
+            assert world.store.take_quota(org_id, Need(requests_left=None, batches_left=None, requests=8, batches=1))
+        meanwhile: list[tuple[Next, int]] = []
+        slow_limits(world, lambda: meanwhile.extend(answers([third], world)))
+        assert fetch_page(second, world.services).next is Next.UPLOAD
+        assert [next_step for next_step, _ in meanwhile] == [Next.UPLOAD]
+        assert world.requests["limits"] == 2
 
 
 def test_what_comes_late_does_not_replace_what_another_lane_has_seen_since():

@@ -49,22 +49,24 @@ def test_an_allowance_that_the_org_does_not_tell_holds_nobody_up():
 
 
 @pytest.mark.parametrize(
-    ("after", "begun", "refused", "is_out_of_date"),
+    ("after", "refused", "is_out_of_date"),
     [
-        (timedelta(), 0, 0, False),
-        (LOOK_AGE - timedelta(seconds=1), BATCHES_BETWEEN_LOOKS - 1, 0, False),
-        (LOOK_AGE, 0, 0, True),
-        (timedelta(), BATCHES_BETWEEN_LOOKS, 0, True),
-        (LOOK_AGE, 0, 1, False),
-        (REFUSED_LOOK_AGE - timedelta(seconds=1), BATCHES_BETWEEN_LOOKS - 1, 1_000, False),
-        (REFUSED_LOOK_AGE, 0, 1, True),
+        (timedelta(), 0, False),
+        (LOOK_AGE - timedelta(seconds=1), 0, False),
+        (LOOK_AGE, 0, True),
+        (LOOK_AGE, 1, False),
+        (REFUSED_LOOK_AGE - timedelta(seconds=1), 1_000, False),
+        (REFUSED_LOOK_AGE, 1, True),
     ],
 )
-def test_a_look_serves_all_for_some_batches_and_minutes_or_an_hour_where_they_wait(
-    after, begun, refused, is_out_of_date
-):
-    quota = OrgQuota(looked_at=NOW, begun=begun, refused=refused)
+def test_a_look_serves_all_for_some_minutes_or_an_hour_where_they_wait(after, refused, is_out_of_date):
+    quota = OrgQuota(looked_at=NOW, begun=BATCHES_BETWEEN_LOOKS, refused=refused)
     assert quota.is_out_of_date(started_at=NOW, now=NOW + after) == is_out_of_date
+
+
+def test_a_look_has_served_after_some_batches():
+    assert not OrgQuota(looked_at=NOW, begun=BATCHES_BETWEEN_LOOKS - 1).has_served
+    assert OrgQuota(looked_at=NOW, begun=BATCHES_BETWEEN_LOOKS).has_served
 
 
 def test_a_run_looks_once_itself():
