@@ -41,6 +41,10 @@ def _drain(partition: Partition, batch: Batch, services: SliceServices, load: Lo
         return _drain_job(partition, batch, services, load)
     except FencedOut:
         raise
+    except (JobRejected, RunHalted) as error:
+        # What the job came to is recorded before either is raised, and the run is ending anyway.
+        log(Marker.WARNING, Event.JOB_REFUSED, error=type(error).__name__, code=error.code)
+        return True
     except LoadError as error:
         log(Marker.WARNING, Event.JOB_UNSETTLED, error=type(error).__name__, reason=str(error))
         return False
@@ -77,9 +81,4 @@ def _abort(bulk: BulkIngest, job: Job) -> Job | None:
 
 def _settle(partition: Partition, batch: Batch, job: Job, services: SliceServices, load: Load) -> None:
     """Settle what the job has done. What it left is planned as one more attempt, which resume would send."""
-    counters = counters_of(job)
-    try:
-        settle_attempt(partition, batch, counters, services, load, retries=batch.retries + 1)
-    except (JobRejected, RunHalted) as error:
-        # The attempt is recorded before either is raised, and the run is ending anyway.
-        log(Marker.WARNING, Event.JOB_REFUSED, error=type(error).__name__, code=error.code)
+    settle_attempt(partition, batch, counters_of(job), services, load, retries=batch.retries + 1)

@@ -151,18 +151,67 @@ def test_a_job_that_is_deleted_before_its_results_are_read_is_sent_again():
         assert world.loaded_keys == world.keys_of()
 
 
-def test_jobs_that_are_deleted_again_and_again_end_the_lane():
+def left_with_its_last_job_lost(world: World) -> SliceInput:
+    """A lane whose first batch has lost one job more than is borne, of which nobody has heard yet."""
+    task = fetched(world)
+    for lost_jobs in range(MOST_LOST_JOBS + 1):
+        task = after(task, upload_batch(task, world.services))
+        world.wait(1000)
+        world.server.backend.ingest.delete(world.open_batch().job_id or "")
+        assert world.open_batch().lost_jobs == lost_jobs
+        if lost_jobs < MOST_LOST_JOBS:
+            check_job(task, world.services)
+    return task
+
+
+def assert_resume_loads_all(world: World) -> None:
+    verdict = world.execute({"mode": "resume", "run_id": RUN}, "again")
+    assert verdict is not None
+    assert (verdict.status, verdict.succeeded) == ("Completed", 30)
+    assert world.loaded_keys == world.keys_of()
+
+
+def test_jobs_that_are_deleted_again_and_again_end_the_lane_and_resume_sends_the_rows():
     with open_world(load=paced()) as world:
-        task = fetched(world)
-        for _ in range(MOST_LOST_JOBS + 1):
-            step = upload_batch(task, world.services)
-            world.wait(1000)
-            world.server.backend.ingest.delete(world.open_batch().job_id or "")
-            task = after(task, step)
-            if world.open_batch().lost_jobs < MOST_LOST_JOBS:
-                check_job(task, world.services)
+        task = left_with_its_last_job_lost(world)
         with pytest.raises(JobRejected, match="lost 6 jobs"):
             check_job(task, world.services)
+        assert (world.open_batch().state, world.open_batch().lost_jobs) == (BatchState.PLANNED, 0)
+        verdict = world.finish({})
+        assert (verdict.not_sent, verdict.unsettled) == (30, 0)
+        world.executions.end(RUN)
+        assert_resume_loads_all(world)
+
+
+def test_a_task_that_dies_after_it_has_recorded_the_last_lost_job_lets_the_lane_go_on():
+    with open_world(load=paced()) as world:
+        task = left_with_its_last_job_lost(world)
+        crash(world, 1, lambda: check_job(task, world.services))
+        assert check_job(task, world.services).next is Next.UPLOAD
+        world.slices.run_lane(RUN, "0000")
+        assert world.loaded_keys == world.keys_of()
+
+
+@pytest.mark.parametrize("is_crashed", [False, True])
+def test_a_run_that_ends_does_not_wait_for_a_job_that_is_lost_once_too_often(is_crashed):
+    with open_world(load=paced()) as world:
+        left_with_its_last_job_lost(world)
+        world.executions.end(RUN)
+        if is_crashed:
+            crash(world, 2, lambda: world.finish_once({}, ended="ABORTED"))
+        verdict = world.finish_once({}, ended="ABORTED")
+        assert (verdict.next, verdict.not_sent, verdict.unsettled) == ("Fail", 30, 0)
+        assert_resume_loads_all(world)
+
+
+def test_a_run_that_was_resumed_while_its_job_was_lost_once_too_often_can_be_resumed_again():
+    with open_world(load=paced()) as world:
+        left_with_its_last_job_lost(world)
+        world.executions.end(RUN)
+        first = world.execute({"mode": "resume", "run_id": RUN}, "first")
+        assert first is not None
+        assert (first.error, first.unsettled) == ("PartitionsFailed", 0)
+        assert_resume_loads_all(world)
 
 
 def test_a_lost_job_costs_no_retry():
