@@ -75,7 +75,7 @@ class PlanSoFar(Contract):
     Attributes:
         position: how many loads of its sequence the execution has completed.
         org_waits, org_waited_seconds: how often in a row, and for how long in all, it has waited for an org that does
-            not answer.
+            not answer, or has not ended the jobs of the run before.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")

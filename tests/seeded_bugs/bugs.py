@@ -12,6 +12,7 @@ _PRODUCT = "lambdas/massive_upload"
 
 TASK_CRASHES = f"{_CASES}/test_crashes.py"
 EXECUTION_CRASHES = f"{_CASES}/test_execution_crashes.py"
+LEFT_JOBS = f"{_CASES}/test_left_jobs.py"
 REDRIVE = f"{_CASES}/test_redrive.py"
 REENTRY = f"{_CASES}/test_reentry.py"
 REPETITION = f"{_CASES}/test_repetition.py"
@@ -158,6 +159,13 @@ BUGS = (
         right="if lease is None or lease.run_id != run_id:",
         wrong="if lease is None:",
         caught_by=f"{REENTRY}::test_a_run_that_lost_its_target_creates_and_closes_no_job",
+    ),
+    Bug(
+        name="a run that has left jobs behind gives its target back",
+        path=f"{_PRODUCT}/usecases/finish_run.py",
+        right="*([run.lease_key] if account.unsettled else ())",
+        wrong="*()",
+        caught_by=f"{LEFT_JOBS}::test_a_job_that_the_org_does_not_abort_is_waited_for_and_its_rows_are_settled",
     ),
     Bug(
         name="rejected rows are written after their batch is settled",

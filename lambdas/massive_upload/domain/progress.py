@@ -438,6 +438,11 @@ class Batch:
     deferred_files: tuple[DeferredRows, ...] = ()
 
     @property
+    def has_job(self) -> bool:
+        """Whether a job that is recorded may have the current attempt's rows, and their outcome is not known."""
+        return self.state in (BatchState.CREATED, BatchState.SUBMITTED)
+
+    @property
     def rows_not_sent(self) -> int:
         """Rows without an outcome that no job has: those that wait, and those of an attempt that is only planned."""
         planned = self.rows if self.state is BatchState.PLANNED else 0
@@ -446,7 +451,11 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class Lease:
-    """Who may write to a target: one run, and the execution that carries it out."""
+    """Who may write to a target: one run, and the execution that carries it out.
+
+    Once that has ended, the lease says that the run was not finished, or has left jobs behind: whoever takes the target
+    sees to both.
+    """
 
     key: str
     run_id: str

@@ -2,72 +2,87 @@
 
 from __future__ import annotations
 
+from enum import StrEnum, unique
+
 from massive_upload.domain.load import Load
 from massive_upload.domain.progress import Batch, BatchState, Partition, PartitionStatus, Run
 from massive_upload.errors import FencedOut, JobRejected, LoadError, RequestRefused, RunHalted, StateChanged
 from massive_upload.observability import Event, Marker, following, log
-from massive_upload.salesforce.bulk import BulkIngest, Job, JobState
+from massive_upload.salesforce.bulk import BulkIngest, Job, JobGone, JobState
 from massive_upload.usecases.job_outcome import counters_of
 from massive_upload.usecases.lost_jobs import send_again
 from massive_upload.usecases.settle_batch import settle_attempt
 from massive_upload.usecases.slice_tasks import SliceServices, open_batch
 
 
-def end_lane(run: Run, partition: Partition, services: SliceServices, load: Load) -> bool:
+@unique
+class Left(StrEnum):
+    """What a lane that was brought to its end has left at the org."""
+
+    NOTHING = "nothing"
+    ROWS = "rows"
+    """Its job has ended, and what became of its rows is not known yet."""
+    JOB = "job"
+    """Its job was aborted and has yet to end, or nobody knows whether it has ended."""
+
+
+def end_lane(run: Run, partition: Partition, services: SliceServices, load: Load) -> Left:
     """Bring a lane to its end: fence out who may still work on it, and settle or abort its job in flight.
 
-    Returns:
-        True where nothing is in flight now; False where a job has been aborted and has yet to end, or where its state
-        cannot be learned. The lane's partition is no longer Running in either case.
+    The lane's partition is no longer Running then. Of one whose run has ended before, what is left is settled.
     """
     if partition.status is PartitionStatus.COMPLETED:
-        return True
+        return Left.NOTHING
     try:
         mine = services.store.take_over_partition(partition, execution_arn=run.execution_arn)
         if mine.status is PartitionStatus.RUNNING:
             services.store.stop_partition(mine)
         batch = open_batch(services.store, mine)
         if batch is None or batch.state is BatchState.PLANNED:
-            return True
+            return Left.NOTHING
         with following(batch):
             return _drain(mine, batch, services, load)
     except FencedOut:
-        return False  # claimed or reopened in this very moment; it is looked at again
+        return Left.JOB  # claimed or reopened in this very moment; it is looked at again
 
 
-def _drain(partition: Partition, batch: Batch, services: SliceServices, load: Load) -> bool:
+def _drain(partition: Partition, batch: Batch, services: SliceServices, load: Load) -> Left:
     """An org that refuses or does not answer must not keep the run from ending: its rows are then unsettled."""
+    left = Left.JOB
     try:
-        return _drain_job(partition, batch, services, load)
+        batch, job = _end_job(partition, batch, services)
+        if job is not None and not job.state.is_terminal:
+            return left
+        left = Left.ROWS
+        _record(partition, batch, job, services, load)
     except FencedOut:
         raise
     except (JobRejected, RunHalted) as error:
         # What the job came to is recorded before either is raised, and the run is ending anyway.
         log(Marker.WARNING, Event.JOB_REFUSED, error=type(error).__name__, code=error.code)
-        return True
     except LoadError as error:
         log(Marker.WARNING, Event.JOB_UNSETTLED, error=type(error).__name__, reason=str(error))
-        return False
+        return left
+    return Left.NOTHING
 
 
-def _drain_job(partition: Partition, batch: Batch, services: SliceServices, load: Load) -> bool:
-    store, bulk = services.store, services.org.bulk
+def _end_job(partition: Partition, batch: Batch, services: SliceServices) -> tuple[Batch, Job | None]:
+    """Abort a batch's job where it has not ended.
+
+    Returns:
+        The batch and its job as they are then; no job where the org knows none, or none that got its rows.
+    """
+    bulk = services.org.bulk
     job = bulk.get(batch.job_id or "")
     if batch.state is BatchState.CREATED:
         if job is not None and job.state is JobState.OPEN:
             bulk.abort(job.id)
         if job is None or job.state in (JobState.OPEN, JobState.ABORTED):
-            send_again(partition, batch, services)
-            return True
-        batch = store.record_submitted(partition, batch, services.org.heartbeat())
+            return batch, None
+        batch = services.store.record_submitted(partition, batch, services.org.heartbeat())
     if job is not None and not job.state.is_terminal:
         job = _abort(bulk, job)
-    if job is None:
-        send_again(partition, batch, services)
-        return True
-    if job.state.is_terminal:
-        _settle(partition, batch, job, services, load)
-    return job.state.is_terminal
+    return batch, job
 
 
 def _abort(bulk: BulkIngest, job: Job) -> Job | None:
@@ -79,6 +94,12 @@ def _abort(bulk: BulkIngest, job: Job) -> Job | None:
     return bulk.get(job.id)
 
 
-def _settle(partition: Partition, batch: Batch, job: Job, services: SliceServices, load: Load) -> None:
-    """Settle what the job has done. What it left is planned as one more attempt, which resume would send."""
-    settle_attempt(partition, batch, counters_of(job), services, load, retries=batch.retries + 1)
+def _record(partition: Partition, batch: Batch, job: Job | None, services: SliceServices, load: Load) -> None:
+    """Settle what a job has done. What it left is planned as one more attempt, which resume would send."""
+    if job is None:
+        send_again(partition, batch, services)
+        return
+    try:
+        settle_attempt(partition, batch, counters_of(job), services, load, retries=batch.retries + 1)
+    except JobGone:
+        send_again(partition, batch, services)

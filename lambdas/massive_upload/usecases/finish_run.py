@@ -12,7 +12,7 @@ from massive_upload.domain.incremental import Watermark, mapping_sha256, may_set
 from massive_upload.domain.progress import Halt, Partition, PartitionStatus, Run, RunStatus
 from massive_upload.observability import Event, Marker, Metric, emit, log
 from massive_upload.ports import Clock
-from massive_upload.usecases.drain import end_lane
+from massive_upload.usecases.drain import Left, end_lane
 from massive_upload.usecases.plan_file import read_plan
 from massive_upload.usecases.receipt import Ended, ask_target, write_receipt
 from massive_upload.usecases.run_ids import run_id_of
@@ -45,6 +45,7 @@ class _Ending:
 def finish_run(task: FinishRunInput, services: SliceServices, clock: Clock) -> Verdict:
     """Settle or abort the jobs in flight, add up the account, write the receipt and give the target back.
 
+    A run that leaves jobs behind keeps the target's lease: by that the next run knows whose jobs have yet to end.
     Harmless when it is called again, and for an execution that does not carry out the run (any more).
 
     Returns:
@@ -61,10 +62,10 @@ def finish_run(task: FinishRunInput, services: SliceServices, clock: Clock) -> V
     partitions = services.store.partitions(run_id)
     if run.status is RunStatus.RUNNING:
         config = services.configs.of(run_id)
-        drained = [end_lane(run, partition, services, config.load) for partition in partitions]
+        lanes_left = [end_lane(run, partition, services, config.load) for partition in partitions]
         if not _is_still_ours(run, services):
             return _verdict_without_run(run_id, failure)
-        if not all(drained) and run.drains < _MOST_DRAINS:
+        if any(left is not Left.NOTHING for left in lanes_left) and run.drains < _MOST_DRAINS:
             services.store.count_drain(run)
             log(Marker.WAITING, Event.WAITING_FOR_OLD_JOBS, wait_seconds=_DRAIN_WAIT_SECONDS, drains=run.drains + 1)
             return Verdict(next="Drain", run_id=run_id, status=run.status, wait_seconds=_DRAIN_WAIT_SECONDS)
@@ -142,7 +143,8 @@ def _close(
     else:
         ending = _Ending(run.status, run.error, run.cause)
     goes_on = _goes_on(run, ending, task)
-    _give_back(run, services, but=run.leases_after if goes_on else ())
+    kept = [*(run.leases_after if goes_on else ()), *([run.lease_key] if account.unsettled else ())]
+    _give_back(run, services, but=kept)
     return Verdict(
         next="Fail" if ending.error else "More" if goes_on else "Succeed",
         run_id=run.run_id,
@@ -160,7 +162,7 @@ def _goes_on(run: Run, ending: _Ending, task: FinishRunInput) -> bool:
     return is_alive and run.loads_after > 0 and ending.error is None and ending.status is RunStatus.COMPLETED
 
 
-def _give_back(run: Run, services: SliceServices, *, but: Sequence[str]) -> None:
+def _give_back(run: Run, services: SliceServices, *, but: Sequence[str | None]) -> None:
     """Give back the targets that the run's execution has taken; none that another has taken over meanwhile."""
     for key in dict.fromkeys((run.lease_key, *run.leases_after)):
         lease = services.store.lease(key) if key is not None and key not in but else None

@@ -62,19 +62,23 @@ from massive_upload.ports import Clock, Executions, PlannedLane
 from massive_upload.salesforce.data_cloud import QueryExpired
 from massive_upload.usecases.check_target import check_target
 from massive_upload.usecases.count_source import CountedSource, StillRunning, count_source
+from massive_upload.usecases.drain import Left
 from massive_upload.usecases.finish_run import finish_run
 from massive_upload.usecases.kept_rows import KeptRows, write_kept_list
+from massive_upload.usecases.left_jobs import end_left_jobs
 from massive_upload.usecases.org_usage import tell_quota
 from massive_upload.usecases.plan_file import read_plan, write_plan
 from massive_upload.usecases.retry_failed import first_run, still_rejected
 from massive_upload.usecases.run_config import RunConfig
 from massive_upload.usecases.run_ids import run_id_of
-from massive_upload.usecases.slice_tasks import SliceServices
+from massive_upload.usecases.slice_tasks import SliceServices, unsettled_batches
 from massive_upload.usecases.watch_runs import finish_request
 
 _FIRST_QUERY_WAIT_SECONDS = 5
 _LONGEST_QUERY_WAIT_SECONDS = 60
-_DRAIN_WAIT_SECONDS = 30
+
+_NAMED_JOBS = 5
+"""How many of the jobs that a run has left in flight are named to the operator."""
 
 _LONGEST_STAGGER_SECONDS = 14 * 86_400
 """So that the last lane starts well before the load machine's time-out, 30 days."""
@@ -91,6 +95,13 @@ class PlanServices:
     sequence_named: Callable[[str], LoadSequence | None]
 
 
+class _JobsLeft(LoadError):
+    """Jobs of the run before are still in flight.
+
+    A signal that the plan has to wait, hence neither passing nor final.
+    """
+
+
 def plan_run(task: PlanRunInput, services: PlanServices) -> Plan:
     """Begin, or resume, the run that an execution carries out, and say which lanes it has.
 
@@ -101,6 +112,8 @@ def plan_run(task: PlanRunInput, services: PlanServices) -> Plan:
         ConfigurationError: something is wrong with the input, the load, the source or the target; nothing was written
             to the target.
         AnotherRunActive: another execution is loading the target.
+        OrgUnreachable: for as long as the load's patience lasts, the org did not answer, or did not end the jobs that
+            the run before has left in flight.
         PassingError: the org or AWS did not answer.
     """
     start = _parse(task.input)
@@ -122,10 +135,12 @@ def plan_run(task: PlanRunInput, services: PlanServices) -> Plan:
     run = _begun_run(run_id, task.execution, services)
     if run is not None and run.is_unfinished and run.is_halting:  # before the org is asked, which may be down
         return Plan(next="Finish", run_id=run_id, position=task.plan.position)
-    planning = _PLANNING.get(start.mode, _Begin)(start, run_id, task.execution, services, place or _ALONE)
+    waited_seconds = task.plan.org_waited_seconds
+    kind = _PLANNING.get(start.mode, _Begin)
+    planning = kind(start, run_id, task.execution, services, place or _ALONE, waited_seconds)
     try:
         return planning.plan().model_copy(update={"position": task.plan.position})
-    except (*ORG_NOT_READY, QueryExpired) as error:
+    except (*ORG_NOT_READY, QueryExpired, _JobsLeft) as error:
         silent = isinstance(error, SalesforceUnavailable) and not error.answered
         if silent and _begun_run(run_id, task.execution, services) is None:
             raise  # its address may be wrong: nobody is to wait for hours to hear of it
@@ -193,13 +208,20 @@ def _begun_run(run_id: str, execution: ExecutionContext, services: PlanServices)
 def _wait_for_org(before: PlanSoFar, run_id: str, error: LoadError, patience_seconds: int) -> Plan:
     """The next wait for an org that does not answer, which is nobody's fault before anything is written either."""
     waited_seconds = before.org_waited_seconds
+    is_for_jobs = isinstance(error, _JobsLeft)
+    if waited_seconds >= patience_seconds and is_for_jobs:
+        raise OrgUnreachable(
+            f"{error} They did not end in {waited_seconds} s, which is the load's patience.",
+            next_step="Abort them in Setup, Bulk Data Load Jobs, then start the run again.",
+        ) from error
     if waited_seconds >= patience_seconds:
         raise OrgUnreachable(
             f"The org did not answer for {waited_seconds} s, which is the load's patience; last: {error}",
             next_step="Start the run again when the org answers; raise pace.patience_seconds for longer outages.",
         ) from error
     wait_seconds = min(plan_wait_seconds(before.org_waits), patience_seconds - waited_seconds)
-    log(Marker.WAITING, Event.WAITING_FOR_ORG, wait_seconds=wait_seconds, waited_seconds=waited_seconds)
+    event = Event.WAITING_FOR_OLD_JOBS if is_for_jobs else Event.WAITING_FOR_ORG
+    log(Marker.WAITING, event, wait_seconds=wait_seconds, waited_seconds=waited_seconds)
     return Plan(
         next="Wait",
         run_id=run_id,
@@ -256,13 +278,20 @@ class _Begin:
     """A run that begins with a plan: full, incremental, sample, or the plan alone."""
 
     def __init__(
-        self, start: StartInput, run_id: str, execution: ExecutionContext, services: PlanServices, place: _Place
+        self,
+        start: StartInput,
+        run_id: str,
+        execution: ExecutionContext,
+        services: PlanServices,
+        place: _Place,
+        waited_seconds: int,
     ) -> None:
         self._start = start
         self._place = place
         self._run_id = run_id
         self._execution = execution
         self._services = services
+        self._waited_seconds = waited_seconds
         self._store = services.tasks.store
         self._org = services.tasks.org
 
@@ -277,8 +306,9 @@ class _Begin:
             return Plan(next="Skip", run_id=self._run_id)
         if holders:
             raise _another_run(holders[0])
-        if not all(_take_over(each, self._services) for each in wanted):
-            return _wait(self._run_id, _DRAIN_WAIT_SECONDS, Event.WAITING_FOR_OLD_JOBS)
+        is_patient = self._waited_seconds < load.effective_pace.patience_seconds
+        for each in wanted:
+            _take_over(each, self._services, is_patient=is_patient)
         run = self._begin(load, lease, leases_after)
         try:
             return self._plan_lanes(run, load)
@@ -586,12 +616,19 @@ class _Resume:
     """A run that goes on: with all partitions that have not completed, or with those that a person names."""
 
     def __init__(
-        self, start: StartInput, run_id: str, execution: ExecutionContext, services: PlanServices, _place: _Place
+        self,
+        start: StartInput,
+        run_id: str,
+        execution: ExecutionContext,
+        services: PlanServices,
+        _place: _Place,
+        waited_seconds: int,
     ) -> None:
         self._start = start
         self._run_id = run_id
         self._execution = execution
         self._services = services
+        self._waited_seconds = waited_seconds
         self._store = services.tasks.store
 
     def plan(self) -> Plan:
@@ -603,8 +640,7 @@ class _Resume:
             self._check_ended(run)
             self._check_org(run)
             lease = Lease(key=run.lease_key or "", run_id=self._run_id, execution_arn=self._execution.arn)
-            if not _take_over(lease, self._services):
-                return _wait(self._run_id, _DRAIN_WAIT_SECONDS, Event.WAITING_FOR_OLD_JOBS)
+            _take_over(lease, self._services, is_patient=self._waited_seconds < self.patience_seconds())
             self._check_not_overtaken(run, lease)
             run = self._store.reopen_run(
                 run, execution_arn=self._execution.arn, failures_before=self._failures_before()
@@ -806,42 +842,55 @@ def _one_of_each_target(leases: Sequence[Lease]) -> list[Lease]:
     return list({lease.key: lease for lease in reversed(leases)}.values())[::-1]
 
 
-def _take_over(lease: Lease, services: PlanServices) -> bool:
+def _take_over(lease: Lease, services: PlanServices, *, is_patient: bool) -> None:
     """Take a target whose holder's execution has ended, once the jobs that it left in flight have come to an end.
 
-    Returns:
-        False where they have not: their rows must not be written over those of this run.
+    Their rows must not be written over those of this run. Rows whose job has ended, and of which the org does not tell
+    what became of them, hold nobody up for longer than patience lasts.
 
     Raises:
         AnotherRunActive: another run was faster, or goes on.
+        _JobsLeft: the jobs have not ended, or may still be settled.
     """
     store = services.tasks.store
     holder = store.acquire_lease(lease)
     if holder is None:
-        return True
+        return
     if services.executions.ended_as(holder.execution_arn) is None:
         raise _another_run(holder)
-    if holder.run_id != lease.run_id and not _finish_for(holder, services):
-        return False
+    left = _left_by(holder, services) if holder.run_id != lease.run_id else Left.NOTHING
+    if left is Left.JOB or (left is Left.ROWS and is_patient):
+        raise _jobs_left(holder, services)
     holder_now = store.acquire_lease(lease, instead_of=holder)
     if holder_now is not None:
         raise _another_run(holder_now)
-    return True
 
 
-def _finish_for(holder: Lease, services: PlanServices) -> bool:
-    """Finish the run of an execution that ended without doing so; False where its jobs in flight have yet to end.
+def _left_by(holder: Lease, services: PlanServices) -> Left:
+    """Finish the run of an execution that ended without doing so, and end what jobs it left behind.
 
     A holder may have taken the target for a run id that another execution carries out, and still does: that one is
     left alone.
     """
-    run = services.tasks.store.run(holder.run_id)
-    if run is None:
-        return True
-    ended = services.executions.ended_as(run.execution_arn)
-    if ended is None:
-        return True
-    return finish_run(finish_request(run, ended), services.tasks, services.clock).next != "Drain"
+    store, tasks = services.tasks.store, services.tasks
+    run = store.run(holder.run_id)
+    ended = services.executions.ended_as(run.execution_arn) if run is not None else None
+    if run is None or ended is None:
+        return Left.NOTHING
+    if run.is_unfinished:
+        verdict = finish_run(finish_request(run, ended), tasks, services.clock)
+        run = store.run(run.run_id)
+        if verdict.next == "Drain" or run is None:
+            return Left.JOB
+    return end_left_jobs(run, tasks)
+
+
+def _jobs_left(holder: Lease, services: PlanServices) -> _JobsLeft:
+    store = services.tasks.store
+    batches = unsettled_batches(store, store.partitions(holder.run_id))
+    jobs = [batch.job_id for batch in batches if batch.has_job and batch.job_id is not None]
+    named = f", {', '.join(jobs[:_NAMED_JOBS])}" if jobs else ""
+    return _JobsLeft(f"Run {holder.run_id} has left {len(jobs)} jobs in flight{named}.")
 
 
 def _wait(run_id: str, wait_seconds: int, event: Event) -> Plan:

@@ -209,7 +209,9 @@ MOST_CALLS = 11
 def assert_ended_unsettled(world: World) -> None:
     run = world.run()
     assert run.status is RunStatus.STOPPED
-    assert world.store.lease(run.lease_key or "") is None
+    held = world.store.lease(run.lease_key or "")
+    assert held is not None, "so that the next run knows of the job that is left"
+    assert held.run_id == RUN
     assert world.store.open_runs() == []
     assert (recorded_account(world).unsettled, recorded_account(world).not_sent) == (10, 20)
     assert recorded_account(world).balances
