@@ -46,6 +46,9 @@ class RunRefused(Exception):
 _UNMET = frozenset({"SuccessRateBelowCriterion", "PartitionsFailed", "LanesUnfinished", "RowsUnsettled"})
 """Errors that FinishRun itself gives to a run that came to an end and is not as it should be."""
 
+_STOPPED = "RunStopped"
+"""The error that FinishRun gives to a run that was stopped, and to a completed one whose sequence was."""
+
 _KNOWN = frozenset({*passing_error_names(), *final_error_names(), "RunNotPlanned"}) - {InternalError.__name__}
 
 
@@ -61,7 +64,7 @@ def exit_code_of(*, status: RunStatus | None, error: str | None, was_planned: bo
     called. Before the plan every known error means that the load or its surroundings are wrong; afterwards, that rows
     are missing. An error that is not of the product's tree is a defect.
     """
-    if status in (RunStatus.STOPPED, RunStatus.PAUSED):
+    if status in (RunStatus.STOPPED, RunStatus.PAUSED) or error == _STOPPED:
         return ExitCode.STOPPED
     if error is None:
         return ExitCode.OK

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from cli.errors import ExitCode, exit_code_of
 from cli.summary import RunFacts, RunSummary, partition_failures, summarize, summary_view
-from massive_upload.domain.progress import Partition
+from massive_upload.domain.progress import Partition, RunStatus
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,5 +53,7 @@ def _explain(summary: RunSummary, partitions: Sequence[Partition], code: ExitCod
         print(f"{summary.error}: {summary.cause}", *partition_failures(partitions), sep="\n", file=sys.stderr)
     if code is ExitCode.INTERNAL_FAILURE:
         print(advice.defect, file=sys.stderr)
+    elif code is ExitCode.STOPPED and summary.status == RunStatus.COMPLETED:
+        return  # a load of a sequence; the error's cause says how to begin the loads after it
     elif code is not ExitCode.WRONG_CONFIGURATION:
         print(advice.unfinished, file=sys.stderr)

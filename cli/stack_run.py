@@ -61,7 +61,7 @@ class StackRun:
             return [run]
         newest = newest_runs(self.stack.store, _MOST_LOADS)
         found = [each for each in newest if each.execution_arn == self.execution_arn]
-        return sorted(found, key=lambda each: -each.loads_after) or ([run] if run is not None else [])
+        return sorted(found, key=lambda each: -len(each.loads_after)) or ([run] if run is not None else [])
 
     def snapshot(self) -> Snapshot:
         """How far the run has come; of a sequence, the load that it has come to."""

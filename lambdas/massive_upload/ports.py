@@ -225,7 +225,8 @@ class ProgressStore(Protocol):
             False where it had ended before.
 
         Raises:
-            StateChanged: another run has recorded the like since it was read; the run has not ended.
+            StateChanged: another run has recorded the like since it was read, or somebody has asked this one to end;
+                the run has not ended.
         """
 
     def watermark(self, load: str) -> Watermark | None:

@@ -127,7 +127,7 @@ def fields_of(entity: Run | Partition | Batch | Lease | Watermark | Shown) -> di
 def run_from(item: Item) -> Run:
     """The run of an item."""
     moments = dict.fromkeys(("started_at", "ended_at", "modified_after", "as_of"), _moment)
-    parts = {"failures_before": _part(RunFailures), "leases_after": tuple}
+    parts = {"failures_before": _part(RunFailures), "loads_after": tuple, "leases_after": tuple}
     return _entity(Run, item, {"status": RunStatus, **parts, **moments})
 
 

@@ -204,7 +204,7 @@ class DynamoDbProgress:
             if recorded.execution_arn == run.execution_arn and recorded.status is RunStatus.RUNNING:
                 return recorded
             if recorded.execution_arn == run.execution_arn and recorded.status is RunStatus.PLANNING:
-                raise _watermark_moved(run) from failure
+                raise _changed_meanwhile(run) from failure
             raise _fenced(f"Run {run.run_id}") from failure
         return planned
 
@@ -286,11 +286,11 @@ class DynamoDbProgress:
             also.append(put(self._table.name, item, _is_shown_by(shown_before) if shown_before else is_new()))
         allowed = [source for source in sources_of(RUN_TRANSITIONS, status) if source in UNFINISHED_RUN_STATUSES]
         try:
-            self._change_run(run, change, only_from=allowed, also=also)
+            self._change_run(run, change, only_from=allowed, condition=_is_asked_as_read(run), also=also)
         except ConditionFailed as failure:
             recorded = self._run_found(failure, run.run_id)
             if recorded.execution_arn == run.execution_arn and recorded.status in allowed:
-                raise _watermark_moved(run) from failure
+                raise _changed_meanwhile(run) from failure
             return False
         return True
 
@@ -583,12 +583,18 @@ class DynamoDbProgress:
             raise _missing(f"Run {run_id}") from failure
 
     def _change_run(
-        self, run: Run, change: Change, *, only_from: Sequence[RunStatus], also: Sequence[Item] = ()
+        self,
+        run: Run,
+        change: Change,
+        *,
+        only_from: Sequence[RunStatus],
+        condition: Condition | None = None,
+        also: Sequence[Item] = (),
     ) -> None:
         """Change a run, if the execution that it was read with still carries it out."""
-        is_this_execution = equals("execution_arn", run.execution_arn)
-        condition = is_this_execution & is_one_of("status", only_from)
-        self._table.transact(update(self._table.name, items.run_key(run.run_id), change, condition), *also)
+        is_this_execution = equals("execution_arn", run.execution_arn) & is_one_of("status", only_from)
+        all_of_it = is_this_execution & condition if condition else is_this_execution
+        self._table.transact(update(self._table.name, items.run_key(run.run_id), change, all_of_it), *also)
 
     def _change_partition(
         self,
@@ -731,9 +737,14 @@ def _is_shown_by(shown: Shown) -> Condition:
     return equals("run_id", shown.run_id) & equals("ended_at", shown.ended_at)
 
 
-def _watermark_moved(run: Run) -> StateChanged:
+def _is_asked_as_read(run: Run) -> Condition:
+    """Nobody has asked the run to end since it was read."""
+    return equals("stop_requested", run.stop_requested) & equals("pause_requested", run.pause_requested)
+
+
+def _changed_meanwhile(run: Run) -> StateChanged:
     return StateChanged(
-        f"The watermark of {run.load}, or what its last run showed, was changed in between.",
+        f"The watermark of {run.load}, what its last run showed, or what {run.run_id} is asked for was changed.",
         next_step="It is read again by itself.",
     )
 

@@ -172,7 +172,7 @@ class Run:
         modified_after: the beginning of an incremental run's window; None where there is none to begin with.
         as_of: up to when the plan knew the source; None where no row tells.
         undated_rows: rows of which nobody knows when they were modified.
-        loads_after: how many loads of its sequence come after this one.
+        loads_after: the loads of its sequence that come after this one, in order.
         leases_after: the targets of those, which its execution has taken too.
         failures_before: what had failed when it was last resumed; its circuit breaker does not count that again.
     """
@@ -197,7 +197,7 @@ class Run:
     modified_after: datetime | None = None
     as_of: datetime | None = None
     undated_rows: int = 0
-    loads_after: int = 0
+    loads_after: tuple[str, ...] = ()
     leases_after: tuple[str, ...] = ()
     api_requests: int = 0
     stop_requested: bool = False

@@ -63,8 +63,10 @@ def finish_run(task: FinishRunInput, services: SliceServices, clock: Clock) -> V
     if run.status is RunStatus.RUNNING:
         config = services.configs.of(run_id)
         lanes_left = [end_lane(run, partition, services, config.load) for partition in partitions]
-        if not _is_still_ours(run, services):
+        now = services.store.run(run_id)  # what was settled may have asked it to end
+        if now is None or now.execution_arn != run.execution_arn:  # who has resumed it would be held up by what follows
             return _verdict_without_run(run_id, failure)
+        run = now
         if any(left is not Left.NOTHING for left in lanes_left) and run.drains < _MOST_DRAINS:
             services.store.count_drain(run)
             log(Marker.WAITING, Event.WAITING_FOR_OLD_JOBS, wait_seconds=_DRAIN_WAIT_SECONDS, drains=run.drains + 1)
@@ -87,12 +89,6 @@ def _run_id(task: FinishRunInput, services: SliceServices) -> str:
     return ours[0] if ours else run_id_of(task.state, task.execution)
 
 
-def _is_still_ours(run: Run, services: SliceServices) -> bool:
-    """Whether nobody has resumed the run meanwhile; whoever has would be held up by what is to follow."""
-    now = services.store.run(run.run_id)
-    return now is not None and now.execution_arn == run.execution_arn
-
-
 def _close(
     run: Run,
     partitions: list[Partition],
@@ -107,6 +103,8 @@ def _close(
     if run.plan_name is not None and run.mode != Mode.PLAN:
         criterion = services.configs.of(run.run_id).load.success_criterion_percent
     ending = failure or _ending_of(run, partitions, outcome, criterion, task.ended)
+    if run.is_halting and _goes_on(run, ending, task):
+        ending = _halted_before(run.loads_after[0], run, task)
     if run.is_unfinished:
         ended_at = clock.now()
         ended = Ended(status=ending.status, error=ending.error, at=ended_at)
@@ -159,7 +157,20 @@ def _goes_on(run: Run, ending: _Ending, task: FinishRunInput) -> bool:
     """Whether the next load of the sequence begins: this one has completed, in the execution that it began with."""
     is_resumed = task.state.get("mode") == Mode.RESUME
     is_alive = task.ended is None and not is_resumed
-    return is_alive and run.loads_after > 0 and ending.error is None and ending.status is RunStatus.COMPLETED
+    return is_alive and bool(run.loads_after) and ending.error is None and ending.status is RunStatus.COMPLETED
+
+
+def _halted_before(next_load: str, run: Run, task: FinishRunInput) -> _Ending:
+    """The end of a sequence that was asked to end when a load of it had nothing left to do.
+
+    There is nothing that a resume could go on with, so that a pause ends as a stop does.
+    """
+    start = json.dumps({"load": task.state.get("load"), "mode": run.mode, "start_with": next_load})
+    return _Ending(
+        RunStatus.COMPLETED,
+        RUN_STOPPED,
+        f"The run was asked to end and has completed; the loads after it have not begun. Begin them with {start}.",
+    )
 
 
 def _give_back(run: Run, services: SliceServices, *, but: Sequence[str | None]) -> None:

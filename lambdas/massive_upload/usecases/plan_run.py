@@ -396,7 +396,7 @@ class _Begin:
                 retry_of=self._retry_of,
                 retry_only=self._start.only,
                 modified_after=self._modified_after(load, lease),
-                loads_after=len(self._place.following),
+                loads_after=self._place.following,
                 leases_after=tuple(dict.fromkeys(each.key for each in leases_after)),
             )
         )

@@ -152,6 +152,17 @@ def test_what_another_run_showed_meanwhile_is_not_overwritten(store):
     assert finish(store, other, replace(shown, run_id="run-2"), shown)
 
 
+@pytest.mark.parametrize("halt", Halt)
+def test_a_run_that_is_asked_to_end_meanwhile_is_read_again_before_it_ends(store, halt):
+    run = begin(store)
+    assert store.ask_to_halt(RUN, halt)
+    with pytest.raises(StateChanged, match="asked for"):
+        store.finish_run(run, status=RunStatus.COMPLETED, ended_at=ENDED_AT, error=None, cause=None)
+    asked = store.run(RUN)
+    assert (asked.status, asked.is_halting) == (RunStatus.RUNNING, True)
+    assert store.finish_run(asked, status=RunStatus.COMPLETED, ended_at=ENDED_AT, error=None, cause=None)
+
+
 def test_another_execution_cannot_finish_a_run(store):
     run = begin(store)
     foreign = replace(run, execution_arn=OTHER_ARN)
@@ -160,9 +171,11 @@ def test_another_execution_cannot_finish_a_run(store):
 
 
 def test_a_run_that_has_ended_is_reopened_for_another_execution_with_its_flags_lowered(store):
-    run = begin(store)
+    begin(store)
     store.request_stop(RUN, "a reason", error="RunHalted")
-    store.finish_run(run, status=RunStatus.STOPPED, ended_at=ENDED_AT, error="E", cause="C")
+    asked = store.run(RUN)
+    assert asked is not None
+    store.finish_run(asked, status=RunStatus.STOPPED, ended_at=ENDED_AT, error="E", cause="C")
     stopped = store.run(RUN)
     assert stopped is not None
     assert (stopped.is_halting, stopped.stop_reason, stopped.stop_error) == (True, "a reason", "RunHalted")

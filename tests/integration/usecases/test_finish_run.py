@@ -46,6 +46,18 @@ def test_a_job_in_flight_is_aborted_or_settled_and_resume_sends_the_rest(seconds
         assert world.loaded_keys == world.keys_of()
 
 
+def test_an_error_of_every_row_that_is_found_at_the_end_is_what_the_run_ended_by():
+    faults = (
+        "- match: {object: Opportunity, nth: 1}\n  action: {row_failures: {share: 1, code: STORAGE_LIMIT_EXCEEDED}}"
+    )
+    with open_world(load=paced(), faults=faults) as world:
+        left_in_flight(world)
+        world.wait(1000)
+        verdict = world.abort()
+        assert (verdict.status, verdict.error) == ("Failed", "RunHalted")
+        assert (verdict.rejected, verdict.not_sent, verdict.unsettled) == (10, 20, 0)
+
+
 def left_created(world: World) -> str:
     """A lane left with a job that is recorded, and that may or may not have its data: the job's id."""
     world.plan(START)

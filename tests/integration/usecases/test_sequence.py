@@ -1,8 +1,9 @@
 """Several loads in order, as one execution: a run for each, begun when the one before has completed."""
 
 import itertools
+import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from infra.config import load_directory
 from infra.synth import ROOT
 from massive_upload.domain.load import LoadSequence
 from massive_upload.domain.progress import Halt, Lease, RunStatus
-from massive_upload.errors import AnotherRunActive, InvalidInput
+from massive_upload.errors import AnotherRunActive, InvalidInput, StateChanged
 from tests.integration.usecases.world import World, open_world, paced
 
 ACCOUNT = load_directory(ROOT / "loads")["account"]
@@ -46,7 +47,7 @@ def test_each_load_is_a_run_of_its_own_with_its_own_account():
         first, second = world.run(FIRST), world.run(SECOND)
         assert (first.status, second.status) == (RunStatus.COMPLETED, RunStatus.COMPLETED)
         assert (first.load, second.load) == ("account", "opportunity")
-        assert (first.loads_after, second.loads_after) == (1, 0)
+        assert (first.loads_after, second.loads_after) == (("opportunity",), ())
         assert first.ended_at is not None
         assert len(world.server.backend.rows("Opportunity")) == 30
         assert leases(world) == {}
@@ -88,6 +89,55 @@ def test_a_load_that_is_halted_ends_the_sequence(halt):
         assert world.go_on_after(plan).next == ("Fail" if halt is Halt.STOP else "Succeed")
         assert world.store.run(SECOND) is None
         assert leases(world) == {}
+
+
+def ask_as_the_last_job_ends(world: World, halt: Halt, mode: str = "full") -> dict[str, object]:
+    """A first load that is asked to end when nothing of it is left to do: what FinishRun is given."""
+    start = {**NIGHTLY, "mode": mode}
+    plan = world.plan(start)
+    world.slices.run_lane(FIRST, "0000")
+    assert world.store.ask_to_halt(FIRST, halt)
+    return {**start, "plan": plan.model_dump(mode="json")}
+
+
+@pytest.mark.parametrize("halt", Halt)
+def test_a_load_that_is_halted_when_it_has_nothing_left_to_do_ends_the_sequence(halt):
+    with nightly_world() as world:
+        state = ask_as_the_last_job_ends(world, halt, "sample")
+        verdict = world.finish(state)
+        assert (verdict.next, verdict.status, verdict.error) == ("Fail", "Completed", "RunStopped")
+        assert '{"load": "nightly", "mode": "sample", "start_with": "opportunity"}' in verdict.cause
+        assert world.finish(state) == verdict
+        assert (world.run(FIRST).status, world.store.run(SECOND)) == (RunStatus.COMPLETED, None)
+        assert leases(world) == {}
+        world.executions.end("run-1", "FAILED")
+        rest = world.execute(json.loads(verdict.cause[verdict.cause.index("{") : -1]), "rest")
+        assert (rest and (rest.status, rest.succeeded)) == ("Completed", 30)
+
+
+def stopped_before_call(number: int) -> tuple[bool | None, str]:
+    """Whether a stop is accepted just before some call of FinishRun, and what comes next; None for no such call."""
+    accepted: list[bool] = []
+    with nightly_world() as world:
+        plan = world.plan(NIGHTLY)
+        world.slices.run_lane(FIRST, "0000")
+        state = {**NIGHTLY, "plan": plan.model_dump(mode="json")}
+        world.stall.happening = lambda: accepted.append(world.store.ask_to_halt(FIRST, Halt.STOP))
+        world.stall.holds = world.stall.calls + number
+        with suppress(StateChanged):
+            world.finish_once(state)
+        return (accepted[0] if accepted else None), world.finish_once(state).next
+
+
+def test_a_stop_that_is_accepted_while_a_load_is_finished_ends_the_sequence():
+    seen = []
+    for number in itertools.count(1, 2):
+        is_accepted, following = stopped_before_call(number)
+        if is_accepted is None:
+            break
+        assert following == ("Fail" if is_accepted else "More"), number
+        seen.append(is_accepted)
+    assert set(seen) == {True, False}
 
 
 def test_what_is_left_of_a_sequence_begins_with_the_load_that_is_named():

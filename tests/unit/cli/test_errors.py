@@ -18,6 +18,7 @@ from massive_upload.errors import InvalidLoad, RunNotResumable
         (RunStatus.STOPPED, "RunStopped", True, ExitCode.STOPPED),
         (RunStatus.STOPPED, "RunStopped", False, ExitCode.STOPPED),
         (RunStatus.STOPPED, "ExecutionAborted", True, ExitCode.STOPPED),
+        (RunStatus.COMPLETED, "RunStopped", True, ExitCode.STOPPED),
         (RunStatus.COMPLETED, "SuccessRateBelowCriterion", True, ExitCode.CRITERION_NOT_MET),
         (RunStatus.FAILED, "PartitionsFailed", True, ExitCode.CRITERION_NOT_MET),
         (RunStatus.FAILED, "RunHalted", True, ExitCode.CRITERION_NOT_MET),
