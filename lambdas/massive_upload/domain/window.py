@@ -56,8 +56,9 @@ class Window:
     def is_open(self, now: datetime) -> bool:
         """Whether the clocks of its time zone show an hour of the window.
 
-        Where clocks are put forward over the opening, it is open once they show a later time; where they are put back,
-        both of the hours that are shown twice count.
+        Where clocks are put forward over the opening, it is open once they show a later time of the window; one that
+        lies wholly within the time that is left out does not open on that day. Where they are put back, both of the
+        hours that are shown twice count.
         """
         shown = now.astimezone(self.zone).time()
         if self.opens < self.closes:

@@ -50,6 +50,14 @@ def test_an_hour_that_is_left_out_opens_the_window_all_the_same():
     assert EARLY.is_open(at("2026-03-29", "01:00:00")), "they show 02:00"
 
 
+def test_a_window_within_an_hour_that_is_left_out_does_not_open_on_that_day():
+    # On 28 March 2027 London's clocks go from 01:00 to 02:00.
+    within = Window.parse("01:10-01:50", "Europe/London")
+    opening = at("2027-03-29", "00:10")  # 01:10 of the day after
+    assert within.seconds_until_open(opening - timedelta(days=1), most=2 * 86_400) == 86_400
+    assert within.is_open(opening)
+
+
 def test_an_hour_that_comes_twice_counts_twice():
     # On 25 October 2026 London's clocks go from 02:00 back to 01:00.
     assert EARLY.is_open(at("2026-10-25", "00:30"))
