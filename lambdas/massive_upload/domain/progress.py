@@ -164,6 +164,7 @@ class Run:
     """One execution of a load, and what was planned for it.
 
     Attributes:
+        question_sha256: digest of what the run began to ask its source.
         retry_of: the run whose rejected rows this one sends once more.
         retry_only: the code of the errors that it takes up; None for all.
         stop_requested, pause_requested: the flags that the lanes look at.
@@ -185,6 +186,7 @@ class Run:
     started_at: datetime
     ended_at: datetime | None = None
     lease_key: str | None = None
+    question_sha256: str | None = None
     retry_of: str | None = None
     retry_only: str | None = None
     plan_name: str | None = None

@@ -1,12 +1,14 @@
 """A logged-in connection to one org, kept from call to call."""
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from urllib.parse import urlencode
 
 import orjson
 
+from massive_upload.errors import CredentialsRejected
 from massive_upload.salesforce.api_usage import ApiUsage, parse_api_usage
 from massive_upload.salesforce.credentials import Credentials
 from massive_upload.salesforce.error_codes import error_for, is_session_refused
@@ -49,6 +51,19 @@ class Connection:
         self._clock = clock
         self._root = f"/services/data/v{api_version}"
         self._session: Session | None = None
+        self._only_org_id: str | None = None
+
+    @contextmanager
+    def only_to(self, org_id: str) -> Iterator[None]:
+        """Ask that org and no other until the end of the block: a secret that was changed may lead to another one.
+
+        A request raises CredentialsRejected then, before it is sent.
+        """
+        before, self._only_org_id = self._only_org_id, org_id
+        try:
+            yield
+        finally:
+            self._only_org_id = before
 
     @property
     def org_id(self) -> str:
@@ -121,6 +136,11 @@ class Connection:
         now_seconds = self._clock()
         if self._session is None or now_seconds - self._session.issued_at_seconds > MAX_TOKEN_AGE_SECONDS:
             self._session = log_in(self._credentials, send=self._send, now_seconds=now_seconds)
+        if self._only_org_id not in (None, self._session.org_id):
+            raise CredentialsRejected(
+                f"The login leads to org {self._session.org_id}; the run writes to org {self._only_org_id}.",
+                next_step="Put the login of the run's org into the secret, then resume the run.",
+            )
         return self._session
 
     def _send(self, request: Request) -> Response:

@@ -18,11 +18,11 @@ from massive_upload.usecases.slice_tasks import (
     SliceServices,
     claimed_lane,
     is_halting,
-    notes_retry_after,
+    slice_task,
 )
 
 
-@notes_retry_after
+@slice_task
 def check_job(task: SliceInput, services: SliceServices) -> Step:
     """Ask the org for the job's state once.
 

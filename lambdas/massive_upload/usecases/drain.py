@@ -40,7 +40,7 @@ def end_lane(run: Run, partition: Partition, services: SliceServices, load: Load
         batch = open_batch(services.store, mine)
         if batch is None or batch.state is BatchState.PLANNED:
             return Left.NOTHING
-        with following(batch):
+        with following(batch), services.org.only_to(services.configs.of(run.run_id).org_id):
             return _drain(mine, batch, services, load)
     except FencedOut:
         return Left.JOB  # claimed or reopened in this very moment; it is looked at again

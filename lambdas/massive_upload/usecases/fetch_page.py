@@ -18,13 +18,13 @@ from massive_upload.usecases.slice_tasks import (
     SliceServices,
     claimed_lane,
     is_halting,
-    notes_retry_after,
+    slice_task,
 )
 from massive_upload.usecases.staging import batch_rows_of, complete, plan, stage
 from massive_upload.usecases.turn import seconds_until_turn
 
 
-@notes_retry_after
+@slice_task
 def fetch_page(task: SliceInput, services: SliceServices) -> Step:
     """Give the slice its next batch: the one that is not settled, or one of rows read now.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 from massive_upload.ports import Heartbeat
 from massive_upload.salesforce.api_usage import ApiUsage
 from massive_upload.salesforce.bulk import BulkIngest
@@ -23,6 +25,10 @@ class Org:
     def org_id(self) -> str:
         """Which org this is."""
         return self._connection.org_id
+
+    def only_to(self, org_id: str) -> AbstractContextManager[None]:
+        """Ask that org and no other until the end of a block."""
+        return self._connection.only_to(org_id)
 
     @property
     def api_usage(self) -> ApiUsage | None:

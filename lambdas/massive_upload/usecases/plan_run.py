@@ -47,10 +47,12 @@ from massive_upload.domain.waits import plan_wait_seconds, split_stagger
 from massive_upload.errors import (
     ORG_NOT_READY,
     AnotherRunActive,
+    CredentialsRejected,
     DuplicateKeys,
     FencedOut,
     FullRunNeeded,
     InvalidInput,
+    InvalidLoad,
     LoadError,
     OrgUnreachable,
     RunNotResumable,
@@ -61,7 +63,7 @@ from massive_upload.observability import Event, Marker, log
 from massive_upload.ports import Clock, Executions, PlannedLane
 from massive_upload.salesforce.data_cloud import QueryExpired
 from massive_upload.usecases.check_target import check_target
-from massive_upload.usecases.count_source import CountedSource, StillRunning, count_source
+from massive_upload.usecases.count_source import CountedSource, StillRunning, count_source, question_sha256
 from massive_upload.usecases.drain import Left
 from massive_upload.usecases.finish_run import finish_run
 from massive_upload.usecases.kept_rows import KeptRows, write_kept_list
@@ -274,6 +276,23 @@ def resumable(run: Run | None, run_id: str) -> Run:
     return run
 
 
+def _check_unchanged(run: Run, load: Load, lease: Lease | None) -> None:
+    """What has been found out of the source and the target is true of the load and the org that the run began with.
+
+    Raises:
+        InvalidLoad: a deployment has changed the load since.
+        CredentialsRejected: the secret leads to another org since.
+    """
+    if run.question_sha256 != question_sha256(load):
+        raise InvalidLoad(
+            f"The load {run.load} was changed while run {run.run_id} was being planned.", next_step="Start it again."
+        )
+    if run.lease_key != (lease.key if lease else None):
+        raise CredentialsRejected(
+            f"The login leads to another org than the one that run {run.run_id} began in.", next_step="Start it again."
+        )
+
+
 class _Begin:
     """A run that begins with a plan: full, incremental, sample, or the plan alone."""
 
@@ -310,6 +329,8 @@ class _Begin:
         for each in wanted:
             _take_over(each, self._services, is_patient=is_patient)
         run = self._begin(load, lease, leases_after)
+        if run.status is RunStatus.PLANNING:
+            _check_unchanged(run, load, lease)
         try:
             return self._plan_lanes(run, load)
         finally:  # a plan that fails has cost requests too
@@ -393,6 +414,7 @@ class _Begin:
                 execution_arn=self._execution.arn,
                 started_at=self._execution.started_at,
                 lease_key=lease.key if lease else None,
+                question_sha256=question_sha256(load),
                 retry_of=self._retry_of,
                 retry_only=self._start.only,
                 modified_after=self._modified_after(load, lease),

@@ -141,10 +141,12 @@ def ask_target(run: Run, services: SliceServices) -> Mapping[str, object] | None
     """
     if run.plan_name is None or run.lease_key is None:
         return None
-    target = services.configs.of(run.run_id).load.target
+    config = services.configs.of(run.run_id)
+    target = config.load.target
     modified_rows: int | None = None
     try:
-        modified_rows = services.org.metadata.count_modified(target.object, since=run.started_at)
+        with services.org.only_to(config.org_id):
+            modified_rows = services.org.metadata.count_modified(target.object, since=run.started_at)
     except LoadError as error:
         log(Marker.WARNING, Event.TARGET_NOT_COUNTED, error=type(error).__name__, code=error.code)
     return {**target.model_dump(), "since": run.started_at.isoformat(), "modified_rows": modified_rows}

@@ -47,15 +47,15 @@ class RunConfig(BaseModel):
         return Identity(case_sensitive_key=self.case_sensitive_key, parent_is_id=self.parent_is_id)
 
     @property
-    def org_id(self) -> str:
-        """The org that the run writes to."""
-        return self.lease_key.partition("#")[0]
-
-    @property
     def load_sha256(self) -> str:
         """SHA-256 of the load as JSON with sorted keys and no spaces: the same for runs of the same configuration."""
         document = json.dumps(self.load.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
         return sha256(document.encode()).hexdigest()
+
+    @property
+    def org_id(self) -> str:
+        """The org that the run writes to."""
+        return self.lease_key.partition("#")[0]
 
 
 class RunConfigs:

@@ -29,12 +29,12 @@ from massive_upload.usecases.slice_tasks import (
     SliceServices,
     claimed_lane,
     has_to_halt,
-    notes_retry_after,
+    slice_task,
 )
 from massive_upload.usecases.turn import seconds_until_turn
 
 
-@notes_retry_after
+@slice_task
 def settle_batch(task: SliceInput, services: SliceServices) -> Step:
     """Read the outcome, keep what was rejected, and either settle the batch or plan its next attempt.
 

@@ -29,16 +29,17 @@ class SliceServices:
 SliceWork = Callable[[SliceInput, SliceServices], Step]
 
 
-def notes_retry_after(work: SliceWork) -> SliceWork:
-    """Let a task that finds the org too busy remember the pause that the org asks for, and fail as before.
+def slice_task(work: SliceWork) -> SliceWork:
+    """Let a task ask the run's org alone; and where it finds that too busy, remember the pause that the org asks for.
 
     CheckPatience is told of errors by their name and a text for people alone; the number goes by the partition's item.
     """
 
     @wraps(work)
-    def task_of_slice(task: SliceInput, services: SliceServices) -> Step:
+    def of_run(task: SliceInput, services: SliceServices) -> Step:
         try:
-            return work(task, services)
+            with services.org.only_to(services.configs.of(task.run_id).org_id):
+                return work(task, services)
         except SalesforceBusy as busy:
             asked_seconds = None if busy.retry_after_seconds is None else ceil(busy.retry_after_seconds)
             partition = claimed_partition(services.store, task)
@@ -46,7 +47,7 @@ def notes_retry_after(work: SliceWork) -> SliceWork:
                 services.store.note_retry_after(partition, asked_seconds)
             raise
 
-    return task_of_slice
+    return of_run
 
 
 def claimed_partition(store: ProgressStore, task: SliceInput) -> Partition:

@@ -15,11 +15,11 @@ from massive_upload.salesforce.data_cloud import QueryExpired
 from massive_upload.usecases.circuit_breaker import check_lane
 from massive_upload.usecases.range_reader import RangeReader
 from massive_upload.usecases.run_config import RunConfig
-from massive_upload.usecases.slice_tasks import SliceServices, claimed_lane, notes_retry_after
+from massive_upload.usecases.slice_tasks import SliceServices, claimed_lane, slice_task
 from massive_upload.usecases.staging import tell_staged
 
 
-@notes_retry_after
+@slice_task
 def upload_batch(task: SliceInput, services: SliceServices) -> Step:
     """Create a job, record it, upload the batch's file, close the job, and stage the rows that come after it.
 

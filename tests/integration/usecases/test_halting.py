@@ -138,6 +138,27 @@ def test_a_run_does_not_go_on_in_another_org(monkeypatch):
         assert resume_whole(world).succeeded == 30
 
 
+@pytest.mark.parametrize("state", ["FetchPage", "UploadBatch", "CheckJob", "SettleBatch"])
+def test_a_run_that_is_under_way_asks_no_other_org(monkeypatch, state):
+    failed = "- match: {object: Opportunity}\n  action: {row_failures: {share: 0.5, code: STRING_TOO_LONG}}"
+    with open_world(load=paced(), faults=failed) as world:
+        world.plan(START)
+        world.slices.run_slice(RUN, "0000", stop_before=state)
+        name, payload = world.slices.at or ("", {})
+        jobs, requests = world.jobs, world.requests.total() - world.requests["token"]
+        monkeypatch.setattr("local.org.identity.ORG_ID", "00D000000000002EAA")
+        world.slices.run_lane(RUN, "0000")
+        assert (world.partition().status, world.partition().error) == ("Failed", "CredentialsRejected")
+        assert "00D000000000002EAA; the run writes to org" in (world.partition().cause or "")
+        verdict = world.finish({})
+        assert (world.jobs, world.requests.total() - world.requests["token"]) == (jobs, requests), (name, payload)
+        assert verdict.succeeded + verdict.rejected + verdict.not_sent + verdict.unsettled == 30
+        monkeypatch.undo()
+        world.executions.end(RUN)
+        resumed = resume_whole(world)
+        assert (resumed.status, resumed.succeeded + resumed.rejected) == ("Completed", 30)
+
+
 def test_a_flag_that_is_raised_as_the_plan_is_recorded_lets_no_lane_begin_work():
     with open_world(load=paced(lanes=2)) as world:
         world.plan(START)

@@ -17,8 +17,10 @@ from massive_upload.domain.progress import Halt, Lease, PartitionStatus, RunStat
 from massive_upload.errors import (
     AnotherRunActive,
     ConfigurationError,
+    CredentialsRejected,
     DuplicateKeys,
     InvalidInput,
+    InvalidLoad,
     RunNotResumable,
     SourceRejected,
     TargetRejected,
@@ -292,6 +294,27 @@ def test_lanes_that_would_start_after_more_than_14_days_are_refused_before_anyth
 def test_the_last_lane_may_start_after_14_days():
     with open_world(load=paced(lanes=3, stagger_seconds=A_WEEK_SECONDS)) as world:
         assert world.plan(START).lanes[-1].long_waits * LONG_WAIT_SECONDS == 2 * A_WEEK_SECONDS
+
+
+def test_a_load_that_is_deployed_anew_while_its_source_is_counted_is_not_planned_by_that_count():
+    some = OPPORTUNITY.source.model_dump() | {"where": "\"ExternalId__c\" <= 'OPP-0000010'"}
+    with open_world(load=changed(paced(), source=some), query_running_seconds=900.0) as world:
+        assert world.plan_once(START).next == "Wait"
+        world.load = paced()
+        with pytest.raises(InvalidLoad, match="was changed while run run-1 was being planned"):
+            world.plan(START)
+        world.executions.end(RUN)
+        verdict = world.execute(START, "again")
+        assert verdict is not None
+        assert (verdict.status, verdict.succeeded) == ("Completed", 30)
+
+
+def test_a_login_to_another_org_while_the_source_is_counted_ends_the_plan(monkeypatch):
+    with open_world(load=paced(), query_running_seconds=900.0) as world:
+        assert world.plan_once(START).next == "Wait"
+        monkeypatch.setattr("local.org.identity.ORG_ID", "00D000000000002EAA")
+        with pytest.raises(CredentialsRejected, match="another org"):
+            world.plan(START)
 
 
 def test_the_plan_waits_ever_longer_for_its_query_and_asks_the_org_for_the_rest_once():
