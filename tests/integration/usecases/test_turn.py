@@ -306,3 +306,28 @@ def test_whoever_starts_a_run_by_hand_means_now():
     assert verdict.succeeded == 30
     assert "WaitForTurn" not in [name for name, *_ in waits]
     assert max(at for _name, at, *_ in waits) < LONG_WAIT_SECONDS
+
+
+FIRST_REJECTED = "- match: {object: Opportunity, nth: 1}\n  action: {row_failures: {share: 1, code: STRING_TOO_LONG}}\n"
+RETRY = {"mode": "retry_failed", "of": RUN}
+
+
+def test_a_retry_that_is_started_by_hand_means_now_though_the_schedule_started_its_run():
+    load = within(paced(), schedule=NIGHTLY.model_dump())
+    with open_world(load=load, faults=FIRST_REJECTED) as world:
+        world.execute({"load": "opportunity", "scheduled": True})
+        world.wait(7 * 3600)
+        with watched(world) as waits:
+            verdict = world.execute(RETRY, "mended")
+    assert verdict is not None
+    assert (verdict.status, verdict.succeeded) == ("Completed", 10)
+    assert "WaitForTurn" not in [name for name, *_ in waits]
+
+
+def test_a_retry_looks_at_the_org_once_itself():
+    with open_world(load=within(paced(), budget=BUDGET.model_dump()), faults=FIRST_REJECTED) as world:
+        world.execute()
+        assert world.requests["limits"] == 1
+        world.started_at = world.clock.at(world.clock.seconds())
+        world.execute(RETRY, "mended")
+        assert world.requests["limits"] == 2
