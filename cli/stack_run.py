@@ -122,7 +122,8 @@ def resume_run(stack: Stack, run_id: str, *, partitions: Sequence[int]) -> Stack
     resumable(run, run.run_id)
     if run.is_unfinished and not stack.execution(run.execution_arn).has_ended:
         raise UsageMistake(
-            f"Run {run.run_id} is still being carried out; let it end, or stop it: {stack.command('stop', run.run_id)}"
+            f"Run {run.run_id} is still being carried out; name another run, let it end, or stop it: "
+            f"{stack.command('stop', run.run_id)}"
         )
     payload: dict[str, object] = {"mode": Mode.RESUME.value, "run_id": run.run_id}
     if partitions:
@@ -225,8 +226,9 @@ def _refusal(run: StackRun) -> RunRefused:
 
 
 def _can_be_resumed(run: Run) -> bool:
+    """Whether 'latest' may mean a run; one that is recorded as unfinished may have died, and is not passed by."""
     try:
         resumable(run, run.run_id)
     except RunNotResumable:
         return False
-    return not run.is_unfinished
+    return True

@@ -1,0 +1,67 @@
+"""Which run of a deployed stack a command goes on with."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import cast
+
+import pytest
+
+from cli.errors import UsageMistake
+from cli.stack import ExecutionState, Stack
+from cli.stack_run import resume_run
+from massive_upload.domain.progress import Run, RunStatus
+from tests.unit.cli.progress_examples import a_run
+
+
+class FakeStack:
+    """The part of `cli.stack.Stack` that resumes runs; the newest run is the first, and PlanRun is done at once."""
+
+    def __init__(self, *runs: Run, going_on: str = "") -> None:
+        self.store = self
+        self._runs = {run.run_id: run for run in runs}
+        self._going_on = going_on
+
+    def run(self, run_id: str) -> Run | None:
+        return self._runs.get(run_id)
+
+    def newest_runs(self, most: int) -> Sequence[str]:
+        return list(self._runs)[:most]
+
+    def command(self, *words: str) -> str:
+        return " ".join(words)
+
+    def execution(self, arn: str) -> ExecutionState:
+        return ExecutionState(status="RUNNING" if arn == self._going_on else "ABORTED", error=None, cause=None)
+
+    def start(self, payload: Mapping[str, object], name: str) -> str:
+        run_id = str(payload["run_id"])
+        self._runs[run_id] = replace(self._runs[run_id], execution_arn=name)
+        return name
+
+
+RUNNING = a_run(run_id="newest", status=RunStatus.RUNNING, execution_arn="arn:newest")
+PAUSED = a_run(run_id="older", status=RunStatus.PAUSED)
+
+
+def resumed(stack: FakeStack, run_id: str) -> str:
+    return resume_run(cast("Stack", stack), run_id, partitions=()).run_id
+
+
+@pytest.mark.parametrize("named", ["latest", "newest"])
+def test_a_run_that_has_just_died_is_gone_on_with_though_nobody_has_closed_it_yet(named):
+    assert resumed(FakeStack(RUNNING, PAUSED), named) == "newest"
+
+
+@pytest.mark.parametrize("named", ["latest", "newest"])
+def test_while_the_newest_run_goes_on_no_older_one_is_taken_instead(named):
+    with pytest.raises(UsageMistake, match=r"Run newest is still being carried out; name another run.*stop newest"):
+        resumed(FakeStack(RUNNING, PAUSED, going_on="arn:newest"), named)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"status": RunStatus.COMPLETED}, {"status": RunStatus.PLANNING, "plan_name": None}, {"mode": "plan"}],
+    ids=["completed", "not planned", "plan"],
+)
+def test_latest_passes_by_what_has_nothing_to_go_on_with(changes):
+    assert resumed(FakeStack(a_run(run_id="newest", **changes), PAUSED), "latest") == "older"
