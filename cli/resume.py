@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cli.errors import ExitCode, UsageMistake
@@ -61,6 +62,7 @@ def retry_locally(run_id: str, options: LocalOptions, *, only: str | None) -> Ex
     Raises:
         UsageMistake: no rows are left to take up, or an option is wrong.
         InvalidInput: the run cannot be retried, or not now, or it has no rows with the code ``only``.
+        RunNotResumable: it is too old.
         StateDirectoryError: the directory cannot be used.
     """
     with open_runs(options.state_dir) as kept:
@@ -81,7 +83,7 @@ def _check_retry(run: KeptRun, only: str | None, kept: KeptRuns) -> None:
         recorded = store.run(run_id)
         if recorded is None or recorded.is_unfinished:
             raise UsageMistake(f"Run {run_id} is unfinished; go on with it first: {kept.command('resume', run_id)}")
-    first = first_run(store, run.run_id)
+    first = first_run(store, run.run_id, begins_at=datetime.now(UTC))
     most_rows = run.load.effective_pace.batch_rows
     if not still_rejected(store, kept.files, first, only=only, most_rows=most_rows):
         raise UsageMistake(f"Run {run.run_id} has no rejected rows that could be sent once more.")

@@ -197,7 +197,7 @@ def stop(run_id: RunId, stack: StackName = "MassiveUpload", region: Region = Non
 def pause(run_id: RunId, stack: StackName = "MassiveUpload", region: Region = None, profile: Profile = None) -> None:
     """Pause a run at the next batch edge of each lane; its execution succeeds, and no alarm rings.
 
-    Go on with [b]massive-upload resume[/b], within 90 days.
+    Go on with [b]massive-upload resume[/b], within 60 days of the beginning of the run.
 
     [b]Example:[/b] massive-upload pause latest
     """

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -118,8 +119,8 @@ def resume_run(stack: Stack, run_id: str, *, partitions: Sequence[int]) -> Stack
         RunNotResumable: it has nothing to go on with.
         RunRefused: the execution was refused.
     """
-    run = find_run(stack.store, run_id, fits=_can_be_resumed)
-    resumable(run, run.run_id)
+    run = find_run(stack.store, run_id, fits=lambda candidate: _can_be_resumed(stack, candidate))
+    resumable(stack.store, run.run_id, begins_at=datetime.now(UTC))
     if run.is_unfinished and not stack.execution(run.execution_arn).has_ended:
         raise UsageMistake(
             f"Run {run.run_id} is still being carried out; name another run, let it end, or stop it: "
@@ -225,10 +226,10 @@ def _refusal(run: StackRun) -> RunRefused:
     return RunRefused(state.error or state.status, state.cause or "the execution ended before the run began")
 
 
-def _can_be_resumed(run: Run) -> bool:
+def _can_be_resumed(stack: Stack, run: Run) -> bool:
     """Whether 'latest' may mean a run; one that is recorded as unfinished may have died, and is not passed by."""
     try:
-        resumable(run, run.run_id)
+        resumable(stack.store, run.run_id, begins_at=datetime.now(UTC))
     except RunNotResumable:
         return False
     return True

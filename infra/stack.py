@@ -24,10 +24,11 @@ from infra.storage import Storage
 from infra.workflow.load import LoadDefinition
 from infra.workflow.slice import SliceDefinition
 from infra.workflow.tasks import SLICE_TIMEOUT
+from massive_upload.constants import LONGEST_EXECUTION_DAYS
 from massive_upload.domain.load import Load, LoadSequence
 
-LOAD_TIMEOUT = cdk.Duration.days(30)
-"""Long enough for a stagger of days; a run that ends so is settled by the watchdog and can be resumed."""
+LOAD_TIMEOUT = cdk.Duration.days(LONGEST_EXECUTION_DAYS)
+"""A run that ends so is settled by the watchdog and can be resumed."""
 
 WATCHDOG_INTERVAL = cdk.Duration.minutes(5)
 

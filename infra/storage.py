@@ -8,9 +8,10 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
+from massive_upload.constants import STATE_KEPT_DAYS
 from massive_upload.domain.file_keys import RUNS_PREFIX, STAGED_PREFIX
 
-KEPT_DAYS = 90
+_KEPT = cdk.Duration.days(STATE_KEPT_DAYS)
 """As long as the state in the table: a run that was paused needs its staged files when it goes on."""
 
 
@@ -48,8 +49,8 @@ class Storage(Construct):
             minimum_tls_version=1.2,
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
             lifecycle_rules=[
-                s3.LifecycleRule(id="staged", prefix=STAGED_PREFIX, expiration=cdk.Duration.days(KEPT_DAYS)),
-                s3.LifecycleRule(id="runs", prefix=RUNS_PREFIX, expiration=cdk.Duration.days(KEPT_DAYS)),
+                s3.LifecycleRule(id="staged", prefix=STAGED_PREFIX, expiration=_KEPT),
+                s3.LifecycleRule(id="runs", prefix=RUNS_PREFIX, expiration=_KEPT),
                 s3.LifecycleRule(id="unfinished-uploads", abort_incomplete_multipart_upload_after=cdk.Duration.days(1)),
             ],
             removal_policy=cdk.RemovalPolicy.RETAIN,

@@ -3,6 +3,16 @@
 LONG_WAIT_SECONDS = 600
 """No Wait state is longer: a run's stop or pause flag is looked at at least this often."""
 
+STATE_KEPT_DAYS = 90
+"""For so long a run's items and files are kept. Step Functions keeps the history of an execution as long (quotas page),
+so both ends of a story expire together."""
+
+LONGEST_EXECUTION_DAYS = 30
+"""Time-out of the load machine: long enough for a stagger of days; a run that ends so can be resumed."""
+
+RESUMABLE_DAYS = STATE_KEPT_DAYS - LONGEST_EXECUTION_DAYS
+"""A run that is older is gone on with no more: what it needs might expire before the execution that does so ends."""
+
 RETRY_WAITS_SECONDS = (2, 5, 10)
 """Waits of Step Functions' Retry for a passing error of the org."""
 

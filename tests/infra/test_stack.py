@@ -9,7 +9,7 @@ import pytest
 from infra.config import load_directory, sequence_directory
 from infra.functions import FUNCTIONS, FunctionSpec
 from infra.synth import ROOT, synthesize
-from massive_upload.adapters.dynamodb_progress import STATE_KEPT
+from massive_upload.constants import STATE_KEPT_DAYS
 from massive_upload.domain.load import Load
 from tests.infra.definitions import Template, flatten, read_template, resources
 
@@ -166,8 +166,8 @@ def test_the_bucket_is_private_and_forgets(template: Template) -> None:
     (encryption,) = properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
     assert encryption["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
     rules = {rule["Id"]: rule for rule in properties["LifecycleConfiguration"]["Rules"]}
-    assert (rules["staged"]["Prefix"], rules["staged"]["ExpirationInDays"]) == ("staged/", STATE_KEPT.days)
-    assert (rules["runs"]["Prefix"], rules["runs"]["ExpirationInDays"]) == ("runs/", STATE_KEPT.days)
+    assert (rules["staged"]["Prefix"], rules["staged"]["ExpirationInDays"]) == ("staged/", STATE_KEPT_DAYS)
+    assert (rules["runs"]["Prefix"], rules["runs"]["ExpirationInDays"]) == ("runs/", STATE_KEPT_DAYS)
     assert rules["unfinished-uploads"]["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
 
 

@@ -27,7 +27,7 @@ from massive_upload.adapters.dynamodb_writes import (
     put,
     update,
 )
-from massive_upload.constants import SWEEP_PARTITION
+from massive_upload.constants import STATE_KEPT_DAYS, SWEEP_PARTITION
 from massive_upload.domain.error_counts import add_counts
 from massive_upload.domain.identity import Identity
 from massive_upload.domain.incremental import NO_MAPPING, Watermark
@@ -58,9 +58,6 @@ from massive_upload.errors import FencedOut, InternalError, InvalidInput, LoadEr
 from massive_upload.ports import Clock, Heartbeat, LaneView, PlannedLane
 
 T = TypeVar("T")
-
-STATE_KEPT = timedelta(days=90)
-"""Step Functions keeps the history of an execution as long (quotas page), so both ends of a story expire together."""
 
 _TRANSACTION_ITEMS = 100
 """TransactWriteItems takes no more (DynamoDB API reference)."""
@@ -661,7 +658,7 @@ class DynamoDbProgress:
         return None if seconds is None else self._clock.now() + timedelta(seconds=seconds)
 
     def _expires_at(self) -> int:
-        return int((self._clock.now() + STATE_KEPT).timestamp())
+        return int((self._clock.now() + timedelta(days=STATE_KEPT_DAYS)).timestamp())
 
     def _run_found(self, failure: ConditionFailed, run_id: str) -> Run:
         item = failure.items_found[0]

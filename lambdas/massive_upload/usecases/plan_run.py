@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from pydantic import ValidationError
 
-from massive_upload.constants import JOB_ROWS_PER_BATCH, MAX_LANES
+from massive_upload.constants import JOB_ROWS_PER_BATCH, MAX_LANES, STATE_KEPT_DAYS
 from massive_upload.contracts import (
     RUN_ID_PATTERN,
     ExecutionContext,
@@ -60,7 +60,7 @@ from massive_upload.errors import (
     StateChanged,
 )
 from massive_upload.observability import Event, Marker, log
-from massive_upload.ports import Clock, Executions, PlannedLane
+from massive_upload.ports import Clock, Executions, PlannedLane, ProgressStore
 from massive_upload.salesforce.data_cloud import QueryExpired
 from massive_upload.usecases.check_target import check_target
 from massive_upload.usecases.count_source import CountedSource, StillRunning, count_source, question_sha256
@@ -71,6 +71,7 @@ from massive_upload.usecases.left_jobs import end_left_jobs
 from massive_upload.usecases.org_usage import tell_quota
 from massive_upload.usecases.plan_file import read_plan, write_plan
 from massive_upload.usecases.retry_failed import first_run, still_rejected
+from massive_upload.usecases.run_age import check_age
 from massive_upload.usecases.run_config import RunConfig
 from massive_upload.usecases.run_ids import run_id_of
 from massive_upload.usecases.slice_tasks import SliceServices, unsettled_batches
@@ -257,22 +258,24 @@ def _check_names(start: StartInput) -> None:
             )
 
 
-def resumable(run: Run | None, run_id: str) -> Run:
-    """The run, if there is something that it can go on with.
+def resumable(store: ProgressStore, run_id: str, *, begins_at: datetime) -> Run:
+    """The run, if there is something that an execution which begins then can go on with.
 
     Raises:
-        RunNotResumable: there is no such run, it has completed, or it ended before its plan counted.
+        RunNotResumable: there is no such run, it has completed, it ended before its plan counted, or it is too old.
     """
+    run = store.run(run_id)
     if run is None:
         raise RunNotResumable(
             f"There is no run {run_id!r}.",
-            next_step="Look the run_id up; state is kept for 90 days. Start a new run with mode full.",
+            next_step=f"Look the run_id up; state is kept for {STATE_KEPT_DAYS} days. Start a new run with mode full.",
         )
     if run.status is RunStatus.COMPLETED or run.plan_name is None or run.mode == Mode.PLAN:
         raise RunNotResumable(
             f"Run {run_id} is {run.status} and has nothing to go on with.",
             next_step="Start a new run with mode full.",
         )
+    check_age(run, store, begins_at=begins_at)
     return run
 
 
@@ -582,7 +585,7 @@ class _Retry(_Begin):
                 f"mode {Mode.RETRY_FAILED} needs the run whose rejected rows are sent once more.",
                 next_step='Name it: "of": "...".',
             )
-        return first_run(self._store, self._start.of)
+        return first_run(self._store, self._start.of, begins_at=self._execution.started_at)
 
     def _lease(self, load: Load) -> Lease | None:
         lease = super()._lease(load)
@@ -705,7 +708,7 @@ class _Resume:
                 "mode resume needs the run_id of the run to go on with.",
                 next_step="It is the name of the run's first execution.",
             )
-        return resumable(self._store.run(self._run_id), self._run_id)
+        return resumable(self._store, self._run_id, begins_at=self._execution.started_at)
 
     def _check_input(self) -> None:
         changes = [name for name in ("pace", "partitioning", "sample") if getattr(self._start, name) is not None]

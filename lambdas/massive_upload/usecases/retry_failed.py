@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
+from massive_upload.constants import STATE_KEPT_DAYS
 from massive_upload.contracts import Mode
 from massive_upload.domain.kept_file import KeptFile
 from massive_upload.domain.progress import Run, RunStatus
@@ -17,29 +19,35 @@ from massive_upload.errors import InvalidInput
 from massive_upload.ports import Files, ProgressStore
 from massive_upload.usecases.kept_rows import KeptRows, read_each, read_kept_list
 from massive_upload.usecases.rejected_files import rejected_files
+from massive_upload.usecases.run_age import check_age
 
 _MOST_CODES_NAMED = 10
 
 
-def first_run(store: ProgressStore, run_id: str) -> Run:
+def first_run(store: ProgressStore, run_id: str, *, begins_at: datetime) -> Run:
     """The run that a family of retries began with.
 
     Args:
         store: holds the runs.
         run_id: of any run of the family.
+        begins_at: when the execution begins that is to send its rejected rows once more.
 
     Raises:
         InvalidInput: there is no such run, or it has written nothing.
+        RunNotResumable: it is too old.
     """
     run = store.run(run_id)
     if run is not None and run.retry_of is not None:
         run = store.run(run.retry_of)
     if run is None:
-        raise InvalidInput(f"There is no run {run_id!r}.", next_step="Look the run_id up; state is kept for 90 days.")
+        raise InvalidInput(
+            f"There is no run {run_id!r}.", next_step=f"Look the run_id up; state is kept for {STATE_KEPT_DAYS} days."
+        )
     if run.plan_name is None or run.mode == Mode.PLAN:
         raise InvalidInput(
             f"Run {run.run_id} has written nothing, so no row of it was rejected.", next_step="Name another run."
         )
+    check_age(run, store, begins_at=begins_at)
     return run
 
 

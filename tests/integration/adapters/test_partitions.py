@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from massive_upload.adapters.dynamodb_progress import STATE_KEPT, DynamoDbProgress
+from massive_upload.adapters.dynamodb_progress import DynamoDbProgress
+from massive_upload.constants import STATE_KEPT_DAYS
 from massive_upload.domain.key_digest import KeyDigest
 from massive_upload.domain.pace import LanePace
 from massive_upload.domain.progress import (
@@ -527,7 +528,7 @@ def test_a_batch_changes_its_state_as_the_table_says_and_from_the_state_it_was_r
 def test_everything_but_the_lease_and_the_list_of_open_runs_expires(store, dynamodb):
     settle_one(store, dynamodb)
     store.save_sweep(RUN, None, KeptList(key="list", rows=1))
-    expires_at = str(int((STARTED_AT + STATE_KEPT).timestamp()))
+    expires_at = str(int((STARTED_AT + timedelta(days=STATE_KEPT_DAYS)).timestamp()))
     found = dynamodb.scan(TableName=TABLE)["Items"]
     expiring = {item["sk"]["S"] for item in found if item.get("expires_at", {}).get("N") == expires_at}
     begun = f"{STARTED_AT.isoformat(timespec='milliseconds')}#{RUN}"

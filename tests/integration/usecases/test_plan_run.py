@@ -3,13 +3,14 @@
 import itertools
 from collections import Counter
 from contextlib import closing
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from local.org import Source, generated_opportunities
 from local.org.datacloud import open_database
-from massive_upload.constants import LONG_WAIT_SECONDS
+from massive_upload.constants import LONG_WAIT_SECONDS, RESUMABLE_DAYS
 from massive_upload.contracts import PlanSoFar
 from massive_upload.domain.estimate import Parents, SharedParents
 from massive_upload.domain.load import FieldMapping, Load
@@ -475,6 +476,22 @@ def test_a_run_at_work_cannot_be_resumed():
         world.plan(START)
         with pytest.raises(AnotherRunActive, match="still being carried out"):
             world.plan(RESUME, "again")
+
+
+def test_a_run_is_resumed_as_long_as_its_state_outlives_the_execution_that_does_so():
+    with open_world(load=paced()) as world:
+        world.plan(START)
+        world.abort()
+        world.started_at += timedelta(days=RESUMABLE_DAYS)
+        assert world.plan(RESUME, "in-time").next == "Load"
+        world.abort("in-time")
+        before = world.run()
+        world.started_at += timedelta(seconds=1)
+        with pytest.raises(
+            RunNotResumable, match=r"began more than 60 days ago.*kept for 90 days.*Start the load anew"
+        ):
+            world.plan(RESUME, "too-late")
+        assert world.run() == before
 
 
 def test_a_run_cannot_be_resumed_while_another_has_its_target():

@@ -3,13 +3,16 @@
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from massive_upload.constants import RESUMABLE_DAYS
 from massive_upload.contracts import Verdict
 from massive_upload.domain.key_digest import KeyDigest
 from massive_upload.domain.progress import RunStatus
+from massive_upload.errors import RunNotResumable
 from tests.integration.adapters.stack import TABLE
 from tests.integration.usecases.fuse import Killed
 from tests.integration.usecases.kept_rows import receipt, rejected_rows, rows_of
@@ -100,6 +103,19 @@ def test_the_next_retry_takes_what_the_one_before_could_not_bring_in_whichever_r
         assert {key for key, times in times_sent(world).items() if times == 3} == left
         fourth = executed(world, {**RETRY, "of": named}, "fourth")
         assert (fourth.next, fourth.status, fourth.source_rows) == ("Succeed", "Completed", 0)
+
+
+def test_kept_rows_are_taken_up_as_long_as_they_outlive_the_execution_that_sends_them():
+    """A retry may be younger than the rows that it sends."""
+    with open_world(load=paced(), faults=TWO_CODES) as world:
+        executed(world)
+        world.started_at += timedelta(days=RESUMABLE_DAYS)
+        world.plan(RETRY, "in-time")
+        world.abort("in-time", "in-time")
+        world.started_at += timedelta(seconds=1)
+        for start in (RETRY, {"mode": "resume", "run_id": "in-time"}):
+            with pytest.raises(RunNotResumable, match=f"Run {RUN} began more than 60 days ago"):
+                world.plan(start, "too-late")
 
 
 def test_a_retry_has_lanes_batches_attempts_and_a_sweep_of_its_own():

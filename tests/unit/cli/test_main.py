@@ -5,6 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
+from massive_upload.constants import RESUMABLE_DAYS
 
 COMMANDS = ("demo", "run", "org", "start", "status", "watch", "stop", "pause", "resume", "failures", "retry-failed")
 
@@ -19,6 +20,10 @@ def test_every_command_has_help_with_an_example(command):
 
     assert result.exit_code == 0
     assert "massive-upload" in result.stdout
+
+
+def test_pause_says_for_how_long_a_run_can_be_resumed():
+    assert f"within {RESUMABLE_DAYS} days" in " ".join(invoke("pause", "--help").stdout.split())
 
 
 def test_the_version_is_that_of_the_installed_package():

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import pytest
@@ -9,7 +10,9 @@ import pytest
 from cli.errors import UsageMistake
 from cli.stack import ExecutionState, Stack
 from cli.stack_run import resume_run
+from massive_upload.constants import RESUMABLE_DAYS
 from massive_upload.domain.progress import Run, RunStatus
+from massive_upload.errors import RunNotResumable
 from tests.unit.cli.progress_examples import a_run
 
 
@@ -39,8 +42,10 @@ class FakeStack:
         return name
 
 
-RUNNING = a_run(run_id="newest", status=RunStatus.RUNNING, execution_arn="arn:newest")
-PAUSED = a_run(run_id="older", status=RunStatus.PAUSED)
+NOW = datetime.now(UTC)
+RUNNING = a_run(run_id="newest", status=RunStatus.RUNNING, execution_arn="arn:newest", started_at=NOW)
+PAUSED = a_run(run_id="older", status=RunStatus.PAUSED, started_at=NOW)
+TOO_OLD = NOW - timedelta(days=RESUMABLE_DAYS, seconds=1)
 
 
 def resumed(stack: FakeStack, run_id: str) -> str:
@@ -60,8 +65,20 @@ def test_while_the_newest_run_goes_on_no_older_one_is_taken_instead(named):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"status": RunStatus.COMPLETED}, {"status": RunStatus.PLANNING, "plan_name": None}, {"mode": "plan"}],
-    ids=["completed", "not planned", "plan"],
+    [
+        {"status": RunStatus.COMPLETED},
+        {"status": RunStatus.PLANNING, "plan_name": None},
+        {"mode": "plan"},
+        {"status": RunStatus.PAUSED, "started_at": TOO_OLD},
+    ],
+    ids=["completed", "not planned", "plan", "too old"],
 )
 def test_latest_passes_by_what_has_nothing_to_go_on_with(changes):
-    assert resumed(FakeStack(a_run(run_id="newest", **changes), PAUSED), "latest") == "older"
+    assert resumed(FakeStack(a_run(**{"run_id": "newest", "started_at": NOW, **changes}), PAUSED), "latest") == "older"
+
+
+def test_a_run_that_is_too_old_is_refused_before_an_execution_is_started():
+    stack = FakeStack(a_run(run_id="old", status=RunStatus.PAUSED, started_at=TOO_OLD))
+    with pytest.raises(RunNotResumable, match="Start the load anew"):
+        resumed(stack, "old")
+    assert stack.run("old") == a_run(run_id="old", status=RunStatus.PAUSED, started_at=TOO_OLD)
