@@ -43,7 +43,16 @@ class RunRefused(Exception):
         super().__init__(f"{error}: {cause}")
 
 
-_UNMET = frozenset({"SuccessRateBelowCriterion", "PartitionsFailed", "LanesUnfinished", "RowsUnsettled"})
+_UNMET = frozenset(
+    {
+        "SuccessRateBelowCriterion",
+        "PartitionsFailed",
+        "LanesUnfinished",
+        "RowsUnsettled",
+        "ExecutionTimedOut",
+        "ExecutionFailed",
+    }
+)
 """Errors that FinishRun itself gives to a run that came to an end and is not as it should be."""
 
 _STOPPED = "RunStopped"

@@ -22,6 +22,8 @@ from massive_upload.errors import InvalidLoad, RunNotResumable
         (RunStatus.COMPLETED, "SuccessRateBelowCriterion", True, ExitCode.CRITERION_NOT_MET),
         (RunStatus.FAILED, "PartitionsFailed", True, ExitCode.CRITERION_NOT_MET),
         (RunStatus.FAILED, "RunHalted", True, ExitCode.CRITERION_NOT_MET),
+        (RunStatus.FAILED, "ExecutionTimedOut", True, ExitCode.CRITERION_NOT_MET),
+        (RunStatus.FAILED, "ExecutionFailed", True, ExitCode.CRITERION_NOT_MET),
         (RunStatus.FAILED, "TargetRejected", False, ExitCode.WRONG_CONFIGURATION),
         (RunStatus.FAILED, "SalesforceUnavailable", False, ExitCode.WRONG_CONFIGURATION),
         (None, "CredentialsRejected", False, ExitCode.WRONG_CONFIGURATION),
