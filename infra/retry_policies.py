@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import aws_cdk as cdk
 from aws_cdk import aws_stepfunctions as sfn
 
+from massive_upload.constants import LONG_WAIT_SECONDS
 from massive_upload.errors import passing_error_names
 
 
@@ -122,9 +123,22 @@ SLICE_ERRORS = RetryPolicy(
 The next slice claims the partition anew and goes on with what DynamoDB holds.
 """
 
-LAMBDA_TASK = (ORG_ERRORS, LAMBDA_ERRORS)
-DYNAMODB_TASK = (DYNAMODB_ERRORS,)
-SLICE_TASK = (STEP_FUNCTIONS_ERRORS, SLICE_ERRORS)
-
 PASSING_ERROR_NAMES = ORG_ERRORS.errors + LAMBDA_ERRORS.errors
 """What a Catch takes for passing once the retries of a Lambda task are used up."""
+
+AWS_PATIENCE = RetryPolicy(
+    errors=PASSING_ERROR_NAMES,
+    interval_seconds=5,
+    backoff_rate=2.0,
+    max_attempts=30,
+    max_delay_seconds=LONG_WAIT_SECONDS,
+    jitter=True,
+)
+"""Of the task that has patience with the others, so that nobody has patience with it: at most 5, 10, 20 and so on up to
+320 s, then 600 s each time. By jitter half of that on average, 7,217 s in all: as long as a load's patience by default.
+"""
+
+LAMBDA_TASK = (ORG_ERRORS, LAMBDA_ERRORS)
+PATIENCE_TASK = (AWS_PATIENCE,)
+DYNAMODB_TASK = (DYNAMODB_ERRORS,)
+SLICE_TASK = (STEP_FUNCTIONS_ERRORS, SLICE_ERRORS)

@@ -6,13 +6,15 @@ outcome: More (start another one) or Done.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_stepfunctions as sfn
 from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 
 from infra.functions import Functions
-from infra.retry_policies import PASSING_ERROR_NAMES
+from infra.retry_policies import LAMBDA_TASK, PASSING_ERROR_NAMES, PATIENCE_TASK, RetryPolicy
 from infra.workflow.tasks import CONDITION_FAILED, at, invoke, number, number_at, text, update_partition, wait
 from massive_upload.contracts import Next
 from massive_upload.domain.progress import PartitionStatus
@@ -37,7 +39,7 @@ class SliceDefinition(Construct):
         upload = self._task("UploadBatch")
         check = self._task("CheckJob")
         settle = self._task("SettleBatch")
-        check_patience = self._task("CheckPatience")
+        check_patience = self._task("CheckPatience", retries=PATIENCE_TASK)
         self._catch([fetch, upload, check, settle], check_patience)
 
         wait_for_job = self._wait("WaitForJob").next(check)
@@ -135,8 +137,8 @@ class SliceDefinition(Construct):
             task.add_catch(self._record_failure, errors=["States.ALL"], result_path="$.error")
         check_patience.add_catch(self._record_failure, errors=["States.ALL"], result_path="$.error")
 
-    def _task(self, name: str) -> tasks.LambdaInvoke:
-        return invoke(self, name, self._functions[name], result_path="$.step")
+    def _task(self, name: str, *, retries: Sequence[RetryPolicy] = LAMBDA_TASK) -> tasks.LambdaInvoke:
+        return invoke(self, name, self._functions[name], result_path="$.step", retries=retries)
 
     def _wait(self, name: str) -> sfn.Wait:
         return wait(self, name, "$.step.wait_seconds")

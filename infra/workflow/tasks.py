@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
@@ -11,7 +11,7 @@ from aws_cdk import aws_stepfunctions as sfn
 from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 
-from infra.retry_policies import DYNAMODB_TASK, LAMBDA_TASK, SLICE_TASK
+from infra.retry_policies import DYNAMODB_TASK, LAMBDA_TASK, SLICE_TASK, RetryPolicy
 
 CONDITION_FAILED = "DynamoDB.ConditionalCheckFailedException"
 """The error of a native task whose condition does not hold (Step Functions guide, DynamoDB integration)."""
@@ -33,6 +33,7 @@ def invoke(
     *,
     result_path: str,
     payload: sfn.TaskInput | None = None,
+    retries: Sequence[RetryPolicy] = LAMBDA_TASK,
 ) -> tasks.LambdaInvoke:
     """A task that calls a function, with its whole input or a payload, and keeps the answer at ``result_path``.
 
@@ -49,7 +50,7 @@ def invoke(
         result_path=result_path,
         task_timeout=sfn.Timeout.duration(function_timeout.plus(_LAMBDA_MARGIN)),
     )
-    for policy in LAMBDA_TASK:
+    for policy in retries:
         policy.add_to(task)
     return task
 

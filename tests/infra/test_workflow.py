@@ -11,7 +11,7 @@ from massive_upload.constants import LONG_WAIT_SECONDS, SLICE_EVENTS, SWEEP_PART
 from massive_upload.contracts import Lane, Next, Plan, Step, Verdict
 from massive_upload.domain import waits
 from massive_upload.domain.load import Pace
-from massive_upload.domain.presets import PACE
+from massive_upload.domain.presets import PACE, PATIENCE_SECONDS
 from massive_upload.usecases.lost_jobs import MOST_LOST_JOBS
 from tests.infra.definitions import Definition, State, history_events, iterate_states, retry_events, visit_events
 
@@ -44,6 +44,10 @@ def tasks(states: dict[str, State]) -> list[State]:
 
 def lambda_tasks(states: dict[str, State]) -> list[State]:
     return [state for state in tasks(states) if "${Functions" in state.body["Resource"]]
+
+
+def usual_tasks(states: dict[str, State]) -> list[State]:
+    return [state for state in lambda_tasks(states) if state.name != "CheckPatience"]
 
 
 def delays_seconds(retrier: dict[str, Any]) -> list[float]:
@@ -98,22 +102,33 @@ def test_a_slice_ends_before_the_tasks_that_wait_for_it(states: dict[str, State]
         assert states[name].body["TimeoutSeconds"] > slice_machine["TimeoutSeconds"]
 
 
-def test_every_function_is_retried_for_passing_errors_after_exactly_2_5_and_10_seconds(
+def test_every_function_but_check_patience_is_retried_for_passing_errors_after_exactly_2_5_and_10_seconds(
     states: dict[str, State],
 ) -> None:
-    for state in lambda_tasks(states):
+    for state in usual_tasks(states):
         assert state.body["Retry"][0] == ORG_RETRY, state.name
     assert delays_seconds(ORG_RETRY) == [2, 5, 10]
 
 
-def test_every_function_is_retried_for_errors_of_the_lambda_service_with_jitter(
+def test_every_function_but_check_patience_is_retried_for_errors_of_the_lambda_service_with_jitter(
     states: dict[str, State],
 ) -> None:
-    for state in lambda_tasks(states):
+    for state in usual_tasks(states):
         retrier = state.body["Retry"][1]
         assert {"Lambda.TooManyRequestsException", "Lambda.Unknown", "States.Timeout"} <= set(retrier["ErrorEquals"])
         assert retrier["JitterStrategy"] == "FULL"
         assert delays_seconds(retrier) == [2, 4, 8, 16, 32, 60]
+
+
+def test_check_patience_is_retried_for_about_the_default_patience_as_nobody_has_patience_with_it(
+    states: dict[str, State],
+) -> None:
+    (retrier,) = states["CheckPatience"].body["Retry"]
+    assert retrier["ErrorEquals"] == states["FetchPage"].body["Catch"][1]["ErrorEquals"]
+    assert retrier["JitterStrategy"] == "FULL"
+    delays = delays_seconds(retrier)
+    assert (delays[0], delays[-1]) == (5, LONG_WAIT_SECONDS)
+    assert PATIENCE_SECONDS <= sum(delays) / 2 < PATIENCE_SECONDS + LONG_WAIT_SECONDS
 
 
 def test_every_task_is_retried_and_never_for_any_error(states: dict[str, State]) -> None:

@@ -208,6 +208,21 @@ def test_a_pause_that_is_longer_than_one_wait_is_kept_before_the_org_is_asked_ag
     assert len(machines.calls("FetchPage")) == 2
 
 
+@pytest.mark.parametrize("error", ["StorageUnavailable", "Lambda.TooManyRequestsException"])
+def test_an_aws_that_stays_away_is_waited_for_although_check_patience_needs_it_too(
+    machines: Machines, error: str
+) -> None:
+    refused = {"raise": error}
+    script = {
+        "UploadBatch": [refused] * 7 + [step("WaitForJob")],
+        "CheckPatience": [refused] * 10 + [step("WaitForOrg")],
+    }
+    machines.prepare(script, {"0000": "Pending"})
+    assert machines.run().status == "SUCCEEDED"
+    assert machines.partition() == {"status": "Running", "epoch": "1"}
+    assert len(machines.calls("CheckPatience")) == 11
+
+
 def test_patience_that_ends_fails_the_partition(machines: Machines) -> None:
     script = {"FetchPage": [UNREACHABLE], "CheckPatience": [{"raise": "OrgUnreachable"}]}
     machines.prepare(script, {"0000": "Pending"})
