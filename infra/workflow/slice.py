@@ -85,13 +85,14 @@ class SliceDefinition(Construct):
             "ClaimPartition",
             self._table,
             partition="$.partition",
-            update="SET epoch = epoch + :one, #status = :running",
+            update="SET epoch = epoch + :one, #status = :running, last_progress_at = :entered_at",
             condition="attribute_exists(pk) AND #status IN (:pending, :running)",
             names={"#status": "status"},
             values={
                 ":one": number(1),
                 ":pending": text(PartitionStatus.PENDING),
                 ":running": text(PartitionStatus.RUNNING),
+                ":entered_at": text(at("$$.State.EnteredTime")),
             },
             return_values=tasks.DynamoReturnValues.UPDATED_NEW,
             result_selector={

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,12 @@ class Machines:
 
     def partition(self, partition: str = "0000") -> dict[str, str]:
         item = self._get(f"RUN#{RUN}", f"PART#{partition}")
-        return {key: next(iter(value.values())) for key, value in item.items() if key not in {"pk", "sk"}}
+        told = ("pk", "sk", "last_progress_at")
+        return {key: next(iter(value.values())) for key, value in item.items() if key not in told}
+
+    def last_progress_at(self) -> datetime:
+        """When the lane was last heard of, as its partition tells it."""
+        return datetime.fromisoformat(self._get(f"RUN#{RUN}", "PART#0000")["last_progress_at"]["S"])
 
     def _put(self, pk: str, sk: str, **attributes: Any) -> None:
         item = {"pk": {"S": pk}, "sk": {"S": sk}, **attributes}
@@ -155,6 +161,13 @@ def test_jobs_in_flight_are_waited_for_before_the_verdict(machines: Machines) ->
     machines.prepare({"FinishRun": [SUCCEEDED | {"next": "Drain"}, SUCCEEDED]}, {"0000": "Pending"})
     assert machines.run().status == "SUCCEEDED"
     assert len(machines.calls("FinishRun")) == 2
+
+
+def test_a_claim_tells_when_the_lane_was_last_heard_of(machines: Machines) -> None:
+    machines.prepare({"SettleBatch": [{"raise": "JobRejected"}]}, {"0000": "Pending"})
+    before = datetime.now(UTC)
+    machines.run()
+    assert before <= machines.last_progress_at() <= datetime.now(UTC)
 
 
 def test_a_partition_takes_as_many_slices_as_it_needs(machines: Machines) -> None:

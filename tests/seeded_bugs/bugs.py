@@ -117,8 +117,8 @@ BUGS = (
     Bug(
         name="a claim does not raise the epoch",
         path="infra/workflow/slice.py",
-        right='update="SET epoch = epoch + :one, #status = :running"',
-        wrong='update="SET #status = :running ADD claims :one"',
+        right='update="SET epoch = epoch + :one, #status = :running, last_progress_at = :entered_at"',
+        wrong='update="SET #status = :running, last_progress_at = :entered_at ADD claims :one"',
         caught_by=f"{REENTRY}::test_a_slice_whose_partition_was_claimed_anew_does_nothing",
     ),
     Bug(

@@ -679,6 +679,8 @@ class _Resume:
             delay_seconds = delays[partition.partition] - first_delay
             due_after_seconds = delay_seconds if index < concurrency else None
             self._reopen(partition, due_after_seconds)
+        for partition in self._left_at_work():
+            self._reopen(partition, None)
         self._store.count_run_requests(self._run_id, self._services.tasks.org.take_requests())
         items = [_lane_item(partition.partition, delays[partition.partition] - first_delay) for partition in chosen]
         log(Marker.SUCCESS, Event.RUN_PLANNED, run_id=run.run_id, load=run.load, mode=Mode.RESUME, lanes=len(items))
@@ -770,6 +772,12 @@ class _Resume:
         """Whether a person wants to go on with a lane: with all of them, where none is named."""
         wanted = self._wanted()
         return not wanted or lane.partition in wanted
+
+    def _left_at_work(self) -> list[Partition]:
+        """What the ended execution was at, and this one does not go on with at once: nobody works on it now."""
+        partitions = self._store.partitions(self._run_id)
+        others = [partition for partition in partitions if partition.is_sweep or not self._is_wanted(partition)]
+        return [partition for partition in others if partition.status is PartitionStatus.RUNNING]
 
     def _chosen(self) -> list[Partition]:
         """The partitions to go on with."""

@@ -12,7 +12,9 @@ from massive_upload.observability import Event, Marker, Metric, emit, log
 from massive_upload.ports import Clock, Executions, ProgressStore
 
 STUCK_AFTER = timedelta(minutes=30)
-"""Longer than any task with its retries, and than any single wait: a slice tells before it waits, and how long."""
+"""Twice as long as any call of a function may take. A slice tells when it claims its lane, with all that it records,
+and before it waits, for how long. One whose calls are killed again and again, or refused by AWS, is silent for longer.
+"""
 
 
 def watch_runs(

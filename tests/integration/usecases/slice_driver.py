@@ -6,6 +6,7 @@ synthesized definition.
 
 import copy
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from massive_upload.contracts import CheckPatienceInput, Next, SliceInput, Step
@@ -75,6 +76,7 @@ class SliceDriver:
         services: gives what the tasks work with; asked before each task, as a crash makes new ones.
         wait: lets time pass.
         after_update: is told of each native update; where it raises Crash, the update's answer is lost.
+        now: the time at which a state is entered.
 
     ``on_wait`` is told of each Wait state, by name and seconds, before time passes.
     """
@@ -85,11 +87,13 @@ class SliceDriver:
         services: Callable[[], SliceServices],
         wait: Callable[[int], None],
         after_update: Callable[[], None],
+        now: Callable[[], datetime],
     ) -> None:
         self._dynamodb = dynamodb
         self._services = services
         self._wait = wait
         self._after_update = after_update
+        self._now = now
         self.repetition = Repetition()
         self.at: tuple[str, dict[str, Any]] | None = None
         self.after_task: Callable[[], None] = lambda: None
@@ -181,6 +185,8 @@ class SliceDriver:
         """A native conditional update; where the definition refers to the payload, its values are put in here."""
         parameters = self._states[name]["Parameters"]
         values = {key: value for key, value in parameters["ExpressionAttributeValues"].items() if not _is_path(value)}
+        if name == "ClaimPartition":
+            values[":entered_at"] = {"S": f"{self._now():%Y-%m-%dT%H:%M:%S}.000Z"}
         if name == "RecordFailure":
             values[":error"] = {"S": payload["error"]["Error"]}
             values[":cause"] = {"S": payload["error"]["Cause"]}

@@ -107,7 +107,6 @@ def test_an_org_that_hides_its_limits_is_loaded_all_the_same(points: Read) -> No
 def test_a_lane_that_is_silent_for_half_an_hour_is_stuck_and_one_that_did_not_begin_is_told(points: Read) -> None:
     with open_world(load=paced(lanes=3, stagger_seconds=3600)) as world:
         world.start_lane()
-        world.store.record_heartbeat(world.partition("0000"), beat=world.services.org.heartbeat())
         points()
         watch(world)
         quiet = points()
@@ -121,6 +120,71 @@ def test_a_lane_that_is_silent_for_half_an_hour_is_stuck_and_one_that_did_not_be
     ]
     assert found == [(0, 0), (1, 0), (1, 1)]
     assert last(quiet, Metric.WATCHDOG_HEARTBEAT) == last(quiet, Metric.OPEN_RUNS) == 1
+
+
+def stuck_when_claimed(world: World, points: Read, partition: str) -> list[float]:
+    """Stuck partitions just after a slice has claimed one and no task of it has recorded anything, and later."""
+    world.slices.run_slice(RUN, partition, stop_before="FetchPage")
+    found = []
+    for minutes in (0, 29, 31):
+        points()
+        watch(world, timedelta(minutes=minutes))
+        found.append(last(points(), Metric.STUCK_PARTITIONS))
+    return found
+
+
+def test_a_lane_is_measured_from_its_claim_however_late_it_takes_its_turn(points: Read) -> None:
+    with open_world(load=paced()) as world:
+        world.plan({"load": "opportunity"})
+        world.wait(4 * 3600)
+        assert stuck_when_claimed(world, points, "0000") == [0, 0, 1]
+
+
+def test_a_lane_that_was_paused_for_long_is_measured_from_its_next_claim(points: Read) -> None:
+    with open_world(load=paced()) as world:
+        world.start_lane()
+        world.slices.run_slice(RUN, "0000", stop_before="SettleBatch")
+        world.abort()
+        world.wait(4 * 3600)
+        world.plan({"mode": "resume", "run_id": RUN}, "again")
+        assert stuck_when_claimed(world, points, "0000") == [0, 0, 1]
+
+
+def test_a_sweep_is_measured_from_its_claim(points: Read) -> None:
+    faults = "- match: {object: Opportunity}\n  action: {row_failures: {share: 1, code: UNABLE_TO_LOCK_ROW}}"
+    with open_world(load=paced(), faults=faults) as world:
+        plan = world.plan({"load": "opportunity"})
+        for lane in plan.lanes:
+            world.slices.run_lane(RUN, lane.partition)
+        assert world.plan_sweep().needed
+        world.wait(4 * 3600)
+        assert stuck_when_claimed(world, points, "sweep") == [0, 0, 1]
+
+
+def test_what_a_dead_execution_was_at_is_not_stuck_while_a_resume_works_on_something_else(points: Read) -> None:
+    """A lane that the resume leaves out, and the sweep, which comes after the lanes."""
+    faults = "- match: {object: Opportunity, nth: 1}\n  action: {row_failures: {share: 1, code: UNABLE_TO_LOCK_ROW}}"
+    with open_world(load=paced(lanes=3, retry_delays_seconds=()), faults=faults) as world:
+        world.plan({"load": "opportunity"})
+        world.slices.run_lane(RUN, "0000")
+        assert world.plan_sweep().needed
+        for partition in ("0001", "sweep"):
+            world.slices.run_slice(RUN, partition, stop_before="SettleBatch")
+        world.executions.end(RUN)
+        resume = {"mode": "resume", "run_id": RUN, "partitions": [2]}
+        world.plan(resume, "again")
+        points()
+        watch(world, timedelta(hours=4))
+        found = points()
+        world.slices.claim(RUN, "sweep")
+        sweep = world.partition("sweep")
+        world.plan(resume, "again")
+        assert world.partition("sweep") == sweep, "a repeated PlanRun takes it from nobody"
+        world.finish({"input": resume}, "again")
+        verdict = world.execute({"mode": "resume", "run_id": RUN}, "rest")
+    assert (last(found, Metric.STUCK_PARTITIONS), last(found, Metric.NEVER_STARTED_PARTITIONS)) == (0, 1)
+    assert verdict is not None
+    assert (verdict.status, verdict.succeeded) == ("Completed", 30)
 
 
 def test_a_lane_that_waits_on_purpose_is_stuck_only_when_its_wait_has_long_ended(points: Read) -> None:

@@ -117,7 +117,9 @@ class World:
         self.files = S3Files(self.s3, create_bucket(self.s3))
         self._requests = RequestsTransport()
         self.transport: Transport = self._requests
-        self.slices = SliceDriver(self.dynamodb, lambda: self.services, self.wait, self.fuse.count)
+        self.slices = SliceDriver(
+            self.dynamodb, lambda: self.services, self.wait, self.fuse.count, WorldClock(clock).now
+        )
 
     def close(self) -> None:
         self._requests.close()
