@@ -39,9 +39,10 @@ class Schedules(Construct):
     def _build_schedule(
         self, load_name: str, schedule: Schedule, machine: sfn.StateMachine, dead_letters: sqs.Queue
     ) -> None:
+        scope = Construct(self, load_name)  # of its own, as another load may have any name that begins with this one
         role = iam.Role(
-            self,
-            f"{load_name}-role",
+            scope,
+            "Role",
             description=f"Lets the schedule start the load {load_name}",
             assumed_by=iam.ServicePrincipal(
                 "scheduler.amazonaws.com",
@@ -49,8 +50,8 @@ class Schedules(Construct):
             ),
         )
         scheduler.Schedule(
-            self,
-            load_name,
+            scope,
+            "Schedule",
             description=f"Starts the load {load_name} of {cdk.Stack.of(self).stack_name}",
             schedule=scheduler.ScheduleExpression.expression(
                 f"cron({' '.join(schedule.cron.split())})", cdk.TimeZone.of(schedule.timezone)

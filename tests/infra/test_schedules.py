@@ -98,3 +98,14 @@ def test_a_schedule_starts_incremental_runs_where_the_load_says_so(tmp_path: Pat
     (schedule,) = resources(template, "AWS::Scheduler::Schedule").values()
     start = StartInput.model_validate_json(schedule["Properties"]["Target"]["Input"])
     assert start == StartInput(load="opportunity", mode=Mode.INCREMENTAL, scheduled=True)
+
+
+def test_loads_whose_names_begin_with_one_another_have_a_schedule_each(tmp_path: Path) -> None:
+    load = opportunity(*SETS)
+    names = ("night", "night-role", "night-schedule")
+    template = read_template(synthesize(tmp_path / "cdk.out", loads=dict.fromkeys(names, load)))
+    targets = [
+        schedule["Properties"]["Target"] for schedule in resources(template, "AWS::Scheduler::Schedule").values()
+    ]
+    assert sorted(StartInput.model_validate_json(target["Input"]).load or "" for target in targets) == sorted(names)
+    assert len({flatten(target["RoleArn"]) for target in targets}) == len(names)
