@@ -30,10 +30,12 @@ class Dashboard(Construct):
         super().__init__(scope, construct_id)
         self._watched = watched
         self._loads = list(loads)
+        stack = cdk.Stack.of(self)
         cw.Dashboard(
             self,
             "Dashboard",
-            dashboard_name=cdk.Stack.of(self).stack_name,
+            # All dashboards of an account are global (CloudFormation reference, AWS::CloudWatch::Dashboard).
+            dashboard_name=f"{stack.stack_name}-{stack.region}",
             default_interval=cdk.Duration.hours(12),
             widgets=[
                 [self._links(), self._alarm_states(alarms)],

@@ -3,9 +3,10 @@
 import pytest
 
 from infra.monitoring.queries import PARTITIONS
+from infra.synth import STACK_NAME
 from massive_upload.observability import NAMESPACE, Metric
 from tests.infra.dashboards import Widget, read_widgets
-from tests.infra.definitions import Template, resources
+from tests.infra.definitions import Template, flatten, resources
 from tests.infra.test_alarms import AWS_METRICS
 
 GRID_WIDTH = 24
@@ -14,6 +15,12 @@ GRID_WIDTH = 24
 @pytest.fixture(scope="module")
 def widgets(template: Template) -> list[Widget]:
     return read_widgets(template)
+
+
+def test_its_name_tells_stacks_of_one_name_in_two_regions_apart(template: Template) -> None:
+    """All dashboards of an account are global."""
+    (dashboard,) = resources(template, "AWS::CloudWatch::Dashboard").values()
+    assert flatten(dashboard["Properties"]["DashboardName"]) == f"{STACK_NAME}-${{AWS::Region}}"
 
 
 def test_widgets_fill_the_grid_without_lying_on_one_another(widgets: list[Widget]) -> None:
