@@ -17,6 +17,7 @@ from constructs import Construct
 from infra.functions import FUNCTIONS, Functions
 from infra.monitoring import metrics
 from infra.monitoring.targets import Watched
+from massive_upload.constants import MOST_DRAINS
 from massive_upload.domain.load import Load
 from massive_upload.observability import Metric
 
@@ -28,6 +29,8 @@ FEWEST_LOCK_ERRORS = 10
 FUNCTION_ERRORS = 10
 """A function fails whenever the org does not answer, and is tried again: only many in a row are news."""
 TIMEOUT_PERCENT = 80
+LEFT_OPEN_PERIODS = MOST_DRAINS + 3
+"""The watchdog hands a run to FinishRun at each look, which leaves it open as often as it waits for jobs in flight."""
 
 _AT_LEAST = cw.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD
 _BELOW = cw.ComparisonOperator.LESS_THAN_THRESHOLD
@@ -189,6 +192,15 @@ def _progress_alarms(service: str) -> Iterator[AlarmSpec]:
         means="A lane should have begun half an hour ago. Look at the Map run of the execution, and at throttling.",
         metric=metrics.own(Metric.NEVER_STARTED_PARTITIONS, "Maximum", service=service),
         threshold=1,
+        wakes=True,
+    )
+    yield AlarmSpec(
+        name="RunLeftOpen",
+        means="An execution ended an hour ago, and FinishRun cannot close its run. Read the log of FinishRun.",
+        metric=metrics.own(Metric.LEFT_OPEN_RUNS, "Maximum", service=service),
+        threshold=1,
+        periods=LEFT_OPEN_PERIODS,
+        points=LEFT_OPEN_PERIODS,
         wakes=True,
     )
     yield AlarmSpec(

@@ -114,7 +114,12 @@ class Dashboard(Construct):
         return _graph("Milliseconds for each 1,000 rows: all processing, and Apex", left + apex, width=_HALF)
 
     def _lanes(self) -> cw.IWidget:
-        names = (Metric.OPEN_RUNS, Metric.STUCK_PARTITIONS, Metric.NEVER_STARTED_PARTITIONS)
+        names = (
+            Metric.OPEN_RUNS,
+            Metric.LEFT_OPEN_RUNS,
+            Metric.STUCK_PARTITIONS,
+            Metric.NEVER_STARTED_PARTITIONS,
+        )
         service = self._watched.service
         left = [metrics.own(name, "Maximum", service=service, label=name.value) for name in names]
         return _graph(

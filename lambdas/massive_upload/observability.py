@@ -150,6 +150,7 @@ class Metric(StrEnum):
     API_REQUESTS_USED_PERCENT = "ApiRequestsUsedPercent"
     BULK_BATCHES_USED_PERCENT = "BulkBatchesUsedPercent"
     OPEN_RUNS = "OpenRuns"
+    LEFT_OPEN_RUNS = "LeftOpenRuns"
     STUCK_PARTITIONS = "StuckPartitions"
     NEVER_STARTED_PARTITIONS = "NeverStartedPartitions"
     WATCHDOG_HEARTBEAT = "WatchdogHeartbeat"
@@ -165,6 +166,7 @@ _OF_THE_STACK = frozenset(
         Metric.API_REQUESTS_USED_PERCENT,
         Metric.BULK_BATCHES_USED_PERCENT,
         Metric.OPEN_RUNS,
+        Metric.LEFT_OPEN_RUNS,
         Metric.STUCK_PARTITIONS,
         Metric.NEVER_STARTED_PARTITIONS,
         Metric.WATCHDOG_HEARTBEAT,

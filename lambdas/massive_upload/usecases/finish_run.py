@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
+from massive_upload.constants import MOST_DRAINS
 from massive_upload.contracts import FinishRunInput, Mode, Verdict
 from massive_upload.domain.account import Account, Outcome, outcome_of
 from massive_upload.domain.incremental import Watermark, mapping_sha256, may_set
@@ -19,8 +20,6 @@ from massive_upload.usecases.run_ids import run_id_of
 from massive_upload.usecases.shown_by import shown_by
 from massive_upload.usecases.slice_tasks import SliceServices, unsettled_batches
 
-_MOST_DRAINS = 10
-"""Jobs in flight that have not ended by then leave their rows unsettled: a run must come to an end."""
 _DRAIN_WAIT_SECONDS = 30
 
 RUN_STOPPED = "RunStopped"
@@ -67,7 +66,7 @@ def finish_run(task: FinishRunInput, services: SliceServices, clock: Clock) -> V
         if now is None or now.execution_arn != run.execution_arn:  # who has resumed it would be held up by what follows
             return _verdict_without_run(run_id, failure)
         run = now
-        if any(left is not Left.NOTHING for left in lanes_left) and run.drains < _MOST_DRAINS:
+        if any(left is not Left.NOTHING for left in lanes_left) and run.drains < MOST_DRAINS:
             services.store.count_drain(run)
             log(Marker.WAITING, Event.WAITING_FOR_OLD_JOBS, wait_seconds=_DRAIN_WAIT_SECONDS, drains=run.drains + 1)
             return Verdict(next="Drain", run_id=run_id, status=run.status, wait_seconds=_DRAIN_WAIT_SECONDS)

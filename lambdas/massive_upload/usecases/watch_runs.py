@@ -51,6 +51,7 @@ def watch_runs(
         {
             Metric.WATCHDOG_HEARTBEAT: 1,
             Metric.OPEN_RUNS: len(run_ids),
+            Metric.LEFT_OPEN_RUNS: finished,
             Metric.STUCK_PARTITIONS: stuck,
             Metric.NEVER_STARTED_PARTITIONS: never_started,
         }

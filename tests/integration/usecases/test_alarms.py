@@ -6,13 +6,14 @@ import pytest
 
 from infra.config import load_directory
 from infra.synth import ROOT, STACK_NAME, synthesize
+from massive_upload.constants import MOST_DRAINS
 from massive_upload.domain.load import Budget
-from massive_upload.observability import NAMESPACE
+from massive_upload.observability import NAMESPACE, Metric
 from tests.emf import Point
 from tests.infra.alarms import Alarm, read_alarms
 from tests.infra.definitions import read_template
-from tests.integration.usecases.test_metrics import Read, points, watch
-from tests.integration.usecases.world import open_world, paced
+from tests.integration.usecases.test_metrics import Read, last, points, watch
+from tests.integration.usecases.world import RUN, open_world, paced
 
 __all__ = ["points"]
 
@@ -60,6 +61,7 @@ def test_the_alarms_of_this_module_are_all_there_are(alarms: dict[str, Alarm]) -
         "LockErrorsopportunity",
         "PartitionStuck",
         "PartitionNeverStarted",
+        "RunLeftOpen",
         "WatchdogSilent",
         "ApiRequests",
         "BulkBatches",
@@ -95,6 +97,30 @@ def test_a_silent_lane_raises_the_stuck_partition_s(
     bad = points()
     assert_alarms(alarms["PartitionStuck"], bad, good_run)
     assert_alarms(alarms["PartitionNeverStarted"], bad, good_run)
+
+
+def test_a_run_that_finish_run_cannot_close_is_told_once_it_had_the_time_for_the_jobs_in_flight(
+    alarms: dict[str, Alarm], points: Read, good_run: list[Point]
+) -> None:
+    """Its job never ends, so that FinishRun closes it at the last look at which it may still wait for jobs."""
+    alarm = alarms["RunLeftOpen"]
+    with open_world(load=ONE_JOB, faults="- match: {method: PATCH}\n  action: {status: 503}") as world:
+        world.start_lane()
+        world.slices.run_slice(RUN, "0000", stop_before="SettleBatch")
+        world.break_org("- match: {path: jobs/ingest}\n  action: {status: 503}")
+        world.executions.end(RUN)
+        looks = []
+        points()
+        while True:
+            watch(world)
+            looks.append(points())
+            if not last(looks[-1], Metric.OPEN_RUNS):
+                break
+            world.finish_once({"input": {"run_id": RUN}}, ended="ABORTED")
+            points()
+    assert len(looks) == MOST_DRAINS + 2
+    assert alarm.state(*looks) == "OK"
+    assert_alarms(alarm, looks[0], good_run)
 
 
 def test_a_watchdog_that_does_not_look_is_missed_after_a_quarter_of_an_hour(
