@@ -16,17 +16,13 @@ from massive_upload.salesforce.answers import (
     unexpected,
 )
 from massive_upload.salesforce.connection import Connection
-from massive_upload.salesforce.error_codes import error_for
+from massive_upload.salesforce.error_codes import NOT_FOUND_STATUSES, error_for, is_gone
 from massive_upload.salesforce.transport import TRANSFER_TIMEOUT, Response
 
 INGEST_PATH = "/jobs/ingest"
 
 _TARGET_REFUSED = (400, 404)
 """How a new job is refused: there is no job yet, so the object or the external id is at fault."""
-
-
-_GONE = (404, 410)
-"""How the org says that it does not know a job (any more)."""
 
 
 class JobState(StrEnum):
@@ -145,10 +141,10 @@ class BulkIngest:
             path,
             body=data,
             headers={"Content-Type": "text/csv; charset=UTF-8"},
-            expect=_GONE,
+            expect=NOT_FOUND_STATUSES,
             timeout=TRANSFER_TIMEOUT,
         )
-        if response.status in _GONE:
+        if _is_gone(f"PUT {path}", response):
             raise _gone(f"PUT {path}", response)
 
     def close(self, job_id: str) -> Job:
@@ -169,10 +165,11 @@ class BulkIngest:
 
     def get(self, job_id: str) -> Job | None:
         """What the org says about the job; None where it knows no such job (any more)."""
-        response = self._connection.request("GET", _path(job_id), expect=_GONE)
-        if response.status in _GONE:
+        path = _path(job_id)
+        asked = f"GET {path}"
+        response = self._connection.request("GET", path, expect=NOT_FOUND_STATUSES)
+        if _is_gone(asked, response):
             return None
-        asked = f"GET {_path(job_id)}"
         return _job(asked, read_object(asked, response), job_id=job_id)
 
     def failed_rows(self, job_id: str) -> bytes:
@@ -190,22 +187,34 @@ class BulkIngest:
     def _change_state(self, job_id: str, state: JobState) -> Job:
         path = _path(job_id)
         asked = f"PATCH {path}"
-        response = self._connection.request("PATCH", path, json={"state": state.value}, expect=_GONE)
-        if response.status in _GONE:
+        response = self._connection.request("PATCH", path, json={"state": state.value}, expect=NOT_FOUND_STATUSES)
+        if _is_gone(asked, response):
             raise _gone(asked, response)
         return _job(asked, read_object(asked, response), job_id=job_id)
 
     def _result(self, job_id: str, name: str) -> bytes:
+        path = f"{_path(job_id)}/{name}"
         response = self._connection.request(
-            "GET", f"{_path(job_id)}/{name}", headers={"Accept": "text/csv"}, expect=_GONE, timeout=TRANSFER_TIMEOUT
+            "GET", path, headers={"Accept": "text/csv"}, expect=NOT_FOUND_STATUSES, timeout=TRANSFER_TIMEOUT
         )
-        if response.status in _GONE:
+        if _is_gone(f"GET {path}", response):
             raise JobGone(f"The org no longer has results of job {job_id}.")
         return response.body
 
 
 def _path(job_id: str) -> str:
     return f"{INGEST_PATH}/{quote(job_id, safe='')}"
+
+
+def _is_gone(asked: str, response: Response) -> bool:
+    """Whether the org does not know the job (any more).
+
+    Raises:
+        LoadError: the answer is a refusal, but does not say so: the job may well be there, and running.
+    """
+    if not response.is_success and not is_gone(response):
+        raise error_for(asked, response)
+    return not response.is_success
 
 
 def _gone(asked: str, response: Response) -> StateChanged:

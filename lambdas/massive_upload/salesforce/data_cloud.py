@@ -17,7 +17,7 @@ from massive_upload.salesforce.answers import (
 )
 from massive_upload.salesforce.connection import Connection
 from massive_upload.salesforce.error_bodies import parse_error_body
-from massive_upload.salesforce.error_codes import error_for
+from massive_upload.salesforce.error_codes import NOT_FOUND_STATUSES, error_for
 from massive_upload.salesforce.transport import TRANSFER_TIMEOUT, Response
 
 QUERY_PATH = "/ssot/query-sql"
@@ -27,7 +27,6 @@ MAX_WAIT_SECONDS = 10.0
 """How long the org holds a status call back at most (Connect API: waitTimeMs)."""
 
 _CLIENT_ERRORS = range(400, 500)
-_GONE = (404, 410)
 
 
 class QueryExpired(LoadError):
@@ -173,7 +172,7 @@ class DataCloud:
         response = self._connection.request(
             "DELETE", path, params={"dataspace": self._dataspace}, expect=_CLIENT_ERRORS
         )
-        if not (response.is_success or response.status in _GONE):
+        if not (response.is_success or response.status in NOT_FOUND_STATUSES):
             raise _refusal(f"DELETE {path}", response)
 
     def _get(self, query_id: str, suffix: str, params: dict[str, str]) -> tuple[str, Answer]:
@@ -190,7 +189,9 @@ class DataCloud:
             return asked, read_object(asked, response)
         error = _refusal(asked, response)
         # The statement was taken when it was submitted: what is refused now is the query's end, not the statement.
-        raise _lost(asked, error.code) if isinstance(error, SourceRejected) else error
+        # Whoever says that it is not there is believed: a query may be sent again, unlike a job.
+        is_lost = isinstance(error, SourceRejected) or response.status in NOT_FOUND_STATUSES
+        raise _lost(asked, error.code) if is_lost else error
 
 
 def _path(query_id: str) -> str:

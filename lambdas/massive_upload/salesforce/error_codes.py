@@ -31,6 +31,7 @@ _SERVER_ERRORS = range(500, 600)
 
 _WAITS = "It is tried again by itself."
 _CHECK_STATUS = "It is tried again by itself; if it stays so, see the org's instance on status.salesforce.com."
+_CHECK_BETWEEN = "It is tried again by itself; if it stays so, look for a proxy between here and the org."
 _CHECK_TARGET = (
     "Check the target's object, fields and external id in the load's file, and that the integration user may use them."
 )
@@ -61,7 +62,8 @@ class Rule:
 
 
 _SESSION_REFUSED = (
-    Rule(SessionExpired, _CHECK_LOGIN, codes=("INVALID_SESSION_ID",)),
+    # URL_NOT_RESET: the call went to a host that no longer is the org's; a login tells its host anew.
+    Rule(SessionExpired, _CHECK_LOGIN, codes=("INVALID_SESSION_ID", "URL_NOT_RESET")),
     Rule(SessionExpired, _CHECK_LOGIN, statuses=(401,)),
 )
 _OF_ANY_CALL = (
@@ -87,6 +89,17 @@ _OF_ANY_CALL = (
         SalesforceUnavailable,
         _CHECK_STATUS,
         codes=("SERVER_UNAVAILABLE", "UNABLE_TO_LOCK_ROW", "REQUEST_RUNNING_TOO_LONG", "QUERY_TIMEOUT"),
+    ),
+)
+NOT_FOUND_STATUSES = (404, 410)
+"""How whatever was asked for is said not to be there; whether the org says so is told by `is_gone`."""
+
+_GONE = (
+    Rule(
+        RequestRefused,
+        "What was asked for does not exist in the org, or was deleted.",
+        statuses=NOT_FOUND_STATUSES,
+        codes=("NOT_FOUND", "ENTITY_IS_DELETED"),
     ),
 )
 REQUEST_RULES: tuple[Rule, ...] = (
@@ -115,6 +128,9 @@ REQUEST_RULES: tuple[Rule, ...] = (
         "Enable the API for the org's edition and the integration user's profile.",
         codes=("API_DISABLED_FOR_ORG", "API_CURRENTLY_DISABLED", "FEATURENOTENABLED"),
     ),
+    *_GONE,
+    # A page "URL No Longer Exists", say, comes from something in between, and tells nothing of what was asked for.
+    Rule(SalesforceUnavailable, _CHECK_BETWEEN, statuses=NOT_FOUND_STATUSES),
     Rule(RequestRefused, "Check that login_url is the org's My Domain.", statuses=range(300, 400)),
     Rule(RequestRefused, "Look the code up in Salesforce's list of API status codes."),
 )
@@ -161,10 +177,17 @@ def error_for(asked: str, response: Response, rules: tuple[Rule, ...] = REQUEST_
 
 def is_session_refused(response: Response) -> bool:
     """Whether the token of the request is no longer valid."""
-    if response.is_success:
-        return False
+    return not response.is_success and _is_of(response, _SESSION_REFUSED)
+
+
+def is_gone(response: Response) -> bool:
+    """Whether the org itself says that it does not have (any more) what was asked for."""
+    return _is_of(response, _GONE)
+
+
+def _is_of(response: Response, rules: tuple[Rule, ...]) -> bool:
     body = parse_error_body(response)
-    return any(rule.applies(response.status, body.code, body.message) for rule in _SESSION_REFUSED)
+    return any(rule.applies(response.status, body.code, body.message) for rule in rules)
 
 
 def retry_after_seconds(headers: Mapping[str, str]) -> float | None:

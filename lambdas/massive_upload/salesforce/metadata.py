@@ -8,7 +8,7 @@ from urllib.parse import quote
 from massive_upload.errors import RequestRefused, TargetRejected
 from massive_upload.salesforce.answers import Answer, as_flag, as_integer, as_text, read_object, unexpected
 from massive_upload.salesforce.connection import Connection
-from massive_upload.salesforce.error_codes import error_for
+from massive_upload.salesforce.error_codes import NOT_FOUND_STATUSES, error_for, is_gone
 
 LIMITS_PATH = "/limits"
 QUERY_PATH = "/query"
@@ -74,14 +74,16 @@ class Metadata:
             TargetRejected: there is no such object, or the user may not see it.
         """
         path = f"/sobjects/{quote(object_name, safe='')}/describe"
-        response = self._connection.request("GET", path, expect=(404,))
-        if response.status == 404:
+        response = self._connection.request("GET", path, expect=NOT_FOUND_STATUSES)
+        asked = f"GET {path}"
+        if is_gone(response):
             raise TargetRejected(
                 f"The org has no object {object_name} that the integration user can see.",
                 next_step="Check the object's API name in the load's file, and the user's permissions.",
-                code="404",
+                code=str(response.status),
             )
-        asked = f"GET {path}"
+        if not response.is_success:
+            raise error_for(asked, response)
         answer = read_object(asked, response)
         return ObjectDescription(
             name=as_text(answer.get("name")) or object_name,

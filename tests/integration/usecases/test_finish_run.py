@@ -23,6 +23,11 @@ DEAF = "- match: {path: /jobs/ingest/}\n  action: {status: 503, code: SERVER_UNA
 STUBBORN = "- match: {method: PATCH}\n  action: {status: 400, code: INVALIDJOBSTATE}"
 
 
+NO_ANSWER_OF_THE_ORG = (
+    "- match: {path: /jobs/ingest/}\n  action: {status: 404, body: '<html>URL No Longer Exists</html>'}"
+)
+
+
 def left_in_flight(world: World) -> None:
     """A lane left with a job that was submitted and not looked at."""
     world.plan(START)
@@ -122,6 +127,22 @@ def test_rows_of_an_org_that_cannot_be_reached_at_the_end_are_unsettled_until_re
         left_in_flight(world)
         world.wait(1000)
         world.break_org(DEAF)
+        verdict = world.abort()
+        assert (verdict.next, verdict.unsettled, verdict.not_sent) == ("Fail", 10, 20)
+        assert recorded_account(world).balances
+        world.mend_org()
+        resumed = world.execute(RESUME, "again")
+        assert resumed is not None
+        assert (resumed.succeeded, resumed.unsettled) == (30, 0)
+        assert world.jobs == {"JobComplete": 3}, "no row was sent twice"
+
+
+@pytest.mark.parametrize("seconds", [0, 1000])
+def test_a_job_is_not_gone_because_something_in_between_says_so(seconds):
+    with open_world(load=paced()) as world:
+        left_in_flight(world)
+        world.wait(seconds)
+        world.break_org(NO_ANSWER_OF_THE_ORG)
         verdict = world.abort()
         assert (verdict.next, verdict.unsettled, verdict.not_sent) == ("Fail", 10, 20)
         assert recorded_account(world).balances

@@ -71,6 +71,7 @@ CASES = {
     "429 with Retry-After": case(("every: 7", "status: 429, headers: {Retry-After: '60'}")),
     "429 without Retry-After": case(("every: 7", "status: 429")),
     "500": case(("every: 7", "status: 500, code: UNKNOWN_EXCEPTION")),
+    "404 with HTML": case(("every: 7, path: /services/data", f"status: 404, body: '{HTML}'")),
     "502 with HTML": case(("every: 7", f"status: 502, body: '{HTML}'")),
     "a sign-in page in place of an answer": case(
         ("method: GET, every: 3", f"status: 200, body: '{HTML}'"), page_rows=4
@@ -169,6 +170,14 @@ def test_within_patience_the_run_completes_without_a_person(misbehaviour: Case):
         assert_complete(world, world.execute())
         if "path" in misbehaviour.faults:
             assert world.requests["faults"], "the fault has struck"
+
+
+def test_a_job_at_work_gets_no_second_one_beside_it_where_only_a_page_says_that_it_is_not_there():
+    looks = "method: GET, path: '/jobs/ingest/[^/]+$', every: 2"
+    with open_world(load=paced(), faults=case((looks, f"status: 404, body: '{HTML}'")).faults) as world:
+        world.slices.most_states = 3_000
+        assert_complete(world, world.execute())
+        assert world.jobs == {"JobComplete": 3}
 
 
 OUTAGES = {

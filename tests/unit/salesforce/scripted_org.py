@@ -24,6 +24,9 @@ def error_response(status: int, code: str, message: str = "") -> Response:
     return json_response([{"errorCode": code, "message": message}], status=status)
 
 
+NO_ANSWER_OF_THE_ORG = Response(status=404, body=b"<html><body>URL No Longer Exists</body></html>")
+
+
 def login_response(token: str) -> Response:
     return json_response(
         {

@@ -1,10 +1,11 @@
 import pytest
 
 from massive_upload.errors import QuotaExhausted, RequestRefused, SalesforceUnavailable, StateChanged, TargetRejected
-from massive_upload.salesforce.bulk import BulkIngest, Job, JobState
+from massive_upload.salesforce.bulk import BulkIngest, Job, JobGone, JobState
 from massive_upload.salesforce.transport import TRANSFER_TIMEOUT, Response
 from tests.unit.salesforce.scripted_org import (
     INSTANCE_URL,
+    NO_ANSWER_OF_THE_ORG,
     ScriptedOrg,
     connect,
     error_response,
@@ -148,9 +149,42 @@ def test_three_states_are_terminal():
     assert {state for state in JobState if state.is_terminal} == {"JobComplete", "Failed", "Aborted"}
 
 
-def test_a_job_that_the_org_does_not_know_is_none():
-    org = ScriptedOrg(answers=[error_response(404, "NOT_FOUND", "The requested resource does not exist")])
+@pytest.mark.parametrize(("status", "code"), [(404, "NOT_FOUND"), (404, "ENTITY_IS_DELETED"), (410, "NOT_FOUND")])
+def test_a_job_that_the_org_does_not_know_is_none_and_has_no_results(status, code):
+    org = ScriptedOrg(answers=[error_response(status, code, "The requested resource does not exist")])
     assert BulkIngest(connect(org)).get("750A") is None
+    with pytest.raises(JobGone, match="750A"):
+        BulkIngest(connect(org)).failed_rows("750A")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        NO_ANSWER_OF_THE_ORG,
+        Response(status=410, body=NO_ANSWER_OF_THE_ORG.body),
+        Response(status=404),
+        json_response({"message": "Not Found"}, status=404),
+        json_response([], status=404),
+        error_response(404, "NO_ROUTE"),
+    ],
+)
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda bulk: bulk.create(object_name="Order__c", external_id="Ext__c"),
+        lambda bulk: bulk.upload("750A", b""),
+        lambda bulk: bulk.close("750A"),
+        lambda bulk: bulk.abort("750A"),
+        lambda bulk: bulk.get("750A"),
+        lambda bulk: bulk.failed_rows("750A"),
+        lambda bulk: bulk.unprocessed_rows("750A"),
+        lambda bulk: bulk.successful_rows("750A"),
+    ],
+)
+def test_an_answer_that_does_not_say_so_in_the_orgs_words_makes_no_job_gone(answer, call):
+    org = ScriptedOrg(answers=[answer])
+    with pytest.raises(SalesforceUnavailable, match=f"answered with {answer.status}"):
+        call(BulkIngest(connect(org)))
 
 
 def test_a_truncated_job_is_passing():
@@ -160,7 +194,7 @@ def test_a_truncated_job_is_passing():
 
 
 @pytest.mark.parametrize(
-    ("status", "code"), [(400, "INVALIDJOBSTATE"), (400, "INVALIDJOB"), (404, "NOT_FOUND"), (410, "GONE")]
+    ("status", "code"), [(400, "INVALIDJOBSTATE"), (400, "INVALIDJOB"), (404, "NOT_FOUND"), (410, "NOT_FOUND")]
 )
 @pytest.mark.parametrize(
     "call", [lambda bulk: bulk.upload("750A", b""), lambda bulk: bulk.close("750A"), lambda bulk: bulk.abort("750A")]

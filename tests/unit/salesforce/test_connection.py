@@ -119,7 +119,10 @@ def test_a_request_without_an_answer_is_counted():
     assert connection.requests_made == 2
 
 
-@pytest.mark.parametrize("refusal", [EXPIRED, Response(status=401), error_response(403, "InvalidSessionId")])
+@pytest.mark.parametrize(
+    "refusal",
+    [EXPIRED, Response(status=401), error_response(403, "InvalidSessionId"), error_response(404, "URL_NOT_RESET")],
+)
 def test_a_refused_token_is_renewed_once_and_the_request_sent_again(refusal):
     org = ScriptedOrg(answers=[refusal, json_response({"ok": True})])
     connection = connect(org)
@@ -242,7 +245,7 @@ def test_the_limit_header_is_read_in_its_forms(header, usage):
 def test_an_answer_without_the_limit_header_leaves_what_was_known_even_if_it_is_an_error():
     org = ScriptedOrg(
         answers=[
-            json_response([], status=404, headers={"Sforce-Limit-Info": "api-usage=9/10"}),
+            json_response([], status=400, headers={"Sforce-Limit-Info": "api-usage=9/10"}),
             json_response({}),
         ]
     )

@@ -230,6 +230,7 @@ def test_a_refusal_to_cancel_is_told():
         error_response(400, "BAD_REQUEST", "s3cr3t"),
         error_response(404, "NOT_FOUND"),
         error_response(410, "GONE"),
+        json_response({"error": "Not Found", "message": "no such query"}, status=404),
         error_response(422, "QUERY_CANCELLED"),
         json_response({"status": {"queryId": "q1", "completionStatus": "Failed"}}),
     ],

@@ -3,10 +3,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from massive_upload.errors import QuotaExhausted, RequestRefused, TargetRejected
+from massive_upload.errors import QuotaExhausted, RequestRefused, SalesforceUnavailable, TargetRejected
 from massive_upload.salesforce.metadata import Allowance, Field, Limits, Metadata
 from tests.unit.salesforce.scripted_org import (
     INSTANCE_URL,
+    NO_ANSWER_OF_THE_ORG,
     ScriptedOrg,
     connect,
     error_response,
@@ -87,11 +88,18 @@ def test_a_description_without_fields_is_an_error(answer):
 
 
 @pytest.mark.parametrize(
-    "answer", [error_response(404, "NOT_FOUND"), error_response(400, "INVALID_TYPE"), json_response({}, status=404)]
+    "answer",
+    [error_response(404, "NOT_FOUND"), error_response(400, "INVALID_TYPE"), error_response(404, "INVALID_TYPE")],
 )
 def test_an_unknown_object_is_rejected_by_its_name(answer):
     org = ScriptedOrg(answers=[answer])
     with pytest.raises(TargetRejected, match="Order__c"):
+        Metadata(connect(org)).describe("Order__c")
+
+
+def test_an_object_is_not_unknown_because_something_in_between_says_so():
+    org = ScriptedOrg(answers=[NO_ANSWER_OF_THE_ORG])
+    with pytest.raises(SalesforceUnavailable):
         Metadata(connect(org)).describe("Order__c")
 
 
