@@ -14,6 +14,7 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 from botocore.hooks import HierarchicalEmitter
+from botocore.retries.standard import ThrottledRetryableChecker, TransientRetryableChecker
 from botocore.stub import Stubber
 from moto import mock_aws
 from urllib3 import HTTPResponse
@@ -101,6 +102,11 @@ def test_a_missing_permission_is_final_and_says_where_to_look(s3):
             S3Files(s3, "bucket").write("key", b"")
 
 
+_throttled: Any = ThrottledRetryableChecker
+_transient: Any = TransientRetryableChecker
+RETRIED_BY_BOTOCORE = sorted({*_throttled._THROTTLED_ERROR_CODES, *_transient._TRANSIENT_ERROR_CODES})
+
+
 class FailingClient:
     """A client every call of which fails in the same way."""
 
@@ -113,6 +119,33 @@ class FailingClient:
             raise self._error
 
         return fail
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        *RETRIED_BY_BOTOCORE,
+        "InternalError",
+        "InternalServerError",
+        "ServiceUnavailable",
+        "TransactionConflictException",
+    ],
+)
+def test_what_botocore_tries_again_passes_whatever_its_status(code):
+    answer: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": 400}}
+    client: Any = FailingClient(ClientError(answer, "PutObject"))
+    with pytest.raises(StorageUnavailable, match=code):
+        S3Files(client, "bucket").write("key", b"")
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(400, InternalError), (429, StorageUnavailable), (500, StorageUnavailable)]
+)
+def test_an_error_of_another_code_is_told_by_its_status(status, error):
+    answer: Any = {"Error": {"Code": "Anything"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    client: Any = FailingClient(ClientError(answer, "PutObject"))
+    with pytest.raises(error, match="Anything"):
+        S3Files(client, "bucket").write("key", b"")
 
 
 def store_failing_with(error: Exception) -> DynamoDbProgress:
