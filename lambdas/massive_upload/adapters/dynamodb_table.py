@@ -29,6 +29,10 @@ class ConditionFailed(Exception):
         self.items_found = items_found
 
 
+_PASSING_REASONS = frozenset({"ProvisionedThroughputExceeded", "ThrottlingError", "TransactionConflict"})
+"""Why a transaction is cancelled that may succeed later (API reference: TransactionCanceledException). Of the other
+reasons, a ValidationError is an item of more than 400 KB, say, which stays so."""
+
 _BATCH_READ_TRIES = 3
 """BatchGetItem may leave some of its keys unread (API reference: UnprocessedKeys), a throttled table all of them."""
 
@@ -48,6 +52,7 @@ class Table:
         Raises:
             ConditionFailed: a condition was not met.
             StorageUnavailable: the same transaction may succeed later.
+            InternalError: it was refused for good.
         """
         try:
             self._client.transact_write_items(TransactItems=list(writes))
@@ -59,7 +64,7 @@ class Table:
             if "ConditionalCheckFailed" in codes:
                 found: list[Item | None] = [dict(reason.get("Item") or {}) or None for reason in reasons]
                 raise ConditionFailed(found) from error
-            raise StorageUnavailable(f"A transaction was cancelled: {', '.join(codes)}.") from error
+            raise _cancelled(codes) from error
         except BotoCoreError as error:
             raise _translated(error) from error
 
@@ -138,6 +143,18 @@ def _take_as_it_is(response_dict: dict[str, Any], customized_response_dict: dict
 
 def _place(item: Item) -> str:
     return f"{item['pk']['S']} {item['sk']['S']}"
+
+
+def _cancelled(codes: Sequence[str]) -> LoadError:
+    """The error of a transaction whose writes were cancelled for these reasons."""
+    named = ", ".join(codes)
+    if _PASSING_REASONS.issuperset(codes):
+        return StorageUnavailable(f"A transaction was cancelled: {named}.", code=named)
+    return InternalError(
+        f"The progress table refused a transaction: {named}.",
+        next_step="Compare the table with the deployed stack; an item may have become too large.",
+        code=named,
+    )
 
 
 def _translated(error: ClientError | BotoCoreError) -> LoadError:

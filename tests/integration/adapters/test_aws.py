@@ -168,6 +168,7 @@ def cancelled(*codes: str) -> ClientError:
         ClientError({"Error": {"Code": "ThrottlingException"}}, "TransactWriteItems"),
         cancelled("None", "TransactionConflict"),
         cancelled("ThrottlingError"),
+        cancelled("ProvisionedThroughputExceeded", "TransactionConflict"),
     ],
 )
 def test_a_table_that_does_not_answer_passes(error):
@@ -180,6 +181,20 @@ def test_a_read_that_is_throttled_passes():
     throttled = ClientError({"Error": {"Code": "ProvisionedThroughputExceededException"}}, "GetItem")
     with pytest.raises(StorageUnavailable):
         store_failing_with(throttled).run(RUN)
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [
+        ("None", "ValidationError"),
+        ("TransactionConflict", "ValidationError"),
+        ("ItemCollectionSizeLimitExceeded",),
+        ("NeverHeardOf",),
+    ],
+)
+def test_a_transaction_that_is_cancelled_for_good_is_final(codes):
+    with pytest.raises(InternalError, match=codes[-1]):
+        store_failing_with(cancelled(*codes)).begin_run(a_run())
 
 
 def test_a_write_that_is_refused_is_final():
