@@ -222,15 +222,16 @@ _PASSING_ROW_WORDS = (
     # Salesforce's code for an internal error of its own; the number of tries is bounded.
     "UNKNOWN_EXCEPTION",
 )
-_RUN_STOPPING_ROW_CODES = frozenset(map(normalised_word, ("STORAGE_LIMIT_EXCEEDED", "INVALID_FIELD_FOR_INSERT_UPDATE")))
 
 
 def row_verdict(code: str, message: str) -> RowVerdict:
     """Judge a row's error.
 
-    A passing code counts wherever it stands: an error inside a trigger arrives in the text of another code.
+    A passing code counts wherever it stands: an error inside a trigger arrives in the text of another code. A field
+    that a row may not write (INVALID_FIELD_FOR_INSERT_UPDATE) may be its own matter, as the name of a person account
+    is: where every row fails with it, the breaker stops them.
     """
-    if normalised_word(code) in _RUN_STOPPING_ROW_CODES:
+    if normalised_word(code) == normalised_word("STORAGE_LIMIT_EXCEEDED"):
         return RowVerdict.RUN_STOPPING
     if normalised_word(code) == "invalidfield" and "no such column" in message.casefold():
         return RowVerdict.RUN_STOPPING

@@ -148,6 +148,17 @@ def test_a_job_that_is_refused_as_a_whole_ends_the_lane_and_its_rows_are_kept():
         assert {row["error_code"] for row in rejected_rows(world)} == {"InvalidBatch"}
 
 
+def test_a_field_that_some_rows_may_not_write_costs_those_rows_alone():
+    refused = "{row_failures: {share: 0.3, code: INVALID_FIELD_FOR_INSERT_UPDATE}}"
+    faults = f"- match: {{object: Opportunity, nth: 1}}\n  action: {refused}"
+    with open_world(load=paced(), faults=faults) as world:
+        verdict = world.execute()
+        assert verdict is not None
+        assert (verdict.status, verdict.not_sent) == ("Completed", 0)
+        assert (verdict.succeeded, verdict.rejected) == (30 - len(rejected_rows(world)), len(rejected_rows(world)))
+        assert {row["error_code"] for row in rejected_rows(world)} == {"INVALID_FIELD_FOR_INSERT_UPDATE"}
+
+
 def test_an_error_that_would_repeat_for_every_row_stops_the_whole_run():
     full = "{row_failures: {share: 1, code: STORAGE_LIMIT_EXCEEDED}}"
     faults = f"- match: {{object: Opportunity, nth: 1}}\n  action: {full}"

@@ -194,7 +194,7 @@ def test_an_error_body_that_is_no_json_has_no_code(body):
         (
             "INVALID_FIELD_FOR_INSERT_UPDATE",
             "Unable to create/update fields: Name",
-            RowVerdict.RUN_STOPPING,
+            RowVerdict.FINAL,
             False,
         ),
         ("INVALID_FIELD", "No such column 'X__c' on entity 'Order'", RowVerdict.RUN_STOPPING, False),
