@@ -3,7 +3,7 @@
     LoadError
     ├── PassingError               retried: by Step Functions by class name, then by waiting for the org
     │   ├── SalesforceUnavailable  5xx, maintenance, connection or read time-out, a truncated answer
-    │   ├── SalesforceBusy         429, or too many concurrent requests
+    │   ├── SalesforceBusy         429, too many concurrent requests, or too many logins
     │   ├── SessionExpired         a token refused again just after it was renewed
     │   ├── QuotaExhausted         the org's daily requests or batches are used up; the day rolls, so they come back
     │   ├── StorageUnavailable     DynamoDB or S3 throttled or failed beyond the SDK's own retries

@@ -2,7 +2,8 @@
 
 Nothing else in the product looks at Salesforce's codes. Codes are compared without case and underscores, as
 the APIs differ (`INVALID_SESSION_ID`, `InvalidSessionId`). For a request the message text decides in one case
-only: REQUEST_LIMIT_EXCEEDED stands for the daily allowance and for concurrent requests alike.
+only: REQUEST_LIMIT_EXCEEDED stands for the daily allowance and for concurrent requests alike. For a login it does so
+in one more: too many logins may be refused under the code of a wrong grant, with "login rate exceeded" as the text.
 """
 
 import re
@@ -143,6 +144,9 @@ LOGIN_RULES: tuple[Rule, ...] = (
         _CHECK_STATUS,
         codes=("unknown_error", "server_error", "temporarily_unavailable"),
     ),
+    # Salesforce takes 3,600 logins an hour of a user, and every environment of a function logs in by itself.
+    Rule(SalesforceBusy, _WAITS, codes=("login_rate_exceeded", "rate_limit_exceeded")),
+    Rule(SalesforceBusy, _WAITS, message_contains="rate exceeded"),
     *_OF_ANY_CALL,
     Rule(CredentialsRejected, _CHECK_APP, codes=("invalid_client", "invalid_client_id")),
     Rule(CredentialsRejected, _CHECK_FLOW, codes=("unsupported_grant_type", "invalid_scope")),

@@ -202,6 +202,10 @@ def test_a_login_without_a_token_or_to_an_open_address_is_rejected(body):
         (500, {"error": "server_error"}, SalesforceUnavailable),
         (503, {}, SalesforceUnavailable),
         (429, {}, SalesforceBusy),
+        (400, {"error": "login_rate_exceeded", "error_description": "hidden"}, SalesforceBusy),
+        (403, {"error": "rate_limit_exceeded"}, SalesforceBusy),
+        (400, {"error": "invalid_grant", "error_description": "Login Rate Exceeded, hidden"}, SalesforceBusy),
+        (403, [{"errorCode": "LOGIN_RATE_EXCEEDED", "message": "hidden"}], SalesforceBusy),
         (403, [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "TotalRequests Limit"}], QuotaExhausted),
     ],
 )
