@@ -20,7 +20,7 @@ from massive_upload.domain.load import Load, LoadSequence
 from massive_upload.errors import CredentialsRejected, InternalError, InvalidLoad, LoadError, StorageUnavailable
 from massive_upload.ports import Clock, Executions, Files, ProgressStore
 from massive_upload.salesforce.connection import Connection
-from massive_upload.salesforce.credentials import parse_credentials
+from massive_upload.salesforce.credentials import Credentials, parse_credentials
 from massive_upload.settings import OrgSettings, Settings
 from massive_upload.usecases.org import Org
 from massive_upload.usecases.plan_run import PlanServices
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from botocore.client import BaseClient
 
 SECRET_MAX_AGE_SECONDS = 300
-"""A secret that was changed is used after five minutes at most."""
+"""A secret that was changed is used after five minutes at most, and at once where the org refuses the one before."""
+
+_HOW_TO_PUT = 'Give it the value {"login_url": ..., "client_id": ..., "client_secret": ...}.'
 
 _LOADS = Path(__file__).resolve().parent.parent / "loads"
 """The compiled loads are packed beside the code."""
@@ -97,12 +99,7 @@ def plan_services() -> PlanServices:
 
 def org() -> Org:
     """The org of the secret; its connection, and so its token, is kept while the secret stays the same."""
-    secret_id = OrgSettings.from_environment().secret_id
-    try:
-        secret = _secrets().get(secret_id, max_age=SECRET_MAX_AGE_SECONDS)
-        return _org(cast("str | bytes", secret))  # nothing is asked to be transformed
-    except parameters.GetParameterError as error:
-        raise _secret_error(error) from error
+    return _org(_secret())
 
 
 def invoke_later(function_name: str, payload: bytes) -> None:
@@ -145,14 +142,27 @@ def _lambda() -> Any:  # noqa: ANN401 - botocore makes its clients' classes at r
 
 @cache
 def _org(secret: str | bytes) -> Org:
+    return Org(Connection(_credentials(secret), latest_credentials=lambda: _credentials(_secret(is_fresh=True))))
+
+
+def _secret(*, is_fresh: bool = False) -> str | bytes:
+    """The secret's value; as Secrets Manager has it now where `is_fresh`, else perhaps as it was minutes ago."""
+    secret_id = OrgSettings.from_environment().secret_id
+    try:
+        secret = _secrets().get(secret_id, max_age=SECRET_MAX_AGE_SECONDS, force_fetch=is_fresh)
+    except parameters.GetParameterError as error:
+        raise _secret_error(error) from error
+    return cast("str | bytes", secret)  # nothing is asked to be transformed
+
+
+def _credentials(secret: str | bytes) -> Credentials:
     try:
         values = json.loads(secret)
     except ValueError as error:
-        raise CredentialsRejected(
-            "The org's secret is not JSON.",
-            next_step='Give it the value {"login_url": ..., "client_id": ..., "client_secret": ...}.',
-        ) from error
-    return Org(Connection(parse_credentials(values)))
+        raise CredentialsRejected("The org's secret is not JSON.", next_step=_HOW_TO_PUT) from error
+    if not isinstance(values, dict):
+        raise CredentialsRejected("The org's secret is no JSON object.", next_step=_HOW_TO_PUT)
+    return parse_credentials(values)
 
 
 def _secret_error(error: parameters.GetParameterError) -> LoadError:
@@ -165,7 +175,7 @@ def _secret_error(error: parameters.GetParameterError) -> LoadError:
         return StorageUnavailable(f"Secrets Manager did not answer: {code}.", code=code)
     return CredentialsRejected(
         f"The org's secret cannot be read: {code}.",
-        next_step='Give it the value {"login_url": ..., "client_id": ..., "client_secret": ...}.',
+        next_step=_HOW_TO_PUT,
         code=code,
     )
 

@@ -31,6 +31,9 @@ MAX_TOKEN_AGE_SECONDS = 110 * 60
 class Connection:
     """Sends requests to the org with a token: logs in when there is none, and once more when it is refused.
 
+    Where the login itself is refused, the credentials may have been renewed since they were read: those that
+    `latest_credentials` gives are tried, if they are others for the same login URL. A connection stays with its org.
+
     Attributes:
         requests_made: every HTTP call sent to the org so far, logins included.
         api_usage: what the last answer that told it said about the org's daily requests.
@@ -40,6 +43,7 @@ class Connection:
         self,
         credentials: Credentials,
         *,
+        latest_credentials: Callable[[], Credentials] | None = None,
         transport: Transport | None = None,
         clock: Callable[[], float] = time.time,
         api_version: str = API_VERSION,
@@ -47,6 +51,7 @@ class Connection:
         self.requests_made = 0
         self.api_usage: ApiUsage | None = None
         self._credentials = credentials
+        self._latest_credentials = latest_credentials or (lambda: credentials)
         self._transport = transport or RequestsTransport()
         self._clock = clock
         self._root = f"/services/data/v{api_version}"
@@ -135,13 +140,23 @@ class Connection:
     def _logged_in(self) -> Session:
         now_seconds = self._clock()
         if self._session is None or now_seconds - self._session.issued_at_seconds > MAX_TOKEN_AGE_SECONDS:
-            self._session = log_in(self._credentials, send=self._send, now_seconds=now_seconds)
+            self._session = self._log_in(now_seconds)
         if self._only_org_id not in (None, self._session.org_id):
             raise CredentialsRejected(
                 f"The login leads to org {self._session.org_id}; the run writes to org {self._only_org_id}.",
                 next_step="Put the login of the run's org into the secret, then resume the run.",
             )
         return self._session
+
+    def _log_in(self, now_seconds: float) -> Session:
+        try:
+            return log_in(self._credentials, send=self._send, now_seconds=now_seconds)
+        except CredentialsRejected:
+            latest = self._latest_credentials()
+            if latest == self._credentials or latest.login_url != self._credentials.login_url:
+                raise
+        self._credentials = latest
+        return log_in(latest, send=self._send, now_seconds=now_seconds)
 
     def _send(self, request: Request) -> Response:
         self.requests_made += 1  # before it is sent: a call without an answer may have been counted by the org

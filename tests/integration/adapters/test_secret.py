@@ -10,6 +10,7 @@ from moto import mock_aws
 
 from massive_upload import container
 from massive_upload.errors import CredentialsRejected
+from massive_upload.salesforce.transport import Request, RequestsTransport, Response
 from massive_upload.usecases.org import Org
 from tests.integration.adapters.stack import REGION
 
@@ -45,6 +46,37 @@ def test_the_login_is_taken_from_text_and_from_bytes(put_secret: Callable[..., N
 def test_the_connection_is_kept_while_the_secret_is(put_secret: Callable[..., None]) -> None:
     put_secret(SecretString=LOGIN)
     assert container.org() is container.org()
+
+
+def test_a_secret_that_was_rotated_is_used_at_once_where_the_org_refuses_the_one_before(
+    put_secret: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_secret(SecretString=LOGIN)
+    connection = container.org()
+    put_secret(SecretString=LOGIN.replace('"s"', '"rotated"'))
+    monkeypatch.setattr(RequestsTransport, "send", accepts("rotated"))
+    assert container.org() is connection, "it is not looked at for five minutes"
+    assert connection.org_id == "00D"
+    assert container.org().org_id == "00D"
+
+
+def accepts(client_secret: str) -> Callable[[RequestsTransport, Request], Response]:
+    """An org's answers to logins."""
+
+    def send(_: RequestsTransport, request: Request) -> Response:
+        if f"client_secret={client_secret}".encode() not in (request.body or b""):
+            return Response(status=401, body=b'{"error": "invalid_client"}')
+        return Response(status=200, body=b'{"access_token": "t", "id": "https://example.com/id/00D/005"}')
+
+    return send
+
+
+@pytest.mark.parametrize("value", ["[1]", '"text"', "7", "null"])
+def test_a_value_that_is_no_object_is_refused_without_being_told(put_secret: Callable[..., None], value: str) -> None:
+    put_secret(SecretString=value)
+    with pytest.raises(CredentialsRejected, match=r"no JSON object.*login_url") as refused:
+        container.org()
+    assert value not in str(refused.value)
 
 
 def test_a_value_that_is_no_json_is_refused_without_being_told(put_secret: Callable[..., None]) -> None:

@@ -15,7 +15,7 @@ from massive_upload.errors import (
 )
 from massive_upload.salesforce.api_usage import ApiUsage
 from massive_upload.salesforce.connection import MAX_TOKEN_AGE_SECONDS, Connection
-from massive_upload.salesforce.credentials import PrivateKey
+from massive_upload.salesforce.credentials import ClientSecret, Credentials, PrivateKey
 from massive_upload.salesforce.transport import Response
 from tests.unit.salesforce.scripted_org import (
     CREDENTIALS,
@@ -218,6 +218,55 @@ def test_a_refused_login_names_its_code_and_keeps_the_text_back(status, body, er
     assert caught.value.next_step
     if isinstance(body, dict) and "error" in body:
         assert caught.value.code == body["error"]
+
+
+RENEWED = ClientSecret(login_url=LOGIN_URL, client_id="the-client", client_secret="renewed")
+OF_ANOTHER_ORG = ClientSecret(login_url="https://other.my.salesforce.com", client_id="c", client_secret="renewed")
+
+
+def only_with(client_secret: str) -> ScriptedOrg:
+    """An org that has withdrawn every other client secret."""
+
+    def login(number: int) -> Response:
+        is_right = form(org.logins[-1].body)["client_secret"] == client_secret
+        return login_response(f"token-{number}") if is_right else json_response({"error": "invalid_client"}, status=401)
+
+    org = ScriptedOrg(answers=[json_response({})], login=login)
+    return org
+
+
+def test_a_login_that_is_refused_is_tried_once_more_with_credentials_that_were_renewed_meanwhile():
+    org = only_with("renewed")
+    connection = Connection(CREDENTIALS, transport=org, clock=lambda: NOW, latest_credentials=lambda: RENEWED)
+    connection.request("GET", "/limits")
+    assert org.last_call.headers["Authorization"] == "Bearer token-2"
+    org.answers = [EXPIRED, json_response({})]
+    org.calls.clear()
+    connection.request("GET", "/limits")
+    assert len(org.logins) == 3, "the renewed ones are kept"
+
+
+@pytest.mark.parametrize(
+    ("right", "latest", "logins"), [("x", CREDENTIALS, 1), ("x", RENEWED, 2), ("renewed", OF_ANOTHER_ORG, 1)]
+)
+def test_a_login_that_stays_refused_is_rejected_and_no_other_org_is_logged_in_to(right, latest, logins):
+    org = only_with(right)
+    connection = Connection(CREDENTIALS, transport=org, clock=lambda: NOW, latest_credentials=lambda: latest)
+    with pytest.raises(CredentialsRejected, match="invalid_client") as caught:
+        connection.request("GET", "/limits")
+    assert len(org.logins) == logins
+    assert not {"the-secret", "renewed"} & set(str(caught.value).split())
+
+
+def test_credentials_are_read_anew_only_where_the_login_is_refused():
+    def latest() -> Credentials:
+        raise AssertionError("read")
+
+    org = ScriptedOrg(answers=[EXPIRED, json_response({})], login=lambda number: login_response(f"token-{number}"))
+    Connection(CREDENTIALS, transport=org, clock=lambda: NOW, latest_credentials=latest).request("GET", "/limits")
+    org.login = lambda _: json_response({"error": "server_error"}, status=500)
+    with pytest.raises(SalesforceUnavailable):
+        Connection(CREDENTIALS, transport=org, clock=lambda: NOW, latest_credentials=latest).request("GET", "/limits")
 
 
 def test_a_truncated_login_is_passing():
