@@ -774,10 +774,19 @@ class _Resume:
         return not wanted or lane.partition in wanted
 
     def _left_at_work(self) -> list[Partition]:
-        """What the ended execution was at, and this one does not go on with at once: nobody works on it now."""
+        """What the ended execution was at, and this one does not go on with at once: nobody works on it now.
+
+        Nothing that was claimed since this execution began: a PlanRun that lives on beside its own retry must not take
+        the sweep from the slice that works on it.
+        """
         partitions = self._store.partitions(self._run_id)
         others = [partition for partition in partitions if partition.is_sweep or not self._is_wanted(partition)]
-        return [partition for partition in others if partition.status is PartitionStatus.RUNNING]
+        return [
+            partition
+            for partition in others
+            if partition.status is PartitionStatus.RUNNING
+            and (partition.last_progress_at is None or partition.last_progress_at < self._execution.started_at)
+        ]
 
     def _chosen(self) -> list[Partition]:
         """The partitions to go on with."""

@@ -171,6 +171,8 @@ def test_what_a_dead_execution_was_at_is_not_stuck_while_a_resume_works_on_somet
         for partition in ("0001", "sweep"):
             world.slices.run_slice(RUN, partition, stop_before="SettleBatch")
         world.executions.end(RUN)
+        world.wait(60)
+        world.started_at = WorldClock(world.clock).now()
         resume = {"mode": "resume", "run_id": RUN, "partitions": [2]}
         world.plan(resume, "again")
         points()
@@ -185,6 +187,25 @@ def test_what_a_dead_execution_was_at_is_not_stuck_while_a_resume_works_on_somet
     assert (last(found, Metric.STUCK_PARTITIONS), last(found, Metric.NEVER_STARTED_PARTITIONS)) == (0, 1)
     assert verdict is not None
     assert (verdict.status, verdict.succeeded) == ("Completed", 30)
+
+
+def test_a_repeated_planrun_of_a_resume_takes_the_sweep_from_nobody() -> None:
+    """Neither where it was the first execution's, nor where this one has made it."""
+    faults = "- match: {object: Opportunity}\n  action: {row_failures: {share: 1, code: UNABLE_TO_LOCK_ROW}}"
+    with open_world(load=paced(retry_delays_seconds=()), faults=faults) as world:
+        world.plan({"load": "opportunity"})
+        world.executions.end(RUN)
+        world.wait(60)
+        world.started_at = WorldClock(world.clock).now()
+        resume = {"mode": "resume", "run_id": RUN}
+        world.plan(resume, "again")
+        world.slices.run_lane(RUN, "0000")
+        assert world.plan_sweep().needed
+        world.wait(60)
+        world.slices.claim(RUN, "sweep")
+        sweep = world.partition("sweep")
+        world.plan(resume, "again")
+        assert world.partition("sweep") == sweep
 
 
 def test_a_lane_that_waits_on_purpose_is_stuck_only_when_its_wait_has_long_ended(points: Read) -> None:
