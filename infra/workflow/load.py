@@ -75,7 +75,7 @@ class LoadDefinition(Construct):
         nothing_planned = sfn.Pass(
             self,
             "NothingPlannedYet",
-            result=sfn.Result.from_object(PlanSoFar().model_dump()),
+            result=sfn.Result.from_object(PlanSoFar().model_dump(mode="json")),
             result_path="$.plan",
         )
         return nothing_planned.next(plan)
@@ -146,7 +146,10 @@ class LoadDefinition(Construct):
         next_load = sfn.Pass(
             self,
             "NextLoad",
-            parameters={"position": sfn.JsonPath.math_add(sfn.JsonPath.number_at("$.plan.position"), 1)},
+            parameters={
+                "sequence": sfn.JsonPath.object_at("$.plan.sequence"),
+                "position": sfn.JsonPath.math_add(sfn.JsonPath.number_at("$.plan.position"), 1),
+            },
             result_path="$.plan",
         )
         more = (

@@ -73,13 +73,15 @@ class PlanSoFar(Contract):
     """What one PlanRun of an execution hands on to the next.
 
     Attributes:
-        position: how many loads of its sequence the execution has completed.
+        sequence: the loads of its sequence, as its first PlanRun found them: a deployment may change them meanwhile.
+        position: how many of these the execution has completed.
         org_waits, org_waited_seconds: how often in a row, and for how long in all, it has waited for an org that does
             not answer, or has not ended the jobs of the run before.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
+    sequence: tuple[str, ...] = ()
     position: int = Field(default=0, ge=0)
     org_waits: int = Field(default=0, ge=0)
     org_waited_seconds: int = Field(default=0, ge=0)

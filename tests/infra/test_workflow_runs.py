@@ -17,7 +17,7 @@ from tests.infra.definitions import Template
 RUN = "run-1"
 STEP = {"epoch": 1, "wait_seconds": 0}
 ONE_LANE = [{"partition": "0000", "short_wait_seconds": 0, "long_waits": 0}]
-PLAN = {"next": "Load", "position": 0, "run_id": RUN, "max_concurrency": 2, "lanes": ONE_LANE}
+PLAN = {"next": "Load", "sequence": [], "position": 0, "run_id": RUN, "max_concurrency": 2, "lanes": ONE_LANE}
 SUCCEEDED = {"next": "Succeed", "run_id": RUN, "status": "Completed", "wait_seconds": 0, "error": "", "cause": ""}
 MORE = SUCCEEDED | {"next": "More"}
 FAILED = SUCCEEDED | {"next": "Fail", "status": "Failed", "error": "InvalidInput", "cause": "no such load"}
@@ -328,11 +328,13 @@ def test_the_sweep_runs_until_it_is_done(machines: Machines) -> None:
 
 
 def test_a_sequence_plans_its_next_load_with_nothing_of_the_one_before(machines: Machines) -> None:
-    plans = [PLAN | {"org_waits": 3, "org_waited_seconds": 17}, PLAN | {"position": 1}]
+    sequence = ("account", "opportunity")
+    first = PLAN | {"sequence": sequence}
+    plans = [first | {"org_waits": 3, "org_waited_seconds": 17}, first | {"position": 1}]
     machines.prepare({"PlanRun": plans, "FinishRun": [MORE, SUCCEEDED]}, {"0000": "Pending"})
     assert machines.run().status == "SUCCEEDED"
     given = [PlanRunInput.model_validate(call).plan for call in machines.calls("PlanRun")]
-    assert given == [PlanSoFar(), PlanSoFar(position=1)]
+    assert given == [PlanSoFar(), PlanSoFar(position=1, sequence=sequence)]
 
 
 def test_a_load_that_fails_ends_its_sequence(machines: Machines) -> None:

@@ -121,7 +121,7 @@ def plan_run(task: PlanRunInput, services: PlanServices) -> Plan:
     """
     start = _parse(task.input)
     run_id = run_id_of(task.input, task.execution)
-    place = None if start.load is None else _place_in_sequence(start, task.plan.position, services)
+    place = None if start.load is None else _place_in_sequence(start, task.plan, services)
     if place is not None:
         run_id = f"{run_id}.{place.load}"
         start = start.model_copy(update={"load": place.load})
@@ -135,19 +135,22 @@ def plan_run(task: PlanRunInput, services: PlanServices) -> Plan:
             next_step="Name the execution, or give a run_id, with letters, digits, '.', '_' and '-' alone.",
         )
     _check_names(start)
+    place = place or _ALONE
+    so_far = {"sequence": place.sequence, "position": task.plan.position}
     run = _begun_run(run_id, task.execution, services)
     if run is not None and run.is_unfinished and run.is_halting:  # before the org is asked, which may be down
-        return Plan(next="Finish", run_id=run_id, position=task.plan.position)
+        return Plan(next="Finish", run_id=run_id).model_copy(update=so_far)
     waited_seconds = task.plan.org_waited_seconds
     kind = _PLANNING.get(start.mode, _Begin)
-    planning = kind(start, run_id, task.execution, services, place or _ALONE, waited_seconds)
+    planning = kind(start, run_id, task.execution, services, place, waited_seconds)
     try:
-        return planning.plan().model_copy(update={"position": task.plan.position})
+        return planning.plan().model_copy(update=so_far)
     except (*ORG_NOT_READY, QueryExpired, _JobsLeft) as error:
         silent = isinstance(error, SalesforceUnavailable) and not error.answered
         if silent and _begun_run(run_id, task.execution, services) is None:
             raise  # its address may be wrong: nobody is to wait for hours to hear of it
-        return _wait_for_org(task.plan, run_id, error, planning.patience_seconds())
+        waiting = _wait_for_org(task.plan, run_id, error, planning.patience_seconds())
+        return waiting.model_copy(update=so_far)
 
 
 @dataclass(frozen=True)
@@ -156,12 +159,14 @@ class _Place:
 
     Attributes:
         load: the name of its load.
+        sequence: the names of all loads of its execution.
         is_first: whether its execution has loaded nothing yet.
         following: the names of those that come after it.
         schedule: the sequence's; None where it has none.
     """
 
     load: str
+    sequence: tuple[str, ...] = ()
     is_first: bool = True
     following: tuple[str, ...] = ()
     schedule: Schedule | None = None
@@ -171,15 +176,27 @@ _ALONE = _Place(load="")
 """Of a run that belongs to no sequence."""
 
 
-def _place_in_sequence(start: StartInput, position: int, services: PlanServices) -> _Place | None:
+def _place_in_sequence(start: StartInput, so_far: PlanSoFar, services: PlanServices) -> _Place | None:
     """Which load of a sequence is next; None where the input names a load.
 
     Raises:
         InvalidInput: it is to begin with a load that the sequence has not, or changes what is its loads' own.
     """
     sequence = services.sequence_named(start.load or "")
-    if sequence is None:
+    loads = so_far.sequence or (_loads_of(sequence, start) if sequence is not None else ())
+    if not loads:
         return None
+    return _Place(
+        load=loads[so_far.position],
+        sequence=loads,
+        is_first=so_far.position == 0,
+        following=loads[so_far.position + 1 :],
+        schedule=sequence.schedule if sequence is not None else None,
+    )
+
+
+def _loads_of(sequence: LoadSequence, start: StartInput) -> tuple[str, ...]:
+    """The loads that an execution is to carry out of a sequence as it is deployed."""
     changes = [name for name in ("pace", "partitioning", "sample") if getattr(start, name) is not None]
     if changes:
         raise InvalidInput(
@@ -193,13 +210,8 @@ def _place_in_sequence(start: StartInput, position: int, services: PlanServices)
                 f"The sequence {sequence.name} has no load {start.start_with!r}.",
                 next_step=f"It has {', '.join(loads)}.",
             )
-        loads = loads[loads.index(start.start_with) :]
-    return _Place(
-        load=loads[position],
-        is_first=position == 0,
-        following=loads[position + 1 :],
-        schedule=sequence.schedule,
-    )
+        return loads[loads.index(start.start_with) :]
+    return loads
 
 
 def _begun_run(run_id: str, execution: ExecutionContext, services: PlanServices) -> Run | None:
@@ -231,7 +243,6 @@ def _wait_for_org(before: PlanSoFar, run_id: str, error: LoadError, patience_sec
         wait_seconds=wait_seconds,
         org_waits=before.org_waits + 1,
         org_waited_seconds=waited_seconds + wait_seconds,
-        position=before.position,
     )
 
 

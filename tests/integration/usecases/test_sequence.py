@@ -140,6 +140,22 @@ def test_a_stop_that_is_accepted_while_a_load_is_finished_ends_the_sequence():
     assert set(seen) == {True, False}
 
 
+@pytest.mark.parametrize(
+    "deployed",
+    [("opportunity",), ("opportunity", "account"), ("account", "others", "opportunity"), None],
+    ids=["shorter", "turned round", "longer", "none"],
+)
+def test_an_execution_keeps_to_the_sequence_that_it_began_with_whatever_is_deployed_meanwhile(deployed):
+    with nightly_world() as world:
+        first = world.carry_out(NIGHTLY, "run-1", 0)
+        assert first is not None
+        assert first.next == "More"
+        world.sequences = {"nightly": LoadSequence(name="nightly", sequence=deployed)} if deployed else {}
+        verdict = world.carry_out(NIGHTLY, "run-1", 1)
+        assert verdict is not None
+        assert (verdict.next, verdict.run_id, verdict.status) == ("Succeed", SECOND, "Completed")
+
+
 def test_what_is_left_of_a_sequence_begins_with_the_load_that_is_named():
     with nightly_world() as world:
         verdict = world.execute({**NIGHTLY, "start_with": "opportunity"})

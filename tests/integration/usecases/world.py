@@ -107,6 +107,7 @@ class World:
         self.load = load
         self.loads: dict[str, Load] = {}
         self.sequences: dict[str, LoadSequence] = {}
+        self._sequences_begun: dict[str, tuple[str, ...]] = {}
         self.started_at = STARTED_AT
         self.fuse = Fuse()
         self.stall = Stall()
@@ -148,10 +149,11 @@ class World:
 
     def plan(self, start: Mapping[str, object], name: str = RUN, position: int = 0) -> Plan:
         """PlanRun until the plan is ready."""
-        waits = PlanSoFar(position=position)
+        waits = PlanSoFar(position=position, sequence=self._sequences_begun.get(name, ()) if position else ())
         while (plan := self.plan_once(start, name, waits)).next == "Wait":
             self.wait(plan.wait_seconds)
             waits = PlanSoFar(**plan.model_dump())
+        self._sequences_begun[name] = plan.sequence
         return plan
 
     def plan_once(self, start: Mapping[str, object], name: str = RUN, waits: PlanSoFar | None = None) -> Plan:
