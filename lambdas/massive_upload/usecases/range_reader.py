@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from massive_upload.contracts import Next, Step
 from massive_upload.domain.progress import Batch, LaneKind, Partition
 from massive_upload.domain.source_sql import PARENT_COLUMN, Reading, page_statement
@@ -20,6 +22,8 @@ _WAITS_FOR_A_QUERY = 2
 longer than most outages, and soon enough for a query that is beyond help."""
 _WAITS_FOR_A_RESULT = 6
 """The same for a query that has ended, 46 minutes: it may have taken hours, and is not asked again for an outage."""
+_LONGEST_READING_SECONDS = 600
+"""A function has 900 s (infra/functions.py), in which it writes the batch, too, and sees to the job before it."""
 _MOST_FAILED_QUERIES = 5
 _FIRST_QUERY_WAIT_SECONDS = 2
 _LONGEST_QUERY_WAIT_SECONDS = 60
@@ -184,15 +188,19 @@ class RangeReader:
     def _write_rows(self, first_page: QueryPage | None, rows_left: int) -> StagedFileWriter:
         """Write rows until the batch is full or the query has no more.
 
-        A page may have fewer rows than were asked for. What was read before something went wrong is kept: it makes a
-        smaller batch, and the next one starts behind it. So a lane gets on however rarely an org answers.
+        A page may have fewer rows than were asked for. What was read before something went wrong, or before the
+        function's time is up, is kept: it makes a smaller batch, and the next one starts behind it. So a lane gets on
+        however rarely, or slowly, an org answers.
         """
         has_parents = self._partition.kind is LaneKind.PARENT
         writer = StagedFileWriter(self._config.load, max_rows=self._batch_rows, has_parents=has_parents)
         rows = self._in_order(first_page) if first_page is not None else []
         offset = self._offset
+        read_until = self._services.clock.now() + timedelta(seconds=_LONGEST_READING_SECONDS)
         writer.append(rows[:rows_left])
         while writer.taken < rows_left and not writer.is_full:
+            if writer.taken and self._services.clock.now() >= read_until:
+                break
             query_id = self._partition.query_id or ""
             limit = min(self._batch_rows - writer.rows, rows_left - writer.taken)
             try:

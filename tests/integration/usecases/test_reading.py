@@ -1,6 +1,7 @@
 """Reading the source: a frozen query, page by page, and what happens when it is slow, gone, or gives little."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -120,6 +121,29 @@ def test_a_result_that_cannot_be_read_for_very_long_is_given_up_for_a_new_one():
         world.break_org(f"- {{match: {{path: {lost}/rows}}, action: {{status: 500}}}}")
         world.slices.run_lane(RUN, "0000")
         assert world.slices.visited.count("WaitForOrg") == 6
+        assert_all_loaded(world, world.finish({}))
+
+
+class SlowPages:
+    """An org whose clock goes on by minutes for each page of rows."""
+
+    def __init__(self, transport: Transport, wait: Callable[[int], None]) -> None:
+        self._transport = transport
+        self._wait = wait
+
+    def send(self, request: Request) -> Response:
+        if "/rows" in request.url:
+            self._wait(250)
+        return self._transport.send(request)
+
+
+def test_pages_that_take_long_make_a_smaller_batch_and_not_a_function_that_is_killed():
+    with open_world(load=paced(batch_rows=30), page_rows=3) as world:
+        world.transport = SlowPages(world.transport, world.wait)
+        task = world.start_lane()
+        fetch_page(task, world.services)
+        assert world.open_batch().rows == 3 * 4, "a page with the query's answer, and three in 750 s"
+        world.slices.run_lane(RUN, "0000")
         assert_all_loaded(world, world.finish({}))
 
 
