@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 """Raised whenever what an earlier version has written can no longer be read, the items' own content included."""
 
 _DATABASE = "state.sqlite3"

@@ -76,7 +76,7 @@ class Metadata:
         path = f"/sobjects/{quote(object_name, safe='')}/describe"
         response = self._connection.request("GET", path, expect=NOT_FOUND_STATUSES)
         asked = f"GET {path}"
-        if is_gone(response):
+        if not response.is_success and is_gone(response):
             raise TargetRejected(
                 f"The org has no object {object_name} that the integration user can see.",
                 next_step="Check the object's API name in the load's file, and the user's permissions.",

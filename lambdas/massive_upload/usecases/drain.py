@@ -6,7 +6,7 @@ from enum import StrEnum, unique
 
 from massive_upload.domain.load import Load
 from massive_upload.domain.progress import Batch, BatchState, Partition, PartitionStatus, Run
-from massive_upload.errors import FencedOut, JobRejected, LoadError, RequestRefused, RunHalted, StateChanged
+from massive_upload.errors import FencedOut, LoadError, RequestRefused, StateChanged
 from massive_upload.observability import Event, Marker, following, log
 from massive_upload.salesforce.bulk import BulkIngest, Job, JobGone, JobState
 from massive_upload.usecases.job_outcome import counters_of
@@ -26,10 +26,11 @@ class Left(StrEnum):
     """Its job was aborted and has yet to end, or nobody knows whether it has ended."""
 
 
-def end_lane(run: Run, partition: Partition, services: SliceServices, load: Load) -> Left:
+def end_lane(run: Run, partition: Partition, services: SliceServices) -> Left:
     """Bring a lane to its end: fence out who may still work on it, and settle or abort its job in flight.
 
-    The lane's partition is no longer Running then. Of one whose run has ended before, what is left is settled.
+    The lane's partition is no longer Running then, unless somebody else has claimed it in this very moment. Of one
+    whose run has ended before, what is left is settled.
     """
     if partition.status is PartitionStatus.COMPLETED:
         return Left.NOTHING
@@ -40,14 +41,18 @@ def end_lane(run: Run, partition: Partition, services: SliceServices, load: Load
         batch = open_batch(services.store, mine)
         if batch is None or batch.state is BatchState.PLANNED:
             return Left.NOTHING
-        with following(batch), services.org.only_to(services.configs.of(run.run_id).org_id):
-            return _drain(mine, batch, services, load)
+        config = services.configs.of(run.run_id)
+        with following(batch), services.org.only_to(config.org_id):
+            return _drain(mine, batch, services, config.load)
     except FencedOut:
         return Left.JOB  # claimed or reopened in this very moment; it is looked at again
 
 
 def _drain(partition: Partition, batch: Batch, services: SliceServices, load: Load) -> Left:
-    """An org that refuses or does not answer must not keep the run from ending: its rows are then unsettled."""
+    """An org that refuses or does not answer must not keep the run from ending: its rows are then unsettled.
+
+    Nor must what the job itself has come to, which may be an error after it is recorded: the record tells which it was.
+    """
     left = Left.JOB
     try:
         batch, job = _end_job(partition, batch, services)
@@ -57,12 +62,11 @@ def _drain(partition: Partition, batch: Batch, services: SliceServices, load: Lo
         _record(partition, batch, job, services, load)
     except FencedOut:
         raise
-    except (JobRejected, RunHalted) as error:
-        # What the job came to is recorded before either is raised, and the run is ending anyway.
-        log(Marker.WARNING, Event.JOB_REFUSED, error=type(error).__name__, code=error.code)
     except LoadError as error:
-        log(Marker.WARNING, Event.JOB_UNSETTLED, error=type(error).__name__, reason=str(error))
-        return left
+        if services.store.batch(partition, batch.number).has_job:
+            log(Marker.WARNING, Event.JOB_UNSETTLED, error=type(error).__name__, reason=str(error))
+            return left
+        log(Marker.WARNING, Event.JOB_REFUSED, error=type(error).__name__, code=error.code)
     return Left.NOTHING
 
 

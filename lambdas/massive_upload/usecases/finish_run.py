@@ -60,8 +60,7 @@ def finish_run(task: FinishRunInput, services: SliceServices, clock: Clock) -> V
         services.store.create_partitions(run, read_plan(services.files, run))
     partitions = services.store.partitions(run_id)
     if run.status is RunStatus.RUNNING:
-        config = services.configs.of(run_id)
-        lanes_left = [end_lane(run, partition, services, config.load) for partition in partitions]
+        lanes_left = [end_lane(run, partition, services) for partition in partitions]
         now = services.store.run(run_id)  # what was settled may have asked it to end
         if now is None or now.execution_arn != run.execution_arn:  # who has resumed it would be held up by what follows
             return _verdict_without_run(run_id, failure)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from massive_upload.constants import STATE_KEPT_DAYS
 from massive_upload.domain.account import outcome_of
 from massive_upload.domain.progress import Run
 from massive_upload.usecases.drain import Left, end_lane
@@ -16,28 +17,33 @@ def end_left_jobs(run: Run, services: SliceServices) -> Left:
     """Settle or abort what a run that has ended left in flight, and have its receipt say what came of it.
 
     How the run ended stays as it is; its account is the sum of its partitions at any time. Harmless when it is called
-    again: a call that died before the receipt was written is made good by the next.
+    again: a call that died before the receipt was written is made good by the next. Of a run that is so old that its
+    items and files expire nothing is asked: Salesforce has ended its jobs after seven days.
 
     Returns:
         The worst that a lane has left.
     """
-    if run.plan_name is None or run.ended_at is None:
+    age = services.clock.now() - run.started_at
+    if run.plan_name is None or run.ended_at is None or age > timedelta(days=STATE_KEPT_DAYS):
         return Left.NOTHING
     store = services.store
     partitions = store.partitions(run.run_id)
     with_job = {batch.partition for batch in unsettled_batches(store, partitions) if batch.has_job}
-    load = services.configs.of(run.run_id).load
-    left = {end_lane(run, lane, services, load) for lane in partitions if lane.partition in with_job}
-    now = store.run(run.run_id)
-    if now is None or now.execution_arn != run.execution_arn:
+    left = {end_lane(run, lane, services) for lane in partitions if lane.partition in with_job}
+    if not _renew_receipt(run, run.ended_at, services):
         return Left.JOB  # resumed meanwhile: what is left is that execution's, and so is the receipt
-    _renew_receipt(run, run.ended_at, services)
     return next((worst for worst in (Left.JOB, Left.ROWS) if worst in left), Left.NOTHING)
 
 
-def _renew_receipt(run: Run, ended_at: datetime, services: SliceServices) -> None:
+def _renew_receipt(run: Run, ended_at: datetime, services: SliceServices) -> bool:
+    """False where it is no longer ours to write. The org is asked first, as that may take long."""
     partitions = services.store.partitions(run.run_id)
     outcome = outcome_of(run, partitions, unsettled_batches(services.store, partitions))
     ended = Ended(status=run.status, error=run.error, at=ended_at)
     shown = shown_by(run, partitions, ended_at, services)
-    write_receipt(run, ended, outcome, partitions, ask_target(run, services), shown, services)
+    target = ask_target(run, services)
+    now = services.store.run(run.run_id)
+    if now is None or now.execution_arn != run.execution_arn:
+        return False
+    write_receipt(run, ended, outcome, partitions, target, shown, services)
+    return True

@@ -6,11 +6,12 @@ import json
 from datetime import datetime
 from hashlib import sha256
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from massive_upload.domain.file_keys import config_key
 from massive_upload.domain.identity import Identity
 from massive_upload.domain.load import Load
+from massive_upload.errors import InternalError
 from massive_upload.ports import Files
 
 _KEPT = 8
@@ -70,9 +71,19 @@ class RunConfigs:
         if run_id not in self._known:
             while len(self._known) >= _KEPT:
                 self._known.pop(next(iter(self._known)))
-            self._known[run_id] = RunConfig.model_validate_json(self._files.read(config_key(run_id)))
+            self._known[run_id] = _parse(run_id, self._files.read(config_key(run_id)))
         return self._known[run_id]
 
     def freeze(self, run_id: str, config: RunConfig) -> None:
         """Write the configuration of a run that is being planned."""
         self._files.write(config_key(run_id), config.model_dump_json().encode(), content_type="application/json")
+
+
+def _parse(run_id: str, content: bytes) -> RunConfig:
+    try:
+        return RunConfig.model_validate_json(content)
+    except ValidationError as error:
+        raise InternalError(
+            f"The configuration of run {run_id} is not one that this edition of the product knows.",
+            next_step="Go on with the edition that began the run, or start the load anew.",
+        ) from error

@@ -10,7 +10,7 @@ from __future__ import annotations
 from massive_upload.constants import LONG_WAIT_SECONDS
 from massive_upload.domain.progress import Partition
 from massive_upload.domain.quota import OrgQuota, need_of_a_batch, requests_of_a_batch
-from massive_upload.errors import LoadError, PassingError, QuotaExhausted
+from massive_upload.errors import CredentialsRejected, LoadError, PassingError, QuotaExhausted
 from massive_upload.observability import Event, Marker, log
 from massive_upload.usecases.org import Org
 from massive_upload.usecases.org_usage import tell_quota
@@ -85,6 +85,8 @@ def _look(seen: OrgQuota | None, org: Org) -> dict[str, int] | None:
     """What the org tells of its allowances; None where it may tell another time."""
     try:
         return tell_quota(org.metadata.limits(), org.api_usage)
+    except CredentialsRejected:  # says nothing of the org, and ends the lane
+        raise
     except QuotaExhausted:
         requests_max = seen.requests_max if seen else None
         return {"requests_max": requests_max or 1, "requests_left": 0}

@@ -5,16 +5,20 @@ from contextlib import suppress
 
 import pytest
 
+from massive_upload.constants import STATE_KEPT_DAYS
 from massive_upload.contracts import Plan, PlanSoFar
+from massive_upload.domain.file_keys import config_key
 from massive_upload.domain.load import LoadSequence
 from massive_upload.domain.progress import RunStatus
 from massive_upload.errors import OrgUnreachable
+from tests.integration.adapters.stack import BUCKET
 from tests.integration.usecases.kept_rows import receipt, recorded_account, rejected_rows
 from tests.integration.usecases.slice_driver import Crash
-from tests.integration.usecases.world import RUN, World, open_world, paced
+from tests.integration.usecases.world import RUN, World, WorldClock, open_world, paced
 
 START = {"load": "opportunity"}
 NEXT = "next"
+DAY_SECONDS = 86_400
 DEAF = "- match: {path: /jobs/ingest}\n  action: {status: 503, code: SERVER_UNAVAILABLE}"
 STUBBORN = "- match: {method: PATCH}\n  action: {status: 400, code: INVALIDJOBSTATE}"
 UNREADABLE = "- match: {path: failedResults}\n  action: {status: 503, code: SERVER_UNAVAILABLE}"
@@ -80,6 +84,34 @@ def test_a_job_that_the_org_aborts_holds_nobody_up():
         plan, waits = until_planned(world)
         assert (plan.next, waits, world.jobs) == ("Load", [], {"Aborted": 1})
         assert_account(world, succeeded=0, not_sent=30, unsettled=0)
+
+
+FULL = "{status: 400, code: STORAGE_LIMIT_EXCEEDED}"
+
+
+@pytest.mark.parametrize(
+    ("path", "wait_seconds", "left"), [("/jobs/ingest", 0, "job"), ("failedResults", 1000, "rows")]
+)
+def test_an_error_that_stops_runs_does_not_let_the_next_one_begin_unless_it_came_of_a_job(path, wait_seconds, left):
+    with open_world(load=paced(), queue_seconds=500.0, faults=HALF_REFUSED) as world:
+        leave_a_job(world)
+        world.wait(wait_seconds)
+        world.break_org(f"- match: {{path: {path}}}\n  action: {FULL}")
+        assert world.plan_once(START, NEXT).next == "Wait", left
+        assert_account(world, succeeded=0, not_sent=20, unsettled=10)
+        world.mend_org()
+        until_planned(world)
+        assert_account(world, unsettled=0)
+
+
+def test_a_run_whose_files_have_expired_holds_nobody_up():
+    with open_world(load=paced()) as world:
+        leave_a_job(world)
+        world.wait((STATE_KEPT_DAYS + 1) * DAY_SECONDS)
+        world.s3.delete_object(Bucket=BUCKET, Key=config_key(RUN))
+        world.started_at = WorldClock(world.clock).now()
+        plan, waits = until_planned(world)
+        assert (plan.next, waits) == ("Load", [])
 
 
 @pytest.mark.parametrize("is_gone", [False, True])

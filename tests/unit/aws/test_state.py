@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from local.aws.state import ItemChange, ObjectChange, StateDirectory, StateDirectoryError
+from local.aws.state import STATE_VERSION, ItemChange, ObjectChange, StateDirectory, StateDirectoryError
 
 DATABASE = "state.sqlite3"
 LOG = "state.sqlite3-wal"
@@ -121,7 +121,7 @@ def test_another_version_is_refused_and_left_as_it_is(directory):
     database.close()
     before = (directory / DATABASE).read_bytes()
 
-    with pytest.raises(StateDirectoryError, match="has version 7, and this program reads version 1"):
+    with pytest.raises(StateDirectoryError, match=f"has version 7, and this program reads version {STATE_VERSION}"):
         StateDirectory(directory)
     assert (directory / DATABASE).read_bytes() == before
 
