@@ -30,6 +30,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from unittest import mock
 
 import duckdb
 
@@ -52,31 +53,30 @@ _MIXED = "mixed_deals.parquet"
 
 
 @contextmanager
-def aws_services() -> Iterator[str]:
-    """The embedded AWS in a process of its own, with an empty table and bucket."""
+def aws_services() -> Iterator[None]:
+    """The embedded AWS in a process of its own, with an empty table and bucket; the environment says how to call it."""
     command = [sys.executable, "-m", "benchmarks.data_path", "--serve-aws"]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own
     try:
-        url = child.stdout.readline().strip() if child.stdout is not None else ""
-        os.environ["AWS_ENDPOINT_URL"] = url
-        keys = [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}]
-        aws_client("dynamodb").create_table(
-            TableName=TABLE,
-            KeySchema=keys,
-            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
-            BillingMode="PAY_PER_REQUEST",
-        )
-        aws_client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
-        yield url
+        told = child.stdout.readline() if child.stdout is not None else ""
+        with mock.patch.dict(os.environ, json.loads(told)):
+            keys = [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}]
+            aws_client("dynamodb").create_table(
+                TableName=TABLE,
+                KeySchema=keys,
+                AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
+                BillingMode="PAY_PER_REQUEST",
+            )
+            aws_client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+            yield
     finally:
-        os.environ.pop("AWS_ENDPOINT_URL", None)
         child.communicate()  # closes its input, which ends it
 
 
 def serve_aws() -> None:
-    """Serve the embedded AWS, say where, and end with the input."""
+    """Serve the embedded AWS, tell the parent how to call it, and end with the input."""
     with tempfile.TemporaryDirectory() as scratch, EmbeddedAws(work_dir=Path(scratch)) as aws:
-        print(aws.endpoint_url, flush=True)
+        print(json.dumps(aws.access.variables()), flush=True)  # into a pipe: nobody else can read the session token
         sys.stdin.read()
 
 

@@ -129,6 +129,11 @@ def deals(job_rows: int, types: Mapping[str, str]) -> Load:
 
 
 def aws_client(service: str) -> Any:  # noqa: ANN401 - botocore makes its clients' classes at run time
-    """A client of the AWS services at `AWS_ENDPOINT_URL`."""
-    session: Any = boto3.session.Session("none", "none", region_name=REGION)
+    """A client of the AWS services at `AWS_ENDPOINT_URL`, with the credentials of the environment."""
+    session: Any = boto3.session.Session(
+        os.environ["AWS_ACCESS_KEY_ID"],
+        os.environ["AWS_SECRET_ACCESS_KEY"],
+        os.environ["AWS_SESSION_TOKEN"],
+        region_name=REGION,
+    )
     return session.client(service, endpoint_url=os.environ["AWS_ENDPOINT_URL"], config=CALLS)

@@ -1,11 +1,13 @@
 """AWS in this process.
 
-moto's server on a free port of 127.0.0.1, mended by the hooks, with Lambda in processes of its own.
+moto's server on a free port of 127.0.0.1, mended by the hooks, with Lambda in processes of its own. It answers those
+alone who have its session token (`EmbeddedAws.access`).
 """
 
 import json
 import logging
 import resource
+import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +21,14 @@ from moto.stepfunctions.parser.utils import TMP_THREADS
 
 from local.aws import hooks
 from local.aws.active import Active, activate, deactivate
+from local.aws.callers import KnownCallers
 from local.aws.deploy import deploy
 from local.aws.events import StatusChanges
 from local.aws.faults import FaultPlan
 from local.aws.figures import Figures, Ledger
 from local.aws.functions import Functions
 from local.aws.hooks import durability
-from local.aws.identity import ACCOUNT_ID, REGION, client_for
+from local.aws.identity import ACCOUNT_ID, REGION, Access
 from local.aws.requests import CountedRequests
 from local.aws.server import AwsServer
 from local.aws.state import StateDirectory
@@ -70,7 +73,6 @@ class EmbeddedAws:
         time_scale: float = 1.0,
         state: StateDirectory | None = None,
     ) -> None:
-        self.endpoint_url = ""
         self._work_dir = work_dir.resolve()
         self._log_dir = (log_dir or work_dir / "logs").resolve()
         self._time_scale = time_scale
@@ -98,18 +100,19 @@ class EmbeddedAws:
         _allow_descriptors()
         hooks.install()
         self._requests = CountedRequests(DomainDispatcherApplication(create_backend_app))
-        self._server = AwsServer(self._requests)
+        session_token = secrets.token_urlsafe()
+        self._server = AwsServer(KnownCallers(self._requests, session_token))
         self._server.start()
-        self.endpoint_url = self._server.url
+        self.access = Access(self._server.url, session_token)
         self._ledger = Ledger()
         self._functions = Functions(
-            endpoint_url=self.endpoint_url,
+            access=self.access,
             time_scale=self._time_scale,
             work_dir=self._work_dir,
             log_dir=self._log_dir,
         )
         active = Active(
-            endpoint_url=self.endpoint_url,
+            endpoint_url=self.access.endpoint_url,
             time_scale=self._time_scale,
             ledger=self._ledger,
             functions=self._functions,
@@ -145,7 +148,7 @@ class EmbeddedAws:
     def client(self, service: str) -> Untyped:
         """Returns a boto3 client of the embedded AWS, whatever the host's AWS settings are."""
         if service not in self._clients:
-            self._clients[service] = client_for(self.endpoint_url, service)
+            self._clients[service] = self.access.client(service)
         return self._clients[service]
 
     def deploy(self, assembly_dir: Path, stack_name: str) -> dict[str, str]:
@@ -155,7 +158,7 @@ class EmbeddedAws:
             DeploymentError: The stack cannot be deployed.
             StateDirectoryError: The state that is kept is not of this stack.
         """
-        outputs = deploy(self.endpoint_url, assembly_dir, stack_name)
+        outputs = deploy(self.access.endpoint_url, assembly_dir, stack_name)
         if self._state is not None:
             durability.restore_and_keep(self._state)
         return outputs

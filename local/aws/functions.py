@@ -8,7 +8,6 @@ What goes wrong on purpose is in `faults`.
 
 import io
 import json
-import os
 import threading
 import time
 import uuid
@@ -23,7 +22,7 @@ from typing import Any
 
 from local.aws.active import InvocationResult
 from local.aws.faults import Call, FaultPlan, Kill, LoseAnswer, Outlive, Throttle, What
-from local.aws.identity import REGION, SECRET_ACCESS_KEY, function_access_key
+from local.aws.identity import Access, function_access_key
 from local.aws.untyped import Untyped
 from local.aws.workers import (
     EnvironmentDied,
@@ -44,12 +43,12 @@ class FunctionPool:
     """The environments of one function, as it was deployed."""
 
     def __init__(
-        self, server: ForkServer, function: Untyped, *, code_dir: Path, log_file: Path, endpoint_url: str
+        self, server: ForkServer, function: Untyped, *, code_dir: Path, log_file: Path, access: Access
     ) -> None:
         self._server = server
         self._handler = str(function.handler)
         self._log_file = log_file
-        self._variables = environment_variables(function, code_dir, endpoint_url)
+        self._variables = environment_variables(function, code_dir, access)
         self._changed = threading.Condition()
         self._idle: list[ExecutionEnvironment] = []
         self._busy: set[ExecutionEnvironment] = set()
@@ -123,16 +122,13 @@ class FunctionPool:
             environment.kill()
 
 
-def environment_variables(function: Untyped, code_dir: Path, endpoint_url: str) -> dict[str, str]:
+def environment_variables(function: Untyped, code_dir: Path, access: Access) -> dict[str, str]:
     """Returns what Lambda sets (developer guide, "Defined runtime environment variables") and the function's own.
 
     Beside these: the endpoint of the embedded AWS, and empty AWS configuration files, so that the host's stay unread.
     """
     return {
-        "AWS_ACCESS_KEY_ID": function_access_key(str(function.function_name)),
-        "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
-        "AWS_REGION": REGION,
-        "AWS_DEFAULT_REGION": REGION,
+        **access.variables(function_access_key(str(function.function_name))),
         "AWS_EXECUTION_ENV": f"AWS_Lambda_{function.run_time}",
         "AWS_LAMBDA_FUNCTION_NAME": str(function.function_name),
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_size),
@@ -144,9 +140,6 @@ def environment_variables(function: Untyped, code_dir: Path, endpoint_url: str) 
         "LANG": "en_US.UTF-8",
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "TZ": ":UTC",
-        "AWS_ENDPOINT_URL": endpoint_url,
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         **{name: str(value) for name, value in (function.environment_vars or {}).items()},
     }
 
@@ -189,8 +182,8 @@ class _Outlived:
 class Functions:
     """Invokes deployed functions; counts the invocations and the memory."""
 
-    def __init__(self, *, endpoint_url: str, time_scale: float, work_dir: Path, log_dir: Path) -> None:
-        self._endpoint_url = endpoint_url
+    def __init__(self, *, access: Access, time_scale: float, work_dir: Path, log_dir: Path) -> None:
+        self._access = access
         self._time_scale = time_scale
         self._work_dir = work_dir / "functions"
         self._log_dir = log_dir
@@ -302,7 +295,7 @@ class Functions:
                 function,
                 code_dir=self._unpacked(function),
                 log_file=self._log_dir / f"{function.function_name}.log",
-                endpoint_url=self._endpoint_url,
+                access=self._access,
             )
             self._pools[function.function_arn] = (version, pool)
             return pool

@@ -1,6 +1,8 @@
-"""Who calls the embedded AWS, and where: fixed fake credentials, one account, one region."""
+"""Who calls the embedded AWS, and where: one account, one region, keys that say who, a session token that says may."""
 
 import functools
+import os
+from dataclasses import dataclass, field
 
 import boto3
 from botocore.config import Config
@@ -12,7 +14,7 @@ from local.aws.untyped import Untyped
 ACCOUNT_ID = "123456789012"
 REGION = "us-east-1"
 ACCESS_KEY_ID = "embedded"
-SECRET_ACCESS_KEY = "embedded"  # noqa: S105 - the embedded AWS accepts any key; this is no secret
+SECRET_ACCESS_KEY = "embedded"  # noqa: S105 - signatures are not checked; this is no secret
 
 
 def function_access_key(function_name: str) -> str:
@@ -30,13 +32,17 @@ _HOST_SETTINGS_OFF = {
 }
 
 
-def isolated_session() -> boto3.Session:
-    """Returns a boto3 session that knows the embedded credentials and nothing of the host's AWS settings."""
+def isolated_session(session_token: str | None = None) -> boto3.Session:
+    """Returns a boto3 session that knows the embedded credentials and nothing of the host's AWS settings.
+
+    Only requests that are answered in this process need no session token.
+    """
     session = Session(session_vars=_HOST_SETTINGS_OFF)
     session.register_component("data_loader", _service_descriptions())
     return boto3.Session(
         aws_access_key_id=ACCESS_KEY_ID,
         aws_secret_access_key=SECRET_ACCESS_KEY,
+        aws_session_token=session_token,
         region_name=REGION,
         botocore_session=session,
     )
@@ -57,13 +63,42 @@ def _service_descriptions() -> Loader:
     return _SharedLoader()
 
 
-def client_for(endpoint_url: str, service: str) -> Untyped:
-    """Returns a boto3 client of `service` that talks to `endpoint_url`."""
-    config = Config(
-        proxies={},
-        read_timeout=1000,  # a direct invocation may last as long as a function: 900 s
-        retries={"total_max_attempts": 1},
-        s3={"addressing_style": "path"},
-        max_pool_connections=50,
-    )
-    return isolated_session().client(service, endpoint_url=endpoint_url, config=config)  # type: ignore[call-overload]  # the service is a variable
+@dataclass(frozen=True)
+class Access:
+    """What it takes to call one embedded AWS over HTTP.
+
+    Attributes:
+        endpoint_url: where it listens; every user of the machine can find that out.
+        session_token: the secret that it wants to see in each request.
+    """
+
+    endpoint_url: str
+    session_token: str = field(repr=False)
+
+    def variables(self, access_key_id: str = ACCESS_KEY_ID) -> dict[str, str]:
+        """The environment of a process that calls it, as AWS's SDKs and command lines read it.
+
+        The files of the host's own AWS settings stay unread. Only the user of a process, and root, can read these.
+        """
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_ACCESS_KEY_ID": access_key_id,
+            "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
+            "AWS_SESSION_TOKEN": self.session_token,
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        }
+
+    def client(self, service: str) -> Untyped:
+        """Returns a boto3 client of `service`."""
+        config = Config(
+            proxies={},
+            read_timeout=1000,  # a direct invocation may last as long as a function: 900 s
+            retries={"total_max_attempts": 1},
+            s3={"addressing_style": "path"},
+            max_pool_connections=50,
+        )
+        session = isolated_session(self.session_token)
+        return session.client(service, endpoint_url=self.endpoint_url, config=config)  # type: ignore[call-overload]  # the service is a variable

@@ -14,7 +14,6 @@ import pytest
 from infra.cdk_cli import CDK_VERSION
 from infra.synth import ROOT
 from local.aws.embedded import EmbeddedAws
-from local.aws.identity import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
 from local.org import OrgServer, OrgSettings, generated_opportunities
 from local.org.credentials import CLIENT_ID, CLIENT_SECRET
 from tests.e2e.opportunities import expected_rows, target_rows
@@ -96,12 +95,8 @@ def shell(aws: EmbeddedAws, tmp_path: Path) -> Iterator[Shell]:
             "PATH": f"{directory / '.venv' / 'bin'}:{host['PATH']}",
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "lambdas"), *filter(None, [host.get("PYTHONPATH")])]),
             "HOME": str(tmp_path / "home"),
-            "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
-            "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
-            "AWS_REGION": REGION,
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_ENDPOINT_URL": aws.endpoint_url,
-            "AWS_ENDPOINT_URL_S3": aws.endpoint_url,
+            **aws.access.variables(),
+            "AWS_ENDPOINT_URL_S3": aws.access.endpoint_url,
             "CDK_OUTPUT": str(tmp_path / "cdk.out"),
             "CDK_NOTICES": "false",
             "CI": "true",

@@ -1,7 +1,6 @@
 """The whole product in one place: the synthesized stack on the embedded AWS, and an org to load into."""
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ import pytest
 from infra.synth import STACK_NAME, synthesize
 from local.aws.embedded import EmbeddedAws, ExecutionResult
 from local.aws.figures import Figures
-from local.aws.identity import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
 from local.org.credentials import CLIENT_ID, CLIENT_SECRET
 from massive_upload.adapters.aws import S3Files, SystemClock
 from massive_upload.adapters.dynamodb_progress import DynamoDbProgress
@@ -146,11 +144,7 @@ def deployed(
 
 def as_operator(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The ordinary environment of the AWS command line."""
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION"):
+    for name, value in world.aws.access.variables().items():
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_PROFILE", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", world.aws.endpoint_url)
-    monkeypatch.setenv("AWS_REGION", REGION)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)
-    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)

@@ -133,7 +133,7 @@ def test_a_function_sees_nothing_of_the_hosts_environment(world):
     assert error is None
     assert not {"ONLY_ON_THE_HOST", "HOME", "HTTP_PROXY", "VIRTUAL_ENV", "PYTHONPATH"} & set(environment)
     assert environment["STAGE"] == "test"
-    assert environment["AWS_ENDPOINT_URL"] == world.aws.endpoint_url
+    assert environment["AWS_ENDPOINT_URL"] == world.aws.access.endpoint_url
     assert environment["AWS_LAMBDA_FUNCTION_NAME"] == "Tell"
     assert environment["LAMBDA_TASK_ROOT"] == told["cwd"] == told["path"][0]
     assert told["zone"] == "UTC"
@@ -180,7 +180,7 @@ def test_a_client_goes_by_its_functions_own_environment_though_the_code_is_share
     assert (one["key"], other["key"]) == (function_access_key("Client"), function_access_key("OtherClient"))
     assert one["cwd"] == other["cwd"]
     for told in (one, other):
-        assert (told["endpoint"], told["region"]) == (world.aws.endpoint_url, REGION)
+        assert (told["endpoint"], told["region"]) == (world.aws.access.endpoint_url, REGION)
         assert "exec-env/AWS_Lambda_python3.11" in told["user_agent"]
 
 

@@ -58,7 +58,7 @@ def test_nothing_is_left_after_stop(tmp_path):
         pass
     busy, server = int(seen.read_text()), aws._functions._server._process.pid
     assert all(map(is_alive, (idle, busy, server)))
-    address = urlparse(aws.endpoint_url)
+    address = urlparse(aws.access.endpoint_url)
 
     aws.stop()
 
