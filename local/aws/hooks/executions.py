@@ -3,8 +3,9 @@
 Defects: machines made by CloudFormation land in a backend that executes nothing; executions without a name collide;
 two starts at once are not ordered; a stop right after the start fails; a stopped execution keeps running for everyone
 who looks until its Lambda has ended, and fails instead when that Lambda fails; the error and cause of StopExecution
-get lost; a crash of the interpreter leaves it running for ever; the start time in the context object is no text;
-threads that have ended are kept; the history of an execution that is just being started cannot be read.
+get lost; a crash of the interpreter leaves it running for ever; the start time in the context object is no text, and
+the time at which a state was entered has microseconds and an offset; threads that have ended are kept; the history of
+an execution that is just being started cannot be read.
 """
 
 import datetime
@@ -17,6 +18,7 @@ from moto.core.responses import ActionResult
 from moto.stepfunctions.exceptions import ValidationException
 from moto.stepfunctions.parser import utils
 from moto.stepfunctions.parser.api import ExecutionStatus, GetExecutionHistoryOutput
+from moto.stepfunctions.parser.asl.component.state import state
 from moto.stepfunctions.parser.asl.eval.environment import Environment
 from moto.stepfunctions.parser.asl.eval.program_state import ProgramStopped, ProgramTimedOut
 from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication, Execution
@@ -46,6 +48,7 @@ def install() -> None:
     replace(ExecutionWorker, "_execution_logic", _build_execution_logic)
     replace(BaseExecutionWorkerCommunication, "terminated", _build_terminated)
     replace(Environment, "set_error", _build_set_error)
+    replace(state, "StateData", _build_state_data)
 
 
 def _build_to_history_output(original: Untyped) -> Untyped:
@@ -58,6 +61,14 @@ def _build_to_history_output(original: Untyped) -> Untyped:
 def aws_time(moment: datetime.datetime) -> str:
     """Writes a moment as the context object and EventBridge do: ISO 8601, milliseconds, Z."""
     return moment.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def _build_state_data(original: Untyped) -> Untyped:
+    def state_data(**fields: str) -> Untyped:
+        entered = datetime.datetime.fromisoformat(fields.pop("EnteredTime"))
+        return original(EnteredTime=aws_time(entered), **fields)
+
+    return state_data
 
 
 def _build_start_execution(original: Untyped) -> Untyped:

@@ -1,6 +1,7 @@
 """Step Functions: what the stack's definitions use works as on AWS."""
 
 import json
+import re
 import threading
 import time
 from types import SimpleNamespace
@@ -92,6 +93,7 @@ def build(assembly: Assembly) -> None:
                     "execution.$": "$$.Execution.Id",
                     "execution_name.$": "$$.Execution.Name",
                     "started.$": "$$.Execution.StartTime",
+                    "entered.$": "$$.State.EnteredTime",
                 },
             }
         ),
@@ -233,7 +235,8 @@ def test_a_native_update_returns_the_new_item_and_a_failed_condition_is_caught(w
 def test_intrinsic_functions_and_the_context_object(world):
     result = world.run("Intrinsics", {"n": 7, "list": [1, 2, 3], "text": '{"a": 1}'}, name="seven")
     output = result.output
-    assert output.pop("started").endswith("Z")
+    for name in ("started", "entered"):
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", output.pop(name))
     assert output == {
         "sum": 8,
         "third": 3,

@@ -37,6 +37,7 @@ PROBES = (
     "answers",
     "plain_attributes",
     "executions_threads",
+    "executions_entered_time",
 )
 
 

@@ -330,6 +330,13 @@ def executions_threads() -> bool:
     return any(not thread.is_alive() for thread in TMP_THREADS)
 
 
+def executions_entered_time() -> bool:
+    """The time at which a state was entered has an offset in the place of Z."""
+    look = {"Type": "Pass", "Parameters": {"at.$": "$$.State.EnteredTime"}, "End": True}
+    output = json.loads(run({"StartAt": "Look", "States": {"Look": look}}, "entered")["output"])
+    return bool(output["at"].endswith("+00:00"))
+
+
 def main() -> None:
     default_user_config["stepfunctions"] = {"execute_state_machine": True}
     default_user_config["lambda"] = {"use_docker": False}
@@ -360,6 +367,7 @@ def main() -> None:
         answers,
         plain_attributes,
         executions_threads,
+        executions_entered_time,
     )
     with mock_aws(config=copy.deepcopy(default_user_config)):
         json.dump({probe.__name__: probe() for probe in probes}, sys.stdout)
