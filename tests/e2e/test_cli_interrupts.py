@@ -85,7 +85,7 @@ def adds_up(summary: dict[str, int]) -> bool:
     return summary["source_rows"] == sum(summary[name] for name in classes)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_one_signal_lets_the_run_pause_at_a_batch_edge(start, tmp_path, number):
     command = start("partitioning.by=key", "pace.batch_rows=100", "pace.delay_seconds=500")
     command.wait_for_line("1 running")
