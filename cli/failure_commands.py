@@ -16,6 +16,7 @@ import typer
 from cli.errors import UsageMistake, errors_as_exit_codes
 from cli.exit_status import EXIT_STATUS
 from cli.local_options import LoadsDir, Local, OrgUrl, Out, StateDir, TimeScale, checked_state_dir
+from cli.output import lasting_output
 from cli.stack_commands import PANEL, AsJson, Profile, Region, RunId, StackName, Watch, go_on, on_stack
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def retry_failed(
 
     massive-upload retry-failed latest --local --state-dir state
     """
-    with errors_as_exit_codes():
+    with lasting_output(), errors_as_exit_codes():
         directory = checked_state_dir(local, state_dir)
         if directory is not None:
             from cli.resume import LocalOptions, retry_locally

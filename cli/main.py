@@ -15,6 +15,7 @@ import typer
 from cli.errors import UsageMistake, errors_as_exit_codes
 from cli.exit_status import EXIT_STATUS
 from cli.failure_commands import failure_commands
+from cli.output import lasting_output
 from cli.stack_commands import AsJson, Profile, Region, StackName, stack_commands, start
 
 app = typer.Typer(
@@ -68,7 +69,7 @@ def demo(
 
     [b]Example:[/b] massive-upload demo --rows 20000 --lanes 3
     """
-    with errors_as_exit_codes():
+    with lasting_output(), errors_as_exit_codes():
         from cli.demo import run_demo
 
         raise typer.Exit(run_demo(rows=rows, lanes=lanes, time_scale=time_scale))
@@ -132,7 +133,7 @@ def run(
     massive-upload run opportunity --local --org-url http://127.0.0.1:8080 --time-scale 1000 --json
     --set partitioning.by=key --set partitioning.count=5 --set pace.batch_rows=500 --state-dir state
     """
-    with errors_as_exit_codes():
+    with lasting_output(), errors_as_exit_codes():
         if not local:
             raise UsageMistake(
                 "--local is missing: add it to run on this machine. "

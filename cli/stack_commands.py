@@ -15,6 +15,7 @@ import typer
 from cli.errors import UsageMistake, errors_as_exit_codes
 from cli.exit_status import EXIT_STATUS
 from cli.local_options import LoadsDir, Local, OrgUrl, Out, StateDir, TimeScale, checked_state_dir
+from cli.output import lasting_output
 
 if TYPE_CHECKING:
     from cli.stack import Stack
@@ -113,7 +114,7 @@ def resume(
 
     massive-upload resume latest --local --state-dir state
     """
-    with errors_as_exit_codes():
+    with lasting_output(), errors_as_exit_codes():
         directory = checked_state_dir(local, state_dir)
         if directory is not None:
             if partitions:

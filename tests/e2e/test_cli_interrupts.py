@@ -103,6 +103,18 @@ def test_one_signal_lets_the_run_pause_at_a_batch_edge(start, tmp_path, number):
     assert "Traceback" not in stderr
 
 
+def test_a_run_pauses_with_its_account_though_nobody_reads_its_output_any_more(start, tmp_path):
+    command = start("partitioning.by=key", "pace.batch_rows=100", "pace.delay_seconds=500")
+    command.wait_for_line("1 running")
+    command.process.stderr.close()  # as where Ctrl-C has ended the `tee` of a pipe
+    command.process.stdout.close()
+    command.press_ctrl_c()
+
+    assert command.process.wait(PATIENCE_SECONDS) == 3
+    receipt = json.loads((tmp_path / "receipt.json").read_text())
+    assert (receipt["status"], receipt["account"]["unsettled"]) == ("Paused", 0)
+
+
 def test_ctrl_c_twice_stops_the_run_at_once(start, tmp_path):
     command = start("partitioning.by=key", "pace.batch_rows=100", "pace.delay_seconds=600", time_scale=10)
     command.wait_for_line("100 of 2,000 rows")
