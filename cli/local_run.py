@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,13 +21,13 @@ from local.aws.state import StateDirectory
 from massive_upload.adapters.aws import S3Files, SystemClock
 from massive_upload.adapters.dynamodb_progress import DynamoDbProgress
 from massive_upload.adapters.dynamodb_table import Table
+from massive_upload.constants import DRAIN_WAIT_SECONDS, MOST_DRAINS
 from massive_upload.contracts import Mode
 from massive_upload.domain.load import Load
 from massive_upload.domain.progress import Halt
 from massive_upload.errors import InternalError, LoadError
 
-_LOOKS_AFTER_ABORT = 20
-_LOOK_SECONDS = 0.5
+_LOOK_SECONDS = 0.1
 _NAME_CHARACTERS = 71
 """Of a run's id in the name of a later execution: 80 characters are possible (StartExecution, API reference)."""
 
@@ -67,6 +68,7 @@ class LocalRun:
     def __init__(self, aws: EmbeddedAws, outputs: Mapping[str, str], request: RunRequest) -> None:
         self._aws = aws
         self.run_id = request.run_id
+        self._time_scale = request.time_scale
         self.store = DynamoDbProgress(Table(_client(aws, "dynamodb"), outputs["TableName"]), SystemClock())
         self.files = S3Files(_client(aws, "s3"), outputs["BucketName"])
         self.result: ExecutionResult | None = None
@@ -113,12 +115,15 @@ class LocalRun:
         self.store.ask_to_halt(self.run_id, Halt.PAUSE)
         return True
 
-    def abort(self) -> None:
-        """Stop the execution, and let the watchdog finish the run: jobs in flight are settled or aborted.
+    def abort(self, *, is_given_up: Callable[[], bool]) -> None:
+        """Stop the execution, and see to it that the run is finished: jobs in flight are settled or aborted.
 
-        The run is Stopped then, also where it was asked to pause before.
+        The run is Stopped then, also where it was asked to pause before. That the execution has ended is an event that
+        calls FinishRun. What that leaves, jobs that have yet to end, it is called for again by the watchdog, which a
+        schedule calls on AWS; no schedule fires in the embedded AWS, so it is called here.
 
-        On AWS a schedule calls the watchdog; no schedule fires in the embedded AWS, so it is called here.
+        Args:
+            is_given_up: looked at while FinishRun is at work; True leaves it there, with what is unsettled by then.
         """
         if self.store.run(self.run_id) is not None:
             self.store.ask_to_halt(self.run_id, Halt.STOP)
@@ -126,12 +131,18 @@ class LocalRun:
         functions = _client(self._aws, "lambda")
         names = [function["FunctionName"] for function in functions.list_functions()["Functions"]]
         watchdog = next(name for name in names if "Watchdog" in name)
-        for _ in range(_LOOKS_AFTER_ABORT):
-            time.sleep(_LOOK_SECONDS)
+        self._wait_for_invocations(is_given_up)
+        for _ in range(MOST_DRAINS):  # FinishRun itself waits for no more
             run = self.store.run(self.run_id)
-            if run is None or not run.is_unfinished:
+            if run is None or not run.is_unfinished or is_given_up():
                 return
+            _wait_until(is_given_up, within_seconds=DRAIN_WAIT_SECONDS / self._time_scale)
             functions.invoke(FunctionName=watchdog, Payload=b"{}")
+            self._wait_for_invocations(is_given_up)
+
+    def _wait_for_invocations(self, is_given_up: Callable[[], bool]) -> None:
+        """Wait for FinishRun, which nothing but its own time-out bounds."""
+        _wait_until(lambda: is_given_up() or not self._aws.has_invocations_in_hand)
 
     @property
     def figures(self) -> Figures:
@@ -179,3 +190,9 @@ def start_local_run(
 
 def _client(aws: EmbeddedAws, service: str) -> Any:  # noqa: ANN401 - botocore makes its clients' classes at run time
     return aws.client(service)
+
+
+def _wait_until(condition: Callable[[], bool], *, within_seconds: float = math.inf) -> None:
+    deadline = time.monotonic() + within_seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(_LOOK_SECONDS)

@@ -122,7 +122,8 @@ def run(
     The org may be a real sandbox, or one that [b]massive-upload org[/b] serves. The login comes from the environment:
     SALESFORCE_CLIENT_ID with SALESFORCE_CLIENT_SECRET, or with SALESFORCE_USERNAME and SALESFORCE_PRIVATE_KEY_FILE.
 
-    Ctrl-C once: the run pauses at the next batch edge. Twice: it stops at once, jobs in flight are settled or aborted.
+    Ctrl-C once, or a closed terminal: the run pauses at the next batch edge. Twice: it stops at once, jobs in flight
+    are settled or aborted. Three times: they are left as they are, and their rows are unsettled.
 
     The loads of a sequence are runs one after the other; each begins when the one before has ended well.
 

@@ -28,12 +28,16 @@ from massive_upload.usecases.receipt import read_advice
 from massive_upload.usecases.slice_tasks import unsettled_batches
 
 _LOOK_SECONDS = 0.25
+_PRESSES_TO_STOP = 2
 
 _PAUSING = (
     "Pausing at the next batch edge; rows in flight are settled first, and a wait may last up to 10 minutes of the "
     "run's time. Press Ctrl-C again to stop at once."
 )
-_STOPPING_NOW = "Stopping at once: jobs in flight are settled or aborted."
+_STOPPING_NOW = (
+    "Stopping at once: jobs in flight are settled or aborted, which takes the org some requests for each. Press Ctrl-C "
+    "again to leave them as they are; their rows are then unsettled."
+)
 _RUN_AGAIN = (
     "The state of this run ended with this command. Run it again once the cause is mended: rows that are already in "
     "the org are updated, not doubled."
@@ -160,7 +164,7 @@ def _work_dir(kept: KeptRuns | None) -> Iterator[Path]:
 
 
 class _InterruptsOfRun:
-    """What Ctrl-C does to a run: the first one asks it to pause, the second stops its execution."""
+    """What Ctrl-C does to a run: the first asks it to pause, the second stops it, the third leaves its jobs."""
 
     def __init__(self, run: LocalRun, display: ProgressDisplay, interrupts: Interrupts) -> None:
         self._run = run
@@ -176,9 +180,9 @@ class _InterruptsOfRun:
             self._has_said = True
         if self._interrupts.count and not self._has_asked:
             self._has_asked = self._run.ask_to_pause()
-        if self._interrupts.count > 1:
+        if self._interrupts.count >= _PRESSES_TO_STOP:
             self._display.say(_STOPPING_NOW)
-            self._run.abort()
+            self._run.abort(is_given_up=lambda: self._interrupts.count > _PRESSES_TO_STOP)
             return False
         return True
 

@@ -43,6 +43,9 @@ BATCHES_BETWEEN_LOOKS = 25
 """How often a lane looks at what it shares with others, the org's limits and the run's other lanes: a batch takes at
 least six requests to the org, so that one more adds less than one in a hundred."""
 
+DRAIN_WAIT_SECONDS = 30
+"""How long FinishRun lets pass before it looks again at jobs in flight that it has aborted."""
+
 MOST_DRAINS = 10
 """So often FinishRun waits for jobs in flight. Those that have not ended by then leave their rows unsettled, as a run
 must come to an end."""

@@ -186,6 +186,11 @@ class EmbeddedAws:
         """Stops an execution: it is ABORTED at once, its nested executions too."""
         self.client("stepfunctions").stop_execution(executionArn=arn)
 
+    @property
+    def has_invocations_in_hand(self) -> bool:
+        """Whether a function that was invoked asynchronously, by a rule or by another function, has yet to be done."""
+        return self._functions.has_some_in_hand
+
     def check_state(self) -> None:
         """Look whether the state is still kept.
 

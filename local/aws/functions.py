@@ -14,7 +14,7 @@ import uuid
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -195,6 +195,7 @@ class Functions:
         self._code: set[str] = set()  # digests of what is unpacked
         self._later = ThreadPoolExecutor(_ASYNC_THREADS, thread_name_prefix="lambda-async")
         self._stopping = threading.Event()
+        self._in_hand = 0  # asynchronous invocations
         self._invocations: Counter[str] = Counter()
         self._peak_memory_bytes: dict[str, int] = {}
         self.faults = FaultPlan()
@@ -269,8 +270,21 @@ class Functions:
 
     def invoke_later(self, function: Untyped, payload: bytes) -> None:
         """Invokes asynchronously: a failing invocation is tried twice more."""
-        if not self._stopping.is_set():
-            self._later.submit(self._invoke_until_it_succeeds, function, payload)
+        if self._stopping.is_set():
+            return
+        with self._lock:
+            self._in_hand += 1
+        self._later.submit(self._invoke_until_it_succeeds, function, payload).add_done_callback(self._let_go)
+
+    def _let_go(self, _: Future[None]) -> None:
+        with self._lock:
+            self._in_hand -= 1
+
+    @property
+    def has_some_in_hand(self) -> bool:
+        """Whether an asynchronous invocation has yet to begin, is at work, or is to be tried again."""
+        with self._lock:
+            return self._in_hand > 0
 
     def _invoke_until_it_succeeds(self, function: Untyped, payload: bytes) -> None:
         for delay_seconds in (*_ASYNC_RETRY_DELAYS_SECONDS, None):

@@ -5,12 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from local.org import OrgServer, OrgSettings, generated_opportunities
+from local.org import Faults, OrgServer, OrgSettings, generated_opportunities
 from local.org.credentials import CLIENT_ID, CLIENT_SECRET
 
 PATIENCE_SECONDS = 120
@@ -20,6 +21,22 @@ ROWS = 2_000
 @pytest.fixture(scope="module")
 def org() -> Iterator[OrgServer]:
     with OrgServer(OrgSettings(source=generated_opportunities(ROWS, rejected_share=0), time_scale=1000)) as server:
+        yield server
+
+
+@pytest.fixture
+def slow_org() -> Iterator[OrgServer]:
+    """Its jobs stand still, and what is done with one of them takes a while, as long as it does in real time."""
+    faults = Faults.parse(
+        """
+        - match: {object: Opportunity, every: 1}
+          action: {job_stalls: {after_rows: 0}}
+        - match: {path: "/jobs/ingest/[^/]+/?$"}
+          action: {delay_seconds: 20}
+        """
+    )
+    source = generated_opportunities(ROWS, rejected_share=0)
+    with OrgServer(OrgSettings(source=source, faults=faults, time_scale=10)) as server:
         yield server
 
 
@@ -71,7 +88,7 @@ class Command:
 def start(org: OrgServer, tmp_path: Path) -> Iterator[Callable[..., Command]]:
     commands: list[Command] = []
 
-    def start(*sets: str, time_scale: int = 1000) -> Command:
+    def start(*sets: str, time_scale: int = 1000, org: OrgServer = org) -> Command:
         commands.append(Command(org.url, tmp_path, *sets, time_scale=time_scale))
         return commands[-1]
 
@@ -129,3 +146,29 @@ def test_ctrl_c_twice_stops_the_run_at_once(start, tmp_path):
     assert (summary["succeeded"], summary["not_sent"]) == (100, ROWS - 100)
     assert json.loads((tmp_path / "receipt.json").read_text())["status"] == "Stopped"
     assert "Traceback" not in stderr
+
+
+@pytest.mark.parametrize("presses", [2, 3])
+def test_a_run_that_is_stopped_at_once_is_settled_unless_its_jobs_are_left_as_they_are(
+    start, tmp_path, slow_org, presses
+):
+    lanes = 4
+    sets = ("partitioning.by=key", f"partitioning.count={lanes}", "pace.stagger_seconds=0", "pace.batch_rows=100")
+    command = start(*sets, time_scale=10, org=slow_org)
+    command.wait_for_line(f"{lanes} running")
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while slow_org.backend.statistics()["jobs"].get("InProgress", 0) < lanes:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    for words in ("again to stop at once", "again to leave them")[: presses - 1]:
+        command.press_ctrl_c()
+        command.wait_for_line(words)
+    command.press_ctrl_c()
+    code, stdout, stderr = command.finish()
+
+    assert code == 3, stderr
+    summary = json.loads(stdout.splitlines()[-1])
+    assert summary["status"] == "Stopped"
+    assert adds_up(summary)
+    assert (summary["unsettled"] == 0) is (presses == 2)
+    assert (tmp_path / "receipt.json").exists() is (presses == 2)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from massive_upload.constants import MOST_DRAINS
+from massive_upload.constants import DRAIN_WAIT_SECONDS, MOST_DRAINS
 from massive_upload.contracts import FinishRunInput, Mode, Verdict
 from massive_upload.domain.account import Account, Outcome, outcome_of
 from massive_upload.domain.incremental import Watermark, mapping_sha256, may_set
@@ -19,8 +19,6 @@ from massive_upload.usecases.receipt import Ended, ask_target, write_receipt
 from massive_upload.usecases.run_ids import run_id_of
 from massive_upload.usecases.shown_by import shown_by
 from massive_upload.usecases.slice_tasks import SliceServices, unsettled_batches
-
-_DRAIN_WAIT_SECONDS = 30
 
 RUN_STOPPED = "RunStopped"
 """The error of an execution whose run an operator stopped; one that was paused succeeds."""
@@ -67,8 +65,8 @@ def finish_run(task: FinishRunInput, services: SliceServices, clock: Clock) -> V
         run = now
         if any(left is not Left.NOTHING for left in lanes_left) and run.drains < MOST_DRAINS:
             services.store.count_drain(run)
-            log(Marker.WAITING, Event.WAITING_FOR_OLD_JOBS, wait_seconds=_DRAIN_WAIT_SECONDS, drains=run.drains + 1)
-            return Verdict(next="Drain", run_id=run_id, status=run.status, wait_seconds=_DRAIN_WAIT_SECONDS)
+            log(Marker.WAITING, Event.WAITING_FOR_OLD_JOBS, wait_seconds=DRAIN_WAIT_SECONDS, drains=run.drains + 1)
+            return Verdict(next="Drain", run_id=run_id, status=run.status, wait_seconds=DRAIN_WAIT_SECONDS)
         partitions = services.store.partitions(run_id)
     return _close(run, partitions, task, failure, services, clock)
 
