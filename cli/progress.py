@@ -16,6 +16,7 @@ from cli.snapshot import MOST_ACTIVE_LANES, LaneProgress, Snapshot
 from massive_upload.domain.progress import PartitionStatus
 
 _RATE_WINDOW_SECONDS = 15.0
+_FORESEEN_FROM_SHARE = 0.1
 _LINE_EVERY_SECONDS = 5.0
 _BAR_WIDTH = 24
 STATUS_STYLES = {
@@ -32,11 +33,12 @@ class Rates:
 
     def __init__(self) -> None:
         self._seen: dict[str, deque[tuple[float, int]]] = {}
+        self._at_first: dict[str, int] = {}  # settled rows of each lane and of all
 
     def note(self, snapshot: Snapshot, *, at_seconds: float) -> None:
         """Take a snapshot into account that was taken at a moment of any steady clock."""
-        sweeps = [snapshot.sweep] if snapshot.sweep else []
-        for lane in [*snapshot.lanes, *sweeps, snapshot.total]:
+        for lane in (*snapshot.all_lanes, snapshot.total):
+            self._at_first.setdefault(lane.name, lane.settled)
             seen = self._seen.setdefault(lane.name, deque())
             seen.append((at_seconds, lane.settled))
             while len(seen) > 2 and at_seconds - seen[1][0] >= _RATE_WINDOW_SECONDS:
@@ -54,6 +56,20 @@ class Rates:
         rate = self.rows_per_second(lane)
         return (lane.rows - lane.settled) / rate if rate > 0 else None
 
+    def seconds_left_of_all(self, snapshot: Snapshot) -> float | None:
+        """When all lanes are done if they go on like this; None while that would be reckoned from too few of them.
+
+        They are enough once each has settled rows, or is done, or a tenth of what was to do at first is done. Before,
+        the rate is that of those that happened to be first, which may be the smallest.
+        """
+        total = snapshot.total
+        done, to_do = self._since_first(total), total.rows - self._at_first.get(total.name, 0)
+        has_each = all(self._since_first(lane) > 0 or lane.settled >= lane.rows for lane in snapshot.lanes)
+        return self.seconds_left(total) if has_each or done >= _FORESEEN_FROM_SHARE * to_do else None
+
+    def _since_first(self, lane: LaneProgress) -> int:
+        return lane.settled - self._at_first.get(lane.name, lane.settled)
+
 
 def progress_view(snapshot: Snapshot, rates: Rates) -> Group:
     """Bars of the lanes that matter now, a count of the others, and the total."""
@@ -67,8 +83,10 @@ def progress_view(snapshot: Snapshot, rates: Rates) -> Group:
     table.add_column("left", justify="right", no_wrap=True)
     table.add_column("status", no_wrap=True)
     for lane in shown:
-        _add_bar(table, lane, rates, status=Text(lane.status, style=STATUS_STYLES[lane.status]))
-    _add_bar(table, snapshot.total, rates, status=Text(_counts(snapshot), style="bold"))
+        status = Text(lane.status, style=STATUS_STYLES[lane.status])
+        _add_bar(table, lane, rates, left=rates.seconds_left(lane), status=status)
+    left = rates.seconds_left_of_all(snapshot)
+    _add_bar(table, snapshot.total, rates, left=left, status=Text(_counts(snapshot), style="bold"))
     return Group(table)
 
 
@@ -82,7 +100,7 @@ def progress_line(snapshot: Snapshot, rates: Rates) -> str:
         f"{_rate_text(total)} succeeded",
         _counts(snapshot),
     ]
-    left = rates.seconds_left(total)
+    left = rates.seconds_left_of_all(snapshot)
     if left is not None:
         parts.append(f"{duration_text(left)} left")
     return ", ".join(parts)
@@ -108,6 +126,7 @@ class ProgressDisplay:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._rates = Rates()
+        self._shown = Snapshot()
         can_redraw = console.is_terminal and not console.is_dumb_terminal
         self._live = Live(console=console, auto_refresh=False, transient=True) if can_redraw else None
         self._last_line_seconds: float | None = None
@@ -129,9 +148,12 @@ class ProgressDisplay:
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def show(self, snapshot: Snapshot, *, at_seconds: float) -> None:
-        """Show a snapshot that was taken at a moment of any steady clock."""
+        """Show a snapshot that was taken at a moment of any steady clock; one of another run begins anew."""
         if not snapshot.lanes:
             return
+        if snapshot.run_id != self._shown.run_id:
+            self._rates = Rates()
+        self._shown = snapshot = snapshot.not_behind(self._shown)
         self._rates.note(snapshot, at_seconds=at_seconds)
         if self._live is not None:
             self._live.update(progress_view(snapshot, self._rates), refresh=True)
@@ -145,14 +167,13 @@ class ProgressDisplay:
 
 def _shown_lanes(snapshot: Snapshot) -> list[LaneProgress]:
     """All lanes where they are few; else those at work."""
-    sweeps = [snapshot.sweep] if snapshot.sweep else []
     if len(snapshot.lanes) <= MOST_ACTIVE_LANES:
-        return [*snapshot.lanes, *sweeps]
+        return list(snapshot.all_lanes)
+    sweeps = [snapshot.sweep] if snapshot.sweep else []
     return [*snapshot.with_status(PartitionStatus.RUNNING)[:MOST_ACTIVE_LANES], *sweeps]
 
 
-def _add_bar(table: Table, lane: LaneProgress, rates: Rates, *, status: Text) -> None:
-    left = rates.seconds_left(lane)
+def _add_bar(table: Table, lane: LaneProgress, rates: Rates, *, left: float | None, status: Text) -> None:
     is_done = lane.settled >= lane.rows
     table.add_row(
         lane.name,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from massive_upload.domain.progress import Batch, Partition, PartitionStatus
 from massive_upload.ports import ProgressStore
@@ -35,29 +35,50 @@ class Snapshot:
     """All lanes at one moment.
 
     Attributes:
+        run_id: whose they are; empty where there are none.
         lanes: those that read the source, in order.
         sweep: the lane that sends given-up rows once more, if there is one.
     """
 
+    run_id: str = ""
     lanes: tuple[LaneProgress, ...] = ()
     sweep: LaneProgress | None = None
 
     @property
+    def all_lanes(self) -> tuple[LaneProgress, ...]:
+        """The lanes, and the sweep where there is one."""
+        return (*self.lanes, self.sweep) if self.sweep else self.lanes
+
+    @property
     def total(self) -> LaneProgress:
         """The lanes together. The sweep's rows are theirs and are not counted twice."""
-        shown = [*self.lanes, *([self.sweep] if self.sweep else [])]
         return LaneProgress(
             name="all",
             status=PartitionStatus.RUNNING,
             rows=sum(lane.rows for lane in self.lanes),
             settled=sum(lane.settled for lane in self.lanes),
-            succeeded=sum(lane.succeeded for lane in shown),
-            rejected=sum(lane.rejected for lane in shown),
+            succeeded=sum(lane.succeeded for lane in self.all_lanes),
+            rejected=sum(lane.rejected for lane in self.all_lanes),
         )
 
     def with_status(self, status: PartitionStatus) -> tuple[LaneProgress, ...]:
         """The lanes in one status."""
         return tuple(lane for lane in self.lanes if lane.status is status)
+
+    def not_behind(self, earlier: Snapshot) -> Snapshot:
+        """The same, where a lane that seems to have gone back is as far as an earlier snapshot of the run has seen it.
+
+        A row whose outcome was known stays settled; but a lane whose open batch was looked at need not be among those
+        that are looked at now.
+        """
+        if earlier.run_id != self.run_id:
+            return self
+        seen = {lane.name: lane for lane in earlier.all_lanes}
+        return replace(
+            self,
+            lanes=tuple(_further(lane, seen.get(lane.name, lane)) for lane in self.lanes),
+            sweep=_further(self.sweep, seen.get(self.sweep.name, self.sweep)) if self.sweep else None,
+        )
 
 
 def take_snapshot(store: ProgressStore, run_id: str) -> Snapshot:
@@ -73,6 +94,7 @@ def snapshot_of(partitions: Sequence[Partition], open_batches: dict[str, Batch])
     progress = {p.partition: _lane_progress(p, open_batches.get(p.partition)) for p in partitions}
     sweeps = [progress[p.partition] for p in partitions if p.is_sweep]
     return Snapshot(
+        run_id=partitions[0].run_id if partitions else "",
         lanes=tuple(progress[p.partition] for p in partitions if not p.is_sweep),
         sweep=sweeps[0] if sweeps else None,
     )
@@ -88,3 +110,9 @@ def _lane_progress(partition: Partition, batch: Batch | None) -> LaneProgress:
         succeeded=partition.succeeded + succeeded,
         rejected=partition.rejected + rejected,
     )
+
+
+def _further(now: LaneProgress, before: LaneProgress) -> LaneProgress:
+    if now.settled >= before.settled:
+        return now
+    return replace(now, settled=before.settled, succeeded=before.succeeded, rejected=before.rejected)

@@ -30,6 +30,44 @@ def test_rate_and_time_left_come_from_what_was_settled_lately():
     assert rates.seconds_left(after.lanes[0]) == 10
 
 
+def snapshot_with(*settled: int, rows: tuple[int, ...] = (10, 1_000, 1_000)) -> Snapshot:
+    pairs = enumerate(zip(rows, settled, strict=True))
+    return Snapshot(lanes=tuple(a_lane(f"{n:04d}", rows=size, settled=done) for n, (size, done) in pairs))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_foreseen"),
+    [
+        ((0, 0, 0), (10, 0, 0), False),
+        ((0, 0, 0), (10, 20, 0), False),
+        ((0, 0, 0), (10, 20, 20), True),
+        ((0, 0, 0), (0, 300, 0), True),
+        ((0, 900, 900), (10, 900, 900), False),
+        ((10, 900, 900), (10, 901, 901), True),
+    ],
+    ids=["one small lane", "one lane has not", "each lane", "more than a tenth", "resumed", "resumed, each lane"],
+)
+def test_how_long_all_will_take_is_told_once_enough_has_been_done(before, after, is_foreseen):
+    first, now = snapshot_with(*before), snapshot_with(*after)
+    rates = rates_of((0, first), (10, now))
+
+    assert (rates.seconds_left_of_all(now) is not None) is is_foreseen
+    assert (" left" in progress_line(now, rates)) is is_foreseen
+
+
+def test_what_was_shown_as_settled_stays_so_until_another_run_is_shown():
+    written = StringIO()
+    with ProgressDisplay(Console(file=written, width=140)) as display:
+        for at_seconds, run_id, settled in ((0, "a", 50), (10, "a", 40), (20, "a", 60), (30, "b", 5)):
+            lane = a_lane(settled=settled, succeeded=settled)
+            display.show(
+                Snapshot(run_id=run_id, lanes=(lane, a_lane("0001", settled=at_seconds))), at_seconds=at_seconds
+            )
+
+    told = [line.split(" of ")[0] for line in written.getvalue().splitlines()]
+    assert told == ["50", "60", "80", "35"]
+
+
 def test_a_rate_forgets_what_is_long_past():
     slow, same, fast = (Snapshot(lanes=(a_lane(rows=9_999, settled=rows),)) for rows in (0, 10, 1_010))
     rates = rates_of((0, slow), (1_000, same), (1_010, same), (1_020, fast))

@@ -26,3 +26,13 @@ def test_there_is_no_success_rate_before_the_first_outcome():
     (lane,) = snapshot_of([a_partition()], {}).lanes
 
     assert lane.success_rate_percent is None
+
+
+def test_a_lane_whose_open_batch_is_no_longer_looked_at_does_not_go_back():
+    lanes = [a_partition(settled_rows=30, succeeded=30, open_batch=3), a_partition("0001", settled_rows=5, succeeded=5)]
+    before = snapshot_of(lanes, {"0000": a_batch(succeeded=7, rejected=1)})
+
+    now = snapshot_of(lanes, {}).not_behind(before)
+
+    assert now == before
+    assert now.total.settled == 43
