@@ -36,18 +36,16 @@ def plan_view(summary: RunSummary, plan: Estimate, lanes: Sequence[Partition]) -
 
 def beside_table(summary: RunSummary, plan: Estimate) -> Table:
     """What a run took, beside what its plan expected; its duration, unless waits were shorter than the plan's."""
-    table = Table(title="plan and outcome", title_justify="left", title_style="bold")
-    table.add_column(min_width=30)
-    table.add_column("planned", justify="right")
-    table.add_column("came to", justify="right")
-    table.add_row("rows", f"{plan.rows:,}", f"{summary.succeeded + summary.rejected:,}")
-    table.add_row("Bulk API 2.0 jobs", _range(plan.jobs), f"{summary.jobs:,}")
-    table.add_row("API requests", _range(plan.api_requests), f"{summary.api_requests:,}")
+    rows = [
+        ("rows", f"{plan.rows:,}", f"{summary.succeeded + summary.rejected:,}"),
+        ("Bulk API 2.0 jobs", _range(plan.jobs), f"{summary.jobs:,}"),
+        ("API requests", _range(plan.api_requests), f"{summary.api_requests:,}"),
+    ]
     if summary.state_transitions is not None:
-        table.add_row("state transitions", _range(plan.state_transitions), f"{summary.state_transitions:,}")
+        rows.append(("state transitions", _range(plan.state_transitions), f"{summary.state_transitions:,}"))
     if summary.time_scale == 1:
-        table.add_row("duration", _durations(plan), duration_text(summary.seconds))
-    return table
+        rows.append(("duration", _durations(plan), duration_text(summary.seconds)))
+    return figures_table("plan and outcome", rows, headers=("planned", "came to"))
 
 
 def _rows_table(summary: RunSummary) -> Table:
@@ -110,14 +108,9 @@ def _parents_table(plan: Estimate, parents: Parents) -> Table:
 
 def _locks_table(plan: Estimate, parents: Parents) -> Table:
     """Lock exposure: which parents lanes that load side by side would share."""
-    table = Table(title="locks, by how lanes are cut", title_justify="left", title_style="bold")
-    table.add_column(min_width=30)
-    table.add_column("parents in several lanes", justify="right")
-    table.add_column("their rows", justify="right")
-    for shared in parents.shared:
-        table.add_row(f"{shared.ranges} ranges of keys", f"{shared.parents:,}", f"{shared.rows:,}")
-    table.add_row("lanes of parents" + (" (this plan)" if plan.by_parent else ""), "0", "0")
-    return table
+    rows = [(f"{shared.ranges} ranges of keys", f"{shared.parents:,}", f"{shared.rows:,}") for shared in parents.shared]
+    rows.append(("lanes of parents" + (" (this plan)" if plan.by_parent else ""), "0", "0"))
+    return figures_table("locks, by how lanes are cut", rows, headers=("parents in several lanes", "their rows"))
 
 
 def _lanes_table(lanes: Sequence[Partition]) -> Table:

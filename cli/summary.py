@@ -199,35 +199,30 @@ def _headline(summary: RunSummary) -> Text:
 
 
 def _account_table(summary: RunSummary) -> Table:
-    table = figures_table("the account")
-    for name, rows in (
+    classes = (
         ("succeeded", summary.succeeded),
         ("rejected (kept with their reason)", summary.rejected),
         ("not sent", summary.not_sent),
         ("without a key", summary.skipped_null_key),
         ("repeated keys, dropped", summary.duplicates_dropped),
         ("unsettled", summary.unsettled),
-    ):
-        table.add_row(name, f"{rows:,}")
+    )
+    table = figures_table("the account", ((name, f"{rows:,}") for name, rows in classes))
     table.add_section()
     table.add_row("rows of the source", f"{summary.source_rows:,}", style="bold")
     return table
 
 
 def _reasons_table(summary: RunSummary) -> Table:
-    table = figures_table("rejected, by reason")
     by_rows = sorted(summary.rejected_by_reason.items(), key=lambda item: (-item[1], item[0]))
-    for reason, rows in by_rows[:_MOST_REASONS]:
-        table.add_row(reason, f"{rows:,}")
-    rest = by_rows[_MOST_REASONS:]
+    listed, rest = by_rows[:_MOST_REASONS], by_rows[_MOST_REASONS:]
     if rest:
-        table.add_row(f"{len(rest)} more reasons", f"{sum(rows for _, rows in rest):,}")
-    return table
+        listed.append((f"{len(rest)} more reasons", sum(rows for _, rows in rest)))
+    return figures_table("rejected, by reason", ((reason, f"{rows:,}") for reason, rows in listed))
 
 
 def _work_table(summary: RunSummary) -> Table:
-    table = figures_table("what it took")
-    for name, number in (
+    counts = (
         ("partitions", summary.partitions),
         ("batches", summary.batches),
         ("Bulk API 2.0 jobs", summary.jobs),
@@ -236,10 +231,8 @@ def _work_table(summary: RunSummary) -> Table:
         ("API requests", summary.api_requests),
         ("state transitions of Step Functions", summary.state_transitions),
         ("events of the longest execution (limit 25,000)", summary.max_history_events),
-    ):
-        if number is not None:
-            table.add_row(name, f"{number:,}")
-    return table
+    )
+    return figures_table("what it took", ((name, f"{number:,}") for name, number in counts if number is not None))
 
 
 def _files(summary: RunSummary) -> Text:
