@@ -15,9 +15,19 @@ import typer
 
 from cli.errors import UsageMistake, errors_as_exit_codes
 from cli.exit_status import EXIT_STATUS
-from cli.local_options import LoadsDir, Local, OrgUrl, Out, StateDir, TimeScale, checked_state_dir
+from cli.local_options import (
+    STACK_PANEL,
+    LoadsDir,
+    Local,
+    OrgUrl,
+    Out,
+    StateDir,
+    TimeScale,
+    check_options,
+    checked_state_dir,
+)
 from cli.output import lasting_output
-from cli.stack_commands import PANEL, AsJson, Profile, Region, RunId, StackName, Watch, go_on, on_stack
+from cli.stack_commands import AsJson, Profile, Region, RunId, StackName, Watch, go_on, on_stack
 
 if TYPE_CHECKING:
     from cli.failures import Rejects
@@ -27,8 +37,9 @@ failure_commands = typer.Typer()
 _LATEST = "latest"
 
 
-@failure_commands.command(rich_help_panel=PANEL)
+@failure_commands.command(rich_help_panel=STACK_PANEL)
 def failures(
+    context: typer.Context,
     run_id: Annotated[str, typer.Argument(help="The run, or 'latest'.")] = _LATEST,
     code: Annotated[str | None, typer.Option(help="Only rows with this code, such as STRING_TOO_LONG.")] = None,
     sample: Annotated[int, typer.Option(min=0, help="How many keys to show for each code.")] = 3,
@@ -60,6 +71,7 @@ def failures(
     massive-upload failures --out out/opportunity-20260131-220000-1a2b
     """
     with errors_as_exit_codes(interrupted="Interrupted."):
+        check_options(context, is_local=local or (out is not None and state_dir is None))
         directory = checked_state_dir(local, state_dir)
         if directory is not None and out is not None:
             raise UsageMistake("--out and --state-dir both say where the rejected rows are: give one of them.")
@@ -73,8 +85,9 @@ def failures(
             _show(rejects, code=code, sample=sample, csv=csv, as_json=as_json)
 
 
-@failure_commands.command("retry-failed", epilog=EXIT_STATUS, rich_help_panel=PANEL)
+@failure_commands.command("retry-failed", epilog=EXIT_STATUS, rich_help_panel=STACK_PANEL)
 def retry_failed(
+    context: typer.Context,
     run_id: RunId,
     only: Annotated[
         str | None, typer.Option(metavar="CODE", help="Only rows with this code, such as INVALID_FIELD.")
@@ -108,6 +121,7 @@ def retry_failed(
     massive-upload retry-failed latest --local --state-dir state
     """
     with lasting_output(), errors_as_exit_codes():
+        check_options(context, is_local=local)
         directory = checked_state_dir(local, state_dir)
         if directory is not None:
             from cli.resume import LocalOptions, retry_locally

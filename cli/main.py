@@ -15,6 +15,7 @@ import typer
 from cli.errors import UsageMistake, errors_as_exit_codes
 from cli.exit_status import EXIT_STATUS
 from cli.failure_commands import failure_commands
+from cli.local_options import LOCAL_PANEL, check_options
 from cli.output import lasting_output
 from cli.stack_commands import AsJson, Profile, Region, StackName, stack_commands, start
 
@@ -163,22 +164,29 @@ def run(
 
 @app.command(epilog=EXIT_STATUS)
 def plan(
+    context: typer.Context,
     load: Annotated[str, typer.Argument(help="The load, or the sequence: the name of its file, without .yaml.")],
-    local: Annotated[bool, typer.Option("--local", help="Plan on this machine; by default on the stack.")] = False,
+    local: Annotated[
+        bool,
+        typer.Option("--local", rich_help_panel=LOCAL_PANEL, help="Plan on this machine; by default on the stack."),
+    ] = False,
     org_url: Annotated[
-        str | None, typer.Option(help="With --local: the org's My Domain URL, or that of a simulated org.")
+        str | None,
+        typer.Option(rich_help_panel=LOCAL_PANEL, help="The org's My Domain URL, or that of a simulated org."),
     ] = None,
-    loads_dir: Annotated[Path, typer.Option(help="With --local: the directory with the loads.")] = Path("loads"),
+    loads_dir: Annotated[Path, typer.Option(rich_help_panel=LOCAL_PANEL, help="The directory with the loads.")] = Path(
+        "loads"
+    ),
     sets: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a key of a single load, such as partitioning.by=key."),
     ] = None,
-    time_scale: Annotated[float, typer.Option(min=1, help="With --local: divide every wait.")] = 1,
+    time_scale: Annotated[float, typer.Option(min=1, rich_help_panel=LOCAL_PANEL, help="Divide every wait.")] = 1,
     out: Annotated[
         Path | None,
         typer.Option(
-            help="With --local: where the receipt goes, of several loads in a directory for each; out/<run id> "
-            "by default."
+            rich_help_panel=LOCAL_PANEL,
+            help="Where the receipt goes, of several loads in a directory for each; out/<run id> by default.",
         ),
     ] = None,
     as_json: AsJson = False,
@@ -197,6 +205,8 @@ def plan(
 
     massive-upload plan opportunity --local --org-url http://127.0.0.1:8080 --set partitioning.by=key
     """
+    with errors_as_exit_codes():
+        check_options(context, is_local=local)
     if local:
         run(
             load,

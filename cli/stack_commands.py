@@ -12,9 +12,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cli.errors import UsageMistake, errors_as_exit_codes
+from cli.errors import errors_as_exit_codes
 from cli.exit_status import EXIT_STATUS
-from cli.local_options import LoadsDir, Local, OrgUrl, Out, StateDir, TimeScale, checked_state_dir
+from cli.local_options import (
+    STACK_PANEL,
+    LoadsDir,
+    Local,
+    OrgUrl,
+    Out,
+    StateDir,
+    TimeScale,
+    check_options,
+    checked_state_dir,
+)
 from cli.output import lasting_output
 
 if TYPE_CHECKING:
@@ -24,21 +34,30 @@ if TYPE_CHECKING:
 
 stack_commands = typer.Typer()
 
-PANEL = "On a deployed stack"
-
-StackName = Annotated[str, typer.Option("--stack", help="The stack's name.")]
+StackName = Annotated[str, typer.Option("--stack", rich_help_panel=STACK_PANEL, help="The stack's name.")]
 Region = Annotated[
-    str | None, typer.Option(envvar="AWS_REGION", help="The stack's region; by default that of the AWS configuration.")
+    str | None,
+    typer.Option(
+        envvar="AWS_REGION",
+        rich_help_panel=STACK_PANEL,
+        help="The stack's region; by default that of the AWS configuration.",
+    ),
 ]
-Profile = Annotated[str | None, typer.Option(help="The profile of the AWS configuration; by default AWS_PROFILE.")]
+Profile = Annotated[
+    str | None,
+    typer.Option(rich_help_panel=STACK_PANEL, help="The profile of the AWS configuration; by default AWS_PROFILE."),
+]
 RunId = Annotated[str, typer.Argument(help="The run, or 'latest'.")]
-Watch = Annotated[bool, typer.Option("--watch", help="Watch it to its end; the exit status is the run's.")]
+Watch = Annotated[
+    bool,
+    typer.Option("--watch", rich_help_panel=STACK_PANEL, help="Watch it to its end; the exit status is the run's."),
+]
 AsJson = Annotated[
     bool, typer.Option("--json", help="End with one line of JSON on the standard output; all else to stderr.")
 ]
 
 
-@stack_commands.command(epilog=EXIT_STATUS, rich_help_panel=PANEL)
+@stack_commands.command(epilog=EXIT_STATUS, rich_help_panel=STACK_PANEL)
 def start(
     load: Annotated[str, typer.Argument(help="The load, or the sequence: a file in loads/ as it was deployed.")],
     mode: Annotated[
@@ -82,12 +101,20 @@ def start(
         go_on(start_run(found, payload, run_id=run_id), "begins", watch=watch, as_json=as_json)
 
 
-@stack_commands.command(epilog=EXIT_STATUS, rich_help_panel=PANEL)
+@stack_commands.command(epilog=EXIT_STATUS, rich_help_panel=STACK_PANEL)
 def resume(
+    context: typer.Context,
     run_id: RunId,
     partitions: Annotated[
         list[int] | None,
-        typer.Option("--partition", min=0, max=9999, metavar="N", help="Go on with this partition alone; repeatable."),
+        typer.Option(
+            "--partition",
+            min=0,
+            max=9999,
+            metavar="N",
+            rich_help_panel=STACK_PANEL,
+            help="Go on with this partition alone; repeatable.",
+        ),
     ] = None,
     watch: Watch = False,
     as_json: AsJson = False,
@@ -115,11 +142,9 @@ def resume(
     massive-upload resume latest --local --state-dir state
     """
     with lasting_output(), errors_as_exit_codes():
+        check_options(context, is_local=local)
         directory = checked_state_dir(local, state_dir)
         if directory is not None:
-            if partitions:
-                raise UsageMistake("--partition is for a deployed stack: a run of this machine goes on as a whole.")
-
             from cli.resume import LocalOptions, resume_locally
 
             options = LocalOptions(
@@ -137,7 +162,7 @@ def resume(
         go_on(resume_run(found, run_id, partitions=partitions or []), "goes on", watch=watch, as_json=as_json)
 
 
-@stack_commands.command(epilog=EXIT_STATUS, rich_help_panel=PANEL)
+@stack_commands.command(epilog=EXIT_STATUS, rich_help_panel=STACK_PANEL)
 def watch(
     run_id: RunId,
     as_json: AsJson = False,
@@ -155,7 +180,7 @@ def watch(
         raise typer.Exit(watch_run(watched_run(found, run_id), as_json=as_json))
 
 
-@stack_commands.command(rich_help_panel=PANEL)
+@stack_commands.command(rich_help_panel=STACK_PANEL)
 def status(
     run_id: Annotated[str | None, typer.Argument(help="The run, or 'latest'; by default the newest runs.")] = None,
     as_json: AsJson = False,
@@ -180,7 +205,7 @@ def status(
             show_run(found, run_id, as_json=as_json)
 
 
-@stack_commands.command(rich_help_panel=PANEL)
+@stack_commands.command(rich_help_panel=STACK_PANEL)
 def stop(run_id: RunId, stack: StackName = "MassiveUpload", region: Region = None, profile: Profile = None) -> None:
     """Stop a run at the next batch edge of each lane; its execution ends as failed with RunStopped.
 
@@ -194,7 +219,7 @@ def stop(run_id: RunId, stack: StackName = "MassiveUpload", region: Region = Non
         _halt(found, run_id, Halt.STOP)
 
 
-@stack_commands.command(rich_help_panel=PANEL)
+@stack_commands.command(rich_help_panel=STACK_PANEL)
 def pause(run_id: RunId, stack: StackName = "MassiveUpload", region: Region = None, profile: Profile = None) -> None:
     """Pause a run at the next batch edge of each lane; its execution succeeds, and no alarm rings.
 

@@ -47,7 +47,19 @@ def test_the_version_is_that_of_the_installed_package():
         (("run", "opportunity", "--local", "--time-scale", "0"), "--time-scale"),
         (("run", "nothing", "--local", "--org-url", "http://127.0.0.1:1"), "There is no load 'nothing'"),
         (("resume", "latest", "--state-dir", "state"), "add --local"),
-        (("resume", "latest", "--local", "--state-dir", "state", "--partition", "7"), "goes on as a whole"),
+        (("resume", "latest", "--local", "--state-dir", "state", "--partition", "7"), "--partition is for a deployed"),
+        (("resume", "latest", "--local", "--state-dir", "state", "--watch"), "--watch is for a deployed stack"),
+        (("resume", "latest", "--org-url", "http://127.0.0.1:1"), "--org-url is for runs of this machine: add --local"),
+        (("resume", "latest", "--loads-dir", "loads"), "--loads-dir is for runs of this machine: add --local"),
+        (("plan", "opportunity", "--org-url", "http://127.0.0.1:1"), "--org-url is for runs of this machine"),
+        (("plan", "opportunity", "--out", "out"), "--out is for runs of this machine: add --local"),
+        (("plan", "opportunity", "--local", "--stack", "MassiveUpload"), "--stack is for a deployed stack"),
+        (("plan", "opportunity", "--local", "--profile", "night"), "--profile is for a deployed stack"),
+        (("retry-failed", "latest", "--time-scale", "3"), "--time-scale is for runs of this machine: add --local"),
+        (("retry-failed", "latest", "--out", "out"), "--out is for runs of this machine: add --local"),
+        (("retry-failed", "x", "--local", "--state-dir", "state", "--watch"), "--watch is for a deployed stack"),
+        (("failures", "--out", "out", "--region", "eu-west-1"), "--region is for a deployed stack"),
+        (("failures", "--local", "--state-dir", "state", "--profile", "x"), "--profile is for a deployed stack"),
         (("resume", "latest", "--local"), "--state-dir is missing"),
         (("resume", "--local", "--state-dir", "state"), "Missing argument"),
         (("retry-failed", "latest", "--state-dir", "state"), "add --local"),
@@ -68,6 +80,14 @@ def test_a_wrong_command_line_ends_with_2_and_says_what_is_wrong(arguments, word
     assert result.exit_code == 2, result.output
     assert words in result.stderr
     assert "Traceback" not in result.output
+
+
+def test_a_region_of_the_environment_is_no_mistake_on_this_machine(monkeypatch):
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+
+    result = invoke("resume", "latest", "--local", "--state-dir", "nowhere")
+
+    assert "there is no such directory" in result.stderr
 
 
 def test_help_imports_nothing_heavy():
