@@ -7,12 +7,14 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from cli.errors import UsageMistake
 from cli.failures import Rejects
 from massive_upload.domain.file_keys import receipt_key
 from massive_upload.domain.kept_file import parse_kept_file
+from massive_upload.domain.progress import Run
 from massive_upload.domain.staged_file import REJECT_COLUMNS
 from massive_upload.errors import InternalError
 from massive_upload.ports import Files
@@ -25,7 +27,7 @@ _PRIVATE = 0o700
 
 @dataclass(frozen=True)
 class Results:
-    """Where a run's files are now; no receipt where the run never began."""
+    """Where a run's files are now; no receipt where the run never began, or has not come to its end."""
 
     receipt: Path | None = None
     rejected_files: tuple[Path, ...] = ()
@@ -46,16 +48,14 @@ def make_private_directory(path: Path) -> Path:
     return path
 
 
-def save_results(files: Files, run_id: str, out: Path) -> Results:
-    """Copy a run's receipt, and every file that the receipt names, to ``out``.
+def save_results(files: Files, run: Run, out: Path) -> Results:
+    """Copy the receipt of a run's end, and every file that the receipt names, to ``out``.
 
-    Files of an earlier run that ``out`` holds are replaced.
+    Files of an earlier run that ``out`` holds are replaced. A receipt of an end that the run was resumed from is not
+    copied: it would contradict how the run stands.
     """
-    try:
-        content = files.read(receipt_key(run_id))
-    except InternalError as error:
-        if error.code != "NoSuchKey":
-            raise
+    content = _receipt_of_end(files, run)
+    if content is None:
         return Results()
     receipt = out / RECEIPT_NAME
     if receipt.exists():
@@ -67,6 +67,27 @@ def save_results(files: Files, run_id: str, out: Path) -> Results:
         make_private_directory(path.parent)
         path.write_bytes(files.read(key))
     return Results(receipt, tuple(paths))
+
+
+def _receipt_of_end(files: Files, run: Run) -> bytes | None:
+    """The receipt that was written when the run came to the end that is recorded; None where there is none."""
+    if run.is_unfinished or run.ended_at is None:
+        return None
+    try:
+        content = files.read(receipt_key(run.run_id))
+    except InternalError as error:
+        if error.code != "NoSuchKey":
+            raise
+        return None
+    receipt = json.loads(content)
+    ended_at = datetime.fromisoformat(receipt["ended_at"])
+    is_of_end = receipt["status"] == run.status and _milliseconds(ended_at) == _milliseconds(run.ended_at)
+    return content if is_of_end else None
+
+
+def _milliseconds(moment: datetime) -> str:
+    """A moment as the run's item keeps it; the receipt has it to the microsecond."""
+    return moment.isoformat(timespec="milliseconds")
 
 
 def saved_rejects(out: Path, run_id: str | None) -> Rejects:

@@ -19,7 +19,7 @@ from cli.kept_runs import KeptRun, KeptRuns
 from cli.local_run import LocalRun, RunRequest, start_local_run
 from cli.outcome import Advice, tell_outcome
 from cli.progress import ProgressDisplay
-from cli.results import LOGS_NAME, make_private_directory, rejected_by_reason, save_results
+from cli.results import LOGS_NAME, Results, make_private_directory, rejected_by_reason, save_results
 from cli.summary import NO_ACCOUNT, RunFacts
 from massive_upload.domain.account import account_of
 from massive_upload.domain.progress import RunStatus
@@ -192,7 +192,7 @@ def _gather(run: LocalRun, request: RunRequest, out: Path, started_at: datetime)
     item = run.store.run(run.run_id)
     partitions = run.store.partitions(run.run_id)
     open_batches = unsettled_batches(run.store, partitions)
-    results = save_results(run.files, run.run_id, out)
+    results = save_results(run.files, item, out) if item is not None else Results()
     ended = run.result
     was_aborted = ended is not None and ended.status == "ABORTED"
     status = item.status if item is not None else RunStatus.FAILED
@@ -212,6 +212,7 @@ def _gather(run: LocalRun, request: RunRequest, out: Path, started_at: datetime)
         max_history_events=figures.max_history_events,
         started_at=item.started_at if item else started_at,
         ended_at=(item.ended_at if item else None) or datetime.now(UTC),
+        receipt=str(results.receipt) if results.receipt is not None else None,
         rejected_files=[str(path) for path in results.rejected_files],
         rejected_by_reason=rejected_by_reason(results.rejected_files),
         out=str(out),

@@ -24,6 +24,7 @@ def facts_of(stack: Stack, run: Run) -> RunFacts:
         if execution.has_ended:
             error = execution.error or f"Execution{execution.status.title().replace('_', '')}"
             cause = execution.cause or "The watchdog has yet to settle or abort its jobs in flight; look again."
+    out = f"s3://{stack.bucket_name}/{RUNS_PREFIX}{run.run_id}/"
     return RunFacts(
         run_id=run.run_id,
         load_name=run.load,
@@ -38,5 +39,6 @@ def facts_of(stack: Stack, run: Run) -> RunFacts:
         ended_at=run.ended_at,
         estimate=read_estimate(stack.files, run),
         advice=read_advice(stack.files, run),
-        out=f"s3://{stack.bucket_name}/{RUNS_PREFIX}{run.run_id}/",
+        out=out,
+        receipt=None if run.is_unfinished else f"{out}receipt.json",
     )

@@ -31,8 +31,9 @@ NO_ACCOUNT = Account(
 class RunSummary:
     """How a run stands or ended; the fields are the keys of the JSON object, times are ISO 8601 in UTC.
 
-    ``ended_at`` is null while the run goes on. What Step Functions counted is known of local runs alone. ``estimate``
-    is what the run's plan expected, null where it had none; its durations are those of an org whose time is not scaled.
+    ``ended_at`` is null while the run goes on, and ``receipt`` where there is none of the run's end. What Step
+    Functions counted is known of local runs alone. ``estimate`` is what the plan expected, null where there was none;
+    its durations are those of an org whose time is not scaled.
     """
 
     run_id: str
@@ -59,6 +60,7 @@ class RunSummary:
     max_history_events: int | None
     started_at: str
     ended_at: str | None
+    receipt: str | None = None
     rejected_files: tuple[str, ...] = ()
     rejected_by_reason: Mapping[str, int] = field(default_factory=dict)
     estimate: Estimate | None = None
@@ -96,6 +98,7 @@ class RunFacts:
         advice: what a person might change for the load's next run, as its receipt says.
         time_scale: how many times faster than real time its waits passed.
         out: where its files are.
+        receipt: where the receipt of its end is; None while it has not ended, as far as is recorded.
     """
 
     run_id: str
@@ -115,6 +118,7 @@ class RunFacts:
     time_scale: float = 1
     state_transitions: int | None = None
     max_history_events: int | None = None
+    receipt: str | None = None
     rejected_files: Sequence[str] = ()
     rejected_by_reason: Mapping[str, int] = field(default_factory=dict)
 
@@ -146,6 +150,7 @@ def summarize(facts: RunFacts) -> RunSummary:
         max_history_events=facts.max_history_events,
         started_at=_iso(facts.started_at),
         ended_at=_iso(facts.ended_at) if facts.ended_at else None,
+        receipt=facts.receipt,
         rejected_files=tuple(facts.rejected_files),
         rejected_by_reason=dict(facts.rejected_by_reason),
         estimate=facts.estimate,
@@ -236,6 +241,8 @@ def _work_table(summary: RunSummary) -> Table:
 
 
 def _files(summary: RunSummary) -> Text:
+    if summary.receipt is None:
+        return Text(f"\nFiles: {summary.out} (no receipt of this end; one that is there is of an earlier end)")
     if summary.rejected_files:
         kept = f"{len(summary.rejected_files)} files with rejected rows"
     else:

@@ -1,11 +1,16 @@
 import json
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from cli.results import make_private_directory, rejected_by_reason, save_results
+from massive_upload.domain.progress import Run, RunStatus
 from massive_upload.errors import InternalError
+from tests.unit.cli.progress_examples import STARTED_AT, a_run
 
+ENDED_AT = STARTED_AT + timedelta(seconds=90, microseconds=987)
 HEADER = "External_ID__c,Name,error_code,error_message,error_fields,tries\n"
 
 
@@ -26,12 +31,17 @@ class Bucket:
 
 def bucket_with(run_id: str, *names: str) -> Bucket:
     keys = [f"runs/{run_id}/rejected/{name}" for name in names]
-    receipt = json.dumps({"run_id": run_id, "rejected_files": keys})
+    end = {"status": "Completed", "ended_at": ENDED_AT.isoformat()}
+    receipt = json.dumps({"run_id": run_id, "rejected_files": keys, **end})
     return Bucket({f"runs/{run_id}/receipt.json": receipt} | dict.fromkeys(keys, HEADER))
 
 
+def ended(run_id: str) -> Run:
+    return a_run(run_id=run_id, ended_at=ENDED_AT.replace(microsecond=0))  # an item keeps milliseconds
+
+
 def test_the_receipt_and_every_file_that_it_names_are_copied(tmp_path):
-    results = save_results(bucket_with("a", "0000/000000-0.csv", "0001/000002-1.csv"), "a", tmp_path)
+    results = save_results(bucket_with("a", "0000/000000-0.csv", "0001/000002-1.csv"), ended("a"), tmp_path)
 
     assert results.receipt == tmp_path / "receipt.json"
     assert results.rejected_files == (
@@ -42,14 +52,32 @@ def test_the_receipt_and_every_file_that_it_names_are_copied(tmp_path):
 
 
 def test_files_of_an_earlier_run_do_not_stay_beside_those_of_the_new_one(tmp_path):
-    save_results(bucket_with("a", "0000/000000-0.csv", "0001/000000-0.csv"), "a", tmp_path)
-    save_results(bucket_with("b", "0001/000000-0.csv"), "b", tmp_path)
+    save_results(bucket_with("a", "0000/000000-0.csv", "0001/000000-0.csv"), ended("a"), tmp_path)
+    save_results(bucket_with("b", "0001/000000-0.csv"), ended("b"), tmp_path)
 
     assert [path.relative_to(tmp_path) for path in tmp_path.rglob("*.csv")] == [Path("rejected/0001/000000-0.csv")]
 
 
-def test_a_run_that_never_began_leaves_nothing(tmp_path):
-    assert save_results(Bucket({}), "a", tmp_path).receipt is None
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"status": RunStatus.RUNNING, "ended_at": None},
+        {"status": RunStatus.FAILED},
+        {"ended_at": ENDED_AT + timedelta(milliseconds=1)},
+    ],
+    ids=["goes on", "another status", "ended later"],
+)
+def test_a_receipt_of_an_end_that_the_run_was_resumed_from_is_not_copied(tmp_path, changes):
+    bucket = bucket_with("a", "0000/000000-0.csv")
+
+    results = save_results(bucket, replace(ended("a"), **changes), tmp_path)
+
+    assert (results.receipt, results.rejected_files) == (None, ())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_end_without_a_receipt_leaves_nothing(tmp_path):
+    assert save_results(Bucket({}), ended("a"), tmp_path).receipt is None
     assert list(tmp_path.iterdir()) == []
 
 
@@ -59,12 +87,12 @@ def test_a_receipt_that_cannot_be_read_is_an_error(tmp_path):
             raise InternalError("AWS refused a call.", code="AccessDenied")
 
     with pytest.raises(InternalError, match="refused"):
-        save_results(Refusing({}), "a", tmp_path)
+        save_results(Refusing({}), ended("a"), tmp_path)
 
 
 def test_rejected_rows_are_for_their_owner_alone(tmp_path):
     out = make_private_directory(tmp_path / "new" / "out")
-    (path,) = save_results(bucket_with("a", "0000/000000-0.csv"), "a", out).rejected_files
+    (path,) = save_results(bucket_with("a", "0000/000000-0.csv"), ended("a"), out).rejected_files
 
     assert [directory.stat().st_mode & 0o777 for directory in (out, out / "rejected", path.parent)] == [0o700] * 3
 

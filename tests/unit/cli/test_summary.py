@@ -37,7 +37,7 @@ PROMISED_KEYS = {
     *("run_id", "status", "source_rows", "succeeded", "rejected", "not_sent", "skipped_null_key"),
     *("duplicates_dropped", "unsettled", "partitions", "batches", "jobs", "resent_rows", "lock_errors"),
     *("api_requests", "state_transitions", "max_history_events", "started_at", "ended_at", "rejected_files"),
-    *("error", "cause"),
+    *("error", "cause", "receipt"),
 }
 
 
@@ -60,6 +60,7 @@ def a_summary(**changes: Any) -> RunSummary:
         "max_history_events": 150,
         "started_at": STARTED_AT,
         "ended_at": STARTED_AT + timedelta(seconds=90),
+        "receipt": "out/receipt.json",
         "rejected_files": ["out/rejected/0000/000000-0.csv"],
         "rejected_by_reason": {"STRING_TOO_LONG (Name)": 40, "DUPLICATE_VALUE": 20},
         "out": "out",
@@ -119,6 +120,16 @@ def test_the_account_table_shows_every_class_of_rows():
         assert any(name in line and line.rstrip("│ ").endswith(rows) for line in text.splitlines())
     assert "Completed after 1 min 30 s, 10 rows/s" in text
     assert text.index("STRING_TOO_LONG (Name)") < text.index("DUPLICATE_VALUE")
+
+
+def test_the_files_that_are_named_are_those_that_were_written():
+    assert "Files: out (receipt.json, 1 files with rejected rows)" in text_of(a_summary())
+    in_bucket = a_summary(out="s3://bucket/", receipt="s3://bucket/receipt.json", rejected_files=[])
+    assert "Files: s3://bucket/ (receipt.json, rejected rows)" in text_of(in_bucket)
+
+    without = text_of(a_summary(receipt=None, rejected_files=[], status=RunStatus.STOPPED))
+    assert "Files: out (no receipt" in without
+    assert "receipt.json" not in without
 
 
 def test_of_many_reasons_the_most_frequent_are_shown_and_the_others_are_counted():
