@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 import tempfile
 import traceback
@@ -25,6 +27,8 @@ class ExitCode(IntEnum):
     WRONG_CONFIGURATION = 2
     STOPPED = 3
     INTERNAL_FAILURE = 4
+    FILES_NOT_WRITTEN = 5
+    """The run ended well, and what it leaves behind could not be written."""
 
 
 class UsageMistake(Exception):
@@ -84,6 +88,10 @@ def exit_code_of(*, status: RunStatus | None, error: str | None, was_planned: bo
     return ExitCode.INTERNAL_FAILURE
 
 
+_OF_THE_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES})
+"""Where no room is left, or none for this user: nothing that a program could mend."""
+
+
 @contextmanager
 def errors_as_exit_codes(
     *, interrupted: str = "Interrupted before the run began; this command has sent nothing of it."
@@ -107,9 +115,20 @@ def errors_as_exit_codes(
     except typer.Exit:
         raise
     except Exception as error:  # noqa: BLE001 - the last line of defence: a trace belongs into a file
+        if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+            _say(_disk_refuses(error))
+            raise typer.Exit(ExitCode.WRONG_CONFIGURATION) from None
         _say(f"Internal failure: {type(error).__name__}: {error}")
         _say(f"This is a defect. Please report it with the trace in {_save_trace(error)}")
         raise typer.Exit(ExitCode.INTERNAL_FAILURE) from None
+
+
+def _disk_refuses(error: OSError) -> str:
+    where, why = error.filename or "A file of this command", os.strerror(error.errno or 0)
+    return (
+        f"{where} cannot be used ({why}). Make room, or name directories that can be written: "
+        "--out, --state-dir, and TMPDIR for files of the moment."
+    )
 
 
 def _say(line: str) -> None:

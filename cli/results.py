@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -27,10 +29,17 @@ _PRIVATE = 0o700
 
 @dataclass(frozen=True)
 class Results:
-    """Where a run's files are now; no receipt where the run never began, or has not come to its end."""
+    """Where a run's files are now; no receipt where the run never began, or has not come to its end.
+
+    Attributes:
+        rejected_by_reason: rejected rows by Salesforce's code and the fields that it names.
+        unwritten: files that could not be written, such as where the disk is full.
+    """
 
     receipt: Path | None = None
     rejected_files: tuple[Path, ...] = ()
+    rejected_by_reason: Mapping[str, int] = field(default_factory=dict)
+    unwritten: tuple[Path, ...] = ()
 
 
 def make_private_directory(path: Path) -> Path:
@@ -51,22 +60,27 @@ def make_private_directory(path: Path) -> Path:
 def save_results(files: Files, run: Run, out: Path) -> Results:
     """Copy the receipt of a run's end, and every file that the receipt names, to ``out``.
 
-    Files of an earlier run that ``out`` holds are replaced. A receipt of an end that the run was resumed from is not
-    copied: it would contradict how the run stands.
+    Files of an earlier run that ``out`` holds are removed first. A receipt of an end that the run was resumed from is
+    not copied: it would contradict how the run stands. No file is written in part, and one that cannot be written is
+    told instead of raised: the account of the run does not depend on it.
     """
     content = _receipt_of_end(files, run)
     if content is None:
         return Results()
-    receipt = out / RECEIPT_NAME
-    if receipt.exists():
-        _remove(_local_paths(receipt.read_bytes(), out))
-    receipt.write_bytes(content)
-    keys, paths = _rejected_keys(content), _local_paths(content, out)
-    for key, path in zip(keys, paths, strict=True):
-        make_private_directory(out / _REJECTED_NAME)
-        make_private_directory(path.parent)
-        path.write_bytes(files.read(key))
-    return Results(receipt, tuple(paths))
+    receipt, paths = out / RECEIPT_NAME, _local_paths(content, out)
+    _remove_earlier(out)
+    is_written = {receipt: _write(receipt, content)}
+    reasons: Counter[str] = Counter()
+    for key, path in zip(_rejected_keys(content), paths, strict=True):
+        rows = files.read(key)
+        reasons.update(_reasons(rows))
+        is_written[path] = _write(path, rows)
+    return Results(
+        receipt=receipt if is_written[receipt] else None,
+        rejected_files=tuple(path for path in paths if is_written[path]),
+        rejected_by_reason=reasons,
+        unwritten=tuple(path for path, is_there in is_written.items() if not is_there),
+    )
 
 
 def _receipt_of_end(files: Files, run: Run) -> bytes | None:
@@ -98,7 +112,7 @@ def saved_rejects(out: Path, run_id: str | None) -> Rejects:
         run_id: the run that is expected there; None for whichever it is.
 
     Raises:
-        UsageMistake: there is no receipt, or that of another run.
+        UsageMistake: there is no receipt, or that of another run, or a file that it names is missing.
     """
     try:
         content = (out / RECEIPT_NAME).read_bytes()
@@ -107,23 +121,19 @@ def saved_rejects(out: Path, run_id: str | None) -> Rejects:
     receipt = json.loads(content)
     if run_id not in (None, receipt["run_id"]):
         raise UsageMistake(f"{out} holds run {receipt['run_id']}, not {run_id}.")
-    files = (parse_kept_file(path.read_bytes()) for path in _local_paths(content, out))
+    paths = _local_paths(content, out)
+    missing = [path for path in paths if not path.is_file()]
+    if missing:
+        raise UsageMistake(f"{out} is incomplete: {missing[0]} could not be written, or was removed.")
+    files = (parse_kept_file(path.read_bytes()) for path in paths)
     return Rejects(receipt["run_id"], (receipt["target"] or {}).get("external_id", ""), files)
 
 
-def rejected_by_reason(files: Sequence[Path]) -> Counter[str]:
-    """Rejected rows by Salesforce's code and the fields that it names."""
-    reasons: Counter[str] = Counter()
-    for path in files:
-        with path.open(encoding="utf-8", newline="") as file:
-            reasons.update(_reason(row) for row in csv.reader(_without_header(file)))
-    return reasons
-
-
-def _without_header(lines: Iterable[str]) -> Iterable[str]:
-    rest = iter(lines)
-    next(rest)
-    return rest
+def _reasons(rejected: bytes) -> list[str]:
+    """Why each row of a file with rejected rows was."""
+    rows = csv.reader(io.StringIO(rejected.decode("utf-8"), newline=""))
+    next(rows)
+    return [_reason(row) for row in rows]
 
 
 def _reason(row: Sequence[str]) -> str:
@@ -141,6 +151,25 @@ def _local_paths(receipt: bytes, out: Path) -> list[Path]:
     return [out / _REJECTED_NAME / Path(key).parent.name / Path(key).name for key in _rejected_keys(receipt)]
 
 
-def _remove(paths: Sequence[Path]) -> None:
-    for path in paths:
-        path.unlink(missing_ok=True)
+def _write(path: Path, content: bytes) -> bool:
+    """Whether a file could be written, as a whole."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        for directory in (path.parent.parent, path.parent):
+            directory.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+        part.write_bytes(content)
+        part.replace(path)
+    except OSError:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        return False
+    return True
+
+
+def _remove_earlier(out: Path) -> None:
+    """Remove a receipt and the files that it names; where that is refused, writing is refused next, and told."""
+    receipt = out / RECEIPT_NAME
+    with suppress(OSError):
+        for path in _local_paths(receipt.read_bytes(), out):
+            path.unlink(missing_ok=True)
+        receipt.unlink()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 from rich.console import Console
 
@@ -19,7 +22,7 @@ from cli.kept_runs import KeptRun, KeptRuns
 from cli.local_run import LocalRun, RunRequest, start_local_run
 from cli.outcome import Advice, tell_outcome
 from cli.progress import ProgressDisplay
-from cli.results import LOGS_NAME, Results, make_private_directory, rejected_by_reason, save_results
+from cli.results import LOGS_NAME, Results, make_private_directory, save_results
 from cli.summary import NO_ACCOUNT, RunFacts
 from massive_upload.domain.account import account_of
 from massive_upload.domain.progress import RunStatus
@@ -29,6 +32,8 @@ from massive_upload.usecases.slice_tasks import unsettled_batches
 
 _LOOK_SECONDS = 0.25
 _PRESSES_TO_STOP = 2
+_ROOM_BYTES = 32_000_000
+"""Of the disk that the files of the moment are on; they take an eighth of it."""
 
 _PAUSING = (
     "Pausing at the next batch edge; rows in flight are settled first, and a wait may last up to 10 minutes of the "
@@ -41,6 +46,10 @@ _STOPPING_NOW = (
 _RUN_AGAIN = (
     "The state of this run ended with this command. Run it again once the cause is mended: rows that are already in "
     "the org are updated, not doubled."
+)
+_NAMED_FILES = 3
+_FILES_ARE_LOST = (
+    "They ended with this command: make room before the next run, or give it --state-dir, which keeps them."
 )
 
 
@@ -134,9 +143,27 @@ def carry_out(
         )
         defect = f"This is a defect. Please report it with the logs in {log_dir}"
         code = tell_outcome(facts, Advice(unfinished=unfinished, defect=defect), as_json=as_json)
+        if facts.unwritten_files:
+            _tell_unwritten(facts, kept)
+            return ExitCode.FILES_NOT_WRITTEN if code is ExitCode.OK else code
         if kept is not None:
             kept.mark_reported(run.run_id)
     return code
+
+
+def _tell_unwritten(facts: RunFacts, kept: KeptRuns | None) -> None:
+    """Say which files of a run are missing, and how to have them; a run that is kept still has them."""
+    named, rest = facts.unwritten_files[:_NAMED_FILES], len(facts.unwritten_files[_NAMED_FILES:])
+    print(f"Could not be written: {', '.join(named)}{f' and {rest} more' if rest else ''}", file=sys.stderr)
+    if kept is None:
+        print(_FILES_ARE_LOST, file=sys.stderr)
+        return
+    print(
+        f"They are kept. Make room, then have them written: {kept.command('resume', facts.run_id)} --out {facts.out}",
+        f"Rejected rows alone: {kept.command('failures', facts.run_id)} --csv FILE",
+        sep="\n",
+        file=sys.stderr,
+    )
 
 
 def _as_kept(request: RunRequest) -> KeptRun:
@@ -154,12 +181,16 @@ def _as_kept(request: RunRequest) -> KeptRun:
 
 @contextmanager
 def _work_dir(kept: KeptRuns | None) -> Iterator[Path]:
-    """For files of this process alone."""
-    if kept is not None:
-        with kept.work_dir() as path:
-            yield path
-        return
-    with TemporaryDirectory(prefix="massive-upload-") as name:
+    """For files of this process alone.
+
+    Raises:
+        OSError: it cannot be made, or has no room: whatever works in it would fail one by one, in words of its own.
+    """
+    made = kept.work_dir() if kept is not None else TemporaryDirectory(prefix="massive-upload-")
+    with made as name:
+        for directory in (name, gettempdir()):  # the CDK has files in both
+            if shutil.disk_usage(directory).free < _ROOM_BYTES:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(directory))
         yield Path(name)
 
 
@@ -214,7 +245,8 @@ def _gather(run: LocalRun, request: RunRequest, out: Path, started_at: datetime)
         ended_at=(item.ended_at if item else None) or datetime.now(UTC),
         receipt=str(results.receipt) if results.receipt is not None else None,
         rejected_files=[str(path) for path in results.rejected_files],
-        rejected_by_reason=rejected_by_reason(results.rejected_files),
+        rejected_by_reason=results.rejected_by_reason,
+        unwritten_files=[str(path) for path in results.unwritten],
         out=str(out),
         estimate=read_estimate(run.files, item) if item is not None else None,
         advice=read_advice(run.files, item) if item is not None else (),

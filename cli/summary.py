@@ -62,6 +62,7 @@ class RunSummary:
     ended_at: str | None
     receipt: str | None = None
     rejected_files: tuple[str, ...] = ()
+    unwritten_files: tuple[str, ...] = ()
     rejected_by_reason: Mapping[str, int] = field(default_factory=dict)
     estimate: Estimate | None = None
     advice: tuple[str, ...] = ()
@@ -99,6 +100,7 @@ class RunFacts:
         time_scale: how many times faster than real time its waits passed.
         out: where its files are.
         receipt: where the receipt of its end is; None while it has not ended, as far as is recorded.
+        unwritten_files: what should be there, and could not be written.
     """
 
     run_id: str
@@ -120,6 +122,7 @@ class RunFacts:
     max_history_events: int | None = None
     receipt: str | None = None
     rejected_files: Sequence[str] = ()
+    unwritten_files: Sequence[str] = ()
     rejected_by_reason: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -152,6 +155,7 @@ def summarize(facts: RunFacts) -> RunSummary:
         ended_at=_iso(facts.ended_at) if facts.ended_at else None,
         receipt=facts.receipt,
         rejected_files=tuple(facts.rejected_files),
+        unwritten_files=tuple(facts.unwritten_files),
         rejected_by_reason=dict(facts.rejected_by_reason),
         estimate=facts.estimate,
         advice=tuple(facts.advice),
@@ -241,6 +245,8 @@ def _work_table(summary: RunSummary) -> Table:
 
 
 def _files(summary: RunSummary) -> Text:
+    if summary.unwritten_files:
+        return Text(f"\nFiles: {summary.out} (incomplete: {len(summary.unwritten_files)} could not be written)")
     if summary.receipt is None:
         return Text(f"\nFiles: {summary.out} (no receipt of this end; one that is there is of an earlier end)")
     if summary.rejected_files:

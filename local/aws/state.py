@@ -91,6 +91,13 @@ class StateDirectory:
                 raise StateDirectoryError(
                     f"The state directory {self.path} cannot be used ({error.strerror}); give another one."
                 ) from error
+            except (
+                sqlite3.OperationalError
+            ) as error:  # the disk is full, read-only or at fault, whatever the file holds
+                raise StateDirectoryError(
+                    f"The state directory {self.path} cannot be used ({error}): make room, mend the disk, or give "
+                    "another directory."
+                ) from error
             except sqlite3.DatabaseError as error:
                 raise StateDirectoryError(
                     f"{self.path / _DATABASE} cannot be read ({error}): it is damaged or no state at all. Give another "

@@ -238,6 +238,32 @@ def test_a_kept_run_that_failed_is_finished_by_resume_and_then_has_nothing_to_go
     assert_one_line(resume("other"), f"There is no run 'other' in {tmp_path / 'state'}; its newest is {run_id}.")
 
 
+def test_a_run_whose_files_cannot_be_written_ends_with_5_and_its_account_and_resume_writes_them(
+    run, resume, out, tmp_path
+):
+    out.mkdir()
+    in_the_way = out / "rejected"
+    in_the_way.write_text("")
+
+    result = run("--state-dir", str(tmp_path / "state"))
+
+    assert result.exit_code == 5, result.output
+    summary = summary_of(result)
+    assert (summary["status"], summary["receipt"]) == ("Completed", str(out / "receipt.json"))
+    assert summary["rejected"] == sum(summary["rejected_by_reason"].values()) > 0
+    assert summary["rejected_files"] == []
+    assert summary["unwritten_files"]
+    assert f"massive-upload resume {summary['run_id']} --local --state-dir {tmp_path / 'state'}" in result.stderr
+    assert "defect" not in result.stderr
+
+    in_the_way.unlink()
+    written = resume("latest")
+    assert written.exit_code == 0, written.output
+    assert summary_of(written)["rejected_files"] == summary["unwritten_files"]
+    assert all(Path(file).is_file() for file in summary["unwritten_files"])
+    assert_one_line(resume("latest"), "has no unfinished run")
+
+
 def test_a_state_directory_in_use_ends_with_2(run, resume, tmp_path):
     with StateDirectory(tmp_path / "state"):
         assert_one_line(run("--state-dir", str(tmp_path / "state")), "is in use by process")

@@ -144,6 +144,13 @@ def test_a_file_that_is_no_state_is_refused(directory):
         StateDirectory(directory)
 
 
+def test_a_full_disk_is_not_taken_for_a_damaged_file(directory, monkeypatch):
+    monkeypatch.setattr("local.aws.state._SETTINGS", ("PRAGMA max_page_count = 1",))
+
+    with pytest.raises(StateDirectoryError, match=r"is full\): make room"):
+        StateDirectory(directory)
+
+
 def test_a_file_in_the_place_of_the_directory_is_refused(directory):
     directory.write_text("")
 

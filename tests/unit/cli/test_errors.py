@@ -1,3 +1,4 @@
+import errno
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,8 @@ def test_the_exit_status_says_what_kind_of_end_it_was(status, error, was_planned
         (RunNotResumable("There is no run 'x'."), ExitCode.WRONG_CONFIGURATION),
         (RunRefused("AnotherRunActive", "Run y is loading Opportunity."), ExitCode.WRONG_CONFIGURATION),
         (RunRefused("KeyError", "'x'"), ExitCode.INTERNAL_FAILURE),
+        (OSError(errno.ENOSPC, "No space left on device"), ExitCode.WRONG_CONFIGURATION),
+        (PermissionError(errno.EACCES, "Permission denied", "state/work"), ExitCode.WRONG_CONFIGURATION),
         (KeyboardInterrupt(), ExitCode.STOPPED),
         (typer.Exit(ExitCode.CRITERION_NOT_MET), ExitCode.CRITERION_NOT_MET),
     ],

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.results import make_private_directory, rejected_by_reason, save_results
+from cli.errors import UsageMistake
+from cli.results import make_private_directory, save_results, saved_rejects
 from massive_upload.domain.progress import Run, RunStatus
 from massive_upload.errors import InternalError
 from tests.unit.cli.progress_examples import STARTED_AT, a_run
@@ -98,8 +99,38 @@ def test_rejected_rows_are_for_their_owner_alone(tmp_path):
 
 
 def test_reasons_are_counted_by_code_and_field(tmp_path):
-    first, second = tmp_path / "1.csv", tmp_path / "2.csv"
-    first.write_text(HEADER + 'a,"two\nlines",STRING_TOO_LONG,too long,Name,1\nb,x,DUPLICATE_VALUE,twice,--,1\n')
-    second.write_text(HEADER + "c,x,STRING_TOO_LONG,too long,Name,2\n")
+    bucket = bucket_with("a", "0000/1.csv", "0000/2.csv")
+    rows = {
+        "1": 'a,"two\nlines",STRING_TOO_LONG,too long,Name,1\nb,x,DUPLICATE_VALUE,twice,--,1\n',
+        "2": "c,x,STRING_TOO_LONG,too long,Name,2\n",
+    }
+    bucket.objects |= {f"runs/a/rejected/0000/{name}.csv": HEADER + text for name, text in rows.items()}
 
-    assert rejected_by_reason([first, second]) == {"STRING_TOO_LONG (Name)": 2, "DUPLICATE_VALUE": 1}
+    reasons = save_results(bucket, ended("a"), tmp_path).rejected_by_reason
+
+    assert reasons == {"STRING_TOO_LONG (Name)": 2, "DUPLICATE_VALUE": 1}
+
+
+def test_a_file_that_cannot_be_written_is_told_and_the_others_are_there(tmp_path):
+    (tmp_path / "rejected").mkdir()
+    (tmp_path / "rejected/0000").write_text("in the way")
+    bucket = bucket_with("a", "0000/1.csv", "0001/1.csv")
+    bucket.objects["runs/a/rejected/0000/1.csv"] += "a,x,DUPLICATE_VALUE,twice,--,1\n"
+
+    results = save_results(bucket, ended("a"), tmp_path)
+
+    assert results.receipt == tmp_path / "receipt.json"
+    assert results.unwritten == (tmp_path / "rejected/0000/1.csv",)
+    assert results.rejected_files == (tmp_path / "rejected/0001/1.csv",)
+    assert results.rejected_by_reason == {"DUPLICATE_VALUE": 1}
+    with pytest.raises(UsageMistake, match=r"is incomplete: .*rejected/0000/1\.csv"):
+        saved_rejects(tmp_path, "a")
+
+
+def test_a_receipt_that_cannot_be_written_is_told_and_leaves_no_part_of_it(tmp_path):
+    (tmp_path / "receipt.json").mkdir()
+
+    results = save_results(bucket_with("a"), ended("a"), tmp_path)
+
+    assert (results.receipt, results.unwritten) == (None, (tmp_path / "receipt.json",))
+    assert [path.name for path in tmp_path.iterdir()] == ["receipt.json"]

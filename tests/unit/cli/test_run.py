@@ -1,7 +1,9 @@
 """Runs one after the other, each carried out by a stand-in."""
 
+import errno
+import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -85,3 +87,16 @@ def test_each_run_has_a_directory_of_its_own_by_default(requests, carried_out):
 def test_a_single_run_has_the_directory_that_is_given(requests, carried_out):
     runs.carry_out_in_order(requests[:1], out=Path("kept"), as_json=False)
     assert carried_out == [("second", "plan", Path("kept"))]
+
+
+class Usage(NamedTuple):
+    free: int
+
+
+def test_a_run_begins_nothing_where_its_files_of_the_moment_have_no_room(requests, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: Usage(free=1_000_000))
+    monkeypatch.setattr(runs, "start_local_run", lambda *_, **__: pytest.fail("It began."))
+
+    with pytest.raises(OSError, match="No space left on device") as refused:
+        runs.carry_out(requests[0], out=tmp_path / "out", as_json=False)
+    assert refused.value.errno == errno.ENOSPC

@@ -131,6 +131,9 @@ def test_the_files_that_are_named_are_those_that_were_written():
     assert "Files: out (no receipt" in without
     assert "receipt.json" not in without
 
+    full = a_summary(receipt=None, unwritten_files=["out/receipt.json", "out/rejected/0000/000001-0.csv"])
+    assert "Files: out (incomplete: 2 could not be written)" in text_of(full)
+
 
 def test_of_many_reasons_the_most_frequent_are_shown_and_the_others_are_counted():
     text = text_of(a_summary(rejected_by_reason={f"CODE_{n:02d}": n for n in range(1, 16)}))
