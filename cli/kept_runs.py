@@ -89,9 +89,19 @@ class KeptRuns:
         self.state = state
 
     def take_up(self, run: KeptRun) -> None:
-        """Remember what a run was asked for, before anything of it is done; when it was begun stays as it is."""
+        """Remember what a run was asked for, before anything of it is done; one that is known stays as it is.
+
+        Another org URL or time scale may be a mistake: it is kept once the org has let the run in.
+        """
         known = self._all().get(run.run_id)
-        self._keep(run if known is None else run.model_copy(update={"begun_at": known.begun_at}))
+        self._keep(run if known is None else known.model_copy(update={"is_reported": False}))
+
+    def note_let_in(self, run: KeptRun) -> None:
+        """Remember where the org of a run is, and its time scale, as they have proved right."""
+        known = self._all()[run.run_id]
+        noted = known.model_copy(update={"org_url": run.org_url, "time_scale": run.time_scale})
+        if noted != known:
+            self._keep(noted)
 
     def mark_reported(self, run_id: str) -> None:
         """Remember that a command has shown how the run ended."""
@@ -110,13 +120,13 @@ class KeptRuns:
         """The run to go on with.
 
         Args:
-            wanted: its id, or `latest`: the newest that is unfinished.
+            wanted: its id, or `latest`: the newest that is unfinished, where it was planned or its process was killed.
 
         Raises:
             UsageMistake: there is none, or nothing of it is left to do.
         """
         store = self.recorded()
-        found = self.find(wanted, fits=lambda kept: not _is_over(kept, store.run(kept.run_id)), what="unfinished run")
+        found = self.find(wanted, fits=lambda kept: _goes_on(kept, store.run(kept.run_id)), what="unfinished run")
         run = store.run(found.run_id)
         if run is not None and _is_over(found, run):
             raise UsageMistake(
@@ -199,6 +209,14 @@ def open_runs(directory: Path) -> Iterator[KeptRuns]:
         raise UsageMistake(f"--state-dir {directory}: there is no such directory; give the one that the run was given.")
     with StateDirectory(directory) as state:
         yield KeptRuns(state)
+
+
+def _goes_on(kept: KeptRun, run: Run | None) -> bool:
+    """Whether 'latest' may mean a run: not one that was refused before it was planned, as by a wrong login.
+
+    To go on with that would begin a whole load, of which nobody has thought any more since.
+    """
+    return not kept.is_reported or course_of(run) is Course.RESUME
 
 
 def _is_over(kept: KeptRun, run: Run | None) -> bool:

@@ -73,6 +73,7 @@ class LocalRun:
         self.files = S3Files(_client(aws, "s3"), outputs["BucketName"])
         self.result: ExecutionResult | None = None
         self._execution_arn = self._go_on(request, outputs["LoadMachineArn"])
+        self._has_begun = self.result is None
 
     def _go_on(self, request: RunRequest, machine_arn: str) -> str:
         """Start the execution that the run needs, if it needs one; its ARN."""
@@ -103,6 +104,15 @@ class LocalRun:
         except TimeoutError:
             return False
         return True
+
+    @property
+    def was_let_in(self) -> bool:
+        """Whether the org has let this execution in, and is the one that the run began in.
+
+        PlanRun logs in before it commits a run to a plan, and before it lets an execution go on with one.
+        """
+        run = self.store.run(self.run_id) if self._has_begun else None
+        return run is not None and run.plan_name is not None and run.execution_arn == self._execution_arn
 
     def snapshot(self) -> Snapshot:
         """How far the run has come."""

@@ -117,8 +117,9 @@ def carry_out(
     log_dir = make_private_directory(make_private_directory(out) / LOGS_NAME)
     display = ProgressDisplay(Console(stderr=True))
     started_at = datetime.now(UTC)
+    asked_for = _as_kept(request)
     if kept is not None:
-        kept.take_up(_as_kept(request))
+        kept.take_up(asked_for)
         display.say(f"The run is kept on disk. Should this process die: {kept.command('resume', request.run_id)}")
 
     def begin_step(line: str) -> None:
@@ -129,14 +130,17 @@ def carry_out(
     with _library_logs_to(log_dir / "command.log"), _work_dir(kept) as work_dir, interrupts:
         state = kept.state if kept else None
         with start_local_run(request, work_dir=work_dir, log_dir=log_dir, say=begin_step, state=state) as run:
+            org = _OrgOfRun(run, asked_for, kept)
+            obey = _InterruptsOfRun(run, display, interrupts).obey
             with display:
                 follow(
                     run,
                     display,
                     look_seconds=_LOOK_SECONDS,
                     has_progress=request.mode != "plan",
-                    before_look=_InterruptsOfRun(run, display, interrupts).obey,
+                    before_look=lambda: org.note() and obey(),
                 )
+            org.note()
             facts = _gather(run, request, out, started_at)
         unfinished = (
             f"Go on with it once the cause is mended: {kept.command('resume', run.run_id)}" if kept else _RUN_AGAIN
@@ -192,6 +196,22 @@ def _work_dir(kept: KeptRuns | None) -> Iterator[Path]:
             if shutil.disk_usage(directory).free < _ROOM_BYTES:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(directory))
         yield Path(name)
+
+
+class _OrgOfRun:
+    """Has it kept where the org is, as soon as it has let the run in: a resume after a crash finds it there."""
+
+    def __init__(self, run: LocalRun, asked_for: KeptRun, kept: KeptRuns | None) -> None:
+        self._run = run
+        self._asked_for = asked_for
+        self._kept = kept
+
+    def note(self) -> bool:
+        """Look, unless that has been done already; True, as nothing speaks against going on."""
+        if self._kept is not None and self._run.was_let_in:
+            self._kept.note_let_in(self._asked_for)
+            self._kept = None
+        return True
 
 
 class _InterruptsOfRun:

@@ -140,7 +140,8 @@ class StateDirectory:
 
     def documents(self) -> dict[str, str]:
         """Every document by its name."""
-        return dict(self._connection.execute("SELECT name, content FROM documents"))
+        with self._guard:  # as above
+            return dict(self._connection.execute("SELECT name, content FROM documents"))
 
     # -- writing
 

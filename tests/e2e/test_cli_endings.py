@@ -72,8 +72,9 @@ def run(org: OrgServer, out: Path) -> Callable[..., Result]:
 
 @pytest.fixture
 def resume(out: Path, tmp_path: Path) -> Callable[..., Result]:
-    def resume(run_id: str) -> Result:
+    def resume(run_id: str, *options: str) -> Result:
         arguments = ["resume", run_id, "--local", "--json", "--state-dir", str(tmp_path / "state"), "--out", str(out)]
+        arguments += options
         return CliRunner().invoke(app, arguments)
 
     return resume
@@ -218,6 +219,24 @@ def test_repeated_keys_end_with_2(run):
     source = generated_opportunities(50, duplicate_keys=3)
     with OrgServer(OrgSettings(source=source, time_scale=TIME_SCALE)) as org:
         assert_refused(run(url=org.url), "DuplicateKeys", "keep_newest")
+
+
+def test_an_address_that_did_not_answer_is_not_kept_and_latest_is_no_run_that_was_refused(run, resume, tmp_path):
+    state = ("--state-dir", str(tmp_path / "state"))
+    source = generated_opportunities(200, rejected_share=0)
+    with OrgServer(OrgSettings(source=source, time_scale=TIME_SCALE, faults=Faults.parse(REFUSED_JOB))) as org:
+        run_id = summary_of(run(*state, url=org.url))["run_id"]
+        with OrgServer(OrgSettings(source=generated_opportunities(1))) as gone:
+            wrong_url = gone.url
+        assert_refused(run(*state, url=wrong_url), "SalesforceUnavailable", "no complete answer")
+        mistyped = resume(run_id, "--org-url", wrong_url)
+        assert (mistyped.exit_code, summary_of(mistyped)["error"]) == (1, "SalesforceUnavailable"), mistyped.output
+
+        finished = resume("latest")
+        assert finished.exit_code == 0, finished.output
+        assert (summary_of(finished)["run_id"], summary_of(finished)["succeeded"]) == (run_id, 200)
+
+    assert_one_line(resume("latest"), "has no unfinished run")
 
 
 def test_a_kept_run_that_failed_is_finished_by_resume_and_then_has_nothing_to_go_on_with(run, resume, tmp_path):

@@ -92,6 +92,31 @@ def test_a_run_that_is_taken_up_again_keeps_the_time_when_it_began(kept):
     assert kept.unfinished("latest") == asked("night")
 
 
+def test_another_org_is_kept_once_it_has_let_the_run_in(kept):
+    kept.take_up(asked("night"))
+    mistyped = asked("night").model_copy(update={"org_url": "http://127.0.0.1:2", "time_scale": 20.0})
+
+    kept.take_up(mistyped)
+    assert kept.unfinished("night") == asked("night")
+
+    kept.note_let_in(mistyped)
+    assert kept.unfinished("night") == mistyped
+
+
+@pytest.mark.parametrize("run", [None, replace(RUN, run_id="refused", status=RunStatus.PLANNING, plan_name=None)])
+def test_the_latest_is_not_a_run_that_was_refused_before_it_was_planned(kept, run):
+    kept.take_up(asked("night"))
+    kept.take_up(asked("refused", hours=1))
+    record(kept, RUN)
+    if run is not None:
+        record(kept, run)
+    assert kept.unfinished("latest").run_id == "refused"  # its process was killed
+
+    kept.mark_reported("refused")
+    assert kept.unfinished("latest").run_id == "night"
+    assert kept.unfinished("refused").run_id == "refused"
+
+
 def test_a_retry_is_a_run_of_its_own_of_the_first_run_of_its_family():
     first = asked("night")
     retry = first.as_retry("INVALID_FIELD")
