@@ -193,8 +193,9 @@ class StateDirectory:
 
     def _make_directory(self) -> None:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        foreign = sorted({entry.name for entry in self.path.iterdir()} - _OWN_NAMES)
-        if foreign:
+        names = {entry.name for entry in self.path.iterdir()}
+        foreign = sorted(names - _OWN_NAMES)
+        if foreign and _DATABASE not in names:  # what others leave in a state directory, as a file manager, is let be
             raise StateDirectoryError(
                 f"{self.path} holds other things, such as {foreign[0]}: it is no state directory. Give one that is new "
                 "or empty."

@@ -136,6 +136,16 @@ def test_a_directory_with_other_things_is_refused_and_left_as_it_is(directory):
     assert directory.stat().st_mode & 0o777 == 0o755
 
 
+def test_what_others_leave_in_a_state_directory_is_let_be(directory):
+    with StateDirectory(directory) as state:
+        state.keep_document("night", "kept")
+    (directory / ".DS_Store").write_text("theirs")
+
+    with StateDirectory(directory) as state:
+        assert state.documents() == {"night": "kept"}
+    assert (directory / ".DS_Store").read_text() == "theirs"
+
+
 def test_a_file_that_is_no_state_is_refused(directory):
     directory.mkdir()
     (directory / DATABASE).write_text("no database" * 100)
