@@ -40,6 +40,15 @@ def slow_org() -> Iterator[OrgServer]:
         yield server
 
 
+MAIN = """
+import signal
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+from cli.main import main
+main()
+"""
+"""The command as a terminal starts it: whoever runs the tests under ``nohup`` has them ignore that signal."""
+
+
 class Command:
     """``massive-upload run`` in a process group of its own; reads its standard error output line by line."""
 
@@ -49,7 +58,7 @@ class Command:
         for assignment in sets:
             arguments += ["--set", assignment]
         self.process = subprocess.Popen(
-            [sys.executable, "-c", "from cli.main import main; main()", *arguments, "--out", str(out)],
+            [sys.executable, "-c", MAIN, *arguments, "--out", str(out)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
