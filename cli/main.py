@@ -189,6 +189,13 @@ def plan(
             help="Where the receipt goes, of several loads in a directory for each; out/<run id> by default.",
         ),
     ] = None,
+    state_dir: Annotated[
+        Path | None,
+        typer.Option(
+            rich_help_panel=LOCAL_PANEL,
+            help="The directory of the load's runs, as given to [b]run[/b]: the plan knows what the last has shown.",
+        ),
+    ] = None,
     as_json: AsJson = False,
     stack: StackName = "MassiveUpload",
     region: Region = None,
@@ -218,6 +225,7 @@ def plan(
             time_scale=time_scale,
             out=out,
             as_json=as_json,
+            state_dir=state_dir,
         )
     else:
         start(load, mode="plan", sets=sets, watch=True, as_json=as_json, stack=stack, region=region, profile=profile)

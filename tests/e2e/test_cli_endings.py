@@ -140,13 +140,16 @@ def test_a_run_keeps_within_its_plan(run):
     assert "plan and outcome" in result.stderr
 
 
-def test_plan_is_the_same_as_a_run_of_mode_plan(org, out):
+def test_plan_is_the_same_as_a_run_of_mode_plan(org, out, tmp_path):
     options = ["--local", "--org-url", org.url, "--time-scale", str(TIME_SCALE), "--out", str(out), "--json"]
-    result = CliRunner().invoke(app, ["plan", "opportunity", *options])
+    state = tmp_path / "state"
+    result = CliRunner().invoke(app, ["plan", "opportunity", *options, "--state-dir", str(state)])
 
     assert result.exit_code == 0, result.output
     summary = summary_of(result)
     assert (summary["mode"], summary["jobs"]) == ("plan", 0)
+    with StateDirectory(state) as kept:
+        assert list(kept.documents()) == [summary["run_id"]], "it is planned among the runs of that directory"
     assert summary["estimate"]["parents"]["rows"] > 0
     assert summary["estimate"]["bulk_batches_left"] > 0
     assert "lanes of parents (this plan)" in result.stderr

@@ -144,7 +144,7 @@ class BulkIngest:
             expect=NOT_FOUND_STATUSES,
             timeout=TRANSFER_TIMEOUT,
         )
-        if _is_gone(f"PUT {path}", response):
+        if is_gone(f"PUT {path}", response):
             raise _gone(f"PUT {path}", response)
 
     def close(self, job_id: str) -> Job:
@@ -168,7 +168,7 @@ class BulkIngest:
         path = _path(job_id)
         asked = f"GET {path}"
         response = self._connection.request("GET", path, expect=NOT_FOUND_STATUSES)
-        if _is_gone(asked, response):
+        if is_gone(asked, response):
             return None
         return _job(asked, read_object(asked, response), job_id=job_id)
 
@@ -188,7 +188,7 @@ class BulkIngest:
         path = _path(job_id)
         asked = f"PATCH {path}"
         response = self._connection.request("PATCH", path, json={"state": state.value}, expect=NOT_FOUND_STATUSES)
-        if _is_gone(asked, response):
+        if is_gone(asked, response):
             raise _gone(asked, response)
         return _job(asked, read_object(asked, response), job_id=job_id)
 
@@ -197,24 +197,13 @@ class BulkIngest:
         response = self._connection.request(
             "GET", path, headers={"Accept": "text/csv"}, expect=NOT_FOUND_STATUSES, timeout=TRANSFER_TIMEOUT
         )
-        if _is_gone(f"GET {path}", response):
+        if is_gone(f"GET {path}", response):
             raise JobGone(f"The org no longer has results of job {job_id}.")
         return response.body
 
 
 def _path(job_id: str) -> str:
     return f"{INGEST_PATH}/{quote(job_id, safe='')}"
-
-
-def _is_gone(asked: str, response: Response) -> bool:
-    """Whether the org does not know the job (any more).
-
-    Raises:
-        LoadError: the answer is a refusal, but does not say so: the job may well be there, and running.
-    """
-    if not response.is_success and not is_gone(response):
-        raise error_for(asked, response)
-    return not response.is_success
 
 
 def _gone(asked: str, response: Response) -> StateChanged:

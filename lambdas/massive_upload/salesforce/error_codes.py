@@ -184,9 +184,17 @@ def is_session_refused(response: Response) -> bool:
     return not response.is_success and _is_of(response, _SESSION_REFUSED)
 
 
-def is_gone(response: Response) -> bool:
-    """Whether the org itself says that it does not have (any more) what was asked for."""
-    return _is_of(response, _GONE)
+def is_gone(asked: str, response: Response) -> bool:
+    """Whether the org itself says that it does not have (any more) what was asked for.
+
+    Raises:
+        LoadError: the answer is a refusal, but does not say so: what was asked for may well be there.
+    """
+    if response.is_success:
+        return False
+    if not _is_of(response, _GONE):
+        raise error_for(asked, response)
+    return True
 
 
 def _is_of(response: Response, rules: tuple[Rule, ...]) -> bool:

@@ -76,14 +76,12 @@ class Metadata:
         path = f"/sobjects/{quote(object_name, safe='')}/describe"
         response = self._connection.request("GET", path, expect=NOT_FOUND_STATUSES)
         asked = f"GET {path}"
-        if not response.is_success and is_gone(response):
+        if is_gone(asked, response):
             raise TargetRejected(
                 f"The org has no object {object_name} that the integration user can see.",
                 next_step="Check the object's API name in the load's file, and the user's permissions.",
                 code=str(response.status),
             )
-        if not response.is_success:
-            raise error_for(asked, response)
         answer = read_object(asked, response)
         return ObjectDescription(
             name=as_text(answer.get("name")) or object_name,

@@ -53,6 +53,7 @@ def test_the_version_is_that_of_the_installed_package():
         (("resume", "latest", "--loads-dir", "loads"), "--loads-dir is for runs of this machine: add --local"),
         (("plan", "opportunity", "--org-url", "http://127.0.0.1:1"), "--org-url is for runs of this machine"),
         (("plan", "opportunity", "--out", "out"), "--out is for runs of this machine: add --local"),
+        (("plan", "opportunity", "--state-dir", "state"), "--state-dir is for runs of this machine: add --local"),
         (("plan", "opportunity", "--local", "--stack", "MassiveUpload"), "--stack is for a deployed stack"),
         (("plan", "opportunity", "--local", "--profile", "night"), "--profile is for a deployed stack"),
         (("retry-failed", "latest", "--time-scale", "3"), "--time-scale is for runs of this machine: add --local"),
