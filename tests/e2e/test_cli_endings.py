@@ -12,11 +12,10 @@ from typer.testing import CliRunner, Result
 
 from cli import local_run
 from cli.main import app
-from infra.synth import synthesize
 from local.aws.state import StateDirectory
 from local.org import Faults, OrgServer, OrgSettings, generated_opportunities
 from local.org.credentials import CLIENT_ID, CLIENT_SECRET
-from massive_upload.domain.load import Load
+from tests.e2e.conftest import Assembled
 
 TIME_SCALE = 1000
 ROWS = 2_000
@@ -42,16 +41,9 @@ def login(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def quick_synthesis(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Synthesize in this process, which has the CDK imported after the first time.
-
-    Never to the same directory twice: the CDK believes that an asset which it has copied there is still there.
-    """
-
-    def here(_outdir: Path, load: Load) -> Path:
-        return synthesize(tmp_path_factory.mktemp("cdk.out"), loads={load.name: load})
-
-    monkeypatch.setattr(local_run, "synthesize_apart", here)
+def quick_synthesis(monkeypatch: pytest.MonkeyPatch, assembled: Assembled) -> None:
+    """Synthesize in this process, which has the CDK imported after the first time."""
+    monkeypatch.setattr(local_run, "synthesize_apart", lambda _outdir, load: assembled(load))
 
 
 @pytest.fixture

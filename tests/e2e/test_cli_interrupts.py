@@ -11,10 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from infra.config import load_file
+from infra.synth import ROOT
 from local.org import Faults, OrgServer, OrgSettings, generated_opportunities
 from local.org.credentials import CLIENT_ID, CLIENT_SECRET
+from tests.e2e.conftest import Assembled
+from tests.e2e.forked_command import PATIENCE_SECONDS, Command
 
-PATIENCE_SECONDS = 120
+LOADS = ROOT / "loads"
+LOGIN = {"SALESFORCE_CLIENT_ID": CLIENT_ID, "SALESFORCE_CLIENT_SECRET": CLIENT_SECRET}
 ROWS = 2_000
 
 
@@ -32,7 +37,7 @@ def slow_org() -> Iterator[OrgServer]:
         - match: {object: Opportunity, every: 1}
           action: {job_stalls: {after_rows: 0}}
         - match: {path: "/jobs/ingest/[^/]+/?$"}
-          action: {delay_seconds: 20}
+          action: {delay_seconds: 10}
         """
     )
     source = generated_opportunities(ROWS, rejected_share=0)
@@ -40,70 +45,30 @@ def slow_org() -> Iterator[OrgServer]:
         yield server
 
 
-MAIN = """
-import signal
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
-from cli.main import main
-main()
-"""
-"""The command as a terminal starts it: whoever runs the tests under ``nohup`` has them ignore that signal."""
-
-
-class Command:
-    """``massive-upload run`` in a process group of its own; reads its standard error output line by line."""
-
-    def __init__(self, org_url: str, out: Path, *sets: str, time_scale: int) -> None:
-        scale = ("--time-scale", str(time_scale))
-        arguments = ["run", "opportunity", "--local", "--json", "--org-url", org_url, *scale]
-        for assignment in sets:
-            arguments += ["--set", assignment]
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", MAIN, *arguments, "--out", str(out)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "SALESFORCE_CLIENT_ID": CLIENT_ID, "SALESFORCE_CLIENT_SECRET": CLIENT_SECRET},
-            start_new_session=True,
-        )
-
-    def wait_for_line(self, words: str) -> None:
-        assert self.process.stderr is not None
-        seen = []
-        for line in self.process.stderr:
-            seen.append(line)
-            if words in line:
-                return
-        pytest.fail(f"The command ended without a line with {words!r}: {seen}")
-
-    def press_ctrl_c(self) -> None:
-        os.killpg(self.process.pid, signal.SIGINT)
-
-    def send(self, number: signal.Signals) -> None:
-        """As ``kill`` sends it: to the command alone."""
-        self.process.send_signal(number)
-
-    def finish(self) -> tuple[int, str, str]:
-        assert self.process.stdout is not None
-        assert self.process.stderr is not None
-        stderr, stdout = self.process.stderr.read(), self.process.stdout.read()
-        return self.process.wait(PATIENCE_SECONDS), stdout, stderr
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.communicate()
-
-
 @pytest.fixture
-def start(org: OrgServer, tmp_path: Path) -> Iterator[Callable[..., Command]]:
+def start(org: OrgServer, tmp_path: Path, assembled: Assembled) -> Iterator[Callable[..., Command]]:
     commands: list[Command] = []
 
     def start(*sets: str, time_scale: int = 1000, org: OrgServer = org) -> Command:
-        commands.append(Command(org.url, tmp_path, *sets, time_scale=time_scale))
+        commands.append(
+            Command(
+                arguments_of_run(org.url, tmp_path, *sets, time_scale=time_scale),
+                assembly=assembled(load_file(LOADS / "opportunity.yaml", sets=list(sets))),
+                environment=LOGIN,
+                directory=tmp_path,
+            )
+        )
         return commands[-1]
 
     yield start
     for command in commands:
         command.kill()
+
+
+def arguments_of_run(org_url: str, out: Path, *sets: str, time_scale: int) -> list[str]:
+    options = ("--local", "--json", "--org-url", org_url, "--time-scale", str(time_scale), "--out", str(out))
+    assignments = [word for assignment in sets for word in ("--set", assignment)]
+    return ["run", "opportunity", "--loads-dir", str(LOADS), *options, *assignments]
 
 
 def adds_up(summary: dict[str, int]) -> bool:
@@ -116,9 +81,10 @@ def test_one_signal_lets_the_run_pause_at_a_batch_edge(start, tmp_path, number):
     command = start("partitioning.by=key", "pace.batch_rows=100", "pace.delay_seconds=500")
     command.wait_for_line("1 running")
     command.send(number)
-    code, stdout, stderr = command.finish()
+    assert command.wait()
 
-    assert code == 3, stderr
+    stdout, stderr = command.output, command.errors
+    assert command.exit_code == 3, stderr
     assert "Pausing at the next batch edge" in stderr
     summary = json.loads(stdout.splitlines()[-1])
     assert (summary["status"], summary["error"]) == ("Paused", None)
@@ -129,14 +95,28 @@ def test_one_signal_lets_the_run_pause_at_a_batch_edge(start, tmp_path, number):
     assert "Traceback" not in stderr
 
 
-def test_a_run_pauses_with_its_account_though_nobody_reads_its_output_any_more(start, tmp_path):
-    command = start("partitioning.by=key", "pace.batch_rows=100", "pace.delay_seconds=500")
-    command.wait_for_line("1 running")
-    command.process.stderr.close()  # as where Ctrl-C has ended the `tee` of a pipe
-    command.process.stdout.close()
-    command.press_ctrl_c()
-
-    assert command.process.wait(PATIENCE_SECONDS) == 3
+def test_a_run_pauses_with_its_account_though_nobody_reads_its_output_any_more(org, tmp_path):
+    sets = ("partitioning.by=key", "pace.batch_rows=100", "pace.delay_seconds=500")
+    with subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "from cli.main import main; main()",
+            *arguments_of_run(org.url, tmp_path, *sets, time_scale=1000),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **LOGIN},
+        start_new_session=True,
+    ) as command:
+        assert command.stderr is not None
+        assert command.stdout is not None
+        assert any("1 running" in line for line in command.stderr)
+        command.stderr.close()  # as where Ctrl-C has ended the `tee` of a pipe
+        command.stdout.close()
+        os.killpg(command.pid, signal.SIGINT)
+        assert command.wait(PATIENCE_SECONDS) == 3
     receipt = json.loads((tmp_path / "receipt.json").read_text())
     assert (receipt["status"], receipt["account"]["unsettled"]) == ("Paused", 0)
 
@@ -147,9 +127,10 @@ def test_ctrl_c_twice_stops_the_run_at_once(start, tmp_path):
     command.press_ctrl_c()
     command.wait_for_line("Press Ctrl-C again")
     command.press_ctrl_c()
-    code, stdout, stderr = command.finish()
+    assert command.wait()
 
-    assert code == 3, stderr
+    stdout, stderr = command.output, command.errors
+    assert command.exit_code == 3, stderr
     summary = json.loads(stdout.splitlines()[-1])
     assert summary["status"] == "Stopped"
     assert (summary["succeeded"], summary["not_sent"]) == (100, ROWS - 100)
@@ -161,7 +142,7 @@ def test_ctrl_c_twice_stops_the_run_at_once(start, tmp_path):
 def test_a_run_that_is_stopped_at_once_is_settled_unless_its_jobs_are_left_as_they_are(
     start, tmp_path, slow_org, presses
 ):
-    lanes = 4
+    lanes = 2
     sets = ("partitioning.by=key", f"partitioning.count={lanes}", "pace.stagger_seconds=0", "pace.batch_rows=100")
     command = start(*sets, time_scale=10, org=slow_org)
     command.wait_for_line(f"{lanes} running")
@@ -173,9 +154,10 @@ def test_a_run_that_is_stopped_at_once_is_settled_unless_its_jobs_are_left_as_th
         command.press_ctrl_c()
         command.wait_for_line(words)
     command.press_ctrl_c()
-    code, stdout, stderr = command.finish()
+    assert command.wait()
 
-    assert code == 3, stderr
+    stdout, stderr = command.output, command.errors
+    assert command.exit_code == 3, stderr
     summary = json.loads(stdout.splitlines()[-1])
     assert summary["status"] == "Stopped"
     assert adds_up(summary)

@@ -12,14 +12,15 @@ from typer.testing import Result
 
 from cli import local_run
 from infra.config import load_file
-from infra.synth import ROOT, STACK_NAME, synthesize
+from infra.synth import ROOT
 from local.aws.state import STATE_VERSION, StateDirectory
 from local.org import OrgServer, OrgSettings, generated_opportunities
 from local.org.credentials import CLIENT_ID, CLIENT_SECRET
 from massive_upload.domain.load import Load
 from massive_upload.domain.staged_file import REJECT_COLUMNS
 from tests.e2e.commands import document, invoke
-from tests.e2e.killed_command import Command, Kill, Moment
+from tests.e2e.conftest import Assembled
+from tests.e2e.forked_command import Command, Kill, Moment
 from tests.e2e.opportunities import expected_rejects, target_rows
 
 LOGIN = {"SALESFORCE_CLIENT_ID": CLIENT_ID, "SALESFORCE_CLIENT_SECRET": CLIENT_SECRET}
@@ -36,10 +37,9 @@ SETS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    load = load_file(ROOT / "loads" / "opportunity.yaml", sets=SETS)
-    return synthesize(tmp_path_factory.mktemp("assembly"), loads={load.name: load}, stack_name=STACK_NAME)
+@pytest.fixture
+def assembly(assembled: Assembled) -> Path:
+    return assembled(load_file(ROOT / "loads" / "opportunity.yaml", sets=SETS))
 
 
 @pytest.fixture

@@ -20,13 +20,14 @@ from typing import Any
 import pytest
 
 from infra.config import load_file
-from infra.synth import ROOT, STACK_NAME, synthesize
+from infra.synth import ROOT
 from local.aws.state import StateDirectory
 from local.org import Faults, OrgServer, OrgSettings, generated_opportunities
 from local.org.credentials import CLIENT_ID, CLIENT_SECRET
 from massive_upload.adapters.dynamodb_items import partition_from
 from massive_upload.domain.progress import Partition
-from tests.e2e.killed_command import Command, Kill, Moment
+from tests.e2e.conftest import Assembled
+from tests.e2e.forked_command import Command, Kill, Moment
 from tests.e2e.opportunities import expected_rejects, expected_rows, target_rows
 
 TIME_SCALE = 1_000.0
@@ -48,10 +49,9 @@ FAULTS = """
 """
 
 
-@pytest.fixture(scope="module")
-def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    load = load_file(ROOT / "loads" / "opportunity.yaml", sets=SETS)
-    return synthesize(tmp_path_factory.mktemp("assembly"), loads={load.name: load}, stack_name=STACK_NAME)
+@pytest.fixture
+def assembly(assembled: Assembled) -> Path:
+    return assembled(load_file(ROOT / "loads" / "opportunity.yaml", sets=SETS))
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""``massive-upload`` in processes that are killed: at a chosen write to their state directory, or from outside."""
+"""``massive-upload`` interrupted, or killed: from outside, or at a chosen write to their state."""
 
 import multiprocessing
 import os
@@ -15,9 +15,10 @@ from local.aws.state import StateDirectory
 from massive_upload.domain.load import Load
 
 PATIENCE_SECONDS = 120
+_LOOK_SECONDS = 0.1
 
 _processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(["tests.e2e.killed_command", "cli.resume", "cli.request"])
+_processes.set_forkserver_preload(["tests.e2e.forked_command", "cli.resume", "cli.request"])
 
 
 class Moment(Enum):
@@ -36,7 +37,7 @@ class Kill:
 
 
 class Command:
-    """A process of its own, forked from one that has loaded the libraries, with a stack that is synthesized already.
+    """A process in a group of its own, forked from one that has loaded the libraries; its stack is synthesized already.
 
     Args:
         arguments: of the command line.
@@ -68,10 +69,28 @@ class Command:
         self._process.join(seconds)
         return self._process.exitcode is not None
 
+    def wait_for_line(self, words: str) -> None:
+        """Until a line of its standard error output has some words; pytest's time-out bounds it."""
+        while words not in self.errors:
+            assert not self.wait(_LOOK_SECONDS), f"The command ended without a line with {words!r}: {self.errors}"
+
+    def press_ctrl_c(self) -> None:
+        """As a terminal sends it: to the command and every process of its group."""
+        os.killpg(self._pid, signal.SIGINT)
+
+    def send(self, number: signal.Signals) -> None:
+        """As ``kill`` sends it: to the command alone."""
+        os.kill(self._pid, number)
+
     def kill(self) -> None:
         """``kill -9``."""
         self._process.kill()
         self._process.join()
+
+    @property
+    def _pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
 
     @property
     def exit_code(self) -> int | None:
@@ -91,6 +110,8 @@ def _run(arguments: list[str], assembly: Path, environment: dict[str, str], dire
     def prepared(_outdir: Path, _load: Load) -> Path:
         return assembly
 
+    os.setsid()
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests under nohup has them ignore it
     os.chdir(directory)
     os.environ.update(environment)
     for descriptor, name in ((1, "stdout"), (2, "stderr")):
