@@ -55,7 +55,8 @@ soak: .venv/installed-dev ## every crash point, and many more drawn loads than `
 		tests/integration/usecases/test_trials.py tests/integration/usecases/test_zombies.py \
 		tests/integration/usecases/test_execution_crashes.py tests/integration/usecases/test_crashes.py \
 		tests/integration/usecases/test_incremental.py tests/integration/usecases/test_retry_failed.py \
-		tests/integration/usecases/test_halving_crashes.py tests/e2e/test_crash_points.py
+		tests/integration/usecases/test_halving_crashes.py tests/integration/usecases/test_left_jobs.py \
+		tests/e2e/test_crash_points.py
 
 bugs: .venv/installed-dev ## put each seeded bug into a copy of the tree and show that its test fails
 	@$(BIN)/python -m tests.seeded_bugs

@@ -4,7 +4,7 @@ import os
 
 
 def pytest_xdist_auto_num_workers() -> int | None:
-    """Three workers for two processors: tests against the embedded AWS spend half of their time waiting."""
+    """Two workers for a processor: tests against the embedded AWS spend half of their time waiting."""
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None
-    return max(2, (os.cpu_count() or 2) * 3 // 2)
+    return 2 * (os.cpu_count() or 1)
