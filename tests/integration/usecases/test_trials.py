@@ -118,7 +118,7 @@ def assert_promise(world: World, witness: Witness, run_id: str, expected: dict[s
             assert reasons[key] == outcome.code
         else:
             assert outcome is None
-            assert reasons[key] == "UNPROCESSED"
+            assert reasons[key] == witness.code_of_untried(key)
     account = recorded_account(world, run_id)
     assert account.balances
     assert (account.not_sent, account.unsettled) == (0, 0)

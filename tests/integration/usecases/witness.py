@@ -105,11 +105,16 @@ class Witness:
 
     def outcome_of(self, key: str) -> Outcome:
         """What became of a row in the last job that was closed with it."""
-        for job in reversed(self.closed_jobs):
-            keys = keys_of(job.content or b"")
-            if key in keys:
-                return job.outcomes[keys.index(key)]
-        return None
+        job = self._last_job_of(key)
+        return job.outcomes[keys_of(job.content or b"").index(key)] if job else None
+
+    def code_of_untried(self, key: str) -> str:
+        """The code of a row that its last job never tried: the job's own, where that failed as a whole."""
+        job = self._last_job_of(key)
+        return job.error_message.partition(" : ")[0] if job and job.error_message else "UNPROCESSED"
+
+    def _last_job_of(self, key: str) -> Job | None:
+        return next((job for job in reversed(self.closed_jobs) if key in keys_of(job.content or b"")), None)
 
     def _watch_org(self) -> None:
         ingest = self._world.server.backend.ingest
