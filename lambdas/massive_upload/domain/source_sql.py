@@ -336,15 +336,22 @@ def _kept_rows(load: Load, columns: list[str], choice: _Choice) -> str:
 
 
 def _ranked_rows(load: Load, columns: list[str], choice: _Choice) -> str:
-    """Every row with its rank among those of its key, the newest first."""
+    """Every row with its rank among those of its key, the newest first.
+
+    Of rows that are equally new and have several parents the same one is first in every statement: else the plan and
+    the lanes, which ask by themselves, might each take another, and a row would be in two lanes or in none.
+    """
     key, modified = quoted(load.source.key), quoted(load.source.modified or "")
     needed = list(dict.fromkeys([*columns, load.source.modified or ""]))
     rows = _rows(load, needed, sample_rows=choice.sample_rows)
     same_key = _same_key(key, choice.identity)
     ranked = ", ".join(quoted(column) for column in needed)
+    order = f"{modified} DESC NULLS LAST, {key} DESC"
+    if load.lanes_by_parent:
+        order += f", {quoted(load.source.parent or '')} DESC NULLS LAST"
     return (
         f"SELECT {ranked}, ROW_NUMBER() OVER (PARTITION BY {same_key}"
-        f' ORDER BY {modified} DESC NULLS LAST, {key} DESC) AS "{_RANK}" FROM ({rows}) AS "source_rows"'
+        f' ORDER BY {order}) AS "{_RANK}" FROM ({rows}) AS "source_rows"'
     )
 
 

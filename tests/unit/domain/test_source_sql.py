@@ -174,6 +174,17 @@ def test_keep_newest_reads_the_newest_row_of_each_key(database):
     assert sorted(read) == [(" c ", "only"), ("A", "new"), ("B", "dated"), ("b", "undated")]
 
 
+@pytest.mark.parametrize("order", ["ASC", "DESC"])
+def test_of_rows_equally_new_every_statement_takes_the_same_parents(database, order):
+    load = a_load(source={"modified": "Changed__c", "parent": "Owner__c"}, duplicates="keep_newest")
+    select = f"""
+        SELECT 'k' AS "{KEY}", owner AS "Owner__c", DATE '2026-01-01' AS "Changed__c"
+        FROM (VALUES ('a'), ('b'), (NULL)) AS owners(owner) ORDER BY owner {order} NULLS FIRST
+    """
+    (bucket,) = Source(database, select, load).buckets()
+    assert (bucket.kind, bucket.last, bucket.rows) == (LaneKind.PARENT, "b", 1)
+
+
 def test_a_sample_is_the_first_rows_by_key(database):
     source = Source(database, f"{NUMBERED} UNION ALL SELECT NULL", a_load())
     source.sample_rows = 12
