@@ -38,9 +38,10 @@ _LANE_REQUESTS = 2
 _RUN_REQUESTS = 8
 """Login, description of the target, the count and its result, the allowances, the target's own count."""
 
-_RUN_TRANSITIONS = 10
-"""NothingPlannedYet, PlanRun, PlanReady?, LoadPartitions, PlanSweep, SweepNeeded?, FinishRun, RunFinished?, MoreLoads?,
-RunSucceeded"""
+_RUN_TRANSITIONS = 7
+"""NothingPlannedYet, PlanRun, PlanReady?, FinishRun, RunFinished?, MoreLoads?, RunSucceeded"""
+_MAP_TRANSITIONS = 3
+"""LoadPartitions, PlanSweep, SweepNeeded?, where there is something to load"""
 _LANE_TRANSITIONS = 5
 """LookAtRun, RunStopped?, StaggerLonger?, Stagger, LaneDone"""
 _LONG_WAIT_TRANSITIONS = 5
@@ -235,7 +236,7 @@ def _batches_of(rows: int, batch_rows: int) -> list[int]:
 
 
 def _transitions(lanes: Sequence[LaneWork], batches: Sequence[Sequence[int]], *, has_pauses: bool) -> Range:
-    least = most = _RUN_TRANSITIONS
+    least = most = _RUN_TRANSITIONS + (_MAP_TRANSITIONS if lanes else 0)
     last_pause = _PAUSE_TRANSITIONS if has_pauses else 0
     least_of_a_job = _JOB_TRANSITIONS + last_pause
     least_events = _JOB_EVENTS + (FETCH_EVENTS if has_pauses else 0)

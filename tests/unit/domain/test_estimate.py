@@ -51,6 +51,7 @@ def test_a_plan_whose_lanes_do_not_meet_says_why_there_are_so_many(load):
 def test_nothing_to_load_takes_nothing():
     plan = a_plan(a_load())
     assert (plan.rows, plan.batches, plan.duration_seconds) == (0, 0, Range(least=0, most=0))
+    assert plan.state_transitions == Range(least=7, most=7), "FinishRun comes straight after the plan"
     assert plan.warnings == ()
 
 
