@@ -330,7 +330,8 @@ def _parent_warnings(plan: Estimate, load: Load) -> list[str]:
             f"in {nearest.ranges} ranges. Say partitioning: {{by: parent}}, or expect lock errors."
         )
     even_rows = plan.rows / plan.org_batches
-    if plan.by_parent and plan.lanes > 1 and plan.parents.most_rows > even_rows:
+    is_heaviest = plan.parents.most_rows >= plan.heaviest_lane_rows  # lanes of several parents may be heavier, if few
+    if plan.by_parent and plan.lanes > 1 and is_heaviest and plan.parents.most_rows > even_rows:
         warnings.append(
             f"One parent has {plan.parents.most_rows:,} rows, more than an even lane's {even_rows:,.0f}: its lane "
             "alone decides how long the load takes."

@@ -155,6 +155,12 @@ def test_a_parent_that_is_heavier_than_a_lane_is_told():
     assert a_plan(by_parent(), *lanes, parents=NO_PARENTS_SHARED).warnings == ()
 
 
+def test_a_parent_does_not_decide_how_long_a_load_takes_where_lanes_are_heavier_than_it():
+    lanes = [LaneWork(rows=2_000)] * 5
+    parents = Parents(parents=100, rows=10_000, most_rows=600, heavy_rows=600)
+    assert a_plan(by_parent(), *lanes, parents=parents).warnings == ()
+
+
 def test_a_stagger_that_takes_most_of_the_time_is_told():
     plan = a_plan(by_parent(), LaneWork(rows=100), LaneWork(rows=100, start_delay_seconds=3_600))
     assert "starts after 60 minutes" in plan.warnings[0]
