@@ -342,7 +342,7 @@ def _parent_warnings(plan: Estimate, load: Load) -> list[str]:
 def _time_warnings(plan: Estimate, load: Load, lanes: Sequence[LaneWork]) -> list[str]:
     warnings = []
     last_start = max((lane.start_delay_seconds for lane in lanes), default=0)
-    if last_start * 2 > plan.duration_seconds.most:
+    if load.effective_pace.stagger_seconds and last_start * 2 > plan.duration_seconds.most:
         warnings.append(
             f"The last lane starts after {last_start // 60:,} minutes, most of the time that the load takes. Lower "
             "pace.stagger_seconds where lanes do not share parents."

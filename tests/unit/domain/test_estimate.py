@@ -162,8 +162,10 @@ def test_a_parent_does_not_decide_how_long_a_load_takes_where_lanes_are_heavier_
 
 
 def test_a_stagger_that_takes_most_of_the_time_is_told():
-    plan = a_plan(by_parent(), LaneWork(rows=100), LaneWork(rows=100, start_delay_seconds=3_600))
+    lanes = [LaneWork(rows=100), LaneWork(rows=100, start_delay_seconds=3_600)]
+    plan = a_plan(by_parent(pace=PACE | {"stagger_seconds": 3_600}), *lanes)
     assert "starts after 60 minutes" in plan.warnings[0]
+    assert a_plan(by_parent(), *lanes).warnings == (), "there is no stagger to lower"
 
 
 def test_a_load_that_is_longer_than_its_window_is_told():
