@@ -351,7 +351,7 @@ def _time_warnings(plan: Estimate, load: Load, lanes: Sequence[LaneWork]) -> lis
     if window is not None and plan.duration_seconds.least > window.length_seconds:
         nights = -(-plan.duration_seconds.least // window.length_seconds)
         warnings.append(
-            f"The schedule's window is {window.length_seconds / 3600:g} hours long: a run that it starts takes at "
-            f"least {nights} of them."
+            f"The schedule's window is {window.length_seconds / 3600:g} hours long: a run of {plan.rows:,} rows takes "
+            f"at least {nights} of them."
         )
     return warnings
