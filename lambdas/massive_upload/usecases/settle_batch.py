@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from massive_upload.constants import SLICE_EVENTS
+from massive_upload.constants import JOB_ROWS_PER_BATCH, SLICE_EVENTS
 from massive_upload.contracts import JobCounters, Next, SliceInput, Step
 from massive_upload.domain import presets
 from massive_upload.domain.breaker import after_batch, after_job
@@ -159,13 +159,13 @@ def _work(partition: Partition, batch: Batch, outcome: JobOutcome, counters: Job
 def _processing_ms(partition: Partition, batch: Batch, counters: JobCounters) -> int:
     """How long the org worked on a job, one batch added to the other.
 
-    Of a job of several batches nobody says whether the org adds them up. They are taken to have been worked on for as
-    long as the job took: side by side, or, where they share a parent, in turn.
+    Of a job of several batches nobody says whether the org adds them up. A full one is taken to have been worked on for
+    as long as the job took, and the last one for its part of that, side by side; or, where they share a parent, in turn.
     """
-    batches = bulk_batches_of(batch.rows)
-    if batches == 1:
+    if bulk_batches_of(batch.rows) == 1:
         return counters.processing_ms
-    return 1000 * counters.seconds * (1 if partition.is_paired else batches)
+    job_ms = 1000 * counters.seconds
+    return job_ms if partition.is_paired else job_ms * batch.rows // JOB_ROWS_PER_BATCH
 
 
 def _failures(

@@ -39,6 +39,13 @@ def test_a_lane_sends_its_rows_in_large_jobs_and_the_account_adds_up():
         assert receipt(world)["advice"] == []
 
 
+def test_a_small_last_batch_of_a_job_is_not_taken_for_a_full_one():
+    source = generated_opportunities(11_000, rejected_share=0)
+    with open_world(source=source, load=lock_nothing(count=1), row_ms=5) as world:
+        world.execute()
+        assert shown(world).row_ms == pytest.approx(5, rel=0.1)
+
+
 @pytest.mark.parametrize(
     ("known", "given", "lanes"),
     [
