@@ -53,7 +53,7 @@ def mapping_sha256(load: Load) -> str:
 def why_full(known: Watermark | None, load: Load, target: str) -> str | None:
     """Why only a full run can bring a target up to date; None where an incremental run can go on from ``known``."""
     if known is None:
-        return f"no full run of {load.name} has completed"
+        return f"no full run of {load.name} has completed that found a row with {load.source.modified}"
     if known.target != target:
         return f"{load.name} was last loaded into {known.target}, and the login leads to {target}"
     if known.mapping_sha256 != mapping_sha256(load):

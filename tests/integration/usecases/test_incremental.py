@@ -351,6 +351,14 @@ def test_without_a_full_run_there_is_nothing_to_go_on_from():
         assert not world.loaded_keys
 
 
+def test_a_full_run_that_finds_no_time_of_modification_gives_nothing_to_go_on_from():
+    undated = with_column(_SOURCE, "LastModified__c", "CAST(NULL AS TIMESTAMPTZ)")
+    with open_world(source=undated, load=a_load()) as world:
+        assert_completed(world.execute({"load": "opportunity"}))
+        why = "no full run of opportunity has completed that found a row with LastModified__c"
+        assert_full_run_needed(world, run_incrementally(world, "second"), why)
+
+
 def _with(load: Load, changes: dict[str, Any]) -> Load:
     return Load.model_validate(load.model_dump(mode="json") | changes)
 
