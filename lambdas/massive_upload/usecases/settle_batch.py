@@ -160,7 +160,7 @@ def _processing_ms(partition: Partition, batch: Batch, counters: JobCounters) ->
     """How long the org worked on a job, one batch added to the other.
 
     Of a job of several batches nobody says whether the org adds them up. A full one is taken to have been worked on for
-    as long as the job took, and the last one for its part of that, side by side; or, where they share a parent, in turn.
+    as long as the job took, and the last one for its part of that, side by side; where they share a parent, in turn.
     """
     if bulk_batches_of(batch.rows) == 1:
         return counters.processing_ms
