@@ -84,7 +84,8 @@ class Partitioning(Model):
         org_batches: batches that the org works on at the same time, which decides how many lanes there are that do not
             meet, as lanes of parents do not, nor rows that lock nothing; where it is not given, by what the org showed
             in the load's last run, 20 at first.
-        lane_rows: most rows of a lane of keys, where lanes may meet.
+        lane_rows: about how many rows a lane of keys has where lanes may meet and there are more than 10 million rows;
+            the number of lanes for fewer rows goes by the lock risk.
         max_concurrency: lanes that load at the same time.
     """
 
