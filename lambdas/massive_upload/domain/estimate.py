@@ -329,12 +329,12 @@ def _parent_warnings(plan: Estimate, load: Load) -> list[str]:
             f"Lanes of keys share parents: {nearest.parents:,} of {plan.parents.parents:,} with {nearest.rows:,} rows "
             f"in {nearest.ranges} ranges. Say partitioning: {{by: parent}}, or expect lock errors."
         )
-    even_rows = plan.rows / plan.org_batches
-    is_heaviest = plan.parents.most_rows >= plan.heaviest_lane_rows  # lanes of several parents may be heavier, if few
-    if plan.by_parent and plan.lanes > 1 and is_heaviest and plan.parents.most_rows > even_rows:
+    at_once = min(plan.lanes, plan.org_batches, load.partitioning.max_concurrency)
+    even_rows = plan.rows / max(1, at_once)
+    if plan.by_parent and plan.lanes > 1 and plan.parents.most_rows > even_rows:
         warnings.append(
-            f"One parent has {plan.parents.most_rows:,} rows, more than an even lane's {even_rows:,.0f}: its lane "
-            "alone decides how long the load takes."
+            f"One parent has {plan.parents.most_rows:,} rows, more than the {even_rows:,.0f} of each of {at_once:,} "
+            "lanes at a time if they were even: its lane alone decides how long the load takes."
         )
     return warnings
 

@@ -149,9 +149,9 @@ def test_lanes_whose_parents_nobody_knows_are_told():
 
 
 def test_a_parent_that_is_heavier_than_a_lane_is_told():
-    heavy = Parents(parents=100, rows=1_000, most_rows=500, heavy_rows=500)
-    lanes = [LaneWork(rows=500), LaneWork(rows=500)]
-    assert "One parent has 500 rows" in a_plan(by_parent(), *lanes, parents=heavy).warnings[0]
+    heavy = Parents(parents=100, rows=1_000, most_rows=600, heavy_rows=600)
+    lanes = [LaneWork(rows=600), LaneWork(rows=400)]
+    assert "One parent has 600 rows" in a_plan(by_parent(), *lanes, parents=heavy).warnings[0]
     assert a_plan(by_parent(), *lanes, parents=NO_PARENTS_SHARED).warnings == ()
 
 
@@ -159,6 +159,22 @@ def test_a_parent_does_not_decide_how_long_a_load_takes_where_lanes_are_heavier_
     lanes = [LaneWork(rows=2_000)] * 5
     parents = Parents(parents=100, rows=10_000, most_rows=600, heavy_rows=600)
     assert a_plan(by_parent(), *lanes, parents=parents).warnings == ()
+
+
+def test_a_parent_that_is_lighter_than_a_lane_of_a_small_load_is_no_warning():
+    """A few thousand rows make fewer lanes than the org works on batches at once."""
+    lighter = Parents(parents=100, rows=5_000, most_rows=300, heavy_rows=300)
+    lanes = [LaneWork(rows=2_500)] * 2
+    assert a_plan(by_parent(), *lanes, parents=lighter).warnings == ()
+
+
+def test_an_even_part_is_one_of_the_lanes_that_are_at_work_at_once():
+    heavy = Parents(parents=100, rows=1_000, most_rows=300, heavy_rows=300)
+    lanes = [LaneWork(rows=300), *[LaneWork(rows=175)] * 4]
+    few, fewer = (by_parent(partitioning={name: 4}) for name in ("org_batches", "max_concurrency"))
+    for load in (few, fewer):
+        (warning,) = a_plan(load, *lanes, parents=heavy).warnings
+        assert "more than the 250 of each of 4 lanes at a time" in warning
 
 
 def test_a_stagger_that_takes_most_of_the_time_is_told():
