@@ -20,7 +20,7 @@ ORG_WAITS_SECONDS = (60, 300, 600)
 """Waits for an org that does not answer, after the 17 s of Retry are used up; the last one repeats."""
 
 MAX_LANES = 1000
-"""The lanes travel in one payload: 1,000 of them are about 75 KB of the 256 KiB (Step Functions quotas)."""
+"""The lanes travel in one payload: 1,000 of them are about 65 KB of the 256 KiB (Step Functions quotas)."""
 
 SLICE_EVENTS = 10_000
 """A slice yields when it has used as many history events: Step Functions ends an execution at 25,000 (quotas page),
