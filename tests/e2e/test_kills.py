@@ -40,7 +40,7 @@ SETS = [
     "pace.delay_seconds=0",
 ]
 KILLS = 3
-STRIDE = int(os.environ.get("WALK_STRIDE", "61"))
+STRIDE = int(os.environ.get("WALK_STRIDE", "89"))
 
 # Some rows of the second job fail for a passing reason, so that there is an attempt 1 to be killed in.
 FAULTS = """
