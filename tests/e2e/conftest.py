@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from cli import local_run
 from infra.synth import STACK_NAME, synthesize
 from massive_upload.domain.load import Load
 
@@ -25,3 +26,9 @@ def assembled(tmp_path_factory: pytest.TempPathFactory) -> Assembled:
         return made[content]
 
     return assembled
+
+
+@pytest.fixture
+def quick_synthesis(monkeypatch: pytest.MonkeyPatch, assembled: Assembled) -> None:
+    """Commands of this process synthesize in it, as it has the CDK imported after the first time."""
+    monkeypatch.setattr(local_run, "synthesize_apart", lambda _outdir, load: assembled(load))

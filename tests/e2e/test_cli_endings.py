@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from cli import local_run
 from cli.main import app
 from local.aws.state import StateDirectory
 from local.org import Faults, OrgServer, OrgSettings, generated_opportunities
 from local.org.credentials import CLIENT_ID, CLIENT_SECRET
-from tests.e2e.conftest import Assembled
+
+pytestmark = pytest.mark.usefixtures("quick_synthesis")
 
 TIME_SCALE = 1000
 ROWS = 2_000
@@ -38,12 +38,6 @@ def org() -> Iterator[OrgServer]:
 def login(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in LOGIN.items():
         monkeypatch.setenv(name, value)
-
-
-@pytest.fixture(autouse=True)
-def quick_synthesis(monkeypatch: pytest.MonkeyPatch, assembled: Assembled) -> None:
-    """Synthesize in this process, which has the CDK imported after the first time."""
-    monkeypatch.setattr(local_run, "synthesize_apart", lambda _outdir, load: assembled(load))
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,6 +72,14 @@ def arguments_of_run(org_url: str, out: Path, *sets: str, time_scale: int) -> li
     return ["run", "opportunity", "--loads-dir", str(LOADS), *options, *assignments]
 
 
+def summary_of(command: Command) -> dict[str, Any]:
+    """The summary of a command that ends as one that was interrupted."""
+    assert command.wait()
+    assert command.exit_code == 3, command.errors
+    summary: dict[str, Any] = json.loads(command.output.splitlines()[-1])
+    return summary
+
+
 def adds_up(summary: dict[str, int]) -> bool:
     classes = ("succeeded", "rejected", "not_sent", "skipped_null_key", "duplicates_dropped", "unsettled")
     return summary["source_rows"] == sum(summary[name] for name in classes)
@@ -81,18 +90,15 @@ def test_one_signal_lets_the_run_pause_at_a_batch_edge(start, tmp_path, number):
     command = start("partitioning.by=key", "pace.batch_rows=100", "pace.delay_seconds=500")
     command.wait_for_line("1 running")
     command.send(number)
-    assert command.wait()
+    summary = summary_of(command)
 
-    stdout, stderr = command.output, command.errors
-    assert command.exit_code == 3, stderr
-    assert "Pausing at the next batch edge" in stderr
-    summary = json.loads(stdout.splitlines()[-1])
+    assert "Pausing at the next batch edge" in command.errors
     assert (summary["status"], summary["error"]) == ("Paused", None)
     assert json.loads((tmp_path / "receipt.json").read_text())["status"] == "Paused"
     assert 0 < summary["not_sent"] <= ROWS
     assert summary["unsettled"] == 0
     assert adds_up(summary)
-    assert "Traceback" not in stderr
+    assert "Traceback" not in command.errors
 
 
 def test_a_run_pauses_with_its_account_though_nobody_reads_its_output_any_more(org, tmp_path):
@@ -127,15 +133,12 @@ def test_ctrl_c_twice_stops_the_run_at_once(start, tmp_path):
     command.press_ctrl_c()
     command.wait_for_line("Press Ctrl-C again")
     command.press_ctrl_c()
-    assert command.wait()
+    summary = summary_of(command)
 
-    stdout, stderr = command.output, command.errors
-    assert command.exit_code == 3, stderr
-    summary = json.loads(stdout.splitlines()[-1])
     assert summary["status"] == "Stopped"
     assert (summary["succeeded"], summary["not_sent"]) == (100, ROWS - 100)
     assert json.loads((tmp_path / "receipt.json").read_text())["status"] == "Stopped"
-    assert "Traceback" not in stderr
+    assert "Traceback" not in command.errors
 
 
 @pytest.mark.parametrize("presses", [2, 3])
@@ -154,11 +157,8 @@ def test_a_run_that_is_stopped_at_once_is_settled_unless_its_jobs_are_left_as_th
         command.press_ctrl_c()
         command.wait_for_line(words)
     command.press_ctrl_c()
-    assert command.wait()
+    summary = summary_of(command)
 
-    stdout, stderr = command.output, command.errors
-    assert command.exit_code == 3, stderr
-    summary = json.loads(stdout.splitlines()[-1])
     assert summary["status"] == "Stopped"
     assert adds_up(summary)
     assert (summary["unsettled"] == 0) is (presses == 2)

@@ -6,17 +6,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cli import local_run
 from cli.main import app
 from local.org import OrgServer, OrgSettings, generated_opportunities
 from local.org.credentials import CLIENT_ID, USERNAME, new_key_pair
-from tests.e2e.conftest import Assembled
 
 
-def test_a_sample_is_loaded_with_the_jwt_bearer_flow(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, assembled: Assembled
-) -> None:
-    monkeypatch.setattr(local_run, "synthesize_apart", lambda _outdir, load: assembled(load))
+@pytest.mark.usefixtures("quick_synthesis")
+def test_a_sample_is_loaded_with_the_jwt_bearer_flow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = new_key_pair()
     key_file = tmp_path / "key.pem"
     key_file.write_text(keys.private_pem)

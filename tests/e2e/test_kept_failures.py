@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
-from cli import local_run
 from infra.config import load_file
 from infra.synth import ROOT
 from local.aws.state import STATE_VERSION, StateDirectory
 from local.org import OrgServer, OrgSettings, generated_opportunities
 from local.org.credentials import CLIENT_ID, CLIENT_SECRET
-from massive_upload.domain.load import Load
 from massive_upload.domain.staged_file import REJECT_COLUMNS
 from tests.e2e.commands import document, invoke
 from tests.e2e.conftest import Assembled
 from tests.e2e.forked_command import Command, Kill, Moment
 from tests.e2e.opportunities import expected_rejects, target_rows
+
+pytestmark = pytest.mark.usefixtures("quick_synthesis")
 
 LOGIN = {"SALESFORCE_CLIENT_ID": CLIENT_ID, "SALESFORCE_CLIENT_SECRET": CLIENT_SECRET}
 TIME_SCALE = 1000
@@ -49,13 +49,8 @@ def org() -> Iterator[OrgServer]:
 
 
 @pytest.fixture(autouse=True)
-def surroundings(assembly: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A login, and a stack that is synthesized already."""
-
-    def prepared(_outdir: Path, _load: Load) -> Path:
-        return assembly
-
-    monkeypatch.setattr(local_run, "synthesize_apart", prepared)
+def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory to work in, and a login."""
     monkeypatch.chdir(tmp_path)
     for name, value in LOGIN.items():
         monkeypatch.setenv(name, value)
