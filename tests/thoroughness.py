@@ -21,5 +21,4 @@ def every(step: int, points: Sequence[T], *, offset: int = 0) -> list[T]:
 
     All of them in a soak, and where the first that fails ends the test.
     """
-    every_one = stride(step) == 1
-    return list(points) if every_one else list(points[offset::step])
+    return list(points) if stride(step) == 1 else list(points[offset::step])

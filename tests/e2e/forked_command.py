@@ -1,4 +1,4 @@
-"""``massive-upload`` interrupted, or killed: from outside, or at a chosen write to their state."""
+"""``massive-upload`` interrupted, or killed: from outside, or at a chosen write to its state."""
 
 import multiprocessing
 import os
