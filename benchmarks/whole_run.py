@@ -24,7 +24,8 @@ from massive_upload.usecases.check_job import check_job
 from massive_upload.usecases.fetch_page import fetch_page
 from massive_upload.usecases.finish_run import finish_run
 from massive_upload.usecases.org import Org
-from massive_upload.usecases.plan_run import PlanServices, plan_run
+from massive_upload.usecases.plan_run import plan_run
+from massive_upload.usecases.planning.request import PlanServices
 from massive_upload.usecases.run_config import RunConfigs
 from massive_upload.usecases.settle_batch import settle_batch
 from massive_upload.usecases.slice_tasks import SliceServices

@@ -25,7 +25,7 @@ from infra.documents import Document, apply_sets
 from massive_upload.contracts import RUN_ID_PATTERN, Mode, StartInput
 from massive_upload.domain.progress import Halt, Run
 from massive_upload.errors import RunNotResumable
-from massive_upload.usecases.plan_run import resumable
+from massive_upload.usecases.planning.resume import resumable
 
 _LOOK_SECONDS = 2.0
 _LONGEST_BEGINNING_SECONDS = 120.0

@@ -23,7 +23,7 @@ from massive_upload.salesforce.connection import Connection
 from massive_upload.salesforce.credentials import Credentials, parse_credentials
 from massive_upload.settings import OrgSettings, Settings
 from massive_upload.usecases.org import Org
-from massive_upload.usecases.plan_run import PlanServices
+from massive_upload.usecases.planning.request import PlanServices
 from massive_upload.usecases.run_config import RunConfigs
 from massive_upload.usecases.slice_tasks import SliceServices
 

@@ -239,7 +239,7 @@ BUGS = (
     ),
     Bug(
         name="a plan that was overtaken is mixed with the one that counts",
-        path=f"{_PRODUCT}/usecases/plan_run.py",
+        path=f"{_PRODUCT}/usecases/planning/begin.py",
         right="""        write_plan(self._services.tasks.files, planned, lanes, estimate)
 """,
         wrong="""        write_plan(self._services.tasks.files, planned, lanes, estimate)
@@ -279,7 +279,7 @@ BUGS = (
     ),
     Bug(
         name="a run is resumed after another has written to its target",
-        path=f"{_PRODUCT}/usecases/plan_run.py",
+        path=f"{_PRODUCT}/usecases/planning/resume.py",
         right="            self._check_not_overtaken(run, lease)\n",
         wrong="",
         caught_by=f"{_CASES}/test_plan_run.py::test_a_run_cannot_be_resumed_once_another_has_written_to_its_target",

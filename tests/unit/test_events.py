@@ -26,8 +26,9 @@ from massive_upload.usecases.check_job import check_job
 from massive_upload.usecases.check_patience import check_patience
 from massive_upload.usecases.fetch_page import fetch_page
 from massive_upload.usecases.finish_run import finish_run
-from massive_upload.usecases.plan_run import PlanServices, plan_run
+from massive_upload.usecases.plan_run import plan_run
 from massive_upload.usecases.plan_sweep import plan_sweep
+from massive_upload.usecases.planning.request import PlanServices
 from massive_upload.usecases.settle_batch import settle_batch
 from massive_upload.usecases.upload_batch import upload_batch
 from massive_upload.usecases.watch_runs import watch_runs

@@ -41,8 +41,9 @@ from massive_upload.salesforce.transport import RequestsTransport, Transport
 from massive_upload.usecases.check_job import check_job
 from massive_upload.usecases.finish_run import finish_run
 from massive_upload.usecases.org import Org
-from massive_upload.usecases.plan_run import PlanServices, plan_run
+from massive_upload.usecases.plan_run import plan_run
 from massive_upload.usecases.plan_sweep import plan_sweep
+from massive_upload.usecases.planning.request import PlanServices
 from massive_upload.usecases.run_config import RunConfigs
 from massive_upload.usecases.slice_tasks import SliceServices
 from massive_upload.usecases.upload_batch import upload_batch

@@ -1,0 +1,1 @@
+"""How each kind of run is planned: begun, retried or resumed."""

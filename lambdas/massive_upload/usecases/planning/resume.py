@@ -1,0 +1,200 @@
+"""A run that goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from massive_upload.constants import STATE_KEPT_DAYS
+from massive_upload.contracts import Mode, Plan
+from massive_upload.domain.breaker import run_failures
+from massive_upload.domain.progress import Lease, Partition, PartitionStatus, Run, RunFailures, RunStatus, partition_id
+from massive_upload.errors import AnotherRunActive, FencedOut, InvalidInput, RunNotResumable, StateChanged
+from massive_upload.observability import Event, Marker, log
+from massive_upload.ports import PlannedLane, ProgressStore
+from massive_upload.usecases.plan_file import read_plan
+from massive_upload.usecases.planning.lane_plan import lane_item
+from massive_upload.usecases.planning.request import PlanRequest, PlanServices
+from massive_upload.usecases.planning.target_lease import take_over
+from massive_upload.usecases.run_age import check_age
+
+
+def resumable(store: ProgressStore, run_id: str, *, begins_at: datetime) -> Run:
+    """The run, if there is something that an execution which begins then can go on with.
+
+    Raises:
+        RunNotResumable: there is no such run, it has completed, it ended before its plan counted, or it is too old.
+    """
+    run = store.run(run_id)
+    if run is None:
+        raise RunNotResumable(
+            f"There is no run {run_id!r}.",
+            next_step=f"Look the run_id up; state is kept for {STATE_KEPT_DAYS} days. Start a new run with mode full.",
+        )
+    if run.status is RunStatus.COMPLETED or run.plan_name is None or run.mode == Mode.PLAN:
+        raise RunNotResumable(
+            f"Run {run_id} is {run.status} and has nothing to go on with.",
+            next_step="Start a new run with mode full.",
+        )
+    check_age(run, store, begins_at=begins_at)
+    return run
+
+
+class ResumeRun:
+    """A run that goes on: with all partitions that have not completed, or with those that a person names."""
+
+    def __init__(self, request: PlanRequest, services: PlanServices) -> None:
+        self._start = request.start
+        self._run_id = request.run_id
+        self._execution = request.execution
+        self._waited_seconds = request.waited_seconds
+        self._services = services
+        self._store = services.tasks.store
+
+    def plan(self) -> Plan:
+        """Take the target again, reopen the lanes that are wanted and go on with them.
+
+        Raises:
+            RunNotResumable: there is nothing to go on with, or a later run has written to the target.
+            AnotherRunActive: another execution is loading the target.
+            JobsLeft: the run that held the target last has left jobs in flight.
+            InvalidInput: the input asks for what a resumed run cannot have.
+        """
+        self._check_input()
+        run = self._resumable_run()
+        lanes = read_plan(self._services.tasks.files, run)
+        self._check_partitions(lanes)
+        if run.execution_arn != self._execution.arn:
+            self._check_ended(run)
+            self._check_org(run)
+            lease = Lease(key=run.lease_key or "", run_id=self._run_id, execution_arn=self._execution.arn)
+            take_over(lease, self._services, is_patient=self._waited_seconds < self.patience_seconds())
+            self._check_not_overtaken(run, lease)
+            run = self._store.reopen_run(
+                run, execution_arn=self._execution.arn, failures_before=self._failures_before()
+            )
+        config = self._services.tasks.configs.of(self._run_id)
+        self._store.create_partitions(run, lanes)
+        delays = {lane.partition: lane.start_delay_seconds for lane in lanes}
+        concurrency = config.load.partitioning.max_concurrency
+        chosen = self._chosen()
+        first_delay = min((delays[partition.partition] for partition in chosen), default=0)
+        for index, partition in enumerate(chosen):
+            delay_seconds = delays[partition.partition] - first_delay
+            due_after_seconds = delay_seconds if index < concurrency else None
+            self._reopen(partition, due_after_seconds)
+        for partition in self._left_at_work():
+            self._reopen(partition, None)
+        self._store.count_run_requests(self._run_id, self._services.tasks.org.take_requests())
+        items = [lane_item(partition.partition, delays[partition.partition] - first_delay) for partition in chosen]
+        log(Marker.SUCCESS, Event.RUN_PLANNED, run_id=run.run_id, load=run.load, mode=Mode.RESUME, lanes=len(items))
+        return Plan(next="Load", run_id=self._run_id, max_concurrency=concurrency, lanes=tuple(items))
+
+    def _reopen(self, partition: Partition, due_after_seconds: int | None) -> None:
+        """Once for each execution: a repeated PlanRun must not take a partition from the slices that work on it."""
+        if partition.reopened_by == self._execution.arn:
+            return
+        try:
+            self._store.reopen_partition(
+                partition, execution_arn=self._execution.arn, due_after_seconds=due_after_seconds
+            )
+        except FencedOut as error:
+            raise StateChanged(
+                f"Partition {partition.partition} of run {partition.run_id} was changed in between.",
+                next_step="It is read again by itself.",
+            ) from error
+
+    def patience_seconds(self) -> int:
+        """For how long an org that does not answer is waited for."""
+        return self._services.tasks.configs.of(self._run_id).load.effective_pace.patience_seconds
+
+    def _resumable_run(self) -> Run:
+        if self._start.run_id is None:
+            raise InvalidInput(
+                "mode resume needs the run_id of the run to go on with.",
+                next_step="It is the name of the run's first execution.",
+            )
+        return resumable(self._store, self._run_id, begins_at=self._execution.started_at)
+
+    def _check_input(self) -> None:
+        changes = [name for name in ("pace", "partitioning", "sample") if getattr(self._start, name) is not None]
+        if changes:
+            raise InvalidInput(
+                f"A run that is resumed keeps the configuration that it was planned with; {changes[0]} cannot change.",
+                next_step=f"Leave {', '.join(changes)} out, or start a new run.",
+            )
+
+    def _check_partitions(self, lanes: Sequence[PlannedLane]) -> None:
+        """Before the run is reopened: a mistake must leave it as it is."""
+        unknown = self._wanted() - {lane.partition for lane in lanes}
+        if unknown:
+            raise InvalidInput(
+                f"Run {self._run_id} has no partition {', '.join(sorted(unknown))}.",
+                next_step=f"Its partitions are 0 to {len(lanes) - 1}.",
+            )
+
+    def _wanted(self) -> set[str]:
+        return {partition_id(index) for index in self._start.partitions or ()}
+
+    def _check_ended(self, run: Run) -> None:
+        if run.status is RunStatus.RUNNING and self._services.executions.ended_as(run.execution_arn) is None:
+            raise AnotherRunActive(
+                f"Run {run.run_id} is still being carried out.", next_step="Stop its execution first, or let it end."
+            )
+
+    def _check_org(self, run: Run) -> None:
+        """In another org the rows that are settled would be missing."""
+        if run.lease_key is not None and not run.lease_key.startswith(f"{self._services.tasks.org.org_id}#"):
+            raise RunNotResumable(
+                f"Run {run.run_id} began in another org than the one that the login leads to.",
+                next_step="Log in to the org that it began in, or start a new run.",
+            )
+
+    def _check_not_overtaken(self, run: Run, lease: Lease) -> None:
+        """What the run has staged would replace what a later one has brought, for good: that one has set a watermark.
+
+        Rows of a retry are as old as the run that rejected them in any case. The target is held already, so that no
+        other run can come in between.
+        """
+        writer = self._store.last_writer(lease.key)
+        if writer in (None, run.run_id) or run.retry_of is not None:
+            return
+        self._store.release_lease(lease)
+        raise RunNotResumable(
+            f"Run {writer} has written to the target since run {run.run_id} ended; its staged rows are older.",
+            next_step="Start a new run of the load, with mode full unless an incremental one is enough.",
+        )
+
+    def _failures_before(self) -> RunFailures:
+        """What has failed until now, but for the lanes that are about to go on."""
+        partitions = self._store.partitions(self._run_id)
+        chosen = {partition.partition for partition in partitions if self._is_wanted(partition)}
+        left = [partition for partition in partitions if partition.partition not in chosen]
+        return replace(run_failures(partitions), failed_lanes=run_failures(left).failed_lanes)
+
+    def _is_wanted(self, lane: Partition) -> bool:
+        """Whether a person wants to go on with a lane: with all of them, where none is named."""
+        wanted = self._wanted()
+        return not wanted or lane.partition in wanted
+
+    def _left_at_work(self) -> list[Partition]:
+        """What the ended execution was at, and this one does not go on with at once: nobody works on it now.
+
+        Nothing that was claimed since this execution began: a PlanRun that lives on beside its own retry must not take
+        the sweep from the slice that works on it.
+        """
+        partitions = self._store.partitions(self._run_id)
+        others = [partition for partition in partitions if partition.is_sweep or not self._is_wanted(partition)]
+        return [
+            partition
+            for partition in others
+            if partition.status is PartitionStatus.RUNNING
+            and (partition.last_progress_at is None or partition.last_progress_at < self._execution.started_at)
+        ]
+
+    def _chosen(self) -> list[Partition]:
+        """The partitions to go on with."""
+        lanes = [partition for partition in self._store.partitions(self._run_id) if not partition.is_sweep]
+        unfinished = [lane for lane in lanes if lane.status is not PartitionStatus.COMPLETED]
+        return [lane for lane in unfinished if self._is_wanted(lane)]
