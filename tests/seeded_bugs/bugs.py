@@ -287,7 +287,7 @@ BUGS = (
     Bug(
         name="rows of a job in flight are left out of the account",
         path=f"{_PRODUCT}/domain/account.py",
-        right="unsettled += batch.rows if batch.state is not BatchState.PLANNED else 0",
+        right="unsettled += batch.rows if batch.has_job else 0",
         wrong="unsettled += 0",
         caught_by="tests/unit/domain/test_account.py",
     ),

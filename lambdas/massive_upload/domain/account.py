@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from massive_upload.constants import SWEEP_PARTITION
 from massive_upload.domain.error_counts import add_counts
 from massive_upload.domain.key_digest import NO_KEYS, KeyDigest
-from massive_upload.domain.progress import Batch, BatchState, Partition, PartitionStatus, Run
+from massive_upload.domain.progress import Batch, Partition, PartitionStatus, Run
 
 AWAITS_SWEEP = "AWAITS_SWEEP"
 """Our code, in an account, for rows given up for a passing reason that the sweep has not settled; their own codes are
@@ -53,7 +53,7 @@ def account_of(run: Run, partitions: Sequence[Partition], open_batches: Sequence
     Args:
         run: whose plan counted the rows that no lane reads.
         partitions: all of the run's; the sweep's rows are rows of the others and are not counted twice.
-        open_batches: the batches that are not settled, those staged ahead included.
+        open_batches: the batches that were not settled when the partitions were read, those staged ahead included.
 
     Rows whose job is recorded are unsettled, as they may have reached the org. Rows given up for a passing reason
     count as rejected until the sweep has settled them: they are kept, with their reason.
@@ -67,7 +67,7 @@ def account_of(run: Run, partitions: Sequence[Partition], open_batches: Sequence
     for lane in lanes:
         not_sent += lane.source_rows - lane.settled_rows
     for batch in open_batches:
-        unsettled += batch.rows if batch.state is not BatchState.PLANNED else 0
+        unsettled += batch.rows if batch.has_job else 0
         if batch.partition != SWEEP_PARTITION:
             not_sent -= batch.first_rows - batch.rows_not_sent
     rejected += _awaiting_sweep(partitions, open_batches)
@@ -136,5 +136,5 @@ def _awaiting_sweep(partitions: Sequence[Partition], open_batches: Sequence[Batc
 
 def _in_another_class(batch: Batch) -> int:
     """Rows of the sweep's open batch that no longer await it."""
-    in_flight = batch.rows if batch.state is not BatchState.PLANNED else 0
+    in_flight = batch.rows if batch.has_job else 0
     return batch.succeeded + batch.rejected + in_flight

@@ -39,7 +39,7 @@ def end_lane(run: Run, partition: Partition, services: SliceServices) -> Left:
         if mine.status is PartitionStatus.RUNNING:
             services.store.stop_partition(mine)
         batch = open_batch(services.store, mine)
-        if batch is None or batch.state is BatchState.PLANNED:
+        if batch is None or not batch.has_job:
             return Left.NOTHING
         config = services.configs.of(run.run_id)
         with following(batch), services.org.only_to(config.org_id):

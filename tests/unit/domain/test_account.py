@@ -144,6 +144,35 @@ def test_every_row_of_a_consistent_run_is_in_exactly_one_class(drawn):
     assert (account.not_sent, account.unsettled) == (classes.not_sent, classes.unsettled)
 
 
+@given(runs(), st.data())
+def test_a_batch_that_was_settled_between_the_two_reads_is_counted_as_its_partition_counts_it_from_then_on(drawn, data):
+    """Whoever looks on reads the partitions first and then their batches, while the lanes go on."""
+    run, partitions, batches, _ = drawn
+    for at, batch in enumerate(batches):
+        if batch.number == 0 and data.draw(st.booleans()):
+            succeeded = batch.first_rows - batch.rejected - batch.deferred
+            batches[at] = replace(batch, state=BatchState.SETTLED, waiting=(), succeeded=succeeded)
+    account = account_of(run, partitions, batches)
+    settled = [batch for batch in batches if batch.state is BatchState.SETTLED]
+    later = [_with_settled(partition, settled) for partition in partitions]
+    left = [batch for batch in batches if batch.state is not BatchState.SETTLED]
+    assert account.balances
+    assert account == account_of(run, later, left)
+
+
+def _with_settled(partition: Partition, batches: list[Batch]) -> Partition:
+    for batch in batches:
+        if batch.partition == partition.partition:
+            return replace(
+                partition,
+                settled_rows=partition.settled_rows + batch.first_rows,
+                succeeded=partition.succeeded + batch.succeeded,
+                rejected=partition.rejected + batch.rejected,
+                deferred=partition.deferred + batch.deferred,
+            )
+    return partition
+
+
 AN_ACCOUNT = Account(
     source_rows=21, succeeded=1, rejected=2, not_sent=3, skipped_null_key=4, duplicates_dropped=5, unsettled=6
 )
