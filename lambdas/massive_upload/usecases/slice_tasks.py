@@ -9,7 +9,7 @@ from math import ceil
 
 from massive_upload.contracts import SliceInput, Step
 from massive_upload.domain.progress import Batch, Partition, PartitionStatus, Run, RunStatus
-from massive_upload.errors import FencedOut, InternalError, SalesforceBusy
+from massive_upload.errors import FencedOut, InternalError, RunHalted, SalesforceBusy
 from massive_upload.ports import Clock, Files, LaneView, ProgressStore
 from massive_upload.usecases.org import Org
 from massive_upload.usecases.run_config import RunConfigs
@@ -30,9 +30,10 @@ SliceWork = Callable[[SliceInput, SliceServices], Step]
 
 
 def slice_task(work: SliceWork) -> SliceWork:
-    """Let a task ask the run's org alone; and where it finds that too busy, remember the pause that the org asks for.
+    """Let a task ask the run's org alone, and let others know of what it meets there.
 
-    CheckPatience is told of errors by their name and a text for people alone; the number goes by the partition's item.
+    Where the org is too busy, the pause that it asks for is remembered: CheckPatience is told of errors by their name
+    and a text for people alone; the number goes by the partition's item. What every lane would meet stops the run.
     """
 
     @wraps(work)
@@ -45,6 +46,10 @@ def slice_task(work: SliceWork) -> SliceWork:
             partition = claimed_partition(services.store, task)
             if partition.retry_after_seconds != asked_seconds:
                 services.store.note_retry_after(partition, asked_seconds)
+            raise
+        except RunHalted as halted:
+            claimed_partition(services.store, task)
+            services.store.request_stop(task.run_id, halted.code or str(halted), error=RunHalted.__name__)
             raise
 
     return of_run

@@ -10,9 +10,11 @@ from massive_upload.contracts import JobCounters, SliceInput
 from massive_upload.domain.presets import SWEEP_RETRY_DELAYS_SECONDS
 from massive_upload.domain.progress import BatchState, PartitionStatus
 from massive_upload.domain.staged_file import REJECT_COLUMNS
-from massive_upload.errors import JobRejected, RunHalted, SalesforceUnavailable
+from massive_upload.errors import FencedOut, JobRejected, RunHalted, SalesforceUnavailable
+from massive_upload.salesforce.bulk import Job
 from massive_upload.usecases.fetch_page import fetch_page
 from massive_upload.usecases.settle_batch import settle_batch
+from massive_upload.usecases.upload_batch import upload_batch
 from tests.integration.usecases.kept_rows import receipt, rejected_rows, rows_of
 from tests.integration.usecases.sources import opportunities_with
 from tests.integration.usecases.world import RUN, World, open_world, paced, renamed
@@ -169,6 +171,44 @@ def test_an_error_that_would_repeat_for_every_row_stops_the_whole_run():
         assert (verdict.rejected, verdict.not_sent) == (10, 20)
         assert world.run().stop_reason == "STORAGE_LIMIT_EXCEEDED"
         assert [p.status for p in world.store.partitions(RUN)] == [PartitionStatus.FAILED, PartitionStatus.STOPPED]
+
+
+FULL = "- match: {method: %s, path: %s}\n  action: {status: 400, code: STORAGE_LIMIT_EXCEEDED}"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "unsettled"),
+    [("POST", "query-sql", 0), ("POST", "ingest$", 0), ("GET", "'ingest/[^/]+$'", 10), ("GET", "results$", 10)],
+)
+def test_a_request_that_is_refused_for_such_a_reason_stops_the_whole_run(method, path, unsettled):
+    with open_world(load=paced(lanes=3), faults=LOCKED) as world:
+        plan = world.plan({"load": world.load.name})
+        world.break_org(LOCKED + FULL % (method, path))
+        verdict = world.go_on_after(plan)
+        assert (verdict.status, verdict.error) == ("Failed", RunHalted.__name__)
+        assert "STORAGE_LIMIT_EXCEEDED" in verdict.cause
+        assert (verdict.not_sent, verdict.unsettled) == (30 - unsettled, unsettled)
+        statuses = [lane.status for lane in world.store.partitions(RUN)]
+        assert statuses == [PartitionStatus.FAILED, PartitionStatus.STOPPED, PartitionStatus.STOPPED]
+
+
+def test_a_slice_that_was_fenced_out_while_it_asked_the_org_stops_no_run(monkeypatch):
+    with open_world(load=paced()) as world:
+        task = world.start_lane()
+        fetch_page(task, world.services)
+        world.break_org(FULL % ("POST", "ingest$"))
+        services = world.services
+        claim = world.store.take_over_partition
+        create = services.org.bulk.create
+
+        def overtaken(**target: str) -> Job:
+            claim(world.partition(), execution_arn=world.run().execution_arn)
+            return create(**target)
+
+        monkeypatch.setattr(services.org.bulk, "create", overtaken)
+        with pytest.raises(FencedOut):
+            upload_batch(task, services)
+        assert not world.run().stop_requested
 
 
 def test_rows_given_up_for_a_passing_reason_are_sent_once_more_at_the_end():
