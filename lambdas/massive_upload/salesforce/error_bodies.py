@@ -7,7 +7,9 @@ import orjson
 
 from massive_upload.salesforce.transport import Response
 
-_CODE_KEYS = ("errorCode", "exceptionCode", "error", "code")
+API_CODE_KEY = "errorCode"
+"""Under this Salesforce's APIs tell an error's code; the others are keys of anybody's."""
+_CODE_KEYS = (API_CODE_KEY, "exceptionCode", "error", "code")
 _MESSAGE_KEYS = ("message", "error_description", "exceptionMessage", "details")
 # Whatever stands in a code's place but does not look like one might be a text that quotes values.
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,79}")
@@ -15,9 +17,10 @@ _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,79}")
 
 @dataclass(frozen=True)
 class ErrorBody:
-    """An error's code, if it has one, and the server's text, which may quote values and goes nowhere."""
+    """An error's code, if it has one, its key, and the server's text, which may quote values and goes nowhere."""
 
     code: str | None = None
+    code_key: str | None = None
     message: str = field(default="", repr=False)
 
 
@@ -35,5 +38,6 @@ def parse_error_body(response: Response) -> ErrorBody:
     if not isinstance(first, dict):
         return ErrorBody()
     texts = [str(first[key]) for key in _MESSAGE_KEYS if first.get(key)]
-    codes = [first[key] for key in _CODE_KEYS if isinstance(first.get(key), str)]
-    return ErrorBody(code=next(filter(_CODE.fullmatch, codes), None), message="\n".join(texts))
+    codes = {key: first[key] for key in _CODE_KEYS if isinstance(first.get(key), str)}
+    code_key = next((key for key, code in codes.items() if _CODE.fullmatch(code)), None)
+    return ErrorBody(code=codes.get(code_key or ""), code_key=code_key, message="\n".join(texts))

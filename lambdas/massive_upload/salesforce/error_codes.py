@@ -25,7 +25,7 @@ from massive_upload.errors import (
     TargetRejected,
 )
 from massive_upload.salesforce.answers import normalised_word
-from massive_upload.salesforce.error_bodies import parse_error_body
+from massive_upload.salesforce.error_bodies import API_CODE_KEY, ErrorBody, parse_error_body
 from massive_upload.salesforce.transport import Response
 
 _SERVER_ERRORS = range(500, 600)
@@ -51,14 +51,16 @@ class Rule:
     next_step: str
     statuses: Collection[int] = ()
     codes: Collection[str] = ()
+    code_key: str = ""
     message_contains: str = ""
 
-    def applies(self, status: int, code: str | None, message: str) -> bool:
-        """Whether an answer with this status, code and message text is meant."""
+    def applies(self, status: int, body: ErrorBody) -> bool:
+        """Whether an answer with this status and body is meant."""
         return (
             (not self.statuses or status in self.statuses)
-            and (not self.codes or normalised_word(code) in map(normalised_word, self.codes))
-            and self.message_contains in message.casefold()
+            and (not self.codes or normalised_word(body.code) in map(normalised_word, self.codes))
+            and self.code_key in ("", body.code_key)
+            and self.message_contains in body.message.casefold()
         )
 
 
@@ -101,6 +103,7 @@ _GONE = (
         "What was asked for does not exist in the org, or was deleted.",
         statuses=NOT_FOUND_STATUSES,
         codes=("NOT_FOUND", "ENTITY_IS_DELETED"),
+        code_key=API_CODE_KEY,  # a gateway's {"error": "not_found"} tells nothing of what was asked for
     ),
 )
 REQUEST_RULES: tuple[Rule, ...] = (
@@ -130,7 +133,7 @@ REQUEST_RULES: tuple[Rule, ...] = (
         codes=("API_DISABLED_FOR_ORG", "API_CURRENTLY_DISABLED", "FEATURENOTENABLED"),
     ),
     *_GONE,
-    # A page "URL No Longer Exists", say, comes from something in between, and tells nothing of what was asked for.
+    # A page "URL No Longer Exists", say, comes from something in between, as a gateway's own code does.
     Rule(SalesforceUnavailable, _CHECK_BETWEEN, statuses=NOT_FOUND_STATUSES),
     Rule(RequestRefused, "Check that login_url is the org's My Domain.", statuses=range(300, 400)),
     Rule(RequestRefused, "Look the code up in Salesforce's list of API status codes."),
@@ -164,7 +167,7 @@ def error_for(asked: str, response: Response, rules: tuple[Rule, ...] = REQUEST_
         rules: REQUEST_RULES or LOGIN_RULES.
     """
     body = parse_error_body(response)
-    rule = next(rule for rule in rules if rule.applies(response.status, body.code, body.message))
+    rule = next(rule for rule in rules if rule.applies(response.status, body))
     message = f"{asked} was answered with {response.status}{' ' + body.code if body.code else ''}."
     code = body.code or str(response.status)
     if rule.error is SalesforceBusy:
@@ -199,7 +202,7 @@ def is_gone(asked: str, response: Response) -> bool:
 
 def _is_of(response: Response, rules: tuple[Rule, ...]) -> bool:
     body = parse_error_body(response)
-    return any(rule.applies(response.status, body.code, body.message) for rule in rules)
+    return any(rule.applies(response.status, body) for rule in rules)
 
 
 def retry_after_seconds(headers: Mapping[str, str]) -> float | None:

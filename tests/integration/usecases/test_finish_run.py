@@ -23,9 +23,7 @@ DEAF = "- match: {path: /jobs/ingest/}\n  action: {status: 503, code: SERVER_UNA
 STUBBORN = "- match: {method: PATCH}\n  action: {status: 400, code: INVALIDJOBSTATE}"
 
 
-NO_ANSWER_OF_THE_ORG = (
-    "- match: {path: /jobs/ingest/}\n  action: {status: 404, body: '<html>URL No Longer Exists</html>'}"
-)
+NO_ANSWER_OF_THE_ORG = "- match: {path: /jobs/ingest/}\n  action: {status: 404, body: '%s'}"
 
 
 def left_in_flight(world: World) -> None:
@@ -137,12 +135,13 @@ def test_rows_of_an_org_that_cannot_be_reached_at_the_end_are_unsettled_until_re
         assert world.jobs == {"JobComplete": 3}, "no row was sent twice"
 
 
+@pytest.mark.parametrize("body", ["<html>URL No Longer Exists</html>", '{"error": "not_found"}'])
 @pytest.mark.parametrize("seconds", [0, 1000])
-def test_a_job_is_not_gone_because_something_in_between_says_so(seconds):
+def test_a_job_is_not_gone_because_something_in_between_says_so(seconds, body):
     with open_world(load=paced()) as world:
         left_in_flight(world)
         world.wait(seconds)
-        world.break_org(NO_ANSWER_OF_THE_ORG)
+        world.break_org(NO_ANSWER_OF_THE_ORG % body)
         verdict = world.abort()
         assert (verdict.next, verdict.unsettled, verdict.not_sent) == ("Fail", 10, 20)
         assert recorded_account(world).balances

@@ -164,6 +164,8 @@ def test_a_job_that_the_org_does_not_know_is_none_and_has_no_results(status, cod
         Response(status=410, body=NO_ANSWER_OF_THE_ORG.body),
         Response(status=404),
         json_response({"message": "Not Found"}, status=404),
+        json_response({"error": "not_found"}, status=404),
+        json_response({"code": "NOT_FOUND", "message": "Not Found"}, status=404),
         json_response([], status=404),
         error_response(404, "NO_ROUTE"),
     ],
