@@ -11,7 +11,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_stepfunctions as sfn
 
 from massive_upload.constants import LONG_WAIT_SECONDS
-from massive_upload.errors import passing_error_names
+from massive_upload.errors import StorageUnavailable, passing_error_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,32 +47,47 @@ ORG_ERRORS = RetryPolicy(
 )
 """Passing errors of the org and of storage: exactly 2, 5 and 10 s, 17 s in all."""
 
-LAMBDA_ERRORS = RetryPolicy(
-    errors=(
-        "Lambda.ClientExecutionTimeoutException",
-        "Lambda.ServiceException",
-        "Lambda.AWSLambdaException",
-        "Lambda.SdkClientException",
-        "Lambda.TooManyRequestsException",
-        "Lambda.Unknown",
-        "Sandbox.Timedout",
-        "Runtime.ExitError",
-        "States.Timeout",
-    ),
-    interval_seconds=2,
-    backoff_rate=2.0,
-    max_attempts=6,
-    max_delay_seconds=60,
-    jitter=True,
+_LAMBDA_SERVICE = (
+    "Lambda.ClientExecutionTimeoutException",
+    "Lambda.ServiceException",
+    "Lambda.AWSLambdaException",
+    "Lambda.SdkClientException",
+    "Lambda.TooManyRequestsException",
 )
-"""Errors of the Lambda service, and calls that were killed: at most 2, 4, 8, 16, 32 and 60 s, 122 s in all.
+_KILLED_CALLS = ("Lambda.Unknown", "Sandbox.Timedout", "Runtime.ExitError", "States.Timeout")
+
+
+def _some_tries(errors: tuple[str, ...]) -> RetryPolicy:
+    """At most 2, 4, 8, 16, 32 and 60 s, 122 s in all."""
+    return RetryPolicy(
+        errors=errors, interval_seconds=2, backoff_rate=2.0, max_attempts=6, max_delay_seconds=60, jitter=True
+    )
+
+
+def _patience(errors: tuple[str, ...]) -> RetryPolicy:
+    """At most 5, 10, 20 and so on up to 320 s, then 600 s each time.
+
+    By jitter half of that on average, 7,217 s in all: as long as a load's patience by default.
+    """
+    return RetryPolicy(
+        errors=errors,
+        interval_seconds=5,
+        backoff_rate=2.0,
+        max_attempts=30,
+        max_delay_seconds=LONG_WAIT_SECONDS,
+        jitter=True,
+    )
+
+
+LAMBDA_ERRORS = _some_tries((*_LAMBDA_SERVICE, *_KILLED_CALLS))
+"""Errors of the Lambda service, and calls that were killed.
 
 The first four are the guide's set ("Handle transient Lambda service exceptions", Step Functions best practices);
 throttling, an out-of-memory kill and a time-out have names of their own.
 """
 
-DYNAMODB_ERRORS = RetryPolicy(
-    errors=(
+DYNAMODB_ERRORS = _patience(
+    (
         "DynamoDB.ProvisionedThroughputExceededException",
         "DynamoDB.ThrottlingException",
         "DynamoDB.RequestLimitExceeded",
@@ -82,33 +97,23 @@ DYNAMODB_ERRORS = RetryPolicy(
         "DynamoDB.AmazonDynamoDBException",
         "DynamoDB.SdkClientException",
         "States.Timeout",
-    ),
-    interval_seconds=2,
-    backoff_rate=2.0,
-    max_attempts=6,
-    max_delay_seconds=60,
-    jitter=True,
+    )
 )
-"""Passing errors of DynamoDB in a native task: at most 122 s in all.
+"""Passing errors of DynamoDB in a native task.
 
 The API's names (RequestLimitExceeded, InternalServerError) and the SDK's class names (with Exception) have both been
 seen in executions, so both are listed.
 """
 
-STEP_FUNCTIONS_ERRORS = RetryPolicy(
-    errors=(
+STEP_FUNCTIONS_ERRORS = _patience(
+    (
         "StepFunctions.ExecutionLimitExceeded",
         "StepFunctions.ExecutionLimitExceededException",
         "StepFunctions.AWSStepFunctionsException",
         "StepFunctions.SdkClientException",
-    ),
-    interval_seconds=2,
-    backoff_rate=2.0,
-    max_attempts=6,
-    max_delay_seconds=60,
-    jitter=True,
+    )
 )
-"""A slice could not be started, or not be watched: at most 122 s in all."""
+"""A slice could not be started, or not be watched."""
 
 SLICE_ERRORS = RetryPolicy(
     errors=("States.TaskFailed",),
@@ -126,19 +131,14 @@ The next slice claims the partition anew and goes on with what DynamoDB holds.
 PASSING_ERROR_NAMES = ORG_ERRORS.errors + LAMBDA_ERRORS.errors
 """What a Catch takes for passing once the retries of a Lambda task are used up."""
 
-AWS_PATIENCE = RetryPolicy(
-    errors=PASSING_ERROR_NAMES,
-    interval_seconds=5,
-    backoff_rate=2.0,
-    max_attempts=30,
-    max_delay_seconds=LONG_WAIT_SECONDS,
-    jitter=True,
-)
-"""Of the task that has patience with the others, so that nobody has patience with it: at most 5, 10, 20 and so on up to
-320 s, then 600 s each time. By jitter half of that on average, 7,217 s in all: as long as a load's patience by default.
-"""
+AWS_ERRORS = _patience((StorageUnavailable.__name__, *_LAMBDA_SERVICE))
+"""AWS itself refuses, where no CheckPatience waits for it to come back."""
 
 LAMBDA_TASK = (ORG_ERRORS, LAMBDA_ERRORS)
-PATIENCE_TASK = (AWS_PATIENCE,)
+"""A task of a slice; CheckPatience waits once these are used up."""
+PATIENCE_TASK = (_patience(PASSING_ERROR_NAMES),)
+"""CheckPatience itself, with which nobody has patience."""
+LOAD_TASK = (AWS_ERRORS, ORG_ERRORS, _some_tries(_KILLED_CALLS))
+"""A task of the load machine. It waits for the org by itself; a call that is killed may be killed each time."""
 DYNAMODB_TASK = (DYNAMODB_ERRORS,)
 SLICE_TASK = (STEP_FUNCTIONS_ERRORS, SLICE_ERRORS)

@@ -8,6 +8,7 @@ from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 
 from infra.functions import FINISH_RUN, Functions
+from infra.retry_policies import LOAD_TASK
 from infra.workflow.lane import Lane
 from infra.workflow.tasks import at, invoke, run_slice, wait
 from massive_upload.constants import SWEEP_PARTITION
@@ -60,6 +61,7 @@ class LoadDefinition(Construct):
                 }
             ),
             result_path="$.plan",
+            retries=LOAD_TASK,
         )
 
     def _build_plan(self, load: sfn.IChainable) -> sfn.IChainable:
@@ -125,6 +127,7 @@ class LoadDefinition(Construct):
                 self._functions["PlanSweep"],
                 payload=sfn.TaskInput.from_object({"run_id": at("$.plan.run_id")}),
                 result_path="$.sweep",
+                retries=LOAD_TASK,
             )
         )
         return plan_sweep.next(needed)
@@ -136,6 +139,7 @@ class LoadDefinition(Construct):
             self._functions[FINISH_RUN],
             payload=sfn.TaskInput.from_object({"execution": _EXECUTION, "state": sfn.JsonPath.object_at("$")}),
             result_path="$.verdict",
+            retries=LOAD_TASK,
         )
         finish.add_catch(
             sfn.Fail(self, "RunNotFinished", error_path="$.error.Error", cause_path="$.error.Cause"),

@@ -30,6 +30,7 @@ ORG_RETRY = {
     "MaxDelaySeconds": 10,
     "JitterStrategy": "NONE",
 }
+LOAD_TASKS = ["PlanRun", "PlanSweep", "FinishRun"]
 WORKING_TASKS = ["FetchPage", "UploadBatch", "CheckJob", "SettleBatch"]
 
 
@@ -44,10 +45,6 @@ def tasks(states: dict[str, State]) -> list[State]:
 
 def lambda_tasks(states: dict[str, State]) -> list[State]:
     return [state for state in tasks(states) if "${Functions" in state.body["Resource"]]
-
-
-def usual_tasks(states: dict[str, State]) -> list[State]:
-    return [state for state in lambda_tasks(states) if state.name != "CheckPatience"]
 
 
 def delays_seconds(retrier: dict[str, Any]) -> list[float]:
@@ -102,22 +99,40 @@ def test_a_slice_ends_before_the_tasks_that_wait_for_it(states: dict[str, State]
         assert states[name].body["TimeoutSeconds"] > slice_machine["TimeoutSeconds"]
 
 
-def test_every_function_but_check_patience_is_retried_for_passing_errors_after_exactly_2_5_and_10_seconds(
-    states: dict[str, State],
+def retrier_of(state: State, error: str) -> dict[str, Any]:
+    """The one that decides: the first that names the error (Amazon States Language, "Retrier")."""
+    found: dict[str, Any] = next(each for each in state.body["Retry"] if error in each["ErrorEquals"])
+    return found
+
+
+def lasts_as_long_as_patience(retrier: dict[str, Any]) -> bool:
+    """Whether it goes on for about a load's default patience, and may be awaited at ten minutes' notice."""
+    delays = delays_seconds(retrier)
+    assert (delays[0], delays[-1], retrier["JitterStrategy"]) == (5, LONG_WAIT_SECONDS, "FULL")
+    return PATIENCE_SECONDS <= sum(delays) / 2 < PATIENCE_SECONDS + LONG_WAIT_SECONDS
+
+
+@pytest.mark.parametrize("name", [*WORKING_TASKS, *LOAD_TASKS])
+def test_passing_errors_of_the_org_are_retried_after_exactly_2_5_and_10_seconds(
+    states: dict[str, State], name: str
 ) -> None:
-    for state in usual_tasks(states):
-        assert state.body["Retry"][0] == ORG_RETRY, state.name
+    for error in errors.ORG_NOT_READY:
+        assert retrier_of(states[name], error.__name__) == ORG_RETRY
     assert delays_seconds(ORG_RETRY) == [2, 5, 10]
 
 
-def test_every_function_but_check_patience_is_retried_for_errors_of_the_lambda_service_with_jitter(
-    states: dict[str, State],
-) -> None:
-    for state in usual_tasks(states):
-        retrier = state.body["Retry"][1]
-        assert {"Lambda.TooManyRequestsException", "Lambda.Unknown", "States.Timeout"} <= set(retrier["ErrorEquals"])
-        assert retrier["JitterStrategy"] == "FULL"
-        assert delays_seconds(retrier) == [2, 4, 8, 16, 32, 60]
+@pytest.mark.parametrize("name", [*WORKING_TASKS, *LOAD_TASKS])
+@pytest.mark.parametrize("error", ["Lambda.Unknown", "Sandbox.Timedout", "Runtime.ExitError", "States.Timeout"])
+def test_a_call_that_was_killed_is_tried_six_times_more(states: dict[str, State], name: str, error: str) -> None:
+    retrier = retrier_of(states[name], error)
+    assert retrier["JitterStrategy"] == "FULL"
+    assert delays_seconds(retrier) == [2, 4, 8, 16, 32, 60]
+
+
+@pytest.mark.parametrize("name", WORKING_TASKS)
+def test_a_task_of_a_slice_leaves_long_outages_of_aws_to_check_patience(states: dict[str, State], name: str) -> None:
+    assert delays_seconds(retrier_of(states[name], "StorageUnavailable")) == [2, 5, 10]
+    assert sum(delays_seconds(retrier_of(states[name], "Lambda.ServiceException"))) == 122
 
 
 def test_check_patience_is_retried_for_about_the_default_patience_as_nobody_has_patience_with_it(
@@ -125,10 +140,24 @@ def test_check_patience_is_retried_for_about_the_default_patience_as_nobody_has_
 ) -> None:
     (retrier,) = states["CheckPatience"].body["Retry"]
     assert retrier["ErrorEquals"] == states["FetchPage"].body["Catch"][1]["ErrorEquals"]
-    assert retrier["JitterStrategy"] == "FULL"
-    delays = delays_seconds(retrier)
-    assert (delays[0], delays[-1]) == (5, LONG_WAIT_SECONDS)
-    assert PATIENCE_SECONDS <= sum(delays) / 2 < PATIENCE_SECONDS + LONG_WAIT_SECONDS
+    assert lasts_as_long_as_patience(retrier)
+
+
+@pytest.mark.parametrize("error", ["StorageUnavailable", "Lambda.ServiceException", "Lambda.TooManyRequestsException"])
+@pytest.mark.parametrize("name", LOAD_TASKS)
+def test_an_outage_of_aws_ends_no_run_where_it_is_planned_swept_or_finished(
+    states: dict[str, State], name: str, error: str
+) -> None:
+    assert lasts_as_long_as_patience(retrier_of(states[name], error))
+
+
+def test_an_outage_of_aws_ends_no_lane_between_two_slices(states: dict[str, State]) -> None:
+    native = [state for state in tasks(states) if ":dynamodb:" in state.body["Resource"]]
+    assert {state.name for state in native} == {"LookAtRun", "ClaimPartition", "RecordFailure", "MarkPartitionFailed"}
+    for state in native:
+        assert lasts_as_long_as_patience(retrier_of(state, "DynamoDB.InternalServerError")), state.name
+    for name in ("RunSlice", "Sweep"):
+        assert lasts_as_long_as_patience(retrier_of(states[name], "StepFunctions.AWSStepFunctionsException"))
 
 
 def test_every_task_is_retried_and_never_for_any_error(states: dict[str, State]) -> None:
