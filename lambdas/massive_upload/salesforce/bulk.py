@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from http import HTTPStatus
 from typing import Self
 from urllib.parse import quote
 
-from massive_upload.errors import LoadError, RequestRefused, StateChanged, TargetRejected
+from massive_upload.errors import LoadError, RequestRefused, SalesforceUnavailable, StateChanged, TargetRejected
 from massive_upload.salesforce.answers import (
     Answer,
     as_integer,
@@ -134,6 +135,7 @@ class BulkIngest:
 
         Raises:
             StateChanged: the job is not open any more, or gone.
+            SalesforceUnavailable: it was not the org that took the rows.
         """
         path = f"{_path(job_id)}/batches"
         response = self._connection.request(
@@ -146,6 +148,12 @@ class BulkIngest:
         )
         if is_gone(f"PUT {path}", response):
             raise _gone(f"PUT {path}", response)
+        if response.status != HTTPStatus.CREATED:
+            raise SalesforceUnavailable(
+                f"PUT {path} was answered with {response.status}, where the org says 201.",
+                next_step="It is tried again by itself; if it stays so, look for a proxy between here and the org.",
+                code=str(response.status),
+            )
 
     def close(self, job_id: str) -> Job:
         """Tell the org that the upload is complete, so that it starts.

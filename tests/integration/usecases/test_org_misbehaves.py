@@ -112,6 +112,7 @@ CASES = {
     "a page comes in place of a file of results": case(
         some_rows_fail(), ("path: results$, nth: 1", f"status: 200, body: '{HTML}'")
     ),
+    "an upload is taken by something in between": case(("method: PUT, nth: 2", "status: 200, body: 'OK'")),
     "files of results come empty": case(some_rows_fail(), ("path: results$, nth: 1", "cut_body: 0")),
     "results are not there yet": case(
         some_rows_fail(), ("path: results$, nth: 1", "status: 400, code: INVALIDJOBSTATE")
