@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from massive_upload.constants import MAX_JOB_BYTES
 from massive_upload.errors import SalesforceUnavailable
 
+_OWN_COLUMNS = "sf__"
 RECORD_ID_COLUMN = "sf__Id"
 ERROR_COLUMN = "sf__Error"
 
@@ -125,8 +126,12 @@ class _ResultFile:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is not even a header, which is how no rows may be told."""
-        return not self._header
+        """Whether there is not even a header with a column of ours, which is how no rows may be told.
+
+        A job that never got its rows cannot tell their columns.
+        """
+        has_our_columns = any(not name.startswith(_OWN_COLUMNS) for name in self._positions)
+        return not has_our_columns and next(self._records(), None) is None
 
     def position_or_none(self, column: str) -> int | None:
         return self._positions.get(column.casefold())

@@ -211,6 +211,15 @@ def test_a_slice_that_was_fenced_out_while_it_asked_the_org_stops_no_run(monkeyp
         assert not world.run().stop_requested
 
 
+def test_the_rows_of_a_job_that_never_got_them_are_no_longer_unsettled_although_its_results_have_no_columns():
+    taken = "- match: {method: PUT, nth: 1}\n  action: {status: 201, body: ''}"
+    with open_world(load=paced(), faults=taken) as world:
+        verdict = world.execute()
+        assert verdict is not None
+        assert (verdict.succeeded, verdict.rejected, verdict.not_sent, verdict.unsettled) == (0, 10, 20, 0)
+        assert {row["error_code"] for row in rejected_rows(world)} == {"InvalidBatch"}
+
+
 def test_rows_given_up_for_a_passing_reason_are_sent_once_more_at_the_end():
     with open_world(load=paced(batch_rows=30, retry_delays_seconds=()), faults=LOCKED) as world:
         verdict = world.execute()

@@ -96,7 +96,9 @@ def test_line_breaks_quotes_and_commas_inside_fields_are_kept():
     assert [(row.key, row.message, row.fields) for row in rows] == [('K,"1"\nx', "one\r\ntwo", ("Text",))]
 
 
-@pytest.mark.parametrize("data", [b"", b"\n", b"sf__Id,sf__Error,Ext__c\n"])
+@pytest.mark.parametrize(
+    "data", [b"", b"\n", b"sf__Id,sf__Error,Ext__c\n", b"sf__Id,sf__Error\n", b"SF__ID,sf__Created"]
+)
 def test_no_rows_are_no_rows(data):
     assert parse_failed(data, key_column="Ext__c") == []
     assert parse_keys(data, key_column="Ext__c") == []
@@ -111,7 +113,7 @@ def test_a_long_text_field_is_read():
     assert parse_keys(f"Ext__c,Text\nK1,{long_text}\n".encode(), key_column="Ext__c") == ["K1"]
 
 
-@pytest.mark.parametrize("data", [b"Name\na\n", b"sf__Id,Name\n,a\n"])
+@pytest.mark.parametrize("data", [b"Name\na\n", b"sf__Id,Name\n,a\n", b"sf__Id,sf__Error\n1,a\n", b"<html></html>"])
 def test_a_missing_key_column_is_named(data):
     with pytest.raises(SalesforceUnavailable, match="Ext__c"):
         parse_keys(data, key_column="Ext__c")
