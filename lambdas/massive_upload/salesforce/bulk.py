@@ -148,9 +148,9 @@ class BulkIngest:
         )
         if is_gone(f"PUT {path}", response):
             raise _gone(f"PUT {path}", response)
-        if response.status != HTTPStatus.CREATED:
+        if response.status != HTTPStatus.CREATED and response.body:  # the org says 201, and nothing more
             raise SalesforceUnavailable(
-                f"PUT {path} was answered with {response.status}, where the org says 201.",
+                f"PUT {path} was answered with {response.status} and a text, where the org says 201.",
                 next_step="It is tried again by itself; if it stays so, look for a proxy between here and the org.",
                 code=str(response.status),
             )
