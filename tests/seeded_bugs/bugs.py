@@ -248,12 +248,11 @@ BUGS = (
         caught_by=f"{_CASES}/test_plan_run.py::test_a_plan_that_was_half_written_is_not_mixed_with_the_next",
     ),
     Bug(
-        name="two claims keep the rows that they give up in one file",
+        name="two tasks keep the rows that they give up in one file",
         path=f"{_PRODUCT}/domain/file_keys.py",
-        right='deferred/{partition}/{batch:06d}-{attempt}-{epoch}-{part}.csv"',
-        wrong='deferred/{partition}/{batch:06d}-{part}.csv"',
-        caught_by=f"{ZOMBIES}::"
-        "test_a_slice_that_wakes_up_after_its_run_was_resumed_does_not_change_the_rows_that_were_kept_since",
+        right="-{uuid4().hex}.csv",
+        wrong=".csv",
+        caught_by=f"{ZOMBIES}::test_two_settlings_under_one_claim_never_write_the_same_file",
     ),
     Bug(
         name="a repeated PlanSweep takes the sweep from the slice that works on it",

@@ -29,27 +29,28 @@ def kept_list_key(run_id: str, name: str) -> str:
 
 
 def staged_key(run_id: str, partition: str, batch: int, attempt: int) -> str:
-    """A new staged file. No two have the same key: a slice that was fenced out cannot change what another sends."""
-    return f"{STAGED_PREFIX}{run_id}/{partition}/{batch:06d}-{attempt}-{uuid4().hex}.csv"
+    """The rows of one attempt, as they are sent."""
+    return f"{STAGED_PREFIX}{run_id}/{partition}/{_own_name(batch, str(attempt))}"
 
 
-def rejected_key(run_id: str, partition: str, batch: int, attempt: int, epoch: int) -> str:
-    """The rows that an attempt rejected. Written again with the same rows, if the same claim settles it again.
-
-    Another claim may reject other rows of the attempt, so it has a key of its own: a slice that was fenced out cannot
-    change what is kept.
-    """
-    return f"{RUNS_PREFIX}{run_id}/rejected/{partition}/{batch:06d}-{attempt}-{epoch}.csv"
+def rejected_key(run_id: str, partition: str, batch: int, attempt: int) -> str:
+    """The rows that an attempt rejected."""
+    return f"{RUNS_PREFIX}{run_id}/rejected/{partition}/{_own_name(batch, str(attempt))}"
 
 
 def unwritable_key(run_id: str, partition: str, batch: int) -> str:
-    """A new file for the rows of a batch that cannot be sent, and count as rejected; the batch's item names it."""
-    return f"{RUNS_PREFIX}{run_id}/rejected/{partition}/{batch:06d}-unwritable-{uuid4().hex}.csv"
+    """The rows of a batch that cannot be sent, and count as rejected."""
+    return f"{RUNS_PREFIX}{run_id}/rejected/{partition}/{_own_name(batch, 'unwritable')}"
 
 
-def deferred_key(run_id: str, partition: str, batch: int, attempt: int, epoch: int, part: int) -> str:
-    """A part of the rows that an attempt gave up for a passing reason, and that wait for the sweep.
+def deferred_key(run_id: str, partition: str, batch: int, attempt: int, part: int) -> str:
+    """A part of the rows that an attempt gave up for a passing reason, and that wait for the sweep."""
+    return f"{RUNS_PREFIX}{run_id}/deferred/{partition}/{_own_name(batch, f'{attempt}-{part}')}"
 
-    By claim, as above.
+
+def _own_name(batch: int, of: str) -> str:
+    """A name that no other file has; the batch's item says which file counts.
+
+    A task that lives on beside its own repetition, or was fenced out, cannot change what the other sends or keeps.
     """
-    return f"{RUNS_PREFIX}{run_id}/deferred/{partition}/{batch:06d}-{attempt}-{epoch}-{part}.csv"
+    return f"{batch:06d}-{of}-{uuid4().hex}.csv"

@@ -20,13 +20,11 @@ class Attempt:
     """An attempt whose outcome is known, and what is to be done about its rows.
 
     Attributes:
-        epoch: the claim's, under which the outcome is recorded.
         content: the attempt's staged file; None where every row succeeded.
         tries: how often its rows have been sent, this attempt included.
     """
 
     batch: Batch
-    epoch: int
     outcome: JobOutcome
     plan: RowPlan
     content: StagedFile | None
@@ -63,7 +61,7 @@ class Attempt:
         if not self.plan.rejected:
             return batch
         kept = content.with_errors(self.plan.rejected, tries=self.tries)
-        key = rejected_key(batch.run_id, batch.partition, batch.number, batch.attempt, self.epoch)
+        key = rejected_key(batch.run_id, batch.partition, batch.number, batch.attempt)
         self.files.write(key, kept.content)
         return replace(
             batch,
@@ -74,16 +72,12 @@ class Attempt:
         )
 
     def _with_deferred(self, batch: Batch, content: StagedFile) -> Batch:
-        """Rows of one Salesforce batch a file: the sweep settles whole files, and its jobs must not lock each other.
-
-        In the order in which they were sent, and not in the org's, so that a repetition puts the same rows into each
-        file.
-        """
+        """Rows of one Salesforce batch a file: the sweep settles whole files, and its jobs must not lock each other."""
         numbers = sorted(self.plan.deferred)
         for part, start in enumerate(range(0, len(numbers), JOB_ROWS_PER_BATCH)):
             errors = {number: self.plan.deferred[number] for number in numbers[start : start + JOB_ROWS_PER_BATCH]}
             kept = content.with_errors(errors, tries=self.tries)
-            key = deferred_key(batch.run_id, batch.partition, batch.number, batch.attempt, self.epoch, part)
+            key = deferred_key(batch.run_id, batch.partition, batch.number, batch.attempt, part)
             self.files.write(key, kept.content)
             file = DeferredRows(file_key=key, rows=kept.rows, size_bytes=len(kept.content), tries=self.tries)
             batch = replace(

@@ -117,7 +117,6 @@ def settle_attempt(
     plan = plan_rows(outcome, batch, retries=retries, is_sweep=partition.is_sweep)
     following = Attempt(
         batch=batch,
-        epoch=partition.epoch,
         outcome=outcome,
         plan=plan,
         content=content,

@@ -129,11 +129,13 @@ class HeldFiles:
         self._part_of_key = part_of_key
         self._happening = happening
         self._has_happened = False
+        self.written: list[str] = []
 
     def read(self, key: str) -> bytes:
         return self._files.read(key)
 
     def write(self, key: str, content: bytes, *, content_type: str = "text/csv") -> None:
+        self.written.append(key)
         if self._part_of_key in key and not self._has_happened:
             self._has_happened = True
             self._happening()
@@ -164,3 +166,25 @@ def test_a_slice_that_wakes_up_after_its_run_was_resumed_does_not_change_the_row
         verdict = world.execute({"mode": "resume", "run_id": RUN}, "once more")
         assert verdict is not None
         assert (verdict.status, verdict.succeeded, verdict.source_rows) == ("Completed", 30, 30)
+
+
+SOME_FOR_GOOD = LOCKED + (
+    "- match: {object: Opportunity, nth: 1}\n"
+    "  action: {row_failures: {share: 0.2, code: FIELD_CUSTOM_VALIDATION_EXCEPTION}}\n"
+)
+
+
+@pytest.mark.parametrize("kind", ["rejected", "deferred"])
+def test_two_settlings_under_one_claim_never_write_the_same_file(kind):
+    """A job that is being aborted may tell one of them of other rows than the other."""
+    with open_world(faults=SOME_FOR_GOOD, load=paced(batch_rows=30, retry_delays_seconds=())) as world:
+        task = world.start_lane()
+        fetch_page(task, world.services)
+        task = world.until_its_job_has_ended(task)
+        held = HeldFiles(world.services.files, f"/{kind}/", lambda: settle_batch(task, world.services))
+        with pytest.raises(FencedOut):
+            settle_batch(task, replace(world.services, files=held))
+        (batch,) = world.store.batches(RUN, LANE)
+        kept = {*batch.rejected_files, *(file.file_key for file in batch.deferred_files)}
+        assert any(f"/{kind}/" in key for key in kept)
+        assert kept.isdisjoint(held.written)
