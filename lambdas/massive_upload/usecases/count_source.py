@@ -16,6 +16,7 @@ from massive_upload.domain.lanes import Bucket, SourceCount
 from massive_upload.domain.load import Load
 from massive_upload.domain.progress import LaneKind
 from massive_upload.domain.source_sql import UNFIT_KEY_TYPES, Statement, plan_statement
+from massive_upload.domain.staged_file import is_writable
 from massive_upload.errors import SalesforceUnavailable, SourceRejected
 from massive_upload.salesforce.data_cloud import DataCloud, Parameter, QueryPage, QueryState, QueryStatus
 
@@ -123,6 +124,12 @@ def _read(source: DataCloud, load: Load, status: QueryStatus, row_count: int, fi
             f"The count of {load.source.object} contradicts itself: {count.loadable_rows} rows are in buckets, of "
             f"{count.keyed_rows} with a key.",
             next_step="Say partitioning: {by: key}, and report the statement of the plan.",
+        )
+    if not all(is_writable(bucket.last) for bucket in buckets):
+        raise SourceRejected(
+            f"A key or parent of {load.source.object} at which a lane may end holds half of a surrogate pair, "
+            "which UTF-8 cannot hold.",
+            next_step="Mend that text in the source, or leave its row out by source.where.",
         )
     key_type = columns[names.index("first_key")].type
     if key_type.casefold() in UNFIT_KEY_TYPES:

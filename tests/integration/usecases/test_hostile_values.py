@@ -14,6 +14,7 @@ from local.org.schema import ObjectSchema
 from local.org.sources import Table
 from massive_upload.domain.file_keys import receipt_key
 from massive_upload.domain.key_digest import KeyDigest
+from massive_upload.errors import SourceRejected
 from massive_upload.salesforce.data_cloud import QUERY_PATH
 from massive_upload.salesforce.transport import Request, Response, Transport
 from tests.integration.usecases.sources import opportunities_with, with_column
@@ -202,6 +203,19 @@ def test_rows_that_cannot_be_sent_are_rejected_with_a_reason_and_the_others_arri
         retry = world.execute({"mode": "retry_failed", "of": RUN}, "retry")
         assert retry is not None
         assert (retry.status, retry.source_rows) == ("Completed", 0), "what is kept is not what the source holds"
+
+
+@pytest.mark.parametrize("column", ["ExternalId__c", "AccountKey__c"])
+def test_a_lane_that_would_end_at_half_of_a_surrogate_pair_is_refused_before_anything_is_written(column):
+    """The run's state cannot hold such an edge: DynamoDB, as every UTF-8, has no half pairs."""
+    last = f"CASE WHEN n = 30 THEN 'zzz[half]' ELSE {column} END"
+    load = paced(lanes=2, by="parent" if column == "AccountKey__c" else "key")
+    with open_world(source=opportunities_with(column, last, rows=30), load=load) as world:
+        world.transport = HalfPairs(world.transport)
+        with pytest.raises(SourceRejected, match="half of a surrogate pair") as raised:
+            world.plan({"load": "opportunity"})
+        assert "zzz" not in str(raised.value)
+        assert world.jobs == {}
 
 
 HOSTILE_SQL = 'x\'; DROP TABLE "Opportunity__dlm"; --'
