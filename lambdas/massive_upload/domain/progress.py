@@ -350,6 +350,11 @@ class Partition:
         return LaneNotes(failures=self.failures, pace=self.pace, hot_parents=self.hot_parents)
 
     @property
+    def has_pairs_that_met(self) -> bool:
+        """Whether a row of a paired lane failed on a lock, which the other batch of its job may have held."""
+        return self.is_paired and self.lock_errors > 0
+
+    @property
     def work(self) -> JobWork:
         """First attempts of the lane's jobs."""
         return JobWork(

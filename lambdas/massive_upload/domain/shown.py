@@ -47,6 +47,8 @@ class Shown:
         org_batches: batches at the same time that the run was planned for.
         org_took: batches that the org worked on at the same time, as many as there were lanes where none had to wait;
             None where the run does not tell.
+        pairs_met: whether a row of a paired lane failed on a lock, in this run or in one before it: the org may let one
+            batch of a job take the parent again and again before the other.
     """
 
     load: str
@@ -63,6 +65,7 @@ class Shown:
     contended_rows: int
     org_batches: int
     org_took: int | None = None
+    pairs_met: bool = False
 
     @property
     def row_ms(self) -> float:

@@ -109,10 +109,10 @@ def _close(
         if requests:
             services.store.count_run_requests(run.run_id, requests)
         counted = replace(run, api_requests=run.api_requests + requests)
-        shown = shown_by(run, partitions, ended_at, services)
+        shown_before = services.store.shown(run.load)
+        shown = shown_by(run, partitions, ended_at, shown_before, services)
         write_receipt(counted, ended, outcome, partitions, target, shown, services)
         known = services.store.watermark(run.load)
-        shown_before = services.store.shown(run.load)
         services.store.finish_run(
             run,
             status=ending.status,

@@ -40,7 +40,7 @@ def _renew_receipt(run: Run, ended_at: datetime, services: SliceServices) -> boo
     partitions = services.store.partitions(run.run_id)
     outcome = outcome_of(run, partitions, unsettled_batches(services.store, partitions))
     ended = Ended(status=run.status, error=run.error, at=ended_at)
-    shown = shown_by(run, partitions, ended_at, services)
+    shown = shown_by(run, partitions, ended_at, services.store.shown(run.load), services)
     target = ask_target(run, services)
     now = services.store.run(run.run_id)
     if now is None or now.execution_arn != run.execution_arn:

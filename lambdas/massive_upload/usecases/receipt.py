@@ -44,6 +44,7 @@ _SHOWN = (
     "contended_rows",
     "org_batches",
     "org_took",
+    "pairs_met",
 )
 
 

@@ -16,8 +16,17 @@ _MODES = (Mode.FULL, Mode.INCREMENTAL, Mode.SAMPLE)
 """Rows that were rejected once are not like the others, so that a retry of them shows nothing."""
 
 
-def shown_by(run: Run, partitions: Sequence[Partition], ended_at: datetime, services: SliceServices) -> Shown | None:
+def shown_by(
+    run: Run, partitions: Sequence[Partition], ended_at: datetime, before: Shown | None, services: SliceServices
+) -> Shown | None:
     """Add up what a run has shown, however it ends; None where no job has.
+
+    Args:
+        run: that ends.
+        partitions: all of the run's.
+        ended_at: when it ends.
+        before: what the runs before it have shown.
+        services: hold the run's configuration and plan.
 
     How many batches the org works on at a time is not told by a run that was resumed: lanes of several goes were not
     side by side.
@@ -49,4 +58,9 @@ def shown_by(run: Run, partitions: Sequence[Partition], ended_at: datetime, serv
         contended_rows=work.contended_rows,
         org_batches=(estimate.org_batches if estimate else 0) or presets.ORG_BATCHES,
         org_took=took if is_in_one_go else None,
+        pairs_met=any(lane.has_pairs_that_met for lane in lanes) or _has_met_before(before, config.lease_key),
     )
+
+
+def _has_met_before(before: Shown | None, target: str) -> bool:
+    return before is not None and before.target == target and before.pairs_met

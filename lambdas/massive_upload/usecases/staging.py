@@ -81,8 +81,9 @@ def complete(partition: Partition, step: Step, services: SliceServices) -> Step:
 
 
 def batch_rows_of(load: Load, partition: Partition) -> int:
-    """How many rows a lane's next batch has at most, at the lane's pace."""
-    return load.pace_at(partition.pace, is_paired=partition.is_paired).batch_rows
+    """How many rows a lane's next batch has at most, at the lane's pace; one of Salesforce's once a pair has met."""
+    is_paired = partition.is_paired and not partition.has_pairs_that_met
+    return load.pace_at(partition.pace, is_paired=is_paired).batch_rows
 
 
 def tell_staged(batch: Batch) -> None:

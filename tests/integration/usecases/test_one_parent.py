@@ -31,6 +31,7 @@ def the_lane(world: World) -> Partition:
         ({"processing_ms": 36 * 400_000}, 10_000, False),
         ({"contended_rows": 8_000}, 10_000, True),
         ({"contended_rows": 8_001}, 10_000, False),
+        ({"pairs_met": True}, 10_000, False),
         (None, 9_999, False),
     ],
 )
@@ -70,3 +71,24 @@ def test_once_its_rows_have_met_locks_it_goes_on_in_jobs_of_one_batch():
         rows = [batch.first_rows for batch in world.store.batches(RUN, the_lane(world).partition)]
         assert rows[0] == 20_000
         assert max(rows[2:]) <= 10_000, "one more was staged while the first was in flight"
+
+
+A_FEW_LOCKED = """
+- match: {object: Opportunity, nth: 1}
+  action: {row_failures: {share: 0.001, code: UNABLE_TO_LOCK_ROW}}
+"""
+
+
+def test_one_row_that_met_a_lock_ends_pairing_for_the_lane_and_for_all_later_runs():
+    source = generated_opportunities(45_000, accounts=1, rejected_share=0)
+    with open_world(source=source, faults=A_FEW_LOCKED) as world:
+        world.execute()
+        lane = the_lane(world)
+        assert 0 < lane.lock_errors < 0.02 * 20_000
+        rows = [batch.first_rows for batch in world.store.batches(RUN, lane.partition)]
+        assert rows[0] == 20_000
+        assert max(rows[2:]) <= 10_000, "one more was staged while the first was in flight"
+        for later in ("run-2", "run-3"):
+            world.execute(name=later)
+            assert not any(lane.is_paired for lane in world.store.partitions(later)), later
+            assert not any(lane.lock_errors for lane in world.store.partitions(later))

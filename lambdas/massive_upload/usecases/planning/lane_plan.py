@@ -68,12 +68,14 @@ def staggered(load: Load, reads: Sequence[SourceRange | KeptList], known: Shown 
 
 
 def _paired(load: Load, reads: Sequence[SourceRange | KeptList], known: Shown | None) -> frozenset[SourceRange]:
-    """The lanes that are paired; none where the last run showed that a batch might wait too long for the other.
+    """The lanes that are paired; none where the runs before showed that a batch may wait too long for the other.
 
     A load that sets smaller jobs keeps them.
     """
-    is_slow = known is not None and (known.row_ms > presets.MOST_PAIR_ROW_MS or known.is_contended)
-    if is_slow or load.effective_pace.batch_rows < JOB_ROWS_PER_BATCH:
+    waits_too_long = known is not None and (
+        known.row_ms > presets.MOST_PAIR_ROW_MS or known.is_contended or known.pairs_met
+    )
+    if waits_too_long or load.effective_pace.batch_rows < JOB_ROWS_PER_BATCH:
         return frozenset()
     org_batches = plan_org_batches(load.partitioning.org_batches, known).number
     return paired([each for each in reads if isinstance(each, SourceRange)], org_batches=org_batches)
