@@ -179,10 +179,11 @@ def test_a_run_that_could_not_be_planned_within_the_loads_patience_fails():
         assert not world.jobs
 
 
-def test_an_org_that_has_never_answered_may_have_another_address_and_is_not_waited_for():
+@pytest.mark.parametrize("mode", ["full", "plan"])
+def test_an_org_that_has_never_answered_may_have_another_address_and_is_not_waited_for(mode):
     with open_world(load=paced(), faults="- match: {path: token}\n  action: {reset: before}") as world:
         with pytest.raises(SalesforceUnavailable):
-            world.plan_once({"load": "opportunity"})
+            world.plan_once({"load": "opportunity", "mode": mode})
         assert world.store.run(RUN) is None
 
 

@@ -141,10 +141,14 @@ class BeginRun:
         return load
 
     def _lease(self, load: Load) -> Lease | None:
-        """A run that only plans writes nothing, so it needs no lease."""
+        """What the run is to hold of its target; one that only plans writes nothing, so it needs none.
+
+        The key takes a login, so no run of either kind is recorded before its org has answered once.
+        """
+        key = self._lease_key(load)
         if self._start.mode is Mode.PLAN:
             return None
-        return Lease(key=self._lease_key(load), run_id=self._run_id, execution_arn=self._execution.arn)
+        return Lease(key=key, run_id=self._run_id, execution_arn=self._execution.arn)
 
     def _lease_key(self, load: Load) -> str:
         return f"{self._org.org_id}#{load.target.object.casefold()}"  # Salesforce ignores the case of names
