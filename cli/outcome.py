@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -19,11 +19,26 @@ class Advice:
 
     Attributes:
         unfinished: it can go on, or be run again.
+        rejected: it has completed, and too many of its rows are rejected.
         defect: this product is at fault.
     """
 
     unfinished: str
+    rejected: str
     defect: str
+
+
+def rejected_advice(run_id: str, command: Callable[..., str]) -> str:
+    """What is done about the rejected rows of a run that has nothing else left to do.
+
+    Args:
+        run_id: the run.
+        command: how a command for it is written, from its words.
+    """
+    return (
+        f"See why: {command('failures', run_id)}\n"
+        f"Send them once more when the cause is mended at the target: {command('retry-failed', run_id)}"
+    )
 
 
 def tell_outcome(facts: RunFacts, advice: Advice, *, as_json: bool) -> ExitCode:
@@ -53,7 +68,8 @@ def _explain(summary: RunSummary, partitions: Sequence[Partition], code: ExitCod
         print(f"{summary.error}: {summary.cause}", *partition_failures(partitions), sep="\n", file=sys.stderr)
     if code is ExitCode.INTERNAL_FAILURE:
         print(advice.defect, file=sys.stderr)
-    elif code is ExitCode.STOPPED and summary.status == RunStatus.COMPLETED:
-        return  # a load of a sequence; the error's cause says how to begin the loads after it
+    elif summary.status == RunStatus.COMPLETED:
+        if code is not ExitCode.STOPPED:  # of a load of a sequence the error's cause says how to begin those after it
+            print(advice.rejected, file=sys.stderr)
     elif code is not ExitCode.WRONG_CONFIGURATION:
         print(advice.unfinished, file=sys.stderr)

@@ -20,7 +20,7 @@ from cli.following import follow
 from cli.interrupts import Interrupts
 from cli.kept_runs import KeptRun, KeptRuns
 from cli.local_run import LocalRun, RunRequest, start_local_run
-from cli.outcome import Advice, tell_outcome
+from cli.outcome import Advice, rejected_advice, tell_outcome
 from cli.progress import ProgressDisplay
 from cli.results import LOGS_NAME, Results, make_private_directory, save_results
 from cli.summary import NO_ACCOUNT, RunFacts
@@ -142,17 +142,22 @@ def carry_out(
                 )
             org.note()
             facts = _gather(run, request, out, started_at)
-        unfinished = (
-            f"Go on with it once the cause is mended: {kept.command('resume', run.run_id)}" if kept else _RUN_AGAIN
-        )
-        defect = f"This is a defect. Please report it with the logs in {log_dir}"
-        code = tell_outcome(facts, Advice(unfinished=unfinished, defect=defect), as_json=as_json)
+        code = tell_outcome(facts, _advice(run.run_id, kept, log_dir), as_json=as_json)
         if facts.unwritten_files:
             _tell_unwritten(facts, kept)
             return ExitCode.FILES_NOT_WRITTEN if code is ExitCode.OK else code
         if kept is not None:
             kept.mark_reported(run.run_id)
     return code
+
+
+def _advice(run_id: str, kept: KeptRuns | None, log_dir: Path) -> Advice:
+    """What can be done after the run's end; one that is not kept can only be run again."""
+    return Advice(
+        unfinished=f"Go on with it once the cause is mended: {kept.command('resume', run_id)}" if kept else _RUN_AGAIN,
+        rejected=rejected_advice(run_id, kept.command) if kept else _RUN_AGAIN,
+        defect=f"This is a defect. Please report it with the logs in {log_dir}",
+    )
 
 
 def _tell_unwritten(facts: RunFacts, kept: KeptRuns | None) -> None:

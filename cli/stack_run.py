@@ -15,7 +15,7 @@ from rich.console import Console
 
 from cli.errors import ExitCode, RunRefused, UsageMistake
 from cli.following import follow
-from cli.outcome import Advice, tell_outcome
+from cli.outcome import Advice, rejected_advice, tell_outcome
 from cli.progress import ProgressDisplay
 from cli.run_ids import find_run, may_be_retried, new_run_id, newest_runs
 from cli.snapshot import Snapshot, take_snapshot
@@ -193,6 +193,7 @@ def watch_run(run: StackRun, *, as_json: bool) -> ExitCode:
 def _tell(run: StackRun, ended: Run, *, as_json: bool) -> ExitCode:
     advice = Advice(
         unfinished=f"Go on with: {run.stack.command('resume', ended.run_id)}",
+        rejected=rejected_advice(ended.run_id, run.stack.command),
         defect="This is a defect. Please report it with the log of the execution "
         f"(Step Functions console): {run.execution_arn}",
     )
