@@ -222,18 +222,26 @@ def _refusal(asked: str, response: Response, sql: str = "") -> LoadError:
 
 
 def identifier_at_fault(sql: str, message: str) -> str | None:
-    """The quoted identifier of the statement that the server's message names first.
+    """The identifier of the statement that the server's message names first.
 
-    Only what stands in the statement as an identifier is returned, so no record's value can get out by it.
+    Only what stands in the statement as an identifier is returned, so no record's value can get out by it. A load's
+    filter may write one without quotes; that is one only where the message quotes it, as keywords look the same.
     """
     without_texts = re.sub(r"'(?:[^']|'')*'", "''", sql)
-    identifiers = {name.replace('""', '"') for name in re.findall(r'"((?:[^"]|"")+)"', without_texts)}
+    quoted = re.compile(r'"((?:[^"]|"")+)"')
+    patterns = {name: rf"(?<!\w){re.escape(name)}(?!\w)" for name in _unescaped(quoted.findall(without_texts))}
+    for name in re.findall(r"[^\W\d]\w*", quoted.sub("", without_texts)):
+        patterns.setdefault(name, f'(?<="){name}(?=")')
     found = [
         (match.start(), -len(name), name)
-        for name in identifiers
-        if (match := re.search(rf"(?<!\w){re.escape(name)}(?!\w)", message, re.IGNORECASE))
+        for name, pattern in patterns.items()
+        if (match := re.search(pattern, message, re.IGNORECASE))
     ]
     return min(found)[2] if found else None
+
+
+def _unescaped(names: list[str]) -> set[str]:
+    return {name.replace('""', '"') for name in names}
 
 
 def _page(asked: str, answer: Answer, *, query_id: str = "") -> QueryPage:

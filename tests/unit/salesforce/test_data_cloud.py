@@ -268,6 +268,20 @@ def test_only_identifiers_of_the_statement_are_found_in_a_message(message, ident
     assert identifier_at_fault(SQL, message) == identifier
 
 
+@pytest.mark.parametrize(
+    ("message", "identifier"),
+    [
+        ('unknown column "amounnt__c": candidates are "Kind__c"', "Amounnt__c"),
+        ('unknown column "Kind__c": perhaps "Amounnt__c"', "Kind__c"),
+        ("Amounnt__c stands without quotes, select too", None),
+        ('"s3cr3t" is a value of the filter', None),
+    ],
+)
+def test_a_name_that_the_filter_writes_without_quotes_is_found_where_the_message_quotes_it(message, identifier):
+    sql = """SELECT "Kind__c" FROM "Order__dlm" WHERE (Amounnt__c > 1 AND note <> 's3cr3t')"""
+    assert identifier_at_fault(sql, message) == identifier
+
+
 def test_a_quote_inside_an_identifier_is_understood():
     assert identifier_at_fault('SELECT "a""b" FROM "t"', 'no column a"b') == 'a"b'
 
