@@ -17,7 +17,7 @@ from massive_upload.observability import LOAD_DIMENSION, NAMESPACE, SERVICE_DIME
 PERIOD = cdk.Duration.minutes(5)
 """As often as the watchdog looks."""
 
-TABLE_OPERATIONS = ("GetItem", "Query", "TransactWriteItems", "UpdateItem")
+TABLE_OPERATIONS = ("BatchGetItem", "GetItem", "Query", "TransactWriteItems", "UpdateItem")
 """What the functions and the native tasks call; every write of a function is a transaction."""
 
 

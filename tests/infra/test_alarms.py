@@ -101,6 +101,13 @@ def test_function_alarms_watch_every_function_with_its_own_time(template: Templa
     assert near.state([series.point(0.79 * 1000 * short.timeout_seconds)]) == "OK"
 
 
+def test_errors_of_the_table_are_watched_for_every_operation_that_a_function_may_call(alarms: dict[str, Alarm]) -> None:
+    watched = {dict(series.dimensions)["Operation"] for series in alarms["TableErrors"].series.values()}
+    of_a_transaction = {"PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem"}  # granted one by one
+    called = {action for spec in FUNCTIONS for action in spec.table} - of_a_transaction
+    assert watched == called | {"TransactWriteItems", "UpdateItem"}  # the native tasks update single items
+
+
 def test_one_bad_value_of_any_aws_metric_is_an_alarm_and_ends_with_it(alarms: dict[str, Alarm]) -> None:
     for alarm in of_aws(alarms):
         periods = alarm.properties["EvaluationPeriods"]
