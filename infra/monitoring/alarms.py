@@ -133,7 +133,12 @@ def alarm_specs(watched: Watched, loads: Mapping[str, Load]) -> Iterator[AlarmSp
 def _run_alarms(watched: Watched) -> Iterator[AlarmSpec]:
     machine = watched.load_machine.state_machine_arn
     for name, metric, what in (
-        ("RunFailed", "ExecutionsFailed", "A run has failed; its error names the cause. Mend it, then resume the run."),
+        (
+            "RunFailed",
+            "ExecutionsFailed",
+            "A run has failed; its error names the cause. Mend it, then resume the run; where it has completed "
+            "below its success criterion, retry its rejected rows.",
+        ),
         ("RunTimedOut", "ExecutionsTimedOut", "A run went on for longer than the machine may. Resume it."),
         ("RunAborted", "ExecutionsAborted", "Somebody has stopped an execution. Resume the run when it may go on."),
     ):
