@@ -28,7 +28,7 @@ def follow(
     display: ProgressDisplay,
     *,
     look_seconds: float,
-    has_progress: bool = True,
+    has_lanes: bool = True,
     before_look: Callable[[], bool] = lambda: True,
 ) -> None:
     """Show a run until it has ended.
@@ -37,7 +37,7 @@ def follow(
         run: the run.
         display: where to.
         look_seconds: how long to wait between two looks, at least.
-        has_progress: whether there is something to show.
+        has_lanes: whether the run is to load its lanes, and not only to plan them.
         before_look: called before each look; False leaves this look out.
     """
     pause_seconds = look_seconds
@@ -45,6 +45,5 @@ def follow(
         if not before_look():
             continue
         began_seconds = time.monotonic()
-        if has_progress:
-            display.show(run.snapshot(), at_seconds=began_seconds)
+        display.show(run.snapshot() if has_lanes else Snapshot(), at_seconds=began_seconds)
         pause_seconds = max(look_seconds, _SHARE_OF_LOOKING * (time.monotonic() - began_seconds))

@@ -18,6 +18,7 @@ from massive_upload.domain.progress import PartitionStatus
 _RATE_WINDOW_SECONDS = 15.0
 _FORESEEN_FROM_SHARE = 0.1
 _LINE_EVERY_SECONDS = 5.0
+_PLANNING_LINE_EVERY_SECONDS = 30.0
 _BAR_WIDTH = 24
 STATUS_STYLES = {
     PartitionStatus.PENDING: "dim",
@@ -129,6 +130,8 @@ class ProgressDisplay:
         self._shown = Snapshot()
         can_redraw = console.is_terminal and not console.is_dumb_terminal
         self._live = Live(console=console, auto_refresh=False, transient=True) if can_redraw else None
+        self._planning_since_seconds: float | None = None
+        self._planning_lines = 0
         self._last_line_seconds: float | None = None
         self._last_line = ""
 
@@ -148,9 +151,14 @@ class ProgressDisplay:
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def show(self, snapshot: Snapshot, *, at_seconds: float) -> None:
-        """Show a snapshot that was taken at a moment of any steady clock; one of another run begins anew."""
+        """Show a snapshot that was taken at a moment of any steady clock; one of another run begins anew.
+
+        One without lanes is of a run that is being planned.
+        """
         if not snapshot.lanes:
+            self._show_planning(at_seconds)
             return
+        self._planning_since_seconds, self._planning_lines = None, 0
         if snapshot.run_id != self._shown.run_id:
             self._rates = Rates()
         self._shown = snapshot = snapshot.not_behind(self._shown)
@@ -163,6 +171,17 @@ class ProgressDisplay:
         if is_due and line != self._last_line:
             self._last_line_seconds, self._last_line = at_seconds, line
             self.say(line)
+
+    def _show_planning(self, at_seconds: float) -> None:
+        if self._planning_since_seconds is None:
+            self._planning_since_seconds = at_seconds
+        so_far_seconds = at_seconds - self._planning_since_seconds
+        text = f"planning, {duration_text(so_far_seconds)} so far: the source is counted"
+        if self._live is not None:
+            self._live.update(Text(text, style="dim"), refresh=True)
+        elif so_far_seconds >= _PLANNING_LINE_EVERY_SECONDS * (self._planning_lines + 1):
+            self._planning_lines += 1
+            self.say(text)
 
 
 def _shown_lanes(snapshot: Snapshot) -> list[LaneProgress]:

@@ -137,7 +137,7 @@ def carry_out(
                     run,
                     display,
                     look_seconds=_LOOK_SECONDS,
-                    has_progress=request.mode != "plan",
+                    has_lanes=request.mode != "plan",
                     before_look=lambda: org.note() and obey(),
                 )
             org.note()

@@ -138,6 +138,31 @@ def test_a_line_that_says_nothing_new_is_not_printed():
     assert len(written.getvalue().splitlines()) == 1
 
 
+def test_a_plan_that_takes_long_is_told_about():
+    written = StringIO()
+    with ProgressDisplay(Console(file=written)) as display:
+        for at_seconds in (100, 129, 130, 131, 161):
+            display.show(Snapshot(), at_seconds=at_seconds)
+        display.show(lanes(1), at_seconds=162)
+        for at_seconds in (163, 192):
+            display.show(Snapshot(), at_seconds=at_seconds)
+
+    told = written.getvalue().splitlines()
+    assert [line.partition(" so far")[0] for line in told[:2]] == ["planning, 30 s", "planning, 1 min 1 s"]
+    assert told[2].startswith("0 of 100 rows")
+    assert len(told) == 3, "the next run of a sequence has been planned for a moment alone"
+
+
+def test_on_a_terminal_a_plan_is_told_about_at_once():
+    written = StringIO()
+    terminal = Console(file=written, width=120, force_terminal=True, _environ={"TERM": "xterm"})
+    with ProgressDisplay(terminal) as display:
+        display.show(Snapshot(), at_seconds=5)
+        display.show(Snapshot(), at_seconds=7)
+
+    assert "planning, 2 s so far" in written.getvalue()
+
+
 def test_on_a_terminal_bars_are_drawn():
     written = StringIO()
     terminal = Console(file=written, width=120, force_terminal=True, _environ={"TERM": "xterm"})
