@@ -5,8 +5,8 @@ No row is sent anywhere. `local.org.locks.Scheduler` decides when each chunk of 
 
 - The org writes the batches (at most 10,000 rows) of all jobs with so many workers, first come, first served. A chunk
   locks the parents of its rows while it is written; one that waits for a lock for 10 s loses the rows whose parents
-  are still locked. A lock that is released goes to whoever has waited longest, or, as a second assumption, to one of
-  those who wait, by lot.
+  are still locked. A lock that is released goes to whoever has waited longest; or, as a second assumption, to one of
+  those who wait, by lot; or, as a third, the batch that has released it takes part in the lot with its next chunk.
 - A lane has one job in flight. By default that of a lane with a single parent has two batches where the planner says so
   (`domain/lanes.py`). From the end of a job until its next one reaches the queue pass 1 s in the org's queue,
   3 s of calls, and 1 % of the job's time, by which the look at it comes late.
@@ -55,6 +55,7 @@ class Case:
         row_ms: time to write one row, in milliseconds.
         lock_wait_seconds: how long a chunk waits for a lock.
         lottery_seed: of the lot that decides who gets a released lock; None for first come, first served.
+        has_barging: whether the batch that has released it takes part in the lot.
     """
 
     rows: Rows
@@ -62,6 +63,7 @@ class Case:
     row_ms: float = 15.0
     lock_wait_seconds: float = 10.0
     lottery_seed: int | None = None
+    has_barging: bool = False
 
     @property
     def least_seconds(self) -> float:
@@ -220,6 +222,7 @@ def simulate(case: Case, strategy: Strategy) -> Outcome:
         row_seconds=case.row_ms / 1000,
         lock_wait_seconds=case.lock_wait_seconds,
         lottery=None if case.lottery_seed is None else random.Random(case.lottery_seed),
+        has_barging=case.has_barging,
     )
     lanes, load = strategy.cut(case), _Load()
     ranges = [
@@ -404,7 +407,7 @@ SEVERAL_GIANTS = ((4, 50_000), (12, 50_000), (40, 25_000))
 """Parents, and rows of each, whose pairs would fill the org."""
 
 LOTS = (1, 2, 3, 4, 5)
-"""Seeds of the second assumption about the org."""
+"""Seeds of the second and third assumption about the org."""
 
 
 def landed_table(rows: int, parents: int, seed: int, giant_parts: Sequence[float] = GIANT_PARTS) -> str:
@@ -433,11 +436,8 @@ def landed_table(rows: int, parents: int, seed: int, giant_parts: Sequence[float
 def _landed_cells(cases: Sequence[Case]) -> list[str]:
     cells, medians = [], []
     for strategy in (ONE_SORTED_JOB_AND_AGAIN, default(len(cases[0].rows))):
-        found = [simulate(case, strategy) for case in cases]
-        if any(outcome.left for outcome in found):
-            raise RuntimeError(f"Rows of {strategy.name} have not landed.")
-        seconds = [outcome.seconds for outcome in found]
-        cells += [_spread([outcome.failed_at_first for outcome in found]), f"{_spread(seconds)} s"]
+        failed, seconds = _landed([simulate(case, strategy) for case in cases], strategy)
+        cells += [_spread(failed), f"{_spread(seconds)} s"]
         medians.append(statistics.median(seconds))
     one_job_seconds, default_seconds = medians
     pages = -(-len(cases[0].rows) // BATCH_ROWS)
@@ -448,6 +448,34 @@ def _landed_cells(cases: Sequence[Case]) -> list[str]:
 def _spread(values: Sequence[float]) -> str:
     middle = f"{statistics.median(values):,.0f}"
     return middle if len(values) == 1 else f"{middle} ({min(values):,.0f} to {max(values):,.0f})"
+
+
+def barging_table(drawn: Rows) -> str:
+    """The third assumption: median (least to most) of several draws, until all rows have landed."""
+    plan = default(len(drawn))
+    strategies = (
+        ONE_SORTED_JOB_AND_AGAIN,
+        replace(plan, name="the default, a first run"),
+        replace(plan, name="the default, once pairs have met", pairs=lambda _: ()),
+    )
+    lines = [
+        "| ms a row | lower bound | strategy | failed on locks at first | all have landed after |",
+        "|---|---|---|---|---|",
+    ]
+    for row_ms in (5.0, 15.0, 30.0):
+        cases = [Case(rows=drawn, row_ms=row_ms, lottery_seed=lot, has_barging=True) for lot in LOTS]
+        for strategy in strategies:
+            failed, seconds = _landed([simulate(case, strategy) for case in cases], strategy)
+            bound = f"{cases[0].least_seconds:,.0f} s"
+            lines.append(f"| {row_ms:g} | {bound} | {strategy.name} | {_spread(failed)} | {_spread(seconds)} s |")
+    return "\n".join(lines)
+
+
+def _landed(found: Sequence[Outcome], strategy: Strategy) -> tuple[list[int], list[float]]:
+    """Rows that failed at first, and seconds until all had landed, of each draw."""
+    if any(outcome.left for outcome in found):
+        raise RuntimeError(f"Rows of {strategy.name} have not landed.")
+    return [outcome.failed_at_first for outcome in found], [outcome.seconds for outcome in found]
 
 
 def lanes_table(skew: float, seed: int, row_ms: float, sizes: Sequence[int] = SIZES) -> str:
@@ -501,6 +529,8 @@ def main() -> None:
         print(table(case, [ONE_SORTED_JOB, default(len(giant)), *others, parent_lanes(5, batches=4)]))
     print(f"\n{len(giant):,} rows, part of them of one parent: until all rows have landed\n")
     print(landed_table(len(giant), asked.parents // 10, asked.seed))
+    print("\nA tenth of one parent, and the batch that releases a lock takes part in the lot\n")
+    print(barging_table(giant))
     for giants, rows_each in SEVERAL_GIANTS:
         case = Case(rows=rows_of_giants(giants=giants, rows_each=rows_each, seed=asked.seed), row_ms=5.0)
         print(f"\n{giants} parents with {rows_each:,} rows each, 5 ms a row; bound {case.least_seconds:,.0f} s\n")

@@ -55,6 +55,8 @@ class Scheduler:
         lock_wait_seconds: how long a chunk waits for locks before rows fail.
         locks: False writes everything without locks.
         lottery: draws which waiting chunk gets a lock that is released; None for first come, first served.
+        has_barging: whether the batch whose chunk has released the lock takes part with its next one, as where those
+            who wait are woken and have to ask again.
     """
 
     def __init__(
@@ -65,12 +67,14 @@ class Scheduler:
         lock_wait_seconds: float,
         locks: bool = True,
         lottery: Random | None = None,
+        has_barging: bool = False,
     ) -> None:
         self._idle_workers = workers
         self._row_seconds = row_seconds
         self._lock_wait_seconds = lock_wait_seconds
         self._locks = locks
         self._lottery = lottery
+        self._has_barging = has_barging
         self._events: list[tuple[float, int, Callable[[float], None]]] = []
         self._order = count()
         self._queue: deque[Batch] = deque()
@@ -100,8 +104,8 @@ class Scheduler:
             self._idle_workers -= 1
             self._go_on(self._queue.popleft(), now)
 
-    def _go_on(self, batch: Batch, now: float) -> None:
-        """Start the next chunk of a batch on its worker, or let the worker go."""
+    def _go_on(self, batch: Batch, now: float, *, waits: bool = False) -> None:
+        """Start the next chunk of a batch on its worker, or let it wait for its locks, or let the worker go."""
         chunk = batch.next_chunk(now)
         if chunk is None:
             self._idle_workers += 1
@@ -109,7 +113,7 @@ class Scheduler:
             return
         needs = frozenset().union(*chunk.parents) if self._locks else frozenset()
         attempt = _Attempt(batch, chunk, needs)
-        if needs.isdisjoint(self._held):
+        if needs.isdisjoint(self._held) and not waits:
             self._run(attempt, now)
             return
         self._waiting.append(attempt)
@@ -138,6 +142,8 @@ class Scheduler:
     def _end(self, attempt: _Attempt, now: float) -> None:
         self._held -= attempt.needs
         attempt.chunk.finish(at=now, running_seconds=attempt.running_seconds, locked_out=attempt.locked_out)
+        if self._has_barging:
+            self._go_on(attempt.batch, now, waits=True)
         waiters = self._waiting.copy()
         if self._lottery is not None:
             self._lottery.shuffle(waiters)
@@ -145,4 +151,5 @@ class Scheduler:
             if waiter.needs.isdisjoint(self._held):
                 self._waiting.remove(waiter)
                 self._run(waiter, now)
-        self._go_on(attempt.batch, now)
+        if not self._has_barging:
+            self._go_on(attempt.batch, now)

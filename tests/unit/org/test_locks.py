@@ -1,7 +1,9 @@
 """The lock model on its own, and through whole jobs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableSequence, Sequence
 from dataclasses import dataclass, field
+from random import Random
+from typing import Any
 
 import orjson
 import pytest
@@ -79,6 +81,22 @@ def test_the_lock_goes_to_who_waited_longest():
     batches = [FakeBatch([rows(3, "a")]) for _ in range(3)]
     run(scheduler(), *batches)
     assert [batch.ends for batch in batches] == [[3.0], [6.0], [9.0]]
+
+
+class LastFirst(Random):
+    """A lot that whoever came last wins."""
+
+    def shuffle(self, x: MutableSequence[Any]) -> None:
+        x.reverse()
+
+
+@pytest.mark.parametrize(("has_barging", "locked_out"), [(False, []), (True, [0, 1])])
+def test_a_batch_that_may_take_its_lock_anew_keeps_another_out_until_its_wait_is_over(has_barging, locked_out):
+    holder, waiter = FakeBatch([rows(4, "a")] * 4), FakeBatch([rows(2, "a")])
+    model = Scheduler(workers=2, row_seconds=1.0, lock_wait_seconds=10.0, lottery=LastFirst(), has_barging=has_barging)
+    run(model, holder, waiter)
+    assert waiter.locked_out == locked_out
+    assert holder.ends[0] == 4.0
 
 
 def test_after_ten_seconds_the_rows_whose_parent_is_still_locked_fail_and_the_others_are_written():
