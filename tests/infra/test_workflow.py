@@ -13,6 +13,7 @@ from massive_upload.domain import waits
 from massive_upload.domain.load import Pace
 from massive_upload.domain.presets import PACE, PATIENCE_SECONDS
 from massive_upload.usecases.lost_jobs import MOST_LOST_JOBS
+from massive_upload.usecases.planning.lane_plan import LONGEST_STAGGER_SECONDS
 from tests.infra.definitions import Definition, State, history_events, iterate_states, retry_events, visit_events
 
 ORG_RETRY = {
@@ -367,6 +368,13 @@ def test_a_slice_stays_below_15_000_events_however_badly_its_last_batch_goes(
     ]
     once += sum(retry_events(states[name].body["Retry"]) for name in tasks_once)
     assert SLICE_EVENTS + attempts * once < 15_000
+
+
+def test_a_lane_that_has_waited_longest_for_its_turn_has_events_left_for_its_slices(load_machine: Definition) -> None:
+    once_more = ["LookAtRun", "RunStopped?", "StaggerLonger?", "StaggerMore", "CountStagger"]
+    slice_of_its = ["RunSlice", "PartitionDone?"]
+    waited = LONGEST_STAGGER_SECONDS // LONG_WAIT_SECONDS * visit_events(load_machine, once_more)
+    assert waited + 200 * visit_events(load_machine, slice_of_its) < 25_000
 
 
 def words(model: type[Plan] | type[Verdict]) -> set[str]:
