@@ -27,7 +27,7 @@ class JobOutcome:
         passing: failed for a reason that may pass.
         rejected: failed for good.
         untried: never tried by a job that failed as a whole for a passing reason, which is each row's error.
-        locked: the rows that failed on a lock.
+        locked: the rows that were tried and failed on a lock.
         halting_code: the code of an error that would repeat for every row of the run.
         refused_code: why the org refused the job as a whole, where that is a matter of configuration.
     """
@@ -41,8 +41,8 @@ class JobOutcome:
 
     @property
     def lock_errors(self) -> int:
-        """Rows that failed on a lock."""
-        return len(self.locked)
+        """Rows that failed on a lock, those included whose whole job did."""
+        return len(self.locked) + sum(is_lock_error(error.code, error.message) for error in self.untried.values())
 
     @property
     def contended_rows(self) -> int:

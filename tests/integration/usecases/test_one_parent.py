@@ -79,12 +79,19 @@ A_FEW_LOCKED = """
 """
 
 
-def test_one_row_that_met_a_lock_ends_pairing_for_the_lane_and_for_all_later_runs():
+ALL_LOCKED_OUT = """
+- match: {object: Opportunity, nth: 1}
+  action: {job_fails: {after_rows: 400, message: "TooManyLockFailure : retried too often"}}
+"""
+
+
+@pytest.mark.parametrize(("faults", "lock_errors"), [(A_FEW_LOCKED, range(1, 400)), (ALL_LOCKED_OUT, [19_600])])
+def test_one_row_that_met_a_lock_ends_pairing_for_the_lane_and_for_all_later_runs(faults, lock_errors):
     source = generated_opportunities(45_000, accounts=1, rejected_share=0)
-    with open_world(source=source, faults=A_FEW_LOCKED) as world:
+    with open_world(source=source, faults=faults) as world:
         world.execute()
         lane = the_lane(world)
-        assert 0 < lane.lock_errors < 0.02 * 20_000
+        assert lane.lock_errors in lock_errors
         rows = [batch.first_rows for batch in world.store.batches(RUN, lane.partition)]
         assert rows[0] == 20_000
         assert max(rows[2:]) <= 10_000, "one more was staged while the first was in flight"
