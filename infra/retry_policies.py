@@ -50,10 +50,11 @@ ORG_ERRORS = RetryPolicy(
 _LAMBDA_SERVICE = (
     "Lambda.ClientExecutionTimeoutException",
     "Lambda.ServiceException",
-    "Lambda.AWSLambdaException",
     "Lambda.SdkClientException",
     "Lambda.TooManyRequestsException",
 )
+_ANY_LAMBDA_ERROR = "Lambda.AWSLambdaException"
+"""Also of a call that the role does not allow (awslabs/aws-deployment-framework#460 shows one)."""
 _KILLED_CALLS = ("Lambda.Unknown", "Sandbox.Timedout", "Runtime.ExitError", "States.Timeout")
 
 
@@ -79,11 +80,11 @@ def _patience(errors: tuple[str, ...]) -> RetryPolicy:
     )
 
 
-LAMBDA_ERRORS = _some_tries((*_LAMBDA_SERVICE, *_KILLED_CALLS))
+LAMBDA_ERRORS = _some_tries((*_LAMBDA_SERVICE, _ANY_LAMBDA_ERROR, *_KILLED_CALLS))
 """Errors of the Lambda service, and calls that were killed.
 
-The first four are the guide's set ("Handle transient Lambda service exceptions", Step Functions best practices);
-throttling, an out-of-memory kill and a time-out have names of their own.
+Three of the service's and the one for any error are the guide's set ("Handle transient Lambda service exceptions", Step
+Functions best practices); throttling, an out-of-memory kill and a time-out have names of their own.
 """
 
 DYNAMODB_ERRORS = _patience(
@@ -138,7 +139,7 @@ LAMBDA_TASK = (ORG_ERRORS, LAMBDA_ERRORS)
 """A task of a slice; CheckPatience waits once these are used up."""
 PATIENCE_TASK = (_patience(PASSING_ERROR_NAMES),)
 """CheckPatience itself, with which nobody has patience."""
-LOAD_TASK = (AWS_ERRORS, ORG_ERRORS, _some_tries(_KILLED_CALLS))
-"""A task of the load machine. It waits for the org by itself; a call that is killed may be killed each time."""
+LOAD_TASK = (AWS_ERRORS, ORG_ERRORS, _some_tries((_ANY_LAMBDA_ERROR, *_KILLED_CALLS)))
+"""A task of the load machine. It waits for the org by itself; a call that is killed or refused may be so each time."""
 DYNAMODB_TASK = (DYNAMODB_ERRORS,)
 SLICE_TASK = (STEP_FUNCTIONS_ERRORS, SLICE_ERRORS)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from massive_upload.constants import MAX_JOB_BYTES
 from massive_upload.errors import SalesforceUnavailable
 
-_OWN_COLUMNS = "sf__"
+_ADDED_COLUMNS = "sf__"
+"""How the names of the columns begin that Salesforce adds to ours."""
 RECORD_ID_COLUMN = "sf__Id"
 ERROR_COLUMN = "sf__Error"
 
@@ -130,7 +131,7 @@ class _ResultFile:
 
         A job that never got its rows cannot tell their columns.
         """
-        has_our_columns = any(not name.startswith(_OWN_COLUMNS) for name in self._positions)
+        has_our_columns = any(not name.startswith(_ADDED_COLUMNS) for name in self._positions)
         return not has_our_columns and next(self._records(), None) is None
 
     def position_or_none(self, column: str) -> int | None:

@@ -90,8 +90,8 @@ def settle_attempt(
 ) -> Batch:
     """Settle one attempt of a batch whose job has ended.
 
-    Everything is written to S3 under keys that depend on the attempt and the claim alone, then recorded in one
-    transaction: before it nothing has happened, after it the attempt is never looked at again.
+    Everything is written to S3 in files of its own, which one transaction then records: before it nothing has happened,
+    after it the attempt is never looked at again.
 
     Args:
         partition: the lane's, as it was claimed.
