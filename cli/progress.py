@@ -176,7 +176,7 @@ class ProgressDisplay:
         if self._planning_since_seconds is None:
             self._planning_since_seconds = at_seconds
         so_far_seconds = at_seconds - self._planning_since_seconds
-        text = f"planning, {duration_text(so_far_seconds)} so far: the source is counted"
+        text = f"planning, {duration_text(so_far_seconds)} so far"
         if self._live is not None:
             self._live.update(Text(text, style="dim"), refresh=True)
         elif so_far_seconds >= _PLANNING_LINE_EVERY_SECONDS * (self._planning_lines + 1):
