@@ -72,7 +72,7 @@ class Job:
         failed: rows that were tried and failed; None where the org does not tell.
         retries: how often the org itself has tried again to save the job's batches.
         total_processing_ms: time to process the job.
-        api_active_processing_ms: of that, time spent on the rows themselves.
+        api_active_processing_ms: of that, time spent on the rows themselves, reading and writing their texts left out.
         apex_processing_ms: of that, time spent in triggers and other automation.
         life_seconds: of a job that has ended, from its creation to its end by the org's clock, the upload and the
             time in its queue included; None where the org does not tell.
@@ -89,6 +89,15 @@ class Job:
     apex_processing_ms: int = 0
     life_seconds: int | None = None
     error_message: str | None = field(default=None, repr=False)
+
+    @property
+    def worked_ms(self) -> int:
+        """How long the org has worked on the rows tried, in milliseconds; 0 where it does not say.
+
+        A job of which less than half of the time was spent on rows has waited for something else meanwhile.
+        """
+        active_ms = self.api_active_processing_ms
+        return self.total_processing_ms if active_ms <= self.total_processing_ms <= 2 * active_ms else active_ms
 
 
 class BulkIngest:

@@ -80,6 +80,18 @@ def test_the_time_that_staging_takes_is_taken_off_the_wait_for_the_job(seconds, 
         assert step.job.seconds == pytest.approx(11, abs=1), "as long as it took, and not as long as was waited"
 
 
+def test_the_rest_of_a_job_is_foreseen_from_all_the_time_that_its_rows_have_taken_the_org():
+    times = "{totalProcessingTime: 6000, apiActiveProcessingTime: 4000}"
+    faults = f"- match: {{object: Opportunity}}\n  action: {{job_reports: {times}}}"
+    source = generated_opportunities(2_000, rejected_share=0)
+    with open_world(source=source, load=paced(batch_rows=2_000), row_ms=30, faults=faults) as world:
+        task = through(world, world.start_lane(), fetch_page, upload_batch)
+        world.wait(task.step.wait_seconds)
+        step = check_job(task, world.services)
+        assert (step.next, step.job_processed) == (Next.WAIT_FOR_JOB, 200)
+        assert step.wait_seconds == 1 + 6 * 1_800 // 200
+
+
 def test_a_clock_that_is_set_back_while_rows_are_staged_makes_no_wait_longer():
     with open_world(load=paced()) as world:
         task = through(world, world.start_lane(), fetch_page)

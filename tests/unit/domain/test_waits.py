@@ -12,6 +12,7 @@ from massive_upload.domain.waits import (
     org_wait_seconds,
     split_stagger,
 )
+from massive_upload.salesforce.bulk import Job, JobState
 
 
 @given(st.integers(0, 200_000), st.none() | st.integers(0, 100_000), st.none() | st.integers(0, 200_000))
@@ -26,9 +27,12 @@ def test_the_first_poll_comes_a_little_later_than_the_jobs_rows_are_expected_to_
     assert first_poll_seconds(10_000, None, None) > first_poll_seconds(100, None, None)
 
 
+@pytest.mark.parametrize("active_percent", [50, 80, 100])
 @pytest.mark.parametrize("row_ms", [5, 6, 8, 10, 15, 20, 25, 30])
-def test_a_job_of_ordinary_length_is_found_ended_at_the_second_look_by_a_lane_that_knows_nothing(row_ms):
-    looks = looks_at(10_000, row_ms=row_ms, queue_seconds=1)
+def test_a_job_of_ordinary_length_is_found_ended_at_the_second_look_by_a_lane_that_knows_nothing(
+    row_ms, active_percent
+):
+    looks = looks_at(10_000, row_ms=row_ms, queue_seconds=1, active_percent=active_percent)
     assert len(looks) <= 2
     ended_at = 1 + 10_000 * row_ms / 1000
     assert looks[-1] - ended_at <= 0.1 * ended_at
@@ -42,18 +46,28 @@ def test_a_job_that_waited_in_the_queue_is_foreseen_by_its_pace_since_it_began(q
     assert looks[-1] - ended_at <= 0.05 * ended_at
 
 
-def looks_at(rows: int, *, row_ms: int, queue_seconds: int) -> list[int]:
-    """When a lane that knows nothing looks at a job that is written in chunks of 200 rows, until it has ended."""
+def looks_at(rows: int, *, row_ms: int, queue_seconds: int, active_percent: int = 100) -> list[int]:
+    """When a lane that knows nothing looks at a job that is written in chunks of 200 rows, until it has ended.
+
+    Of the time that each chunk takes, the org says that it has been active for a part only.
+    """
     looks, seen = [first_poll_seconds(rows, None, None)], [0]
     while looks[-1] < queue_seconds + rows * row_ms / 1000:
         chunks = int(max(0, looks[-1] - queue_seconds) * 1000 / row_ms) // 200
+        taken_ms = 200 * chunks * row_ms
+        job = Job(
+            id="750000000000001AAA",
+            state=JobState.IN_PROGRESS,
+            total_processing_ms=taken_ms,
+            api_active_processing_ms=taken_ms * active_percent // 100,
+        )
         wait_seconds = next_poll_seconds(
             looks[-1],
             rows=rows,
             processed=200 * chunks,
             before_seconds=looks[-2] if len(looks) > 1 else 0,
             before_processed=seen[-1],
-            worked_ms=200 * chunks * row_ms,
+            worked_ms=job.worked_ms,
         )
         seen.append(200 * chunks)
         looks.append(looks[-1] + wait_seconds)

@@ -233,3 +233,17 @@ def test_odd_job_ids_are_quoted_in_the_path():
     org = ScriptedOrg(answers=[json_response({"state": "Open"})])
     BulkIngest(connect(org)).get("job/1 ?")
     assert org.last_call.url == f"{INGEST_URL}/job%2F1%20%3F"
+
+
+@pytest.mark.parametrize(
+    ("total_ms", "active_ms", "worked_ms"),
+    [(0, 0, 0), (0, 800, 800), (1_000, 800, 1_000), (1_000, 500, 1_000), (60_000, 800, 800), (1_000, 0, 0)],
+)
+def test_the_work_on_a_job_is_its_time_unless_most_of_that_was_spent_on_something_else(total_ms, active_ms, worked_ms):
+    job = Job(
+        id="750A",
+        state=JobState.IN_PROGRESS,
+        total_processing_ms=total_ms,
+        api_active_processing_ms=active_ms,
+    )
+    assert job.worked_ms == worked_ms
