@@ -54,16 +54,18 @@ class OrgQuota:
     begun: int = 0
     refused: int = 0
 
-    def is_out_of_date(self, *, started_at: datetime | None, now: datetime) -> bool:
+    def is_out_of_date(self, *, started_at: datetime | None, now: datetime, waited: timedelta = timedelta()) -> bool:
         """Whether no batch of a run may be begun before somebody has looked again, whichever run has looked before.
 
         Args:
             started_at: when the run began. Planning it took requests that nobody counted, so that it looks once itself.
             now: the time.
+            waited: for how long a lane has waited on this look, which is no younger than that, also where waits pass
+                faster than the clock shows.
         """
         if self.looked_at is None or (started_at is not None and self.looked_at < started_at):
             return True
-        return now - self.looked_at >= (REFUSED_LOOK_AGE if self.refused else LOOK_AGE)
+        return max(now - self.looked_at, waited) >= (REFUSED_LOOK_AGE if self.refused else LOOK_AGE)
 
     @property
     def has_served(self) -> bool:

@@ -21,7 +21,7 @@ from massive_upload.usecases.slice_tasks import (
     slice_task,
 )
 from massive_upload.usecases.staging import batch_rows_of, complete, plan, stage
-from massive_upload.usecases.turn import seconds_until_turn
+from massive_upload.usecases.turn import Turn, ask_for_turn
 
 
 @slice_task
@@ -60,10 +60,10 @@ def fetch_page(task: SliceInput, services: SliceServices) -> Step:
         check_lane(partition, config.load)
         if not partition.is_sweep and is_run_given_up(partition, config.load, store):
             return _stop(task, store, partition)
-    wait_seconds = _seconds_until_turn(task, services, partition, batch, config)
-    if wait_seconds:
-        store.record_heartbeat(partition, services.org.heartbeat(wake_after_seconds=wait_seconds))
-        return step.then(Next.WAIT_FOR_TURN, events=FETCH_EVENTS + WAIT_EVENTS, wait_seconds=wait_seconds)
+    turn = _ask_for_turn(task, services, partition, batch, config)
+    if not turn.has_come:
+        store.record_heartbeat(partition, services.org.heartbeat(wake_after_seconds=turn.wait_seconds))
+        return _wait_for_turn(step, turn)
     if batch is not None:
         return step.then(Next.UPLOAD, events=FETCH_EVENTS, batch=batch.number)
     if partition.kept_list is not None:
@@ -71,13 +71,22 @@ def fetch_page(task: SliceInput, services: SliceServices) -> Step:
     return RangeReader(services, partition, config).read(step)
 
 
-def _seconds_until_turn(
+def _ask_for_turn(
     task: SliceInput, services: SliceServices, partition: Partition, batch: Batch | None, config: RunConfig
-) -> int:
+) -> Turn:
     rows_left = partition.source_rows - partition.settled_rows
     rows = batch.rows if batch is not None else min(batch_rows_of(config.load, partition), max(1, rows_left))
-    waited_seconds = task.step.wait_seconds if task.step.next is Next.WAIT_FOR_TURN else 0
-    return seconds_until_turn(partition, services, batches=bulk_batches_of(rows), waited_seconds=waited_seconds)
+    step, before = task.step, None
+    if step.next is Next.WAIT_FOR_TURN:
+        before = Turn(
+            wait_seconds=step.wait_seconds, looked_at=step.turn_looked_at, waited_seconds=step.turn_waited_seconds
+        )
+    return ask_for_turn(partition, services, batches=bulk_batches_of(rows), before=before)
+
+
+def _wait_for_turn(step: Step, turn: Turn) -> Step:
+    waiting = step.then(Next.WAIT_FOR_TURN, events=FETCH_EVENTS + WAIT_EVENTS, wait_seconds=turn.wait_seconds)
+    return waiting.model_copy(update={"turn_looked_at": turn.looked_at, "turn_waited_seconds": turn.waited_seconds})
 
 
 def _stop(task: SliceInput, store: ProgressStore, partition: Partition) -> Step:

@@ -31,7 +31,7 @@ from massive_upload.usecases.slice_tasks import (
     has_to_halt,
     slice_task,
 )
-from massive_upload.usecases.turn import seconds_until_turn
+from massive_upload.usecases.turn import ask_for_turn
 
 
 @slice_task
@@ -82,7 +82,7 @@ def _may_go_on(lane: LaneView, batch: Batch, load: Load, services: SliceServices
         return False
     rows_left = partition.source_rows - partition.settled_rows - batch.first_rows
     batches = bulk_batches_of(min(batch.first_rows, rows_left))
-    return seconds_until_turn(partition, services, batches=batches, quota=lane.quota) == 0
+    return ask_for_turn(partition, services, batches=batches, quota=lane.quota).has_come
 
 
 def settle_attempt(

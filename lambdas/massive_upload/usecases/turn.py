@@ -7,6 +7,9 @@ with the next look at the org.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
 from massive_upload.constants import LONG_WAIT_SECONDS
 from massive_upload.domain.progress import Partition
 from massive_upload.domain.quota import OrgQuota, need_of_a_batch, requests_of_a_batch
@@ -22,39 +25,65 @@ _LOOK_WAIT_SECONDS = 3
 """For the org's answer to another lane."""
 
 
-def seconds_until_turn(
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """Whether a lane may begin its next batch.
+
+    Attributes:
+        wait_seconds: how long it has to wait before it asks again; 0 where it may begin now.
+        looked_at: when the org had been looked at, where that is what it has to wait for.
+        waited_seconds: how long it has waited on that look, this wait included.
+    """
+
+    wait_seconds: int = 0
+    looked_at: datetime | None = None
+    waited_seconds: int = 0
+
+    @property
+    def has_come(self) -> bool:
+        """Whether it may begin now."""
+        return self.wait_seconds == 0
+
+    def waited_on(self, quota: OrgQuota) -> int:
+        """How long the lane has waited on what the org told at its last look, in seconds."""
+        return self.waited_seconds if self.looked_at == quota.looked_at else 0
+
+
+def ask_for_turn(
     partition: Partition,
     services: SliceServices,
     *,
     batches: int,
-    waited_seconds: int = 0,
+    before: Turn | None = None,
     quota: OrgQuota | None = None,
-) -> int:
-    """How long a lane has to wait before it asks again; 0 where it may begin its next batch now.
+) -> Turn:
+    """Ask whether a lane may begin its next batch now; it may once, if so.
 
     Args:
         partition: the lane's.
         services: what the task works with.
         batches: how many of Salesforce's batches the lane's next one makes.
-        waited_seconds: how long it has just waited for its turn.
+        before: what it was told when it asked before, and has waited for since.
         quota: what is known to be left of the org's day, where that was just read.
     """
-    config = services.configs.of(partition.run_id)
+    config, before = services.configs.of(partition.run_id), before or Turn()
     wait_seconds = _seconds_until_open(config, services)
     if wait_seconds:
         log(Marker.WAITING, Event.WAITING_FOR_WINDOW, wait_seconds=wait_seconds)
-        return wait_seconds
-    known = _known_quota(config, services, quota or services.store.quota(config.org_id))
+        return Turn(wait_seconds=wait_seconds)
+    known = _known_quota(config, services, quota or services.store.quota(config.org_id), before)
     if known is None:
-        return _waiting_for_quota(_LOOK_WAIT_SECONDS)
+        return _waiting_for_quota(Turn(wait_seconds=_LOOK_WAIT_SECONDS))
     if _take(partition, config, services, batches, known):
-        return 0
-    return _waiting_for_quota(min(max(_FIRST_WAIT_SECONDS, 2 * waited_seconds), LONG_WAIT_SECONDS))
+        return Turn()
+    wait_seconds = min(max(_FIRST_WAIT_SECONDS, 2 * before.wait_seconds), LONG_WAIT_SECONDS)
+    waited_seconds = before.waited_on(known) + wait_seconds
+    return _waiting_for_quota(Turn(wait_seconds=wait_seconds, looked_at=known.looked_at, waited_seconds=waited_seconds))
 
 
-def _waiting_for_quota(wait_seconds: int) -> int:
-    log(Marker.WAITING, Event.WAITING_FOR_QUOTA, wait_seconds=wait_seconds)
-    return wait_seconds
+def _waiting_for_quota(turn: Turn) -> Turn:
+    log(Marker.WAITING, Event.WAITING_FOR_QUOTA, wait_seconds=turn.wait_seconds)
+    return turn
 
 
 def _seconds_until_open(config: RunConfig, services: SliceServices) -> int:
@@ -64,14 +93,17 @@ def _seconds_until_open(config: RunConfig, services: SliceServices) -> int:
     return schedule.hours.seconds_until_open(services.clock.now(), most=LONG_WAIT_SECONDS)
 
 
-def _known_quota(config: RunConfig, services: SliceServices, seen: OrgQuota | None) -> OrgQuota | None:
+def _known_quota(config: RunConfig, services: SliceServices, seen: OrgQuota | None, before: Turn) -> OrgQuota | None:
     """What is known of the org's day, once the org was asked where that is due; None where one has to wait for that.
 
     Until the org has answered another lane, what is out of date stays out of date: nobody takes from it, whether the
     lane that asks is slow or has died.
     """
     now = services.clock.now()
-    usable = None if seen is None or seen.is_out_of_date(started_at=config.started_at, now=now) else seen
+    usable = seen
+    if seen is not None:
+        waited = timedelta(seconds=before.waited_on(seen))
+        usable = None if seen.is_out_of_date(started_at=config.started_at, now=now, waited=waited) else seen
     if usable is not None and not usable.has_served:
         return usable
     if seen is not None and seen.is_being_looked_at(now=now):

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -93,6 +95,32 @@ def test_lanes_that_wait_look_at_the_org_once_for_all_of_them():
             assert world.requests["limits"] == 1
             world.wait(LONG_WAIT_SECONDS)
         assert [step for step, _ in answers(claims, world)] == [Next.WAIT_FOR_TURN] * 3
+        assert world.requests["limits"] == 2
+
+
+class SlowClock:
+    """Shows a thousandth of the time that passes, as a machine's clock does while waits are made shorter."""
+
+    def __init__(self, world: World) -> None:
+        self._clock = world.clock
+
+    def now(self) -> datetime:
+        return self._clock.at(self._clock.seconds() / 1_000)
+
+
+def test_lanes_look_again_after_an_hour_of_waits_where_these_pass_faster_than_the_clock_shows():
+    load = within(paced(lanes=3), budget=BUDGET.model_dump())
+    with open_world(load=load, daily_bulk_batches=1) as world:
+        claims = three_lanes(world)
+        for waits in range(9):  # 1, 2, 4, 8 and then 10 minutes each
+            services = replace(world.services, clock=SlowClock(world))
+            steps = [fetch_page(claim, services) for claim in claims]
+            assert [step.next for step in steps] == [Next.WAIT_FOR_TURN] * 3
+            assert world.requests["limits"] == 1, waits
+            claims = [claim.model_copy(update={"step": step}) for claim, step in zip(claims, steps, strict=True)]
+            world.wait(steps[0].wait_seconds)
+        for claim in claims:
+            assert fetch_page(claim, replace(world.services, clock=SlowClock(world))).next is Next.WAIT_FOR_TURN
         assert world.requests["limits"] == 2
 
 

@@ -64,6 +64,12 @@ def test_a_look_serves_all_for_some_minutes_or_an_hour_where_they_wait(after, re
     assert quota.is_out_of_date(started_at=NOW, now=NOW + after) == is_out_of_date
 
 
+def test_a_look_is_no_younger_than_a_lane_has_waited_on_it():
+    quota = OrgQuota(looked_at=NOW, refused=1)
+    assert quota.is_out_of_date(started_at=NOW, now=NOW, waited=REFUSED_LOOK_AGE)
+    assert not quota.is_out_of_date(started_at=NOW, now=NOW, waited=REFUSED_LOOK_AGE - timedelta(seconds=1))
+
+
 def test_a_look_has_served_after_some_batches():
     assert not OrgQuota(looked_at=NOW, begun=BATCHES_BETWEEN_LOOKS - 1).has_served
     assert OrgQuota(looked_at=NOW, begun=BATCHES_BETWEEN_LOOKS).has_served
