@@ -6,7 +6,7 @@ import pytest
 
 from local.org import generated_opportunities
 from massive_upload.domain.progress import Partition
-from tests.integration.usecases.test_shown import LOCKED, START, remember
+from tests.integration.usecases.test_shown import START, remember
 from tests.integration.usecases.world import OPPORTUNITY, RUN, World, open_world
 
 ROWS = 12_000
@@ -62,17 +62,6 @@ def test_its_rows_go_in_one_job_and_none_of_them_waits_too_long_for_its_lock():
         assert lane.timed_seconds == pytest.approx(ROWS * 0.03, rel=0.1)
 
 
-def test_once_its_rows_have_met_locks_it_goes_on_in_jobs_of_one_batch():
-    source = generated_opportunities(45_000, accounts=1, rejected_share=0)
-    with open_world(source=source, faults=LOCKED) as world:
-        verdict = world.execute()
-        assert verdict is not None
-        assert verdict.succeeded == 45_000
-        rows = [batch.first_rows for batch in world.store.batches(RUN, the_lane(world).partition)]
-        assert rows[0] == 20_000
-        assert max(rows[2:]) <= 10_000, "one more was staged while the first was in flight"
-
-
 A_FEW_LOCKED = """
 - match: {object: Opportunity, nth: 1}
   action: {row_failures: {share: 0.001, code: UNABLE_TO_LOCK_ROW}}
@@ -86,16 +75,24 @@ ALL_LOCKED_OUT = """
 
 
 @pytest.mark.parametrize(("faults", "lock_errors"), [(A_FEW_LOCKED, range(1, 400)), (ALL_LOCKED_OUT, [19_600])])
-def test_one_row_that_met_a_lock_ends_pairing_for_the_lane_and_for_all_later_runs(faults, lock_errors):
+def test_once_a_row_of_it_has_met_a_lock_it_goes_on_in_jobs_of_one_batch(faults, lock_errors):
     source = generated_opportunities(45_000, accounts=1, rejected_share=0)
     with open_world(source=source, faults=faults) as world:
-        world.execute()
+        verdict = world.execute()
+        assert verdict is not None
+        assert verdict.succeeded == 45_000
         lane = the_lane(world)
         assert lane.lock_errors in lock_errors
         rows = [batch.first_rows for batch in world.store.batches(RUN, lane.partition)]
         assert rows[0] == 20_000
         assert max(rows[2:]) <= 10_000, "one more was staged while the first was in flight"
+
+
+def test_once_a_row_of_it_has_met_a_lock_no_later_run_of_the_load_pairs():
+    with a_giant(faults=A_FEW_LOCKED) as world:
+        world.execute()
+        assert the_lane(world).is_paired
+        assert the_lane(world).lock_errors
         for later in ("run-2", "run-3"):
             world.execute(name=later)
-            assert not any(lane.is_paired for lane in world.store.partitions(later)), later
-            assert not any(lane.lock_errors for lane in world.store.partitions(later))
+            assert not any(lane.is_paired or lane.lock_errors for lane in world.store.partitions(later)), later
