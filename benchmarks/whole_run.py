@@ -69,7 +69,6 @@ def massive_upload(login: Login, *, clients: AwsClients, job_rows: int, types: M
     planning = PlanServices(
         tasks=services,
         executions=_NoOtherExecutions(),
-        clock=clock,
         load_named={"deals": deals(job_rows, types)}.__getitem__,
         sequence_named=lambda _: None,
     )

@@ -91,7 +91,6 @@ def plan_services() -> PlanServices:
     return PlanServices(
         tasks=slice_services(),
         executions=executions(),
-        clock=clock(),
         load_named=load_named,
         sequence_named=sequence_named,
     )

@@ -60,6 +60,10 @@ class StartInput(Contract):
     partitioning: PartitioningOverrides | None = None
     sample: SampleOverrides | None = None
 
+    def given(self, *names: str) -> list[str]:
+        """Which of these the input gives, of those that may be left out."""
+        return [name for name in names if getattr(self, name) is not None]
+
 
 class ExecutionContext(Contract):
     """Which execution of ``load`` asks, from Step Functions' context object."""

@@ -127,7 +127,6 @@ def test_the_tasks_events_tell_the_story_of_a_run(world):
     services = PlanServices(
         tasks=world.services,
         executions=world.executions,
-        clock=clock,
         load_named=lambda name: world.load,
         sequence_named=lambda _: None,
     )

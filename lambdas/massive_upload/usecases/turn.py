@@ -100,10 +100,9 @@ def _known_quota(config: RunConfig, services: SliceServices, seen: OrgQuota | No
     lane that asks is slow or has died.
     """
     now = services.clock.now()
-    usable = seen
-    if seen is not None:
-        waited = timedelta(seconds=before.waited_on(seen))
-        usable = None if seen.is_out_of_date(started_at=config.started_at, now=now, waited=waited) else seen
+    waited = timedelta(seconds=before.waited_on(seen) if seen else 0)
+    is_usable = seen is not None and not seen.is_out_of_date(started_at=config.started_at, now=now, waited=waited)
+    usable = seen if is_usable else None
     if usable is not None and not usable.has_served:
         return usable
     if seen is not None and seen.is_being_looked_at(now=now):

@@ -161,7 +161,6 @@ class World:
         services = PlanServices(
             tasks=self.services,
             executions=self.executions,
-            clock=WorldClock(self.clock),
             load_named={self.load.name: self.load, **self.loads}.__getitem__,
             sequence_named=self.sequences.get,
         )

@@ -34,7 +34,7 @@ from massive_upload.usecases.count_source import CountedSource, StillRunning, co
 from massive_upload.usecases.org_usage import tell_quota
 from massive_upload.usecases.plan_file import read_plan, write_plan
 from massive_upload.usecases.planning.lane_plan import lanes_for, plan_of, staggered
-from massive_upload.usecases.planning.request import PlanRequest, PlanServices
+from massive_upload.usecases.planning.request import Planner
 from massive_upload.usecases.planning.target_lease import another_run, holder_at_work, one_of_each_target, take_over
 from massive_upload.usecases.run_config import RunConfig
 
@@ -59,18 +59,8 @@ def _check_unchanged(run: Run, load: Load, lease: Lease | None) -> None:
         )
 
 
-class BeginRun:
+class BeginRun(Planner):
     """A run that begins with a plan: full, incremental, sample, or the plan alone."""
-
-    def __init__(self, request: PlanRequest, services: PlanServices) -> None:
-        self._start = request.start
-        self._place = request.place
-        self._run_id = request.run_id
-        self._execution = request.execution
-        self._waited_seconds = request.waited_seconds
-        self._services = services
-        self._store = services.tasks.store
-        self._org = services.tasks.org
 
     def plan(self) -> Plan:
         """Take the target, count its source and cut it into lanes; or wait, or make way for another run.
@@ -163,7 +153,7 @@ class BeginRun:
 
     def _wait_for_query(self, run: Run) -> Plan:
         """Longer the longer the query has run: 25,000 events are enough for days."""
-        running_seconds = int((self._services.clock.now() - run.started_at).total_seconds())
+        running_seconds = int((self._services.tasks.clock.now() - run.started_at).total_seconds())
         wait_seconds = max(_FIRST_QUERY_WAIT_SECONDS, min(running_seconds // 4, _LONGEST_QUERY_WAIT_SECONDS))
         log(Marker.WAITING, Event.WAITING_FOR_QUERY, run_id=self._run_id, wait_seconds=wait_seconds)
         return Plan(next="Wait", run_id=self._run_id, wait_seconds=wait_seconds)
@@ -309,7 +299,7 @@ class BeginRun:
         except LoadError as error:  # the rest of the plan is worth reading without it
             log(Marker.WARNING, Event.LIMITS_UNKNOWN, error=type(error).__name__, code=error.code)
             return None
-        return OrgQuota(looked_at=self._services.clock.now(), look_begun_at=None, **found)
+        return OrgQuota(looked_at=self._services.tasks.clock.now(), look_begun_at=None, **found)
 
     def _voided_watermark(self, planned: Run, load: Load) -> Watermark | None:
         """The watermark, where this run begins to write by another mapping: the target is then of two mappings.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from massive_upload.contracts import ExecutionContext, Plan, StartInput
 from massive_upload.domain.load import Load, LoadSequence
 from massive_upload.domain.progress import Run
-from massive_upload.ports import Clock, Executions
+from massive_upload.ports import Executions
 from massive_upload.usecases.planning.sequence_place import SequencePlace
 from massive_upload.usecases.slice_tasks import SliceServices
 
@@ -20,7 +20,6 @@ class PlanServices:
 
     tasks: SliceServices
     executions: Executions
-    clock: Clock
     load_named: Callable[[str], Load]
     sequence_named: Callable[[str], LoadSequence | None]
 
@@ -44,14 +43,24 @@ class PlanRequest:
     waited_seconds: int
 
 
-class Planner(Protocol):
+class Planner(ABC):
     """Plans one kind of run; a repeated plan() goes on where the first one was."""
 
-    def __init__(self, request: PlanRequest, services: PlanServices) -> None: ...
+    def __init__(self, request: PlanRequest, services: PlanServices) -> None:
+        self._start = request.start
+        self._run_id = request.run_id
+        self._execution = request.execution
+        self._place = request.place
+        self._waited_seconds = request.waited_seconds
+        self._services = services
+        self._store = services.tasks.store
+        self._org = services.tasks.org
 
+    @abstractmethod
     def plan(self) -> Plan:
         """The lanes that the execution is to load, or what it is to do instead."""
 
+    @abstractmethod
     def patience_seconds(self) -> int:
         """For how long an org that does not answer is waited for."""
 

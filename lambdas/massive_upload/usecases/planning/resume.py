@@ -15,7 +15,7 @@ from massive_upload.observability import Event, Marker, log
 from massive_upload.ports import PlannedLane, ProgressStore
 from massive_upload.usecases.plan_file import read_plan
 from massive_upload.usecases.planning.lane_plan import lane_item
-from massive_upload.usecases.planning.request import PlanRequest, PlanServices
+from massive_upload.usecases.planning.request import Planner
 from massive_upload.usecases.planning.target_lease import take_over
 from massive_upload.usecases.run_age import check_age
 
@@ -41,16 +41,8 @@ def resumable(store: ProgressStore, run_id: str, *, begins_at: datetime) -> Run:
     return run
 
 
-class ResumeRun:
+class ResumeRun(Planner):
     """A run that goes on: with all partitions that have not completed, or with those that a person names."""
-
-    def __init__(self, request: PlanRequest, services: PlanServices) -> None:
-        self._start = request.start
-        self._run_id = request.run_id
-        self._execution = request.execution
-        self._waited_seconds = request.waited_seconds
-        self._services = services
-        self._store = services.tasks.store
 
     def plan(self) -> Plan:
         """Take the target again, reopen the lanes that are wanted and go on with them.
@@ -86,7 +78,7 @@ class ResumeRun:
             self._reopen(partition, due_after_seconds)
         for partition in self._left_at_work():
             self._reopen(partition, None)
-        self._store.count_run_requests(self._run_id, self._services.tasks.org.take_requests())
+        self._store.count_run_requests(self._run_id, self._org.take_requests())
         items = [lane_item(partition.partition, delays[partition.partition] - first_delay) for partition in chosen]
         log(Marker.SUCCESS, Event.RUN_PLANNED, run_id=run.run_id, load=run.load, mode=Mode.RESUME, lanes=len(items))
         return Plan(next="Load", run_id=self._run_id, max_concurrency=concurrency, lanes=tuple(items))
@@ -118,7 +110,7 @@ class ResumeRun:
         return resumable(self._store, self._run_id, begins_at=self._execution.started_at)
 
     def _check_input(self) -> None:
-        changes = [name for name in ("pace", "partitioning", "sample") if getattr(self._start, name) is not None]
+        changes = self._start.given("pace", "partitioning", "sample")
         if changes:
             raise InvalidInput(
                 f"A run that is resumed keeps the configuration that it was planned with; {changes[0]} cannot change.",
@@ -145,7 +137,7 @@ class ResumeRun:
 
     def _check_org(self, run: Run) -> None:
         """In another org the rows that are settled would be missing."""
-        if run.lease_key is not None and not run.lease_key.startswith(f"{self._services.tasks.org.org_id}#"):
+        if run.lease_key is not None and not run.lease_key.startswith(f"{self._org.org_id}#"):
             raise RunNotResumable(
                 f"Run {run.run_id} began in another org than the one that the login leads to.",
                 next_step="Log in to the org that it began in, or start a new run.",

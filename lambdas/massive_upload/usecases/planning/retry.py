@@ -30,7 +30,7 @@ class RetryRun(BeginRun):
     """
 
     def _load(self) -> Load:
-        unfit = [name for name in ("load", "sample") if getattr(self._start, name) is not None]
+        unfit = self._start.given("load", "sample")
         if unfit:
             raise InvalidInput(
                 f"{unfit[0]} cannot be given with mode {Mode.RETRY_FAILED}: the run that is retried decides it.",

@@ -61,7 +61,7 @@ def _alone(start: StartInput) -> SequencePlace:
 
 def _loads_of(sequence: LoadSequence, start: StartInput) -> tuple[str, ...]:
     """The loads that an execution is to carry out of a sequence as it is deployed."""
-    changes = [name for name in ("pace", "partitioning", "sample") if getattr(start, name) is not None]
+    changes = start.given("pace", "partitioning", "sample")
     if changes:
         raise InvalidInput(
             f"{changes[0]} cannot be given for a sequence, as each of its loads has its own.",
