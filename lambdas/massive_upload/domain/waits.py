@@ -21,6 +21,10 @@ SHORTEST_POLL_SECONDS = 1
 _MARGIN_PART = 100
 """The first look is a little later than the job is expected to end: a lane is idle for as long, while a look that comes
 too early costs one more request."""
+_REST_MARGIN_PART = 20
+"""A later look is later by this part of what the rest of the job is expected to take, which the rows written so far
+tell roughly: where chunks of 200 rows take up to 40 % more or less each, ten of them tell of the other forty within
+5 % every other time."""
 FAST_ROW_MS = 5
 """Milliseconds that the org takes for a row of one batch of an object with little automation. An assumption; Salesforce
 publishes none."""
@@ -58,7 +62,7 @@ def next_poll_seconds(
     before_processed: int = 0,
     worked_ms: int = 0,
 ) -> int:
-    """How long to wait for a job that has not ended: as long as the rest of its rows will take at its latest pace.
+    """How long to wait for a job that has not ended: a little longer than the rest of its rows take at its latest pace.
 
     A job that has got no further, or has not begun, is given as long again as it has taken. One that had not begun at
     the look before may have been in the org's queue for most of the time: its pace is what the org says that it has
@@ -80,7 +84,7 @@ def next_poll_seconds(
     if before_processed == 0:
         by_work = -(-worked_ms * (rows - processed) // (1000 * processed))
         left_seconds = min(left_seconds, by_work or waited_seconds)
-    return _within(1 + left_seconds)
+    return _within(left_seconds + max(1, left_seconds // _REST_MARGIN_PART))
 
 
 def job_seconds(
