@@ -225,8 +225,10 @@ def identifier_at_fault(sql: str, message: str) -> str | None:
     """The identifier of the statement that the server's message names first.
 
     Only what stands in the statement as an identifier is returned, so no record's value can get out by it. A load's
-    filter may write one without quotes; that is one only where the message quotes it, as keywords look the same.
+    filter may write one without quotes; that is one only where the message quotes it, as keywords look the same. Where
+    the message repeats a part of the statement, a table that this defines itself (`"name" AS (`) is not at fault.
     """
+    message = re.sub(r'"(?:[^"]|"")+" AS \(', "(", message)
     without_texts = re.sub(r"'(?:[^']|'')*'", "''", sql)
     quoted = re.compile(r'"((?:[^"]|"")+)"')
     patterns = {name: rf"(?<!\w){re.escape(name)}(?!\w)" for name in _unescaped(quoted.findall(without_texts))}

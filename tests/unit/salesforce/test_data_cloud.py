@@ -282,6 +282,12 @@ def test_a_name_that_the_filter_writes_without_quotes_is_found_where_the_message
     assert identifier_at_fault(sql, message) == identifier
 
 
+def test_a_table_that_the_statement_defines_itself_is_not_at_fault():
+    sql = 'WITH "moments" AS (SELECT MAX("Changed__c") AS "as_of" FROM "Order__dlm") SELECT "as_of" FROM "moments"'
+    message = 'Cannot compare a text with a time\nLINE 1: WITH "moments" AS (SELECT MAX("Changed__c") AS ...'
+    assert identifier_at_fault(sql, message) == "Changed__c"
+
+
 def test_a_quote_inside_an_identifier_is_understood():
     assert identifier_at_fault('SELECT "a""b" FROM "t"', 'no column a"b') == 'a"b'
 
