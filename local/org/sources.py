@@ -120,8 +120,9 @@ def file_source(
     Raises:
         SourceFileError: the file cannot be read, or has no such column.
     """
-    stem = re.sub(r"\W", "_", path.name.split(".")[0])
-    name = object_name or f"{stem}__c"
+    name = object_name or f"{_api_name(path.name.split('.')[0])}__c"
+    if name != _api_name(name):
+        raise SourceFileError(f"{name!r} can be no object's name: write letters, digits and '_', a letter first.")
     sql = f"SELECT * FROM {_reader(path, text_columns=())}"
     columns = _columns(path, sql)
     text_columns = tuple(each for each in (key or next(iter(columns)), parent) if each is not None)
@@ -183,12 +184,18 @@ def field_for(name: str, duckdb_type: str) -> Field:
 def _object(name: str, fields: list[Field], columns: dict[str, str]) -> ObjectSchema:
     taken = {"id", *(each.name.lower() for each in fields)}
     for column, duckdb_type in columns.items():
-        api_name = re.sub(r"\W", "_", column)
+        api_name = _api_name(column)
         for candidate in (api_name, f"{api_name.removesuffix('__c')}__c"):
             if candidate.lower() not in taken:
                 taken.add(candidate.lower())
                 fields.append(field_for(candidate, duckdb_type))
     return ObjectSchema(name=name, key_prefix="a01" if name.endswith("__c") else "006", fields=tuple(fields))
+
+
+def _api_name(text: str) -> str:
+    """The nearest to a text that Salesforce allows as an API name: ASCII letters, digits and `_`, a letter first."""
+    name = re.sub(r"\W", "_", text, flags=re.ASCII)
+    return name if re.match("[A-Za-z]", name) else f"X{name}"
 
 
 def _reader(path: Path, text_columns: tuple[str, ...]) -> str:

@@ -1,3 +1,4 @@
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -171,3 +172,24 @@ def test_a_parquet_file_keeps_its_types(tmp_path):
 def test_a_file_that_cannot_serve_says_why(people, name, options, named):
     with pytest.raises(SourceFileError, match=named):
         file_source(people.parent / name, **options)
+
+
+def test_names_that_salesforce_does_not_allow_are_made_ones_that_a_load_may_write(tmp_path):
+    path = tmp_path / "2024-größe.csv"
+    path.write_text("id,2nd value,Größe,__c\n1,2,3,4\n")
+
+    source = file_source(path)
+
+    (target,) = source.objects
+    names = [target.name, *(field.name for field in target.fields)]
+    assert all(re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name) for name in names)
+    assert (target.name, source.tables[0].name) == ("X2024_gr__e__c", "X2024_gr__e__dlm")
+    assert {"X2nd_value", "X2nd_value__c", "Gr__e", "Gr__e__c"} <= set(names)
+
+
+def test_an_object_that_salesforce_would_not_allow_is_refused(tmp_path):
+    path = tmp_path / "orders.csv"
+    path.write_text("id\n1\n")
+
+    with pytest.raises(SourceFileError, match=r"'Big Order__c'.*letters"):
+        file_source(path, object_name="Big Order__c")
