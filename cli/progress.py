@@ -84,7 +84,7 @@ def progress_view(snapshot: Snapshot, rates: Rates) -> Group:
     table.add_column("left", justify="right", no_wrap=True)
     table.add_column("status", no_wrap=True)
     for lane in shown:
-        status = Text(lane.status, style=STATUS_STYLES[lane.status])
+        status = Text("Waiting" if lane.is_waiting else lane.status, style=STATUS_STYLES[lane.status])
         _add_bar(table, lane, rates, left=rates.seconds_left(lane), status=status)
     left = rates.seconds_left_of_all(snapshot)
     _add_bar(table, snapshot.total, rates, left=left, status=Text(_counts(snapshot), style="bold"))
@@ -212,4 +212,7 @@ def _rate_text(lane: LaneProgress) -> str:
 
 def _counts(snapshot: Snapshot) -> str:
     counts = ((len(snapshot.with_status(status)), status.lower()) for status in PartitionStatus)
-    return ", ".join(f"{count} {name}" for count, name in counts if count)
+    told = [f"{count} {name}" for count, name in counts if count]
+    if snapshot.is_waiting:
+        told.append("waiting for the org or the schedule's window")
+    return ", ".join(told)

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
-from massive_upload.domain.progress import Batch, Partition, PartitionStatus
+from massive_upload.domain.progress import Batch, BatchState, Partition, PartitionStatus
 from massive_upload.ports import ProgressStore
 
 MOST_ACTIVE_LANES = 16
 """Lanes whose open batch is looked at; a display shows no more of them."""
 
+_LONG_WAIT = timedelta(minutes=1)
+"""No lane without a job in flight waits for so long, but for its turn, the source or an org that does not answer."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LaneProgress:
-    """How far a lane has come; rows of its open batch count once their own outcome is known."""
+    """How far a lane has come; rows of its open batch count once their own outcome is known.
+
+    Attributes:
+        is_waiting: whether it cannot go on, as the org, or the window of its schedule, does not let it.
+    """
 
     name: str
     status: PartitionStatus
@@ -22,6 +30,7 @@ class LaneProgress:
     settled: int
     succeeded: int
     rejected: int
+    is_waiting: bool = False
 
     @property
     def success_rate_percent(self) -> float | None:
@@ -60,6 +69,12 @@ class Snapshot:
             succeeded=sum(lane.succeeded for lane in self.all_lanes),
             rejected=sum(lane.rejected for lane in self.all_lanes),
         )
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether no lane at work can go on for the moment."""
+        at_work = [lane for lane in self.all_lanes if lane.status is PartitionStatus.RUNNING]
+        return bool(at_work) and all(lane.is_waiting for lane in at_work)
 
     def with_status(self, status: PartitionStatus) -> tuple[LaneProgress, ...]:
         """The lanes in one status."""
@@ -109,7 +124,16 @@ def _lane_progress(partition: Partition, batch: Batch | None) -> LaneProgress:
         settled=partition.settled_rows + succeeded + rejected + deferred,
         succeeded=partition.succeeded + succeeded,
         rejected=partition.rejected + rejected,
+        is_waiting=_is_waiting(partition, batch),
     )
+
+
+def _is_waiting(partition: Partition, batch: Batch | None) -> bool:
+    has_job = batch is not None and batch.state is BatchState.SUBMITTED
+    if partition.status is not PartitionStatus.RUNNING or has_job:
+        return False
+    since, until = partition.last_progress_at, partition.next_wake_at
+    return since is not None and until is not None and until - since >= _LONG_WAIT
 
 
 def _further(now: LaneProgress, before: LaneProgress) -> LaneProgress:

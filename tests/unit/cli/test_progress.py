@@ -118,6 +118,15 @@ def test_the_line_says_how_far_how_fast_and_how_well():
     assert line == "50 of 200 rows (25 %), 5 rows/s, 98.00 % succeeded, 1 pending, 1 running, 30 s left"
 
 
+def test_lanes_that_cannot_go_on_are_told():
+    waiting = Snapshot(lanes=(a_lane(is_waiting=True), a_lane("0001", status=PartitionStatus.PENDING)))
+
+    assert progress_line(waiting, Rates()).endswith(
+        "1 pending, 1 running, waiting for the org or the schedule's window"
+    )
+    assert "Waiting" in text_of(waiting, Rates())
+
+
 def test_without_a_terminal_a_line_is_printed_every_few_seconds():
     written = StringIO()
     with ProgressDisplay(Console(file=written, width=40)) as display:

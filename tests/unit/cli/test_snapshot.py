@@ -1,5 +1,10 @@
+from datetime import timedelta
+
+import pytest
+
 from cli.snapshot import snapshot_of
-from tests.unit.cli.progress_examples import a_batch, a_partition
+from massive_upload.domain.progress import BatchState, PartitionStatus
+from tests.unit.cli.progress_examples import STARTED_AT, a_batch, a_partition
 
 
 def test_rows_of_an_open_batch_count_as_soon_as_their_own_outcome_is_known():
@@ -36,3 +41,35 @@ def test_a_lane_whose_open_batch_is_no_longer_looked_at_does_not_go_back():
 
     assert now == before
     assert now.total.settled == 43
+
+
+@pytest.mark.parametrize(
+    ("wait_seconds", "state", "is_waiting"),
+    [
+        (600, BatchState.PLANNED, True),
+        (60, None, True),
+        (59, BatchState.PLANNED, False),
+        (600, BatchState.SUBMITTED, False),
+    ],
+)
+def test_a_lane_without_a_job_that_sleeps_for_long_is_waiting(wait_seconds, state, is_waiting):
+    until = STARTED_AT + timedelta(seconds=wait_seconds)
+    partition = a_partition(last_progress_at=STARTED_AT, next_wake_at=until, open_batch=3 if state else None)
+
+    snapshot = snapshot_of([partition], {"0000": a_batch(state=state)} if state else {})
+
+    assert snapshot.lanes[0].is_waiting is is_waiting
+    assert snapshot.is_waiting is is_waiting
+
+
+def test_a_run_is_waiting_when_all_lanes_at_work_are():
+    until = STARTED_AT + timedelta(minutes=10)
+    waiting = a_partition(last_progress_at=STARTED_AT, next_wake_at=until)
+    others = [
+        a_partition("0001", status=PartitionStatus.COMPLETED),
+        a_partition("0002", status=PartitionStatus.PENDING),
+    ]
+
+    assert snapshot_of([waiting, *others], {}).is_waiting
+    assert not snapshot_of([waiting, *others, a_partition("0003")], {}).is_waiting
+    assert not snapshot_of(others, {}).is_waiting
