@@ -127,6 +127,12 @@ def test_lanes_that_cannot_go_on_are_told():
     assert "Waiting" in text_of(waiting, Rates())
 
 
+def test_nobody_knows_how_long_lanes_take_that_cannot_go_on():
+    before, now = (Snapshot(lanes=(a_lane(settled=settled, is_waiting=True),)) for settled in (0, 50))
+
+    assert rates_of((0, before), (10, now)).seconds_left_of_all(now) is None
+
+
 def test_without_a_terminal_a_line_is_printed_every_few_seconds():
     written = StringIO()
     with ProgressDisplay(Console(file=written, width=40)) as display:
