@@ -248,6 +248,11 @@ def org(
     parent: Annotated[str | None, typer.Option(help="The file's column with the parent's key.")] = None,
     faults: Annotated[Path | None, typer.Option(help="A YAML or JSON file of what is to go wrong on purpose.")] = None,
     time_scale: Annotated[float, typer.Option(min=1, help="How many times faster than real time it works.")] = 1,
+    daily_api_requests: Annotated[int | None, typer.Option(min=1, help="API requests that it has for a day.")] = None,
+    daily_bulk_batches: Annotated[int | None, typer.Option(min=1, help="Bulk batches that it has for a day.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Bulk batches that it works on at once.")] = None,
+    row_ms: Annotated[float | None, typer.Option(min=0, help="Milliseconds in which it writes a row.")] = None,
+    lock_wait_seconds: Annotated[float | None, typer.Option(min=0, help="How long a row waits for a lock.")] = None,
 ) -> None:
     """Serve a simulated Salesforce org on this machine until Ctrl-C.
 
@@ -258,6 +263,8 @@ def org(
     massive-upload org --port 8080 --rows 20000 --time-scale 1000
 
     massive-upload org --port 8080 --source accounts.csv --key account_no --object Account --faults faults.yaml
+
+    massive-upload org --port 8080 --rows 20000 --row-ms 15 --workers 8 --daily-api-requests 5000
     """
     with errors_as_exit_codes():
         from cli.org import org_settings, serve_org
@@ -271,5 +278,12 @@ def org(
             faults_file=faults,
             port=port,
             time_scale=time_scale,
+            behaviour={
+                "daily_api_requests": daily_api_requests,
+                "daily_bulk_batches": daily_bulk_batches,
+                "workers": workers,
+                "row_ms": row_ms,
+                "lock_wait_seconds": lock_wait_seconds,
+            },
         )
         serve_org(settings)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 from cli.credentials import CLIENT_ID, CLIENT_SECRET
 from cli.errors import UsageMistake
@@ -56,8 +59,20 @@ def org_settings(
     faults_file: Path | None,
     port: int,
     time_scale: float,
+    behaviour: Mapping[str, Any],
 ) -> OrgSettings:
     """The settings that the options ask for.
+
+    Args:
+        source: a file's path, or the name of data that can be had; None generates opportunities.
+        rows: how many of these.
+        object_name: the target object of a file's rows.
+        key: the file's key column.
+        parent: the file's column with the parent's key.
+        faults_file: what is to go wrong.
+        port: where to listen.
+        time_scale: how many times faster than real time it works.
+        behaviour: further settings of `OrgSettings`, by name; what is None is left as it is there.
 
     Raises:
         UsageMistake: a file cannot be used.
@@ -69,7 +84,8 @@ def org_settings(
         raise UsageMistake(str(error)) from error
     except OSError as error:
         raise UsageMistake(f"{error.filename}: {error.strerror}; name a file that can be read.") from error
-    return OrgSettings(source=served, port=port, faults=faults, time_scale=time_scale)
+    settings = OrgSettings(source=served, port=port, faults=faults, time_scale=time_scale)
+    return replace(settings, **{name: value for name, value in behaviour.items() if value is not None})
 
 
 def directions(url: str, settings: OrgSettings) -> str:

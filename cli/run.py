@@ -44,8 +44,8 @@ _STOPPING_NOW = (
     "again to leave them as they are; their rows are then unsettled."
 )
 _RUN_AGAIN = (
-    "The state of this run ended with this command. Run it again once the cause is mended: rows that are already in "
-    "the org are updated, not doubled."
+    "The state of this run ended with this command. Run the load again: rows that are already in the org are updated, "
+    "not doubled."
 )
 _NAMED_FILES = 3
 _FILES_ARE_LOST = (
@@ -120,7 +120,8 @@ def carry_out(
     asked_for = _as_kept(request)
     if kept is not None:
         kept.take_up(asked_for)
-        display.say(f"The run is kept on disk. Should this process die: {kept.command('resume', request.run_id)}")
+        if request.mode != "plan":
+            display.say(f"The run is kept on disk. Should this process die: {kept.command('resume', request.run_id)}")
 
     def begin_step(line: str) -> None:
         if interrupts.count:
@@ -154,7 +155,7 @@ def carry_out(
 def _advice(run_id: str, kept: KeptRuns | None, log_dir: Path) -> Advice:
     """What can be done after the run's end; one that is not kept can only be run again."""
     return Advice(
-        unfinished=f"Go on with it once the cause is mended: {kept.command('resume', run_id)}" if kept else _RUN_AGAIN,
+        unfinished=f"Go on with it: {kept.command('resume', run_id)}" if kept else _RUN_AGAIN,
         rejected=rejected_advice(run_id, kept.command) if kept else _RUN_AGAIN,
         defect=f"This is a defect. Please report it with the logs in {log_dir}",
     )

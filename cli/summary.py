@@ -17,9 +17,12 @@ from cli.tables import figures_table
 from massive_upload.contracts import Mode
 from massive_upload.domain.account import Account
 from massive_upload.domain.estimate import Estimate
+from massive_upload.domain.hot_parents import hottest
 from massive_upload.domain.progress import Partition, PartitionStatus, Run, RunStatus
 
 _MOST_REASONS = 10
+_NAMED_PARENTS = 5
+"""The receipt names more."""
 
 NO_ACCOUNT = Account(
     source_rows=0, succeeded=0, rejected=0, not_sent=0, skipped_null_key=0, duplicates_dropped=0, unsettled=0
@@ -32,8 +35,9 @@ class RunSummary:
     """How a run stands or ended; the fields are the keys of the JSON object, times are ISO 8601 in UTC.
 
     ``ended_at`` is null while the run goes on, and ``receipt`` where there is none of the run's end. What Step
-    Functions counted is known of local runs alone. ``estimate`` is what the plan expected, null where there was none;
-    its durations are those of an org whose time is not scaled.
+    Functions counted is known of local runs alone. ``hot_parents`` are those that cost most lock errors, with how many.
+    ``estimate`` is what the plan expected, null where there was none; its durations are those of an org whose time is
+    not scaled.
     """
 
     run_id: str
@@ -64,6 +68,7 @@ class RunSummary:
     rejected_files: tuple[str, ...] = ()
     unwritten_files: tuple[str, ...] = ()
     rejected_by_reason: Mapping[str, int] = field(default_factory=dict)
+    hot_parents: Mapping[str, int] = field(default_factory=dict)
     estimate: Estimate | None = None
     advice: tuple[str, ...] = ()
     time_scale: float = 1
@@ -157,6 +162,7 @@ def summarize(facts: RunFacts) -> RunSummary:
         rejected_files=tuple(facts.rejected_files),
         unwritten_files=tuple(facts.unwritten_files),
         rejected_by_reason=dict(facts.rejected_by_reason),
+        hot_parents=hottest((partition.hot_parents for partition in partitions), _NAMED_PARENTS),
         estimate=facts.estimate,
         advice=tuple(facts.advice),
         time_scale=facts.time_scale,
@@ -192,6 +198,8 @@ def summary_view(summary: RunSummary, lanes: Sequence[Partition] = ()) -> Render
     if summary.rejected_by_reason:
         parts.append(_reasons_table(summary))
     parts.append(_work_table(summary))
+    if summary.hot_parents:
+        parts.append(_hot_parents_table(summary))
     if summary.estimate is not None and summary.ended_at is not None:
         parts.append(beside_table(summary, summary.estimate))
     parts += [Text(f"\nFor the next run: {advice}") for advice in summary.advice]
@@ -242,6 +250,12 @@ def _work_table(summary: RunSummary) -> Table:
         ("events of the longest execution (limit 25,000)", summary.max_history_events),
     )
     return figures_table("what it took", ((name, f"{number:,}") for name, number in counts if number is not None))
+
+
+def _hot_parents_table(summary: RunSummary) -> Table:
+    by_parent = summary.hot_parents.items()
+    shown = ((parent if parent.isprintable() else ascii(parent), f"{rows:,}") for parent, rows in by_parent)
+    return figures_table("lock errors, by parent", shown)
 
 
 def _files(summary: RunSummary) -> Text:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from rich.table import Table
+from rich.text import Text
 
 _NAME_WIDTH = 48
 _FIRST_OF_SEVERAL_WIDTH = 30
@@ -28,5 +29,5 @@ def figures_table(title: str, rows: Iterable[tuple[str, ...]], *, headers: Seque
         table.add_column(header, justify="right", overflow="fold", min_width=None if headers else _FIGURE_WIDTH)
     name_width = _FIRST_OF_SEVERAL_WIDTH if headers else _NAME_WIDTH
     for name, *figures in rows:
-        table.add_row(f"{name:<{name_width}}", *figures)
+        table.add_row(Text(f"{name:<{name_width}}"), *figures)
     return table

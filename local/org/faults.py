@@ -222,7 +222,9 @@ class Faults:
 
 
 def _cause(place: tuple[int | str, ...], message: str) -> str:
-    rule, *parts = place or ("?",)
+    if not place:
+        return "the file is to be a list of rules, each with match and action"
+    rule, *parts = place
     return f"rule {rule} ({'.'.join(map(str, parts))}): {message}"
 
 

@@ -5,6 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
+from local.org import OrgSettings
 from massive_upload.constants import RESUMABLE_DAYS
 
 COMMANDS = ("demo", "run", "org", "start", "status", "watch", "stop", "pause", "resume", "failures", "retry-failed")
@@ -81,6 +82,20 @@ def test_a_wrong_command_line_ends_with_2_and_says_what_is_wrong(arguments, word
     assert result.exit_code == 2, result.output
     assert words in result.stderr
     assert "Traceback" not in result.output
+
+
+def test_the_simulated_org_is_as_slow_and_as_short_of_allowances_as_the_options_say(monkeypatch):
+    served: list[OrgSettings] = []
+    monkeypatch.setattr("cli.org.serve_org", served.append)
+
+    limits = ("--daily-api-requests", "500", "--daily-bulk-batches", "30", "--workers", "8", "--row-ms", "1.5")
+    result = invoke("org", "--port", "0", "--rows", "10", *limits)
+
+    assert result.exit_code == 0, result.output
+    (settings,) = served
+    assert (settings.daily_api_requests, settings.daily_bulk_batches) == (500, 30)
+    assert (settings.workers, settings.row_ms) == (8, 1.5)
+    assert settings.lock_wait_seconds == OrgSettings(source=settings.source).lock_wait_seconds
 
 
 def test_a_region_of_the_environment_is_no_mistake_on_this_machine(monkeypatch):

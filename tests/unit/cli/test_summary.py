@@ -37,7 +37,7 @@ PROMISED_KEYS = {
     *("run_id", "status", "source_rows", "succeeded", "rejected", "not_sent", "skipped_null_key"),
     *("duplicates_dropped", "unsettled", "partitions", "batches", "jobs", "resent_rows", "lock_errors"),
     *("api_requests", "state_transitions", "max_history_events", "started_at", "ended_at", "rejected_files"),
-    *("error", "cause", "receipt"),
+    *("error", "cause", "receipt", "hot_parents"),
 }
 
 
@@ -94,6 +94,22 @@ def test_work_is_added_up_over_all_partitions_and_the_sweep_is_no_partition():
 
     assert (summary.partitions, summary.batches, summary.jobs) == (1, 4, 5)
     assert (summary.resent_rows, summary.lock_errors, summary.api_requests) == (5, 6, 33)
+
+
+def test_the_parents_that_cost_most_lock_errors_are_named_as_they_are_spelt():
+    lanes = [
+        a_partition(lock_errors=9, hot_parents={"[/b] Acme": 7, "a\x1b[31m": 2}),
+        a_partition(
+            "0001", lock_errors=4, hot_parents={"[/B] ACME": 3, **{f"parent {number}": 1 for number in range(9)}}
+        ),
+    ]
+    summary = a_summary(partitions=lanes)
+
+    assert list(summary.hot_parents.items())[:2] == [("[/b] Acme", 10), ("a\x1b[31m", 2)]
+    lines = text_of(summary).splitlines()
+    assert any("[/b] Acme" in line and line.rstrip("│ ").endswith("10") for line in lines)
+    assert any("'a\\x1b[31m'" in line for line in lines)
+    assert "by parent" not in text_of(a_summary())
 
 
 def test_times_are_iso_8601_in_utc():

@@ -58,7 +58,7 @@ def test_an_empty_file_has_no_rules():
         ("- {match: {object: A}, action: {row_is_fatal: {message: x}}}", "row_is_fatal needs the key"),
         ("- {match: {path: a}, action: {job_fails: {after_rows: 1, message: x}}}", "no method or path"),
         ("- {match: {}, action: {row_failures: {share: 2, code: X}}}", "share"),
-        ("rules: 1", "rule ?"),
+        ("rules: 1", "a list of rules"),
         ("- {", "neither YAML nor JSON"),
     ],
 )
