@@ -28,6 +28,7 @@ from massive_upload.usecases.row_plan import plan_rows
 from massive_upload.usecases.slice_tasks import (
     SliceServices,
     claimed_lane,
+    claimed_partition,
     has_to_halt,
     slice_task,
 )
@@ -64,7 +65,7 @@ def settle_batch(task: SliceInput, services: SliceServices) -> Step:
         delay_seconds = delays[batch.retries] if following.retries > batch.retries else edge_seconds
         return step.then(Next.BACK_OFF, events=SETTLE_EVENTS, wait_seconds=delay_seconds, is_progress=True)
     if _is_last(partition, batch):
-        settled = services.store.partition(task.run_id, task.partition)
+        settled = claimed_partition(services.store, task)  # a newer claim may have found more to read since
         services.store.complete_partition(settled, services.org.heartbeat())
         log(Marker.SUCCESS, Event.PARTITION_COMPLETED)
         return step.then(Next.DONE, events=SETTLE_EVENTS)

@@ -6,13 +6,15 @@ empty, and a file that it writes is named nowhere.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import pytest
 
 from local.org.jobs import Job
+from massive_upload.contracts import Next, SliceInput
 from massive_upload.domain.progress import PartitionStatus
 from massive_upload.errors import FencedOut
-from massive_upload.ports import Files
+from massive_upload.ports import Files, ProgressStore
 from massive_upload.usecases.fetch_page import fetch_page
 from massive_upload.usecases.settle_batch import settle_batch
 from tests.integration.adapters.stack import BUCKET, TABLE
@@ -142,6 +144,21 @@ class HeldFiles:
         self._files.write(key, content, content_type=content_type)
 
 
+class HeldStore:
+    """A table before one of whose methods something else happens, the first time."""
+
+    def __init__(self, store: ProgressStore, *, before: str, happening: Callable[[], object]) -> None:
+        self._store = store
+        self._before = before
+        self._happening = happening
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self._before:
+            self._before = ""
+            self._happening()
+        return getattr(self._store, name)
+
+
 def test_a_slice_that_wakes_up_after_its_run_was_resumed_does_not_change_the_rows_that_were_kept_since():
     """It gave up more rows than the run did in the end, as FinishRun plans one more attempt for them."""
     with open_world(faults=LOCKED, load=paced(batch_rows=30, retry_delays_seconds=())) as world:
@@ -188,3 +205,24 @@ def test_two_settlings_under_one_claim_never_write_the_same_file(kind):
         kept = {*batch.rejected_files, *(file.file_key for file in batch.deferred_files)}
         assert any(f"/{kind}/" in key for key in kept)
         assert kept.isdisjoint(held.written)
+
+
+def test_a_settling_that_wakes_up_after_its_run_was_resumed_does_not_complete_the_lane():
+    """The resumed lane asks its source anew, which may have got more rows, so that it has yet to be read to its end."""
+    with open_world(load=paced(batch_rows=30)) as world:
+        task = world.start_lane()
+        fetch_page(task, world.services)
+        task = world.until_its_job_has_ended(task)
+        resumed: list[SliceInput] = []
+
+        def stop_and_resume() -> None:
+            world.abort()
+            world.plan({"mode": "resume", "run_id": RUN}, "again")
+            resumed.append(world.slices.claim(RUN, LANE))
+
+        held = HeldStore(world.services.store, before="partition", happening=stop_and_resume)
+        with pytest.raises(FencedOut):
+            settle_batch(task, replace(world.services, store=cast("ProgressStore", held)))
+        assert world.partition(LANE).settled_rows == 30
+        assert fetch_page(resumed[0], world.services).next is Next.DONE
+        assert world.partition(LANE).status is PartitionStatus.COMPLETED
