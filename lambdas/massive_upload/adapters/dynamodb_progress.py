@@ -371,7 +371,10 @@ class DynamoDbProgress:
             put_once={"epoch": 0, "next_batch": 0, "expires_at": self._expires_at()},
             remove=("error", "cause", "failures"),
         )
-        is_as_seen = equals("epoch", sweep.epoch) & equals("status", sweep.status) if sweep else is_new()
+        is_as_seen = is_new()
+        if sweep is not None:
+            has_that_list = _has("kept_list", sweep.kept_list)
+            is_as_seen = equals("epoch", sweep.epoch) & equals("status", sweep.status) & has_that_list
         key = items.partition_key(run_id, SWEEP_PARTITION)
         try:
             self._table.transact(update(self._table.name, key, change, is_as_seen))

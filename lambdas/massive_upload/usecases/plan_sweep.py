@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 from massive_upload.constants import SWEEP_PARTITION
 from massive_upload.contracts import Sweep
 from massive_upload.domain.file_keys import kept_list_key
@@ -16,7 +18,9 @@ def plan_sweep(run_id: str, store: ProgressStore, files: Files) -> Sweep:
     """List the files of given-up rows for the sweep, which sends them once more in one lane.
 
     The list only ever grows at its end, as the sweep's cursor counts its entries: a resumed run adds what its lanes
-    have given up since. Rows that were sent equally often come together, as they can share a job.
+    have given up since. Each time it is written to a file of its own, and the sweep's partition names the one that
+    counts, so that a task which lives on beside its successor cannot bring a shorter one back. Rows that were sent
+    equally often come together, as they can share a job.
     """
     run = store.run(run_id)
     if run is None:
@@ -25,13 +29,13 @@ def plan_sweep(run_id: str, store: ProgressStore, files: Files) -> Sweep:
     lanes = [partition for partition in partitions if not partition.is_sweep]
     found = [file for lane in lanes if lane.deferred for file in _deferred_files(store.batches(run_id, lane.partition))]
     sweep = next((partition for partition in partitions if partition.is_sweep), None)
-    list_key = kept_list_key(run_id, SWEEP_PARTITION)
-    listed = read_kept_list(files, list_key) if sweep is not None else []
+    listed = read_kept_list(files, sweep.kept_list) if sweep is not None and sweep.kept_list is not None else []
     known = {entry.key for entry in listed}
     listed += sorted((entry for entry in found if entry.key not in known), key=lambda entry: entry.tries)
     is_unfinished = sweep is not None and sweep.status is not PartitionStatus.COMPLETED
     if run.is_halting or not (_rows_left(listed, sweep) or is_unfinished):
         return Sweep(needed=False)
+    list_key = kept_list_key(run_id, f"{SWEEP_PARTITION}-{uuid4().hex}")
     write_kept_list(files, list_key, listed)
     rows = sum(entry.rows for entry in listed)
     store.save_sweep(run_id, sweep, KeptList(key=list_key, rows=rows))

@@ -116,6 +116,15 @@ def test_a_sweep_that_has_changed_since_it_was_read_is_left_alone(store, dynamod
     assert store.partition(RUN, "sweep") == before
 
 
+def test_a_sweep_takes_no_list_that_was_made_of_an_older_one(store):
+    begin(store)
+    seen = store.save_sweep(RUN, None, KeptList(key="list", rows=5))
+    longer = store.save_sweep(RUN, seen, KeptList(key="longer", rows=9))
+    with pytest.raises(StateChanged):
+        store.save_sweep(RUN, seen, KeptList(key="other", rows=7))
+    assert store.partition(RUN, "sweep") == longer
+
+
 def test_what_is_not_there_is_said_to_be_missing(store):
     begin(store)
     with pytest.raises(InternalError, match="Partition 0009"):

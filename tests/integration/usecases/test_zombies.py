@@ -11,11 +11,13 @@ from typing import Any, cast
 import pytest
 
 from local.org.jobs import Job
+from massive_upload.constants import SWEEP_PARTITION
 from massive_upload.contracts import Next, SliceInput
 from massive_upload.domain.progress import PartitionStatus
-from massive_upload.errors import FencedOut
+from massive_upload.errors import FencedOut, StateChanged
 from massive_upload.ports import Files, ProgressStore
 from massive_upload.usecases.fetch_page import fetch_page
+from massive_upload.usecases.plan_sweep import plan_sweep
 from massive_upload.usecases.settle_batch import settle_batch
 from tests.integration.adapters.stack import BUCKET, TABLE
 from tests.integration.usecases.kept_rows import receipt
@@ -226,3 +228,24 @@ def test_a_settling_that_wakes_up_after_its_run_was_resumed_does_not_complete_th
         assert world.partition(LANE).settled_rows == 30
         assert fetch_page(resumed[0], world.services).next is Next.DONE
         assert world.partition(LANE).status is PartitionStatus.COMPLETED
+
+
+def test_a_plan_of_the_sweep_that_wakes_up_after_its_run_was_resumed_does_not_take_rows_from_the_sweep():
+    """The resumed run's lanes have given up more rows since, so that the list it made is too short."""
+    with open_world(faults=LOCKED, load=paced(lanes=2, batch_rows=30, retry_delays_seconds=())) as world:
+        world.plan({"load": world.load.name})
+        world.slices.run_lane(RUN, LANE)
+
+        def stop_and_resume() -> None:
+            world.abort()
+            for lane in world.plan({"mode": "resume", "run_id": RUN}, "again").lanes:
+                world.slices.run_lane(RUN, lane.partition)
+            assert world.plan_sweep().needed
+
+        held = HeldFiles(world.services.files, "/kept/", stop_and_resume)
+        with pytest.raises(StateChanged):
+            plan_sweep(RUN, world.services.store, held)
+        world.slices.run_lane(RUN, SWEEP_PARTITION)
+        verdict = world.finish({"plan": {"run_id": RUN}}, "again")
+        assert (verdict.status, verdict.succeeded) == ("Completed", 30)
+        assert world.loaded_keys == world.keys_of()
