@@ -111,7 +111,8 @@ def _close(
         counted = replace(run, api_requests=run.api_requests + requests)
         shown_before = services.store.shown(run.load)
         shown = shown_by(run, partitions, ended_at, shown_before, services)
-        write_receipt(counted, ended, outcome, partitions, target, shown, services)
+        if not write_receipt(counted, ended, outcome, partitions, target, shown, services):
+            return _verdict_without_run(run.run_id, failure)
         known = services.store.watermark(run.load)
         services.store.finish_run(
             run,

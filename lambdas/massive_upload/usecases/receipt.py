@@ -65,8 +65,12 @@ def write_receipt(
     target: Mapping[str, object] | None,
     shown: Shown | None,
     services: SliceServices,
-) -> None:
-    """Write a run's receipt; one that is there, of an end that the run was resumed from, is replaced."""
+) -> bool:
+    """Write a run's receipt; one that is there, of an end that the run was resumed from, is replaced.
+
+    Returns:
+        False where the run was resumed since it was read: the receipt is then the other execution's to write.
+    """
     config = services.configs.of(run.run_id) if run.plan_name is not None else None
     lanes = [partition for partition in partitions if not partition.is_sweep]
     figures = {name: sum(getattr(partition, name) for partition in partitions) for name in _FIGURES}
@@ -96,9 +100,13 @@ def write_receipt(
         "rejected_files": rejected_files(partitions, services.store, services.files).all,
         "partitions": [{name: getattr(partition, name) for name in _OF_A_PARTITION} for partition in partitions],
     }
+    now = services.store.run(run.run_id)  # at the last moment: what is gathered here may take minutes
+    if now is None or now.execution_arn != run.execution_arn:
+        return False
     services.files.write(
         receipt_key(run.run_id), json.dumps(document, indent=2).encode(), content_type="application/json"
     )
+    return True
 
 
 def read_advice(files: Files, run: Run) -> tuple[str, ...]:

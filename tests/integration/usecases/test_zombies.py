@@ -12,17 +12,18 @@ import pytest
 
 from local.org.jobs import Job
 from massive_upload.constants import SWEEP_PARTITION
-from massive_upload.contracts import Next, SliceInput
-from massive_upload.domain.progress import PartitionStatus
+from massive_upload.contracts import FinishRunInput, Next, SliceInput
+from massive_upload.domain.progress import PartitionStatus, RunStatus
 from massive_upload.errors import FencedOut, StateChanged
 from massive_upload.ports import Files, ProgressStore
 from massive_upload.usecases.fetch_page import fetch_page
+from massive_upload.usecases.finish_run import finish_run
 from massive_upload.usecases.plan_sweep import plan_sweep
 from massive_upload.usecases.settle_batch import settle_batch
 from tests.integration.adapters.stack import BUCKET, TABLE
-from tests.integration.usecases.kept_rows import receipt
+from tests.integration.usecases.kept_rows import receipt, recorded_account
 from tests.integration.usecases.troubled import assert_complete, troubled_world
-from tests.integration.usecases.world import RUN, World, open_world, paced
+from tests.integration.usecases.world import RUN, World, execution, open_world, paced
 from tests.thoroughness import every
 
 pytestmark = pytest.mark.timeout(900)
@@ -249,3 +250,22 @@ def test_a_plan_of_the_sweep_that_wakes_up_after_its_run_was_resumed_does_not_ta
         verdict = world.finish({"plan": {"run_id": RUN}}, "again")
         assert (verdict.status, verdict.succeeded) == ("Completed", 30)
         assert world.loaded_keys == world.keys_of()
+
+
+def test_an_end_of_a_run_that_wakes_up_after_the_run_was_resumed_tells_nothing_of_it():
+    with open_world(load=paced(lanes=2)) as world:
+        world.plan({"load": world.load.name})
+        world.slices.run_lane(RUN, LANE)
+        world.executions.end(RUN)
+        held = HeldStore(
+            world.services.store,
+            before="shown",
+            happening=lambda: world.execute({"mode": "resume", "run_id": RUN}, "again"),
+        )
+        task = FinishRunInput(execution=execution(RUN), state={"input": {"run_id": RUN}}, ended="ABORTED")
+        services = replace(world.services, store=cast("ProgressStore", held))
+        verdict = finish_run(task, services, world.services.clock)
+        assert (verdict.next, verdict.source_rows) == ("Succeed", 0), "it has no run any more"
+        assert world.run().status is RunStatus.COMPLETED
+        assert receipt(world)["status"] == "Completed"
+        assert recorded_account(world).succeeded == 30
