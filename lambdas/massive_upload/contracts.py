@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum, unique
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from massive_upload.domain.load import PaceOverrides, PartitioningOverrides, SampleOverrides
+from massive_upload.errors import InvalidInput
 
 PartitionId = Annotated[str, StringConstraints(pattern=r"^(\d{4}|sweep)$")]
 RUN_ID_PATTERN = r"^[A-Za-z0-9._-]{1,121}$"
@@ -39,6 +40,9 @@ class Mode(StrEnum):
     RETRY_FAILED = "retry_failed"
 
 
+_OF_ONE_MODE = {"partitions": Mode.RESUME, "of": Mode.RETRY_FAILED, "only": Mode.RETRY_FAILED}
+
+
 class StartInput(Contract):
     """The input of an execution of ``load``, as a person or a schedule writes it.
 
@@ -46,6 +50,9 @@ class StartInput(Contract):
         of: with mode retry_failed, the run whose rejected rows are sent once more.
         only: with mode retry_failed, the code of the errors that are taken up; all where it is left out.
         start_with: of a sequence, the load to begin with; the first where it is left out.
+
+    Raises:
+        InvalidInput: a value is given that only another mode has.
     """
 
     load: str | None = None
@@ -59,6 +66,16 @@ class StartInput(Contract):
     pace: PaceOverrides | None = None
     partitioning: PartitioningOverrides | None = None
     sample: SampleOverrides | None = None
+
+    @model_validator(mode="after")
+    def _check_mode(self) -> Self:
+        for name in self.given(*_OF_ONE_MODE):
+            mode = _OF_ONE_MODE[name]
+            if self.mode is not mode:
+                raise InvalidInput(
+                    f"{name} can be given with mode {mode} only.", next_step=f'Add "mode": "{mode}", or leave it out.'
+                )
+        return self
 
     def given(self, *names: str) -> list[str]:
         """Which of these the input gives, of those that may be left out."""

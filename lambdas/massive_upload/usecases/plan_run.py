@@ -56,7 +56,6 @@ def _request_of(task: PlanRunInput, services: PlanServices) -> PlanRequest:
             f"{run_id!r} cannot be a run's id.",
             next_step="Name the execution, or give a run_id, with letters, digits, '.', '_' and '-' alone.",
         )
-    _check_names(start)
     return PlanRequest(start, run_id, task.execution, place, task.plan.org_waited_seconds)
 
 
@@ -111,13 +110,3 @@ def _parse(given: dict[str, object]) -> StartInput:
             f"The execution's input is wrong at {where}: {first['msg']}.",
             next_step='Start with, for example, {"load": "opportunity"}; see the files in events/.',
         ) from error
-
-
-def _check_names(start: StartInput) -> None:
-    """Each way to start names what it is about, and nothing else."""
-    allowed = {Mode.RESUME: {"partitions"}, Mode.RETRY_FAILED: {"of", "only"}}
-    for name, mode in (("partitions", Mode.RESUME), ("of", Mode.RETRY_FAILED), ("only", Mode.RETRY_FAILED)):
-        if getattr(start, name) is not None and name not in allowed.get(start.mode, ()):
-            raise InvalidInput(
-                f"{name} can be given with mode {mode} only.", next_step=f'Add "mode": "{mode}", or leave it out.'
-            )
