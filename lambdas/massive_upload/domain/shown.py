@@ -98,9 +98,15 @@ class Shown:
         A run of a few rows tells little of a job of 10,000; so many rows always count, and half of what the known run
         had, as a source may shrink.
         """
-        if known is None or known.target != self.target:
+        known = shown_of(self.target, known)
+        if known is None:
             return True
         return self.began_at >= known.began_at and 2 * self.rows >= min(known.rows, JOB_ROWS_PER_BATCH)
+
+
+def shown_of(target: str, known: Shown | None) -> Shown | None:
+    """What is known of a target; what another org or object has shown says nothing of it."""
+    return known if known is not None and known.target == target else None
 
 
 @dataclass(frozen=True, kw_only=True)

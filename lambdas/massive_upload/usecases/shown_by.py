@@ -8,7 +8,7 @@ from datetime import datetime
 from massive_upload.contracts import Mode
 from massive_upload.domain import presets
 from massive_upload.domain.progress import Partition, Run
-from massive_upload.domain.shown import Shown, org_took, work_of
+from massive_upload.domain.shown import Shown, org_took, shown_of, work_of
 from massive_upload.usecases.plan_file import read_estimate
 from massive_upload.usecases.slice_tasks import SliceServices
 
@@ -25,7 +25,7 @@ def shown_by(
         run: that ends.
         partitions: all of the run's.
         ended_at: when it ends.
-        before: what the runs before it have shown.
+        before: what is known of the load's runs before it.
         services: hold the run's configuration and plan.
 
     How many batches the org works on at a time is not told by a run that was resumed: lanes of several goes were not
@@ -36,6 +36,7 @@ def shown_by(
     if run.plan_name is None or run.mode not in _MODES or not work.jobs:
         return None
     config = services.configs.of(run.run_id)
+    before = shown_of(config.lease_key, before)
     estimate = read_estimate(services.files, run)
     at_once = min(len(lanes), config.load.partitioning.max_concurrency)
     pace = config.load.effective_pace
@@ -58,9 +59,5 @@ def shown_by(
         contended_rows=work.contended_rows,
         org_batches=(estimate.org_batches if estimate else 0) or presets.ORG_BATCHES,
         org_took=took if is_in_one_go else None,
-        pairs_met=any(lane.has_pairs_that_met for lane in lanes) or _has_met_before(before, config.lease_key),
+        pairs_met=any(lane.has_pairs_that_met for lane in lanes) or (before is not None and before.pairs_met),
     )
-
-
-def _has_met_before(before: Shown | None, target: str) -> bool:
-    return before is not None and before.target == target and before.pairs_met

@@ -149,6 +149,14 @@ def test_an_older_run_that_ends_late_does_not_overwrite_what_a_newer_one_showed(
         assert shown(world) == known
 
 
+@pytest.mark.parametrize(("target", "are_kept"), [({}, True), ({"target": "00E#opportunity"}, False)])
+def test_pairs_that_met_are_kept_of_the_same_org_alone(target, are_kept):
+    with open_world(load=paced()) as world:
+        remember(world, pairs_met=True, rows=30, **target)
+        world.execute()
+        assert (shown(world).run_id, shown(world).pairs_met) == (RUN, are_kept)
+
+
 def loaded(world: World) -> World:
     """All lanes have ended; FinishRun comes next."""
     for lane in world.plan(START).lanes:

@@ -18,7 +18,7 @@ from massive_upload.domain.lanes import cut_lanes
 from massive_upload.domain.load import Load
 from massive_upload.domain.progress import KeptList, Lease, Run, RunStatus, SourceRange
 from massive_upload.domain.quota import OrgQuota
-from massive_upload.domain.shown import Shown
+from massive_upload.domain.shown import Shown, shown_of
 from massive_upload.errors import (
     CredentialsRejected,
     DuplicateKeys,
@@ -287,8 +287,7 @@ class BeginRun(Planner):
 
     def _shown(self, load: Load) -> Shown | None:
         """What the load's last run has shown of this org and object."""
-        known = self._store.shown(load.name)
-        return known if known is not None and known.target == self._lease_key(load) else None
+        return shown_of(self._lease_key(load), self._store.shown(load.name))
 
     def _quota(self) -> OrgQuota | None:
         """What the org has left, for a plan that people are to read; a run that loads asks before its first batch."""
