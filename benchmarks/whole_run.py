@@ -77,7 +77,7 @@ def massive_upload(login: Login, *, clients: AwsClients, job_rows: int, types: M
     for lane in plan.lanes:
         while _slice(clients.dynamodb, services, lane.partition) is Next.MORE:
             pass
-    verdict = finish_run(FinishRunInput(execution=execution, state={"input": {}}), services, clock)
+    verdict = finish_run(FinishRunInput(execution=execution, state={"input": {}}), services)
     if verdict.status != "Completed":
         raise RuntimeError(f"The run ended as {verdict.status}: {verdict.error} {verdict.cause}")
     return verdict.succeeded

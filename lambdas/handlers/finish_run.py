@@ -9,4 +9,4 @@ from massive_upload.usecases.finish_run import finish_run
 @lambda_handler(FinishRunInput)
 def handler(task: FinishRunInput) -> Verdict:
     """Finish the run of an execution."""
-    return finish_run(task, container.slice_services(), container.clock())
+    return finish_run(task, container.slice_services())

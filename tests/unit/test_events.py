@@ -143,7 +143,7 @@ def test_the_tasks_events_tell_the_story_of_a_run(world):
     assert not plan_sweep(load_event("plan_sweep")["run_id"], world.services.store, world.services.files).needed
     WatchdogInput.model_validate(load_event("watchdog"))
     assert watch_runs(world.store, world.executions, clock, lambda run, ended: None).open_runs == 1
-    verdict = finish_run(FinishRunInput.model_validate(load_event("finish_run")), world.services, clock)
+    verdict = finish_run(FinishRunInput.model_validate(load_event("finish_run")), world.services)
     assert verdict.run_id == RUN
     assert verdict.succeeded > 0
     assert verdict.source_rows == 30

@@ -12,7 +12,6 @@ from massive_upload.domain.account import Account, Outcome, outcome_of
 from massive_upload.domain.incremental import Watermark, mapping_sha256, may_set
 from massive_upload.domain.progress import Halt, Partition, PartitionStatus, Run, RunStatus
 from massive_upload.observability import Event, Marker, Metric, emit, log
-from massive_upload.ports import Clock
 from massive_upload.usecases.drain import Left, end_lane
 from massive_upload.usecases.plan_file import read_plan
 from massive_upload.usecases.receipt import Ended, ask_target, write_receipt
@@ -39,7 +38,7 @@ class _Ending:
     cause: str | None = None
 
 
-def finish_run(task: FinishRunInput, services: SliceServices, clock: Clock) -> Verdict:
+def finish_run(task: FinishRunInput, services: SliceServices) -> Verdict:
     """Settle or abort the jobs in flight, add up the account, write the receipt and give the target back.
 
     A run that leaves jobs behind keeps the target's lease: by that the next run knows whose jobs have yet to end.
@@ -68,7 +67,7 @@ def finish_run(task: FinishRunInput, services: SliceServices, clock: Clock) -> V
             log(Marker.WAITING, Event.WAITING_FOR_OLD_JOBS, wait_seconds=DRAIN_WAIT_SECONDS, drains=run.drains + 1)
             return Verdict(next="Drain", run_id=run_id, status=run.status, wait_seconds=DRAIN_WAIT_SECONDS)
         partitions = services.store.partitions(run_id)
-    return _close(run, partitions, task, failure, services, clock)
+    return _close(run, partitions, task, failure, services)
 
 
 def _run_id(task: FinishRunInput, services: SliceServices) -> str:
@@ -91,7 +90,6 @@ def _close(
     task: FinishRunInput,
     failure: _Ending | None,
     services: SliceServices,
-    clock: Clock,
 ) -> Verdict:
     outcome = outcome_of(run, partitions, unsettled_batches(services.store, partitions))
     account = outcome.account
@@ -102,7 +100,7 @@ def _close(
     if run.is_halting and _goes_on(run, ending, task):
         ending = _halted_before(run.loads_after[0], run, task)
     if run.is_unfinished:
-        ended_at = clock.now()
+        ended_at = services.clock.now()
         ended = Ended(status=ending.status, error=ending.error, at=ended_at)
         target = ask_target(run, services)
         requests = services.org.take_requests()

@@ -272,7 +272,7 @@ def test_the_watchdog_brings_a_run_to_an_end_although_its_job_does_not(faults):
         clock = WorldClock(world.clock)
 
         def finish(run: Run, ended: str) -> None:
-            finish_run(finish_request(run, ended), world.services, clock)
+            finish_run(finish_request(run, ended), world.services)
 
         calls = 0
         while watch_runs(world.store, world.executions, clock, finish).finished_runs:

@@ -182,7 +182,7 @@ class World:
     def finish_once(self, state: Mapping[str, object], name: str = RUN, *, ended: str | None = None) -> Verdict:
         task = FinishRunInput(execution=execution(name), state=dict(state), ended=ended)
         with acting_as("FinishRun"):
-            return finish_run(task, self.services, WorldClock(self.clock))
+            return finish_run(task, self.services)
 
     def execute(self, start: Mapping[str, object] | None = None, name: str = RUN) -> Verdict | None:
         """An execution of the load machine; None where it is skipped. Of a sequence, the last verdict."""

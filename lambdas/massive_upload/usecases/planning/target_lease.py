@@ -73,7 +73,7 @@ def _left_by(holder: Lease, services: PlanServices) -> Left:
     if run is None or ended is None:
         return Left.NOTHING
     if run.is_unfinished:
-        verdict = finish_run(finish_request(run, ended), tasks, tasks.clock)
+        verdict = finish_run(finish_request(run, ended), tasks)
         run = store.run(run.run_id)
         if verdict.next == "Drain" or run is None:
             return Left.JOB
