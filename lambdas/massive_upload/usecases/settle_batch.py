@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 
 from massive_upload.constants import JOB_ROWS_PER_BATCH, SLICE_EVENTS
 from massive_upload.contracts import JobCounters, Next, SliceInput, Step
@@ -32,6 +33,7 @@ from massive_upload.usecases.slice_tasks import (
     has_to_halt,
     slice_task,
 )
+from massive_upload.usecases.staging import pace_of
 from massive_upload.usecases.turn import ask_for_turn
 
 
@@ -137,7 +139,9 @@ def settle_attempt(
     beat = services.org.heartbeat(uncounted_requests=counters.api_requests)
     record(partition, batch, following, notes=notes, beat=beat)
     if reason is not None:
-        _log_pace(load.pace_at(pace, is_paired=partition.is_paired), reason, pace.speed_percent)
+        lock_errors = partition.lock_errors + following.lock_errors - batch.lock_errors
+        recorded = replace(partition, pace=pace, lock_errors=lock_errors)
+        _log_pace(pace_of(load, recorded), reason, pace.speed_percent)
     _tell(partition, batch, following, outcome, counters, load)
     _raise_if_hopeless(batch, outcome)
     return following

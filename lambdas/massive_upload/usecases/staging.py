@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from massive_upload.contracts import Next, Step
 from massive_upload.domain.file_keys import staged_key, unwritable_key
-from massive_upload.domain.load import Load
+from massive_upload.domain.load import Load, Pace
 from massive_upload.domain.progress import Batch, BatchState, Partition
 from massive_upload.domain.staged_file import UNWRITABLE, Selection
 from massive_upload.domain.waits import FETCH_EVENTS
@@ -80,10 +80,15 @@ def complete(partition: Partition, step: Step, services: SliceServices) -> Step:
     return step.then(Next.DONE, events=FETCH_EVENTS)
 
 
-def batch_rows_of(load: Load, partition: Partition) -> int:
-    """How many rows a lane's next batch has at most, at the lane's pace; one of Salesforce's once a pair has met."""
+def pace_of(load: Load, partition: Partition) -> Pace:
+    """The pace of a lane's next batch; once a pair has met, jobs have one of Salesforce's batches."""
     is_paired = partition.is_paired and not partition.has_pairs_that_met
-    return load.pace_at(partition.pace, is_paired=is_paired).batch_rows
+    return load.pace_at(partition.pace, is_paired=is_paired)
+
+
+def batch_rows_of(load: Load, partition: Partition) -> int:
+    """How many rows a lane's next batch has at most."""
+    return pace_of(load, partition).batch_rows
 
 
 def tell_staged(batch: Batch) -> None:

@@ -88,6 +88,15 @@ def test_once_a_row_of_it_has_met_a_lock_it_goes_on_in_jobs_of_one_batch(faults,
         assert max(rows[2:]) <= 10_000, "one more was staged while the first was in flight"
 
 
+def test_the_pace_that_is_logged_once_a_row_of_it_has_met_a_lock_is_that_of_jobs_of_one_batch(caplog):
+    faults = A_FEW_LOCKED.replace("0.001", "0.07")
+    with a_giant(faults=faults) as world, caplog.at_level("INFO"):
+        world.execute()
+        assert the_lane(world).is_paired
+    (told,) = [vars(record) for record in caplog.records if record.getMessage() == "pace changed"]
+    assert (told["speed_percent"], told["batch_rows"]) == (100, 10_000)
+
+
 def test_once_a_row_of_it_has_met_a_lock_no_later_run_of_the_load_pairs():
     with a_giant(faults=A_FEW_LOCKED) as world:
         world.execute()
