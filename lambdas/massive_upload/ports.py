@@ -61,11 +61,12 @@ class LaneView:
 
     Attributes:
         batch: the partition's open batch, if it has one.
-        lease, run, quota: None where they were not asked for, or where there is none.
+        ahead, lease, run, quota: None where they were not asked for, or where there is none.
     """
 
     partition: Partition
     batch: Batch | None
+    ahead: Batch | None = None
     lease: Lease | None = None
     run: Run | None = None
     quota: OrgQuota | None = None
@@ -255,6 +256,7 @@ class ProgressStore(Protocol):
         partition: str,
         *,
         likely_batch: int | None = None,
+        with_ahead: bool = False,
         lease_key: str | None = None,
         org_id: str | None = None,
         with_run: bool = False,
@@ -267,6 +269,7 @@ class ProgressStore(Protocol):
             run_id: the run's.
             partition: the partition's.
             likely_batch: the number of the batch that its open one will be, as far as is known.
+            with_ahead: whether to read the batch that is staged ahead.
             lease_key: of the lease to read.
             org_id: of the org whose allowances to read.
             with_run: whether to read the run.

@@ -324,6 +324,7 @@ class DynamoDbProgress:
         partition: str,
         *,
         likely_batch: int | None = None,
+        with_ahead: bool = False,
         lease_key: str | None = None,
         org_id: str | None = None,
         with_run: bool = False,
@@ -331,6 +332,8 @@ class DynamoDbProgress:
         keys = {"partition": items.partition_key(run_id, partition)}
         if likely_batch is not None:
             keys["batch"] = items.batch_key(run_id, partition, likely_batch)
+            if with_ahead:
+                keys["ahead"] = items.batch_key(run_id, partition, likely_batch + 1)
         if lease_key is not None:
             keys["lease"] = items.lease_key(lease_key)
         if org_id is not None:
@@ -343,19 +346,19 @@ class DynamoDbProgress:
         lane = items.partition_from(found["partition"])
         return LaneView(
             partition=lane,
-            batch=self._open_batch(lane, found.get("batch")),
+            batch=self._batch_of(lane, lane.open_batch, found.get("batch")),
+            ahead=self._batch_of(lane, lane.ahead_batch, found.get("ahead")) if with_ahead else None,
             lease=_read(items.lease_from, found.get("lease")),
             run=_read(items.run_from, found.get("run")),
             quota=_read(items.quota_from, found.get("quota")),
         )
 
-    def _open_batch(self, partition: Partition, likely: Item | None) -> Batch | None:
-        """A partition's open batch: the one that was read beside it, if that is it."""
-        if partition.open_batch is None:
+    def _batch_of(self, partition: Partition, number: int | None, likely: Item | None) -> Batch | None:
+        """A partition's batch of this number, if it has one: the one that was read beside it, if that is it."""
+        if number is None:
             return None
         batch = _read(items.batch_from, likely)
-        is_it = batch is not None and batch.number == partition.open_batch
-        return batch if is_it else self.batch(partition, partition.open_batch)
+        return batch if batch is not None and batch.number == number else self.batch(partition, number)
 
     def save_sweep(self, run_id: str, sweep: Partition | None, kept: KeptList) -> Partition:
         is_at_work = sweep is not None and sweep.status is PartitionStatus.RUNNING

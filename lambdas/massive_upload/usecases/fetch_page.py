@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from massive_upload.constants import JOB_ROWS_PER_BATCH, SLICE_EVENTS
+from massive_upload.constants import SLICE_EVENTS
 from massive_upload.contracts import Next, SliceInput, Step
 from massive_upload.domain.bulk_batches import bulk_batches_of
 from massive_upload.domain.load import Load
@@ -96,8 +96,8 @@ def _stop(task: SliceInput, store: ProgressStore, partition: Partition) -> Step:
 
 
 def _stage_kept_rows(task: SliceInput, services: SliceServices, partition: Partition, load: Load) -> Step:
-    """Stage rows that failed before. The sweep's jobs are as large as one batch of Salesforce's."""
-    max_rows = JOB_ROWS_PER_BATCH if partition.is_sweep else batch_rows_of(load, partition)
+    """Stage rows that failed before."""
+    max_rows = batch_rows_of(load, partition)
     following = next_kept_rows(services.files, partition, key_column=load.target.external_id, max_rows=max_rows)
     if following is None:
         return complete(partition, task.step, services)

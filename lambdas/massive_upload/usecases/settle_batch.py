@@ -48,7 +48,7 @@ def settle_batch(task: SliceInput, services: SliceServices) -> Step:
         PassingError: the org or AWS did not answer.
     """
     config = services.configs.of(task.run_id)
-    lane = claimed_lane(services.store, task, org_id=config.org_id, with_run=True)
+    lane = claimed_lane(services.store, task, with_ahead=True, org_id=config.org_id, with_run=True)
     partition, batch, step = lane.partition, lane.batch, task.step
     counters = step.job
     if batch is None or batch.state is not BatchState.SUBMITTED or counters is None or counters.job_id != batch.job_id:
@@ -73,19 +73,17 @@ def settle_batch(task: SliceInput, services: SliceServices) -> Step:
         return step.then(Next.DONE, events=SETTLE_EVENTS)
     if step.events >= SLICE_EVENTS:
         return step.then(Next.MORE, events=SETTLE_EVENTS)
-    if partition.ahead_batch is not None and not edge_seconds and _may_go_on(lane, batch, load, services):
-        return step.then(Next.UPLOAD, events=SETTLE_EVENTS, batch=partition.ahead_batch, is_progress=True)
+    if lane.ahead is not None and not edge_seconds and _may_go_on(lane, lane.ahead, load, services):
+        return step.then(Next.UPLOAD, events=SETTLE_EVENTS, batch=lane.ahead.number, is_progress=True)
     return step.then(Next.FETCH, events=SETTLE_EVENTS, wait_seconds=edge_seconds, is_progress=True)
 
 
-def _may_go_on(lane: LaneView, batch: Batch, load: Load, services: SliceServices) -> bool:
-    """Whether the batch that is staged may be sent at once; FetchPage sees to whatever speaks against it."""
+def _may_go_on(lane: LaneView, ahead: Batch, load: Load, services: SliceServices) -> bool:
+    """Whether the batch that is staged ahead may be sent at once; FetchPage sees to whatever speaks against it."""
     partition = lane.partition
     if has_to_halt(lane.run, partition.run_id) or is_run_given_up(partition, load, services.store):
         return False
-    rows_left = partition.source_rows - partition.settled_rows - batch.first_rows
-    batches = bulk_batches_of(min(batch.first_rows, rows_left))
-    return ask_for_turn(partition, services, batches=batches, quota=lane.quota).has_come
+    return ask_for_turn(partition, services, batches=bulk_batches_of(ahead.rows), quota=lane.quota).has_come
 
 
 def settle_attempt(

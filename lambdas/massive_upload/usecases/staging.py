@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from massive_upload.constants import JOB_ROWS_PER_BATCH
 from massive_upload.contracts import Next, Step
 from massive_upload.domain.file_keys import staged_key, unwritable_key
 from massive_upload.domain.load import Load, Pace
@@ -87,8 +88,8 @@ def pace_of(load: Load, partition: Partition) -> Pace:
 
 
 def batch_rows_of(load: Load, partition: Partition) -> int:
-    """How many rows a lane's next batch has at most."""
-    return pace_of(load, partition).batch_rows
+    """How many rows a lane's next batch has at most. The sweep's jobs are as large as one batch of Salesforce's."""
+    return JOB_ROWS_PER_BATCH if partition.is_sweep else pace_of(load, partition).batch_rows
 
 
 def tell_staged(batch: Batch) -> None:

@@ -5,7 +5,10 @@ from typing import Any
 import pytest
 
 from local.org import generated_opportunities
+from massive_upload.domain.bulk_batches import bulk_batches_of
 from massive_upload.domain.progress import Partition
+from massive_upload.usecases.slice_tasks import SliceServices
+from massive_upload.usecases.turn import Turn, ask_for_turn
 from tests.integration.usecases.test_shown import START, remember
 from tests.integration.usecases.world import OPPORTUNITY, RUN, World, open_world
 
@@ -75,17 +78,26 @@ ALL_LOCKED_OUT = """
 
 
 @pytest.mark.parametrize(("faults", "lock_errors"), [(A_FEW_LOCKED, range(1, 400)), (ALL_LOCKED_OUT, [19_600])])
-def test_once_a_row_of_it_has_met_a_lock_it_goes_on_in_jobs_of_one_batch(faults, lock_errors):
-    source = generated_opportunities(45_000, accounts=1, rejected_share=0)
+def test_once_a_row_of_it_has_met_a_lock_it_goes_on_in_jobs_of_one_batch(monkeypatch, faults, lock_errors):
+    source = generated_opportunities(65_000, accounts=1, rejected_share=0)
+    asked = {}
+
+    def noted(partition: Partition, services: SliceServices, **need: Any) -> Turn:
+        if partition.ahead_batch is not None and partition.kind == "parent":
+            asked[partition.ahead_batch] = need["batches"]
+        return ask_for_turn(partition, services, **need)
+
+    monkeypatch.setattr("massive_upload.usecases.settle_batch.ask_for_turn", noted)
     with open_world(source=source, faults=faults) as world:
         verdict = world.execute()
         assert verdict is not None
-        assert verdict.succeeded == 45_000
+        assert verdict.succeeded == 65_000
         lane = the_lane(world)
         assert lane.lock_errors in lock_errors
         rows = [batch.first_rows for batch in world.store.batches(RUN, lane.partition)]
         assert rows[0] == 20_000
         assert max(rows[2:]) <= 10_000, "one more was staged while the first was in flight"
+        assert asked == {number: bulk_batches_of(rows[number]) for number in asked}, "of the org's day"
 
 
 def test_the_pace_that_is_logged_once_a_row_of_it_has_met_a_lock_is_that_of_jobs_of_one_batch(caplog):
