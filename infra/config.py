@@ -6,6 +6,7 @@ import difflib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -156,7 +157,10 @@ def _schedule_mistakes(document: Document, schedule: Schedule | None) -> list[st
     """What EventBridge Scheduler would refuse at deployment, or would never start."""
     if schedule is None:
         return []
-    found = {"cron": cron_mistake(schedule.cron), "timezone": timezone_mistake(schedule.timezone)}
+    found = {
+        "cron": cron_mistake(schedule.cron, this_year=datetime.now(UTC).year),
+        "timezone": timezone_mistake(schedule.timezone),
+    }
     return [
         f"{document.place(('schedule', key))}: schedule.{key}: {mistake}" for key, mistake in found.items() if mistake
     ]

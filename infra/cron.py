@@ -34,10 +34,10 @@ _FIELDS = (
     ),
     _Field("year", 1970, 2199),
 )
-_DAY, _MONTH, _WEEKDAY = 2, 3, 4
+_DAY, _MONTH, _WEEKDAY, _YEAR = 2, 3, 4, 5
 
 
-def cron_mistake(cron: str) -> str | None:
+def cron_mistake(cron: str, *, this_year: int) -> str | None:
     """What is wrong with the six fields of a cron expression, and what would be right; None where nothing is."""
     fields = cron.split()
     if len(fields) != len(_FIELDS):
@@ -49,6 +49,8 @@ def cron_mistake(cron: str) -> str | None:
         return "exactly one of day of month (third) and day of week (fifth) must be '?'; " + _EXAMPLE
     if not _has_a_day(fields[_DAY], fields[_MONTH].upper()):
         return f"no month of {fields[_MONTH]!r} has a day {fields[_DAY]}, so it would never start; correct one of them"
+    if not any(year >= this_year for year in _values(_FIELDS[_YEAR], fields[_YEAR]) or ()):
+        return f"{fields[_YEAR]!r} is past, so it would never start; write a later year, or '*' for every year"
     return None
 
 

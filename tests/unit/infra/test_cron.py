@@ -22,10 +22,11 @@ from tests.unit.infra.test_config import GOOD
         "0 3 ? * FRIL *",
         "0 3 29 2 ? *",
         "0 3 31 2,3 ? *",
+        "0 3 * * ? 2020-2028",
     ],
 )
 def test_cron_expressions_of_the_guide_are_taken(cron: str) -> None:
-    assert cron_mistake(cron) is None
+    assert cron_mistake(cron, this_year=2028) is None
 
 
 @pytest.mark.parametrize(
@@ -44,12 +45,14 @@ def test_cron_expressions_of_the_guide_are_taken(cron: str) -> None:
         ("a 22 ? * * *", "'a' is no minute"),
         ("0 22 * * * *", "exactly one of day of month"),
         ("0 22 ? * ? *", "exactly one of day of month"),
+        ("0 2 * * ? 2020", "'2020' is past, so it would never start; write a later year"),
+        ("0 2 * * ? 2020-2027", "'2020-2027' is past"),
         ("0 22 31 2 ? *", "no month of '2' has a day 31"),
         ("0 22 31 4,6,SEP ? *", "no month of '4,6,SEP' has a day 31"),
     ],
 )
 def test_every_other_is_told_what_would_be_right(cron: str, said: str) -> None:
-    assert said in str(cron_mistake(cron))
+    assert said in str(cron_mistake(cron, this_year=2028))
 
 
 def test_time_zones_are_those_of_the_iana_database() -> None:
@@ -62,6 +65,9 @@ def test_a_load_with_an_impossible_schedule_is_refused_with_file_and_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     path = Path("opportunity.yaml")
+    path.write_text(GOOD + "schedule:\n  cron: 0 22 ? * * 2020\n  timezone: UTC\n", encoding="utf-8")
+    with pytest.raises(InvalidLoad, match=r"opportunity.yaml:11: schedule.cron: '2020' is past"):
+        load_file(path)
     path.write_text(GOOD + "schedule:\n  cron: 0 25 ? * * *\n  timezone: Mars/Base\n", encoding="utf-8")
     with pytest.raises(InvalidLoad) as raised:
         load_file(path)
