@@ -205,16 +205,25 @@ def _is_of(response: Response, rules: tuple[Rule, ...]) -> bool:
     return any(rule.applies(response.status, body) for rule in rules)
 
 
+_LONGEST_RETRY_AFTER_SECONDS = 86_400
+"""A day, which is as long as a load's patience can be; a header may ask for more than any number holds."""
+
+
 def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
     """Read Retry-After in both forms (RFC 9110, 10.2.3); a date counts from the answer's own Date."""
+    asked_seconds = _asked_seconds(headers)
+    return None if asked_seconds is None else min(max(0.0, asked_seconds), _LONGEST_RETRY_AFTER_SECONDS)
+
+
+def _asked_seconds(headers: Mapping[str, str]) -> float | None:
     value = headers.get("Retry-After", "").strip()
     if re.fullmatch(r"\d+(\.\d+)?", value):
         return float(value)
     try:
         wait = parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("Date", ""))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None  # no such header, no Date to count from, or an unreadable one: the usual back-off serves
-    return max(0.0, wait.total_seconds())
+    return wait.total_seconds()
 
 
 class RowVerdict(StrEnum):

@@ -89,6 +89,7 @@ def note_org_waits(world: World) -> list[int]:
         (LONG_WAIT_SECONDS, [LONG_WAIT_SECONDS]),
         (1500, [LONG_WAIT_SECONDS, LONG_WAIT_SECONDS, 300]),
         (3000, [LONG_WAIT_SECONDS, LONG_WAIT_SECONDS, LONG_WAIT_SECONDS, 200]),  # as far as patience goes
+        (10**400, [LONG_WAIT_SECONDS, LONG_WAIT_SECONDS, LONG_WAIT_SECONDS, 200]),
     ],
 )
 def test_a_pause_that_a_busy_org_asks_for_is_kept_in_steps_before_it_is_asked_again(asked_seconds, waited):
