@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+ID_CHARACTERS = 15
+"""Of an Id, that tell one record from another."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
@@ -15,3 +18,7 @@ class Identity:
 
     case_sensitive_key: bool
     parent_is_id: bool
+
+    def spelt_alike(self, parent: str) -> str:
+        """What all spellings of a parent have in common: Salesforce matches external ids without case by default."""
+        return parent[:ID_CHARACTERS] if self.parent_is_id else parent.casefold()

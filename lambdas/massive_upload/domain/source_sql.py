@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from massive_upload.domain.estimate import EXPOSED_RANGES
-from massive_upload.domain.identity import Identity
+from massive_upload.domain.identity import ID_CHARACTERS, Identity
 from massive_upload.domain.load import FieldMapping, FieldType, Load
 from massive_upload.domain.progress import LaneKind
 from massive_upload.domain.stored_text import BLANKS
@@ -27,9 +27,6 @@ AFTER_PARENT = "after_parent"
 MODIFIED_AFTER = "modified_after"
 PARENT_COLUMN = "massive_upload_parent"
 _RANK = "massive_upload_rank"
-
-_ID_CHARACTERS = 15
-"""Of an Id, that tell one record from another."""
 
 _CASTS = {
     "bigint": "BIGINT",
@@ -409,7 +406,7 @@ def _parent(load: Load, identity: Identity, *, table: str | None = None) -> str:
     """
     column = quoted(load.source.parent or "")
     parent = f"LOWER({_stored(f'{quoted(table)}.{column}' if table else column)})"
-    return f"SUBSTRING({parent} FROM 1 FOR {_ID_CHARACTERS})" if identity.parent_is_id else parent
+    return f"SUBSTRING({parent} FROM 1 FOR {ID_CHARACTERS})" if identity.parent_is_id else parent
 
 
 def _without_parent(parent: str) -> str:

@@ -18,6 +18,7 @@ from massive_upload.observability import Event, Marker, log
 from massive_upload.ports import Files
 from massive_upload.usecases.plan_file import read_estimate
 from massive_upload.usecases.rejected_files import rejected_files
+from massive_upload.usecases.run_config import RunConfig
 from massive_upload.usecases.slice_tasks import SliceServices
 
 _FIGURES = ("batches", "jobs", "resent_rows", "lock_errors", "api_requests")
@@ -96,7 +97,7 @@ def write_receipt(
         "estimate": _estimate(run, services),
         "shown": _shown(shown),
         "advice": advice_for(config.load, shown) if config else (),
-        "hot_parents": hottest((partition.hot_parents for partition in partitions), NAMED),
+        "hot_parents": _hot_parents(partitions, config) if config else {},
         "rejected_files": rejected_files(partitions, services.store, services.files).all,
         "partitions": [{name: getattr(partition, name) for name in _OF_A_PARTITION} for partition in partitions],
     }
@@ -119,6 +120,10 @@ def read_advice(files: Files, run: Run) -> tuple[str, ...]:
 def _shown(shown: Shown | None) -> dict[str, object] | None:
     """The figures by which the load's next run may plan."""
     return None if shown is None else {name: getattr(shown, name) for name in _SHOWN}
+
+
+def _hot_parents(partitions: Sequence[Partition], config: RunConfig) -> dict[str, int]:
+    return hottest((partition.hot_parents for partition in partitions), NAMED, config.identity)
 
 
 def _window(run: Run) -> dict[str, object]:

@@ -26,6 +26,7 @@ from massive_upload.usecases.circuit_breaker import is_run_given_up
 from massive_upload.usecases.job_outcome import JobOutcome, is_proven_clean, read_outcome
 from massive_upload.usecases.lost_jobs import send_again
 from massive_upload.usecases.row_plan import plan_rows
+from massive_upload.usecases.run_config import RunConfig
 from massive_upload.usecases.slice_tasks import (
     SliceServices,
     claimed_lane,
@@ -130,7 +131,7 @@ def settle_attempt(
     notes = LaneNotes(
         failures=_failures(partition, following, outcome, counters, load),
         pace=pace,
-        hot_parents=_hot_parents(partition, outcome, content, load),
+        hot_parents=_hot_parents(partition, outcome, content, services.configs.of(partition.run_id)),
         job_seconds=(counters.seconds or None) if batch.attempt == 0 else None,
         work=_work(partition, batch, outcome, counters),
     )
@@ -206,14 +207,14 @@ def _log_pace(pace: Pace, reason: PaceReason, speed_percent: int) -> None:
 
 
 def _hot_parents(
-    partition: Partition, outcome: JobOutcome, content: StagedFile | None, load: Load
+    partition: Partition, outcome: JobOutcome, content: StagedFile | None, config: RunConfig
 ) -> Mapping[str, int]:
     """The parents that have cost the lane most lock errors, where the load's parent column is sent at all."""
-    mapping = load.fields.get(load.source.parent or "")
+    mapping = config.load.fields.get(config.load.source.parent or "")
     if content is None or mapping is None or not outcome.locked:
         return partition.hot_parents
     of_this_job = content.counted(mapping.to, outcome.locked)
-    return hottest([partition.hot_parents, of_this_job], KEPT_OF_A_LANE)
+    return hottest([partition.hot_parents, of_this_job], KEPT_OF_A_LANE, config.identity)
 
 
 def _tell(
