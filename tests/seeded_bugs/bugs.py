@@ -43,7 +43,7 @@ class Bug:
 BUGS = (
     Bug(
         name="the cursor moves when a batch is staged, before it is settled",
-        path=f"{_PRODUCT}/adapters/dynamodb_progress.py",
+        path=f"{_PRODUCT}/adapters/dynamodb_lanes.py",
         right='put={place: batch.number, "next_batch": batch.number + 1}, add',
         wrong='put={place: batch.number, "next_batch": batch.number + 1, "cursor": batch.next_cursor}, add',
         caught_by=f"{TRIALS}::test_any_load_keeps_the_promise",
@@ -99,7 +99,7 @@ BUGS = (
     ),
     Bug(
         name="counts are added a second time when a batch is settled again",
-        path=f"{_PRODUCT}/adapters/dynamodb_progress.py",
+        path=f"{_PRODUCT}/adapters/dynamodb_lanes.py",
         right="""            equals("open_batch", batch.number) & _has_ahead(partition.ahead_batch),
             also=[self._batch_change(batch, settled)],
 """,
@@ -109,7 +109,7 @@ BUGS = (
     ),
     Bug(
         name="the writes of a slice do not ask for its claim",
-        path=f"{_PRODUCT}/adapters/dynamodb_progress.py",
+        path=f"{_PRODUCT}/adapters/dynamodb_lanes.py",
         right='is_this_claim = equals("epoch", partition.epoch)',
         wrong='is_this_claim = Condition(clauses=["attribute_exists(pk)"])',
         caught_by=f"{REPETITION}::test_a_task_whose_partition_is_claimed_anew_in_the_middle_is_fenced_out",
@@ -134,7 +134,7 @@ BUGS = (
     ),
     Bug(
         name="a FetchPage that was overtaken by its own retry starts the lane anew",
-        path=f"{_PRODUCT}/adapters/dynamodb_progress.py",
+        path=f"{_PRODUCT}/adapters/dynamodb_lanes.py",
         right='return has_that_query & equals("next_batch", partition.next_batch)',
         wrong='return Condition(clauses=["attribute_exists(pk)"])',
         caught_by=f"{ZOMBIES}::test_a_task_that_wakes_up_after_its_lane_has_ended_changes_nothing",
@@ -256,14 +256,14 @@ BUGS = (
     ),
     Bug(
         name="a repeated PlanSweep takes the sweep from the slice that works on it",
-        path=f"{_PRODUCT}/adapters/dynamodb_progress.py",
+        path=f"{_PRODUCT}/adapters/dynamodb_lanes.py",
         right='"status": PartitionStatus.RUNNING if is_at_work else PartitionStatus.PENDING,',
         wrong='"status": PartitionStatus.PENDING,',
         caught_by=f"{REDRIVE}::test_entering_every_task_of_a_load_twice_is_harmless",
     ),
     Bug(
         name="an old execution that is finished late takes lanes from the one that goes on",
-        path=f"{_PRODUCT}/adapters/dynamodb_progress.py",
+        path=f"{_PRODUCT}/adapters/dynamodb_lanes.py",
         right="            self._change_partition(partition, change, also=[self._is_carried_out_by"
         "(partition.run_id, execution_arn)])\n",
         wrong="            self._change_partition(partition, change)\n",

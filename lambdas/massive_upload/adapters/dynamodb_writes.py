@@ -116,10 +116,20 @@ def is_absent(name: str) -> Condition:
     return Condition(clauses=[f"attribute_not_exists(#{name})"], names={f"#{name}": name})
 
 
+def has(name: str, value: object) -> Condition:
+    """An attribute has a value; where that is None, the item lacks the attribute."""
+    return is_absent(name) if value is None else equals(name, value)
+
+
 def is_one_of(name: str, values: Sequence[object]) -> Condition:
     """An attribute has one of some values."""
     numbered = {f":was_{name}{index}": value for index, value in enumerate(values)}
     return Condition(clauses=[f"#{name} IN ({', '.join(numbered)})"], names={f"#{name}": name}, values=numbered)
+
+
+def known(**values: object) -> dict[str, object]:
+    """The values that are not None."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def put(table: str, item: Item, condition: Condition | None = None) -> Item:

@@ -1,0 +1,61 @@
+"""What is left of an org's day, for all runs that write to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
+
+from massive_upload.adapters import dynamodb_items as items
+from massive_upload.adapters.dynamodb_store import DynamoDbStore
+from massive_upload.adapters.dynamodb_table import ConditionFailed
+from massive_upload.adapters.dynamodb_writes import Change, at_least, exists, has, is_before, is_new, known, update
+from massive_upload.domain.quota import Need, OrgQuota
+
+
+class DynamoDbAllowances(DynamoDbStore):
+    """The org's allowances of `massive_upload.ports.ProgressStore`."""
+
+    def quota(self, org_id: str) -> OrgQuota | None:
+        item = self._table.get(items.quota_key(org_id))
+        return items.quota_from(item) if item else None
+
+    def begin_look(self, org_id: str, seen: OrgQuota | None, begun_at: datetime) -> bool:
+        change = Change(put={"look_begun_at": begun_at})
+        is_as_seen = is_new()
+        if seen is not None:
+            is_as_seen = has("looked_at", seen.looked_at) & has("look_begun_at", seen.look_begun_at)
+        try:
+            self._table.transact(update(self._table.name, items.quota_key(org_id), change, is_as_seen))
+        except ConditionFailed:
+            return False
+        return True
+
+    def end_look(self, org_id: str, begun_at: datetime, found: Mapping[str, int] | None) -> OrgQuota:
+        change = Change(put={"looked_at": begun_at, "begun": 0, "refused": 0}, remove=("look_begun_at",))
+        if found is not None:
+            told = {name: found.get(name) for name in items.ALLOWANCES}
+            change |= Change(put=known(**told), remove=[name for name, figure in told.items() if figure is None])
+        is_the_latest = is_before("looked_at", begun_at)
+        with suppress(ConditionFailed):  # a later look knows better
+            self._table.transact(update(self._table.name, items.quota_key(org_id), change, is_the_latest))
+        return self.quota(org_id) or OrgQuota()
+
+    def take_quota(self, org_id: str, need: Need) -> bool:
+        taken = {"begun": 1}
+        is_enough = exists()
+        for name, least, part in (
+            ("requests_left", need.requests_left, need.requests),
+            ("batches_left", need.batches_left, need.batches),
+        ):
+            if least is not None:
+                taken[name] = -part
+                is_enough &= at_least(name, least)
+        key = items.quota_key(org_id)
+        try:
+            self._table.transact(update(self._table.name, key, Change(put={"refused": 0}, add=taken), is_enough))
+        except ConditionFailed:
+            with suppress(ConditionFailed):
+                self._table.transact(update(self._table.name, key, Change(add={"refused": 1}), exists()))
+            return False
+        return True
