@@ -27,7 +27,7 @@ from cli.summary import NO_ACCOUNT, RunFacts
 from massive_upload.domain.account import account_of
 from massive_upload.domain.progress import RunStatus
 from massive_upload.usecases.plan_file import read_estimate
-from massive_upload.usecases.receipt import read_advice
+from massive_upload.usecases.receipt import ReceiptNotes, read_notes
 from massive_upload.usecases.slice_tasks import unsettled_batches
 
 _LOOK_SECONDS = 0.25
@@ -254,6 +254,7 @@ def _gather(run: LocalRun, request: RunRequest, out: Path, started_at: datetime)
     was_aborted = ended is not None and ended.status == "ABORTED"
     status = item.status if item is not None else RunStatus.FAILED
     figures = run.figures
+    notes = read_notes(run.files, item) if item is not None else ReceiptNotes()
     return RunFacts(
         run_id=run.run_id,
         load_name=request.load.name,
@@ -275,7 +276,8 @@ def _gather(run: LocalRun, request: RunRequest, out: Path, started_at: datetime)
         unwritten_files=[str(path) for path in results.unwritten],
         out=str(out),
         estimate=read_estimate(run.files, item) if item is not None else None,
-        advice=read_advice(run.files, item) if item is not None else (),
+        advice=notes.advice,
+        hot_parents=notes.hot_parents,
     )
 
 

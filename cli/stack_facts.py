@@ -8,7 +8,7 @@ from massive_upload.domain.account import account_of
 from massive_upload.domain.file_keys import RUNS_PREFIX
 from massive_upload.domain.progress import Run, RunStatus
 from massive_upload.usecases.plan_file import read_estimate
-from massive_upload.usecases.receipt import read_advice
+from massive_upload.usecases.receipt import read_notes
 from massive_upload.usecases.slice_tasks import unsettled_batches
 
 
@@ -25,6 +25,7 @@ def facts_of(stack: Stack, run: Run) -> RunFacts:
             error = execution.error or f"Execution{execution.status.title().replace('_', '')}"
             cause = execution.cause or "The watchdog has yet to settle or abort its jobs in flight; look again."
     out = f"s3://{stack.bucket_name}/{RUNS_PREFIX}{run.run_id}/"
+    notes = read_notes(stack.files, run)
     return RunFacts(
         run_id=run.run_id,
         load_name=run.load,
@@ -38,7 +39,8 @@ def facts_of(stack: Stack, run: Run) -> RunFacts:
         started_at=run.started_at,
         ended_at=run.ended_at,
         estimate=read_estimate(stack.files, run),
-        advice=read_advice(stack.files, run),
+        advice=notes.advice,
+        hot_parents=notes.hot_parents,
         out=out,
         receipt=None if run.is_unfinished else f"{out}receipt.json",
     )

@@ -17,12 +17,9 @@ from cli.tables import figures_table
 from massive_upload.contracts import Mode
 from massive_upload.domain.account import Account
 from massive_upload.domain.estimate import Estimate
-from massive_upload.domain.hot_parents import hottest
 from massive_upload.domain.progress import Partition, PartitionStatus, Run, RunStatus
 
 _MOST_REASONS = 10
-_NAMED_PARENTS = 5
-"""The receipt names more."""
 
 NO_ACCOUNT = Account(
     source_rows=0, succeeded=0, rejected=0, not_sent=0, skipped_null_key=0, duplicates_dropped=0, unsettled=0
@@ -102,6 +99,7 @@ class RunFacts:
     Attributes:
         estimate: what its plan expected; None where it ended before that was written.
         advice: what a person might change for the load's next run, as its receipt says.
+        hot_parents: the parents that cost most lock errors, most first, as its receipt says.
         time_scale: how many times faster than real time its waits passed.
         out: where its files are.
         receipt: where the receipt of its end is; None while it has not ended, as far as is recorded.
@@ -122,6 +120,7 @@ class RunFacts:
     out: str
     estimate: Estimate | None = None
     advice: Sequence[str] = ()
+    hot_parents: Mapping[str, int] = field(default_factory=dict)
     time_scale: float = 1
     state_transitions: int | None = None
     max_history_events: int | None = None
@@ -162,7 +161,7 @@ def summarize(facts: RunFacts) -> RunSummary:
         rejected_files=tuple(facts.rejected_files),
         unwritten_files=tuple(facts.unwritten_files),
         rejected_by_reason=dict(facts.rejected_by_reason),
-        hot_parents=hottest((partition.hot_parents for partition in partitions), _NAMED_PARENTS),
+        hot_parents=dict(facts.hot_parents),
         estimate=facts.estimate,
         advice=tuple(facts.advice),
         time_scale=facts.time_scale,

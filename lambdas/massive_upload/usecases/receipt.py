@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
 from massive_upload.domain.account import Outcome
@@ -110,11 +110,25 @@ def write_receipt(
     return True
 
 
-def read_advice(files: Files, run: Run) -> tuple[str, ...]:
-    """The advice of a run's receipt; none where the run has not ended, or an earlier version ended it."""
+@dataclass(frozen=True, kw_only=True)
+class ReceiptNotes:
+    """What a receipt says beside the account, for people.
+
+    Attributes:
+        advice: what might be changed for the load's next run.
+        hot_parents: the parents that cost most lock errors, most first, with how many.
+    """
+
+    advice: tuple[str, ...] = ()
+    hot_parents: Mapping[str, int] = field(default_factory=dict)
+
+
+def read_notes(files: Files, run: Run) -> ReceiptNotes:
+    """The notes of a run's receipt; none where the run has not ended, or an earlier version ended it."""
     if run.is_unfinished or run.plan_name is None:
-        return ()
-    return tuple(json.loads(files.read(receipt_key(run.run_id))).get("advice", ()))
+        return ReceiptNotes()
+    receipt = json.loads(files.read(receipt_key(run.run_id)))
+    return ReceiptNotes(advice=tuple(receipt.get("advice", ())), hot_parents=receipt.get("hot_parents", {}))
 
 
 def _shown(shown: Shown | None) -> dict[str, object] | None:

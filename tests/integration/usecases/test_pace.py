@@ -8,6 +8,7 @@ from collections import Counter
 from massive_upload.domain import pace as pace_module
 from massive_upload.domain.file_keys import receipt_key
 from massive_upload.domain.pace import LanePace
+from massive_upload.usecases.receipt import ReceiptNotes, read_notes
 from tests.integration.adapters.stack import BUCKET
 from tests.integration.usecases.world import RUN, open_world, paced
 
@@ -85,6 +86,7 @@ def test_the_receipt_names_the_parents_that_cost_most_lock_errors():
         world.execute()
         lane = world.partition()
         receipt = json.loads(world.files.read(receipt_key(RUN)))
+        notes = read_notes(world.files, world.run())
         staged = world.s3.list_objects_v2(Bucket=BUCKET, Prefix=f"staged/{RUN}/0000/000000-0-")["Contents"]
         sent = csv.DictReader(io.StringIO(world.files.read(staged[0]["Key"]).decode()))
         parents = Counter(row["Account.External_ID__c"] for row in sent)
@@ -93,3 +95,4 @@ def test_the_receipt_names_the_parents_that_cost_most_lock_errors():
     assert list(named.values()) == sorted(named.values(), reverse=True)
     assert len(named) == min(10, len(lane.hot_parents))
     assert all(0 < lock_errors <= parents[parent] for parent, lock_errors in named.items())
+    assert notes == ReceiptNotes(advice=tuple(receipt["advice"]), hot_parents=named)

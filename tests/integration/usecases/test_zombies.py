@@ -264,7 +264,7 @@ def test_an_end_of_a_run_that_wakes_up_after_the_run_was_resumed_tells_nothing_o
         )
         task = FinishRunInput(execution=execution(RUN), state={"input": {"run_id": RUN}}, ended="ABORTED")
         services = replace(world.services, store=cast("ProgressStore", held))
-        verdict = finish_run(task, services, world.services.clock)
+        verdict = finish_run(task, services)
         assert (verdict.next, verdict.source_rows) == ("Succeed", 0), "it has no run any more"
         assert world.run().status is RunStatus.COMPLETED
         assert receipt(world)["status"] == "Completed"
