@@ -75,7 +75,7 @@ def plan_statement(
     same_key = _same_key(key, identity)
     choice = _Choice(identity, sample_rows, is_window=modified_after is not None)
     columns = _columns(load, with_parent=with_parents or load.lanes_by_parent)
-    source = _window_rows(load, columns, choice)
+    source = _rows_in_account(load, columns, choice)
     kept = _kept_rows(load, columns, choice)
     if load.lanes_by_parent:
         parent = _parent(load, identity)
@@ -89,7 +89,7 @@ def plan_statement(
     exposed_columns, exposed_tables = _exposure(load, _parent(load, identity)) if with_parents else ("", [])
     every_bucket = " UNION ALL ".join(f'SELECT * FROM "{kind}_buckets"' for kind in kinds)
     ctes = ",\n".join(buckets)
-    if choice.is_window and _keeps_newest(load):  # the newest row of a key may be outside of the window
+    if choice.is_part and _keeps_newest(load):  # the newest row of a key may be outside of that part
         distinct_keys = f'COUNT(CASE WHEN {_has_key(key)} AND "{_RANK}" = 1 THEN 1 END)'
     else:
         distinct_keys = f"COUNT(DISTINCT CASE WHEN {_has_key(key)} THEN {same_key} END)"
@@ -295,61 +295,78 @@ class _Choice:
     sample_rows: int | None
     is_window: bool
 
+    @property
+    def is_part(self) -> bool:
+        """Whether there are rows that the run is not about."""
+        return self.is_window or self.sample_rows is not None
 
-def _rows(load: Load, columns: list[str], *, sample_rows: int | None) -> str:
-    """Every row that the load's filter lets through; of a sample, its first rows by key."""
-    key = quoted(load.source.key)
-    conditions = [f"(\n{load.source.where}\n)"] if load.source.where else []
-    if sample_rows is not None:
-        conditions.append(_has_key(key))
-    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    limit = f" ORDER BY {key} LIMIT {sample_rows}" if sample_rows is not None else ""
+
+def _rows(load: Load, columns: list[str]) -> str:
+    """Every row that the load's filter lets through."""
+    where = f" WHERE (\n{load.source.where}\n)" if load.source.where else ""
     selected = ", ".join(quoted(column) for column in columns)
-    return f"SELECT {selected} FROM {quoted(load.source.object)}{where}{limit}"
+    return f"SELECT {selected} FROM {quoted(load.source.object)}{where}"
 
 
-def _window_rows(load: Load, columns: list[str], choice: _Choice) -> str:
-    """The rows that a run accounts for; with their rank where that tells which of them are newest."""
-    if not choice.is_window:
-        return _rows(load, columns, sample_rows=choice.sample_rows)
+def _rows_in_account(load: Load, columns: list[str], choice: _Choice) -> str:
+    """The rows that a run accounts for; with their rank where a part of the source has to tell which are newest."""
+    if not choice.is_part:
+        return _rows(load, columns)
     if _keeps_newest(load):
-        return f'SELECT * FROM ({_ranked_rows(load, columns, choice)}) AS "ranked" WHERE {_is_in_window(load)}'
-    needed = list(dict.fromkeys([*columns, load.source.modified or ""]))
-    rows = _rows(load, needed, sample_rows=None)
-    return f'SELECT * FROM ({rows}) AS "source_rows" WHERE {_is_in_window(load)}'
+        return f'SELECT * FROM ({_ranked_rows(load, columns, choice.identity)}) AS "ranked"{_part(load, choice)}'
+    needed = _with_modified(load, columns) if choice.is_window else columns
+    return f'SELECT * FROM ({_rows(load, needed)}) AS "source_rows"{_part(load, choice)}'
+
+
+def _part(load: Load, choice: _Choice) -> str:
+    """What leaves the rows of a window, or of a sample, of which every statement takes the same ones.
+
+    Else the plan of a sample and its lanes might each end it with another row of its last key, in another lane.
+    """
+    if choice.sample_rows is None:
+        return f" WHERE {_is_in_window(load)}"
+    order = [quoted(load.source.key)]
+    if _keeps_newest(load):
+        order.append(f'"{_RANK}"')
+    elif load.lanes_by_parent:
+        order.append(quoted(load.source.parent or ""))
+    return f" WHERE {_has_key(order[0])} ORDER BY {', '.join(order)} LIMIT {choice.sample_rows}"
 
 
 def _kept_rows(load: Load, columns: list[str], choice: _Choice) -> str:
     """The rows to load: all of them, or the newest of each key.
 
-    Which row is the newest does not depend on the window: else one without a time of modification, which is in every
-    window, would come back over a newer one that has left it.
+    Which row is the newest does not depend on the window or the sample: else one without a time of modification, which
+    is in every window, or one whose key is spelt otherwise than the newest one's, would come back over a newer one.
     """
     if not _keeps_newest(load):
-        return _window_rows(load, columns, choice)
+        return _rows_in_account(load, columns, choice)
     selected = ", ".join(quoted(column) for column in columns)
-    window = f" AND {_is_in_window(load)}" if choice.is_window else ""
-    return f'SELECT {selected} FROM ({_ranked_rows(load, columns, choice)}) AS "ranked" WHERE "{_RANK}" = 1{window}'
+    rows = _rows_in_account(load, columns, choice) if choice.is_part else _ranked_rows(load, columns, choice.identity)
+    return f'SELECT {selected} FROM ({rows}) AS "ranked" WHERE "{_RANK}" = 1'
 
 
-def _ranked_rows(load: Load, columns: list[str], choice: _Choice) -> str:
+def _ranked_rows(load: Load, columns: list[str], identity: Identity) -> str:
     """Every row with its rank among those of its key, the newest first.
 
     Of rows that are equally new and have several parents the same one is first in every statement: else the plan and
     the lanes, which ask by themselves, might each take another, and a row would be in two lanes or in none.
     """
     key, modified = quoted(load.source.key), quoted(load.source.modified or "")
-    needed = list(dict.fromkeys([*columns, load.source.modified or ""]))
-    rows = _rows(load, needed, sample_rows=choice.sample_rows)
-    same_key = _same_key(key, choice.identity)
+    needed = _with_modified(load, columns)
+    same_key = _same_key(key, identity)
     ranked = ", ".join(quoted(column) for column in needed)
     order = f"{modified} DESC NULLS LAST, {key} DESC"
     if load.lanes_by_parent:
         order += f", {quoted(load.source.parent or '')} DESC NULLS LAST"
     return (
         f"SELECT {ranked}, ROW_NUMBER() OVER (PARTITION BY {same_key}"
-        f' ORDER BY {order}) AS "{_RANK}" FROM ({rows}) AS "source_rows"'
+        f' ORDER BY {order}) AS "{_RANK}" FROM ({_rows(load, needed)}) AS "source_rows"'
     )
+
+
+def _with_modified(load: Load, columns: list[str]) -> list[str]:
+    return list(dict.fromkeys([*columns, load.source.modified or ""]))
 
 
 def _keeps_newest(load: Load) -> bool:
@@ -384,7 +401,7 @@ def _moments(load: Load, sample_rows: int | None) -> str:
     return (
         f'SELECT MAX(CASE WHEN {modified} <= CURRENT_TIMESTAMP THEN {modified} END) AS "as_of",'
         f' COUNT(CASE WHEN {modified} IS NULL THEN 1 END) AS "undated_rows"'
-        f' FROM ({_rows(load, [load.source.modified], sample_rows=None)}) AS "source_rows"'
+        f' FROM ({_rows(load, [load.source.modified])}) AS "source_rows"'
     )
 
 

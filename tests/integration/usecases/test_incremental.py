@@ -272,6 +272,19 @@ def test_a_run_of_some_rows_or_none_sets_no_watermark(mode):
         assert world.store.watermark("opportunity") is None
 
 
+def test_a_sample_brings_no_older_row_of_a_key_back():
+    """No window would read the newer one again."""
+    with loaded_world(a_load(duplicates="keep_newest")) as world:
+        add(world, "opp-0000001", at("2025-01-20 00:00:00+00"))
+        touch(world, "\"ExternalId__c\" = 'opp-0000001'", at("2025-01-20 00:00:00+00"))
+        assert_completed(run_incrementally(world, "second"))
+        verdict = world.execute({"load": "opportunity", "mode": "sample", "sample": {"rows": 2}}, "sample")
+        assert_completed(verdict, rows=2)
+        assert (recorded_account(world, "sample").duplicates_dropped, verdict and verdict.succeeded) == (1, 1)
+        names = {str(row["External_ID__c"]): row["Name"] for row in world.server.backend.rows("Opportunity")}
+        assert {name for key, name in names.items() if key.upper() == "OPP-0000001"} == {"touched"}
+
+
 def test_a_retry_of_rejected_rows_sets_no_watermark():
     with open_world(source=generated_opportunities(ROWS, rejected_share=0.4), load=a_load()) as world:
         verdict = world.execute({"load": "opportunity"}, "full")

@@ -193,6 +193,34 @@ def test_a_sample_is_the_first_rows_by_key(database):
     assert {row[5:9] for row in source.plan()} == {(12, 12, 12, 0)}
 
 
+@pytest.mark.parametrize("order", ["ASC", "DESC"])
+def test_a_sample_ends_with_the_same_parent_in_every_statement(database, order):
+    load = a_load(source={"parent": "Owner__c"})
+    select = f"""
+        SELECT 'k' AS "{KEY}", owner AS "Owner__c"
+        FROM (VALUES ('a'), ('b'), (NULL)) AS owners(owner) ORDER BY owner {order} NULLS FIRST
+    """
+    source = Source(database, select, load)
+    source.sample_rows = 1
+    (bucket,) = source.buckets()
+    assert (bucket.kind, bucket.last, bucket.rows) == (LaneKind.PARENT, "a", 1)
+
+
+@pytest.mark.parametrize("order", ["ASC", "DESC"])
+def test_a_sample_has_no_row_that_is_older_than_another_of_its_key(database, order):
+    load = a_load({"Name__c": {"to": "Name"}}, source={"modified": "Changed__c"}, duplicates="keep_newest")
+    select = f"""
+        SELECT * FROM (VALUES ('A', 'old', DATE '2026-01-01'), ('B', 'old', DATE '2026-01-01'),
+        ('B', 'new', DATE '2026-01-02'), ('a', 'new', DATE '2026-01-02')) AS deals("{KEY}", "Name__c", "Changed__c")
+        ORDER BY "Changed__c" {order}
+    """
+    source = Source(database, select, load)
+    source.sample_rows = 2
+    (lane,) = source.lanes(1)
+    assert lane == [("B", "new")]
+    assert {row[5:8] for row in source.plan()} == {(2, 2, 1)}, "two rows, one of which is an older one of its key"
+
+
 def test_the_loads_filter_holds_for_the_count_and_the_rows(database):
     select = f'SELECT i % 2 AS "Odd", format(\'K{{:05d}}\', i) AS "{KEY}" FROM range(10) AS numbers(i)'
     source = Source(database, select, a_load(source={"where": '"Odd" = 1 OR "Odd" > 7'}))
