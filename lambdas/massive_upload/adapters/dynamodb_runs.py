@@ -80,7 +80,7 @@ class DynamoDbRuns(DynamoDbStore):
         return run
 
     def note_plan_query(self, run: Run, query_id: str, identity: Identity) -> None:
-        change = Change(put={"plan_query_id": query_id, **asdict(identity)})
+        change = Change(put={"plan_query_id": query_id, "plan_queries": run.plan_queries + 1, **asdict(identity)})
         try:
             self._change_run(run, change, only_from=[RunStatus.PLANNING])
         except ConditionFailed as failure:

@@ -167,6 +167,8 @@ class Run:
         question_sha256: digest of what the run began to ask its source.
         retry_of: the run whose rejected rows this one sends once more.
         retry_only: the code of the errors that it takes up; None for all.
+        plan_query_id: the query that counts its source, while it runs.
+        plan_queries: how many were begun; more than one where they came to no end.
         stop_requested, pause_requested: the flags that the lanes look at.
         stop_reason: why the product itself raised stop_requested; None where an operator did.
         stop_error: the name of the error that the run then ends with.
@@ -191,6 +193,7 @@ class Run:
     retry_only: str | None = None
     plan_name: str | None = None
     plan_query_id: str | None = None
+    plan_queries: int = 0
     case_sensitive_key: bool | None = None
     parent_is_id: bool = False
     source_rows: int = 0

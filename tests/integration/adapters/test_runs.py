@@ -75,7 +75,7 @@ def test_the_same_execution_begins_a_run_again_and_gets_what_is_recorded(store):
     store.begin_run(a_run())
     store.note_plan_query(a_run(), "q-1", IDENTITY)
     recorded = store.begin_run(a_run())
-    assert (recorded.plan_query_id, recorded.identity) == ("q-1", IDENTITY)
+    assert (recorded.plan_query_id, recorded.plan_queries, recorded.identity) == ("q-1", 1, IDENTITY)
 
 
 def test_another_execution_cannot_begin_the_same_run(store):

@@ -102,6 +102,24 @@ def test_a_query_that_fails_again_and_again_ends_the_lane():
         assert "has failed 6 times" in (world.partition().cause or "")
 
 
+def test_a_count_that_fails_after_hours_is_asked_again():
+    with open_world(load=paced(), query_running_seconds=7_200.0) as world:
+        world.break_org(FAILS_AT_THE_END % "nth: 12")
+        assert_all_loaded(world, world.execute())
+        assert world.run().plan_queries == 2
+
+
+def test_a_count_that_fails_again_and_again_ends_the_plan():
+    with open_world(load=paced(), query_running_seconds=7_200.0) as world:
+        world.break_org(FAILS_AT_THE_END % "every: 3")
+        for _ in range(18):
+            assert world.plan_once({"load": "opportunity"}).next == "Wait"
+            world.wait(60)
+        with pytest.raises(SourceRejected, match="has failed 6 times"):
+            world.plan_once({"load": "opportunity"})
+        assert world.requests["query_sql"] == 6
+
+
 def test_a_query_that_cannot_be_read_for_long_is_given_up_for_a_new_one():
     with open_world(load=paced(), query_running_seconds=60.0) as world:
         task = world.start_lane()

@@ -26,6 +26,7 @@ from massive_upload.errors import (
     InvalidInput,
     InvalidLoad,
     LoadError,
+    SourceRejected,
 )
 from massive_upload.observability import Event, Marker, log
 from massive_upload.salesforce.data_cloud import QueryExpired
@@ -38,6 +39,7 @@ from massive_upload.usecases.planning.request import Planner
 from massive_upload.usecases.planning.target_lease import another_run, holder_at_work, one_of_each_target, take_over
 from massive_upload.usecases.run_config import RunConfig
 
+_MOST_QUERIES = 6
 _FIRST_QUERY_WAIT_SECONDS = 5
 _LONGEST_QUERY_WAIT_SECONDS = 60
 
@@ -215,7 +217,13 @@ class BeginRun(Planner):
         query_id = run.plan_query_id
         try:
             counted = count(query_id=query_id)
-        except QueryExpired:
+        except QueryExpired as error:
+            if run.plan_queries >= _MOST_QUERIES:  # each may take hours, and is billed
+                raise SourceRejected(
+                    f"The query that counts {load.source.object} has failed {run.plan_queries} times after it was "
+                    "taken.",
+                    next_step="Look at the query in Data Cloud; mend or narrow source.where.",
+                ) from error
             query_id = None
             counted = count(query_id=None)
         if isinstance(counted, StillRunning):
