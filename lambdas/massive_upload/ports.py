@@ -177,10 +177,16 @@ class ProgressStore(Protocol):
     def reopen_run(self, run: Run, *, execution_arn: str, failures_before: RunFailures) -> Run:
         """Let another execution go on with a run that has ended, its flags lowered and what failed noted."""
 
-    def request_stop(self, run_id: str, reason: str, *, error: str) -> None:
-        """Ask all lanes of a run to stop at their next batch edge, for a reason that is the product's own.
+    def request_stop(self, partition: Partition, reason: str, *, error: str) -> None:
+        """Ask all lanes of a run to stop at their next batch edge, for a reason that one of them has met.
 
-        ``error`` is the name of the error that the run then ends with.
+        Args:
+            partition: the lane, under its claim: what it met before the run was resumed is no reason any more.
+            reason: for people.
+            error: the name of the error that the run then ends with.
+
+        Raises:
+            FencedOut: a newer claim has the lane.
         """
 
     def ask_to_halt(self, run_id: str, halt: Halt) -> bool:

@@ -13,6 +13,7 @@ from massive_upload.adapters.dynamodb_table import ConditionFailed
 from massive_upload.adapters.dynamodb_writes import (
     Change,
     Condition,
+    check,
     delete,
     equals,
     exists,
@@ -28,6 +29,7 @@ from massive_upload.domain.progress import (
     RUN_TRANSITIONS,
     UNFINISHED_RUN_STATUSES,
     Halt,
+    Partition,
     Run,
     RunFailures,
     RunStatus,
@@ -141,9 +143,14 @@ class DynamoDbRuns(DynamoDbStore):
             ) from failure
         return reopened
 
-    def request_stop(self, run_id: str, reason: str, *, error: str) -> None:
+    def request_stop(self, partition: Partition, reason: str, *, error: str) -> None:
         change = Change(put={"stop_requested": True}, put_once={"stop_reason": reason, "stop_error": error})
-        self._change_existing_run(run_id, change)
+        lane_key = items.partition_key(partition.run_id, partition.partition)
+        is_this_claim = check(self._table.name, lane_key, equals("epoch", partition.epoch))
+        try:
+            self._change_existing_run(partition.run_id, change, also=[is_this_claim])
+        except ConditionFailed as failure:
+            raise fenced(f"Partition {partition.partition} of run {partition.run_id}") from failure
 
     def ask_to_halt(self, run_id: str, halt: Halt) -> bool:
         is_unfinished = is_one_of("status", UNFINISHED_RUN_STATUSES)
@@ -207,12 +214,17 @@ class DynamoDbRuns(DynamoDbStore):
     def _mark_open(self, run_id: str) -> Item:
         return put(self._table.name, items.open_run_key(run_id))
 
-    def _change_existing_run(self, run_id: str, change: Change) -> None:
-        """Change a run whatever its status, and whichever execution carries it out."""
+    def _change_existing_run(self, run_id: str, change: Change, *, also: Sequence[Item] = ()) -> None:
+        """Change a run whatever its status, and whichever execution carries it out.
+
+        Raises:
+            ConditionFailed: the run is there; what else was to hold does not.
+        """
         try:
-            self._table.transact(update(self._table.name, items.run_key(run_id), change, exists()))
+            self._table.transact(update(self._table.name, items.run_key(run_id), change, exists()), *also)
         except ConditionFailed as failure:
-            raise missing(f"Run {run_id}") from failure
+            self._run_found(failure, run_id)
+            raise
 
     def _change_run(
         self,

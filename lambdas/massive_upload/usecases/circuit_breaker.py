@@ -42,8 +42,6 @@ def is_run_given_up(partition: Partition, load: Load, store: ProgressStore) -> b
     reason = why_run_ends(failures, load.breaker.run, before=run.failures_before)
     if reason is None:
         return False
-    store.request_stop(
-        partition.run_id, f"The run's circuit breaker has tripped: {reason}", error=BreakerTripped.__name__
-    )
+    store.request_stop(partition, f"The run's circuit breaker has tripped: {reason}", error=BreakerTripped.__name__)
     log(Marker.STOP, Event.RUN_GIVEN_UP, reason=reason)
     return True

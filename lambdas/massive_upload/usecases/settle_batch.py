@@ -115,7 +115,7 @@ def settle_attempt(
         content = StagedFile(services.files.read(batch.file_key), load.target.external_id)
     outcome = read_outcome(services.org.bulk, batch, counters, content)
     if outcome.halting_code is not None:
-        services.store.request_stop(partition.run_id, outcome.halting_code, error=RunHalted.__name__)
+        services.store.request_stop(partition, outcome.halting_code, error=RunHalted.__name__)
     plan = plan_rows(outcome, batch, retries=retries, is_sweep=partition.is_sweep)
     following = Attempt(
         batch=batch,

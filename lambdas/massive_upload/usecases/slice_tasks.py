@@ -48,8 +48,8 @@ def slice_task(work: SliceWork) -> SliceWork:
                 services.store.note_retry_after(partition, asked_seconds)
             raise
         except RunHalted as halted:
-            claimed_partition(services.store, task)
-            services.store.request_stop(task.run_id, halted.code or str(halted), error=RunHalted.__name__)
+            partition = claimed_partition(services.store, task)
+            services.store.request_stop(partition, halted.code or str(halted), error=RunHalted.__name__)
             raise
 
     return of_run

@@ -7,7 +7,15 @@ import pytest
 
 from massive_upload.adapters.dynamodb_progress import DynamoDbProgress
 from massive_upload.domain.identity import Identity
-from massive_upload.domain.progress import RUN_TRANSITIONS, Halt, Run, RunFailures, RunStatus
+from massive_upload.domain.progress import (
+    RUN_TRANSITIONS,
+    Halt,
+    Partition,
+    PartitionStatus,
+    Run,
+    RunFailures,
+    RunStatus,
+)
 from massive_upload.domain.shown import Shown
 from massive_upload.errors import FencedOut, InternalError, InvalidInput, RunNotResumable, StateChanged
 from tests.integration.adapters.entities import (
@@ -18,6 +26,7 @@ from tests.integration.adapters.entities import (
     STARTED_AT,
     a_run,
     begin,
+    claim,
     force_run,
 )
 from tests.integration.adapters.stack import TABLE
@@ -172,7 +181,7 @@ def test_another_execution_cannot_finish_a_run(store):
 
 def test_a_run_that_has_ended_is_reopened_for_another_execution_with_its_flags_lowered(store):
     begin(store)
-    store.request_stop(RUN, "a reason", error="RunHalted")
+    store.request_stop(store.partition(RUN, "0000"), "a reason", error="RunHalted")
     asked = store.run(RUN)
     assert asked is not None
     store.finish_run(asked, status=RunStatus.STOPPED, ended_at=ENDED_AT, error="E", cause="C")
@@ -191,11 +200,22 @@ def test_a_run_that_has_ended_is_reopened_for_another_execution_with_its_flags_l
 
 def test_the_first_reason_to_stop_is_kept(store):
     begin(store)
-    store.request_stop(RUN, "first", error="RunHalted")
-    store.request_stop(RUN, "second", error="RunHalted")
+    store.request_stop(store.partition(RUN, "0000"), "first", error="RunHalted")
+    store.request_stop(store.partition(RUN, "0000"), "second", error="RunHalted")
     run = store.run(RUN)
     assert run is not None
     assert run.stop_reason == "first"
+
+
+def test_a_lane_that_was_claimed_anew_no_longer_stops_its_run_for_what_it_met_before(store, dynamodb):
+    begin(store)
+    before = claim(dynamodb, store)
+    claim(dynamodb, store)
+    with pytest.raises(FencedOut, match="0000"):
+        store.request_stop(before, "STORAGE_LIMIT_EXCEEDED", error="RunHalted")
+    run = store.run(RUN)
+    assert run is not None
+    assert not run.is_halting
 
 
 @pytest.mark.parametrize(
@@ -214,7 +234,7 @@ def test_an_operator_asks_a_run_to_halt_and_a_stop_outweighs_a_pause(store, aske
 def test_what_the_product_stops_was_not_asked_for(store):
     begin(store)
     store.ask_to_halt(RUN, Halt.PAUSE)
-    store.request_stop(RUN, "STORAGE_LIMIT_EXCEEDED", error="RunHalted")
+    store.request_stop(store.partition(RUN, "0000"), "STORAGE_LIMIT_EXCEEDED", error="RunHalted")
     run = store.run(RUN)
     assert run is not None
     assert (run.is_halting, run.halt_asked_for) == (True, None)
@@ -249,8 +269,11 @@ def test_requests_of_a_run_add_up(store):
 
 
 def test_a_run_that_is_not_there_cannot_be_stopped_or_counted_for(store):
+    a_partition = Partition(
+        run_id=RUN, partition="0000", status=PartitionStatus.RUNNING, epoch=1, planned_rows=9, source_rows=9
+    )
     with pytest.raises(InternalError, match="not in the progress table"):
-        store.request_stop(RUN, "reason", error="RunHalted")
+        store.request_stop(a_partition, "reason", error="RunHalted")
     with pytest.raises(InternalError, match="not in the progress table"):
         store.ask_to_halt(RUN, Halt.STOP)
     with pytest.raises(InternalError, match="not in the progress table"):

@@ -211,7 +211,7 @@ def test_a_run_that_the_product_itself_halted_has_failed_whatever_an_operator_as
     with open_world(load=paced()) as world:
         world.plan(START)
         world.store.ask_to_halt(RUN, Halt.PAUSE)
-        world.store.request_stop(RUN, "STORAGE_LIMIT_EXCEEDED", error="RunHalted")
+        world.store.request_stop(world.partition(), "STORAGE_LIMIT_EXCEEDED", error="RunHalted")
         world.slices.run_lane(RUN, "0000")
         verdict = world.finish({})
         assert (verdict.status, verdict.error) == ("Failed", "RunHalted")
