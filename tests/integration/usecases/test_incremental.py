@@ -172,6 +172,16 @@ def test_nothing_to_read_is_a_complete_run():
         assert f"OPP-{ROWS:07d}" in world.loaded_keys, "what is deleted at the source stays at the target"
 
 
+def test_a_run_with_nothing_to_read_that_died_before_its_end_is_resumed():
+    with loaded_world() as world:
+        world.server.backend.datacloud.change(f'DELETE FROM "Opportunity__dlm" WHERE {rows(ROWS)}')
+        world.plan({"load": "opportunity", "mode": "incremental"}, "second")
+        world.executions.end("second")
+        verdict = world.execute({"mode": "resume", "run_id": "second"}, "again")
+        assert verdict is not None
+        assert_completed(verdict, rows=0)
+
+
 def test_the_newest_row_of_a_key_wins_though_another_one_is_in_every_window():
     with loaded_world(a_load(duplicates="keep_newest")) as world:
         add(world, "OPP-0000003", "NULL")

@@ -62,7 +62,8 @@ class ResumeRun(Planner):
             self._check_org(run)
             lease = Lease(key=run.lease_key or "", run_id=self._run_id, execution_arn=self._execution.arn)
             take_over(lease, self._services, is_patient=self._waited_seconds < self.patience_seconds())
-            self._check_not_overtaken(run, lease)
+            if lanes:
+                self._check_not_overtaken(run, lease)
             run = self._store.reopen_run(
                 run, execution_arn=self._execution.arn, failures_before=self._failures_before()
             )
