@@ -24,7 +24,7 @@ too early costs one more request."""
 _REST_MARGIN_PART = 20
 """A later look is later by this part of what the rest of the job is expected to take, which the rows written so far
 tell roughly: where chunks of 200 rows take up to 40 % more or less each, ten of them tell of the other forty within
-5 % every other time."""
+5 % every other time. Not where batches share a parent: their lane decides how long the load takes."""
 FAST_ROW_MS = 5
 """Milliseconds that the org takes for a row of one batch of an object with little automation. An assumption; Salesforce
 publishes none."""
@@ -61,6 +61,7 @@ def next_poll_seconds(
     before_seconds: int = 0,
     before_processed: int = 0,
     worked_ms: int = 0,
+    is_paired: bool = False,
 ) -> int:
     """How long to wait for a job that has not ended: a little longer than the rest of its rows take at its latest pace.
 
@@ -76,6 +77,7 @@ def next_poll_seconds(
             queue; 0 at the first.
         before_processed: rows that had been tried by then.
         worked_ms: how long the org says that it has worked on the rows tried, in milliseconds; 0 where it does not say.
+        is_paired: whether its batches share a parent.
     """
     gained = processed - before_processed
     if gained <= 0 or processed >= rows:
@@ -84,7 +86,8 @@ def next_poll_seconds(
     if before_processed == 0:
         by_work = -(-worked_ms * (rows - processed) // (1000 * processed))
         left_seconds = min(left_seconds, by_work or waited_seconds)
-    return _within(left_seconds + max(1, left_seconds // _REST_MARGIN_PART))
+    margin_seconds = 0 if is_paired else left_seconds // _REST_MARGIN_PART
+    return _within(left_seconds + max(1, margin_seconds))
 
 
 def job_seconds(

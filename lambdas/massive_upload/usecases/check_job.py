@@ -70,6 +70,7 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
         before_seconds=looked_at_seconds,
         before_processed=step.job_processed,
         worked_ms=job.worked_ms // (1 if partition.is_paired else bulk_batches_of(batch.rows)),
+        is_paired=partition.is_paired,
     )
     store.record_heartbeat(partition, services.org.heartbeat(wake_after_seconds=wait_seconds))
     log(Marker.WAITING, Event.WAITING_FOR_JOB, state=job.state, processed=job.processed, wait_seconds=wait_seconds)

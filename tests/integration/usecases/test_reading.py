@@ -83,8 +83,8 @@ def test_an_empty_page_with_nothing_before_it_is_read_again():
 FAILS_AT_THE_END = "- {match: {method: GET, path: '/query-sql/[^/]+$', %s}, action: {status: 400, code: QUERY_FAILED}}"
 
 
-def test_a_query_that_fails_after_hours_is_asked_again():
-    with open_world(load=paced(), query_running_seconds=7_200.0) as world:
+def test_a_query_that_fails_after_many_looks_is_asked_again():
+    with open_world(load=paced(), query_running_seconds=1_200.0) as world:
         world.plan({"load": "opportunity"})
         world.break_org(FAILS_AT_THE_END % "nth: 12")
         world.slices.run_lane(RUN, "0000")
@@ -93,7 +93,7 @@ def test_a_query_that_fails_after_hours_is_asked_again():
 
 
 def test_a_query_that_fails_again_and_again_ends_the_lane():
-    with open_world(load=paced(), query_running_seconds=7_200.0) as world:
+    with open_world(load=paced(), query_running_seconds=1_200.0) as world:
         world.plan({"load": "opportunity"})
         world.break_org(FAILS_AT_THE_END % "every: 3")
         world.slices.most_states = 200
@@ -102,15 +102,15 @@ def test_a_query_that_fails_again_and_again_ends_the_lane():
         assert "has failed 6 times" in (world.partition().cause or "")
 
 
-def test_a_count_that_fails_after_hours_is_asked_again():
-    with open_world(load=paced(), query_running_seconds=7_200.0) as world:
+def test_a_count_that_fails_after_many_looks_is_asked_again():
+    with open_world(load=paced(), query_running_seconds=1_200.0) as world:
         world.break_org(FAILS_AT_THE_END % "nth: 12")
         assert_all_loaded(world, world.execute())
         assert world.run().plan_queries == 2
 
 
 def test_a_count_that_fails_again_and_again_ends_the_plan():
-    with open_world(load=paced(), query_running_seconds=7_200.0) as world:
+    with open_world(load=paced(), query_running_seconds=1_200.0) as world:
         world.break_org(FAILS_AT_THE_END % "every: 3")
         for _ in range(18):
             assert world.plan_once({"load": "opportunity"}).next == "Wait"

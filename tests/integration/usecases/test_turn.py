@@ -17,6 +17,7 @@ from massive_upload.domain.load import Budget, Load, Schedule
 from massive_upload.domain.progress import Halt
 from massive_upload.domain.quota import LOOK_LASTS, Need
 from massive_upload.salesforce.transport import Request, Response, Transport
+from massive_upload.usecases import turn
 from massive_upload.usecases.fetch_page import fetch_page
 from tests.integration.usecases.slice_driver import Crash
 from tests.integration.usecases.world import RUN, World, open_world, paced
@@ -50,6 +51,13 @@ def watched(world: World) -> Iterator[list[tuple[str, float, int, int]]]:
     yield found
 
 
+@pytest.fixture
+def rare_questions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lane that waits for a day asks once an hour, and not every ten minutes: that is what a test of it takes."""
+    monkeypatch.setattr(turn, "LONG_WAIT_SECONDS", 3_600)
+
+
+@pytest.mark.usefixtures("rare_questions")
 @pytest.mark.parametrize("by", ["key", "parent"])
 def test_a_load_leaves_the_reserve_of_batches_waits_for_the_next_day_and_goes_on(by):
     load = within(paced(by=by), budget=BUDGET.model_dump())
@@ -63,6 +71,7 @@ def test_a_load_leaves_the_reserve_of_batches_waits_for_the_next_day_and_goes_on
     assert day >= 1, "there are more batches than the reserve leaves, so it waits for the day to roll on"
 
 
+@pytest.mark.usefixtures("rare_questions")
 def test_a_load_leaves_the_reserve_of_requests_while_it_waits_too():
     load = within(paced(batch_rows=1), budget=BUDGET.model_dump())
     with open_world(load=load, daily_api_requests=150) as world, watched(world) as waits:
@@ -74,6 +83,7 @@ def test_a_load_leaves_the_reserve_of_requests_while_it_waits_too():
     assert min(requests for _name, _at, requests, _batches in waits) >= 150 * 20 // 100
 
 
+@pytest.mark.usefixtures("rare_questions")
 def test_a_load_whose_rows_come_in_small_pages_leaves_the_reserve_of_requests():
     """Each batch takes ten pages; only what the lane's first one takes beyond eight requests cannot be foreseen."""
     load = within(paced(), budget=BUDGET.model_dump())

@@ -95,6 +95,7 @@ def looks_at(
 
 def test_a_job_is_foreseen_by_its_latest_pace_and_one_that_got_no_further_is_given_as_long_again():
     assert next_poll_seconds(200, rows=10_000, processed=5_000, before_seconds=100) == 105
+    assert next_poll_seconds(200, rows=20_000, processed=10_000, before_seconds=100, is_paired=True) == 101
     assert next_poll_seconds(200, rows=10_000, processed=6_000, before_seconds=100, before_processed=4_000) == 210
     assert next_poll_seconds(200, rows=10_000, processed=4_000, before_seconds=100, before_processed=4_000) == 200
 
