@@ -13,7 +13,6 @@ from massive_upload.adapters.dynamodb_table import ConditionFailed
 from massive_upload.adapters.dynamodb_writes import (
     Change,
     Condition,
-    check,
     delete,
     equals,
     exists,
@@ -146,9 +145,10 @@ class DynamoDbRuns(DynamoDbStore):
     def request_stop(self, partition: Partition, reason: str, *, error: str) -> None:
         change = Change(put={"stop_requested": True}, put_once={"stop_reason": reason, "stop_error": error})
         lane_key = items.partition_key(partition.run_id, partition.partition)
-        is_this_claim = check(self._table.name, lane_key, equals("epoch", partition.epoch))
+        sign_of_life = Change(put={"last_progress_at": self._clock.now()})
+        of_this_claim = update(self._table.name, lane_key, sign_of_life, equals("epoch", partition.epoch))
         try:
-            self._change_existing_run(partition.run_id, change, also=[is_this_claim])
+            self._change_existing_run(partition.run_id, change, also=[of_this_claim])
         except ConditionFailed as failure:
             raise fenced(f"Partition {partition.partition} of run {partition.run_id}") from failure
 
