@@ -163,13 +163,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--only", action="append", help="a loader; may be given several times")
+    every_loader = [*PYTHON_LOADERS, "jsforce"]
+    parser.add_argument("--only", action="append", choices=every_loader, help="a loader; may be given several times")
     parser.add_argument("--serve-aws", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.serve_aws:
         serve_aws()
         return
-    loaders = asked.only or [*PYTHON_LOADERS, "jsforce"]
+    loaders = asked.only or every_loader
     found: dict[str, list[Cost]] = {loader: [] for loader in loaders}
     with tempfile.TemporaryDirectory() as directory:
         scratch = Path(directory)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -84,8 +83,8 @@ def org_settings(
         raise UsageMistake(str(error)) from error
     except OSError as error:
         raise UsageMistake(f"{error.filename}: {error.strerror}; name a file that can be read.") from error
-    settings = OrgSettings(source=served, port=port, faults=faults, time_scale=time_scale)
-    return replace(settings, **{name: value for name, value in behaviour.items() if value is not None})
+    given = {name: value for name, value in behaviour.items() if value is not None}
+    return OrgSettings(source=served, port=port, faults=faults, time_scale=time_scale, **given)
 
 
 def directions(url: str, settings: OrgSettings) -> str:

@@ -58,18 +58,17 @@ class Rates:
         return (lane.rows - lane.settled) / rate if rate > 0 else None
 
     def seconds_left_of_all(self, snapshot: Snapshot) -> float | None:
-        """When all lanes are done if they go on like this; None while that would be reckoned from too few of them.
+        """When all lanes are done if they go on like this.
 
-        Nor does anybody know it while none can go on.
-
-        They are enough once each has settled rows, or is done, or a tenth of what was to do at first is done. Before,
-        the rate is that of those that happened to be first, which may be the smallest.
+        None while none can go on, and while that would be reckoned from too few of them. They are enough once each has
+        settled rows, or is done, or a tenth of what was to do at first is done. Before, the rate is that of those that
+        happened to be first, which may be the smallest.
         """
+        if snapshot.is_waiting:
+            return None
         total = snapshot.total
         done, to_do = self._since_first(total), total.rows - self._at_first.get(total.name, 0)
         has_each = all(self._since_first(lane) > 0 or lane.settled >= lane.rows for lane in snapshot.lanes)
-        if snapshot.is_waiting:
-            return None
         return self.seconds_left(total) if has_each or done >= _FORESEEN_FROM_SHARE * to_do else None
 
     def _since_first(self, lane: LaneProgress) -> int:

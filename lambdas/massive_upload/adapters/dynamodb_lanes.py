@@ -257,11 +257,7 @@ class DynamoDbLanes(DynamoDbStore):
     ) -> None:
         change = Change(
             put=_noted(notes, batch),
-            add={
-                "resent_rows": following.rows,
-                "lock_errors": following.lock_errors - batch.lock_errors,
-                **_worked(notes.work),
-            },
+            add={"resent_rows": following.rows, **_tried(batch, following, notes.work)},
         )
         self._change_partition(partition, change | self._beat(beat), also=[self._batch_change(batch, following)])
 
@@ -289,8 +285,7 @@ class DynamoDbLanes(DynamoDbStore):
                 "succeeded": settled.succeeded,
                 "rejected": settled.rejected,
                 "deferred": settled.deferred,
-                "lock_errors": settled.lock_errors - batch.lock_errors,
-                **_worked(notes.work),
+                **_tried(batch, settled, notes.work),
             },
             remove=("open_batch",) if partition.ahead_batch is None else ("ahead_batch",),
         )
@@ -404,9 +399,10 @@ def _noted(notes: LaneNotes, batch: Batch) -> dict[str, object]:
     return {"failures": notes.failures, "pace": notes.pace, "hot_parents": notes.hot_parents, **duration}
 
 
-def _worked(work: JobWork) -> dict[str, int]:
-    """What an attempt adds to its lane's first attempts."""
+def _tried(batch: Batch, after: Batch, work: JobWork) -> dict[str, int]:
+    """What an attempt of a batch adds to its lane."""
     added = {
+        "lock_errors": after.lock_errors - batch.lock_errors,
         "timed_jobs": work.jobs,
         "timed_rows": work.rows,
         "timed_seconds": work.seconds,

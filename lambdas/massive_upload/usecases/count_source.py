@@ -21,6 +21,8 @@ from massive_upload.errors import SalesforceUnavailable, SourceRejected
 from massive_upload.salesforce.data_cloud import DataCloud, Parameter, QueryPage, QueryState, QueryStatus
 
 _PAGE_ROWS = 2_000
+_MOST_QUERIES = 6
+"""Each may take hours, and is billed."""
 _BOUND_TYPE = "Varchar"
 
 
@@ -185,6 +187,21 @@ def _bucket(record: Mapping[str, object]) -> Bucket:
 def bound_parameters(statement: Statement) -> list[Parameter]:
     """A statement's values as the request binds them, all of them texts."""
     return [Parameter(name=name, type=_BOUND_TYPE, value=value) for name, value in statement.values.items()]
+
+
+def check_may_ask_again(query: str, *, queries: int, next_step: str) -> None:
+    """Let a query be asked anew whose result is gone, unless it was asked too often.
+
+    Args:
+        query: what it is for, as an error begins.
+        queries: how many of them were taken, and failed after that.
+        next_step: what to do about it.
+
+    Raises:
+        SourceRejected: no other one is worth its price.
+    """
+    if queries >= _MOST_QUERIES:
+        raise SourceRejected(f"{query} has failed {queries} times after it was taken.", next_step=next_step)
 
 
 def uncounted(query_id: str) -> SourceRejected:

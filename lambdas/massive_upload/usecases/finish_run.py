@@ -14,7 +14,7 @@ from massive_upload.domain.progress import Halt, Partition, PartitionStatus, Run
 from massive_upload.observability import Event, Marker, Metric, emit, log
 from massive_upload.usecases.drain import Left, end_lane
 from massive_upload.usecases.plan_file import read_plan
-from massive_upload.usecases.receipt import Ended, ask_target, write_receipt
+from massive_upload.usecases.receipt import Ended, ask_target, gather_receipt, write_receipt
 from massive_upload.usecases.run_ids import run_id_of
 from massive_upload.usecases.shown_by import shown_by
 from massive_upload.usecases.slice_tasks import SliceServices, unsettled_batches
@@ -109,7 +109,8 @@ def _close(
         counted = replace(run, api_requests=run.api_requests + requests)
         shown_before = services.store.shown(run.load)
         shown = shown_by(run, partitions, ended_at, shown_before, services)
-        if not write_receipt(counted, ended, outcome, partitions, target, shown, services):
+        receipt = gather_receipt(counted, ended, outcome, partitions, target, shown, services)
+        if not write_receipt(counted, receipt, services):
             return _verdict_without_run(run.run_id, failure)
         known = services.store.watermark(run.load)
         services.store.finish_run(

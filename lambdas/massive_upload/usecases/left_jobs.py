@@ -8,7 +8,7 @@ from massive_upload.constants import STATE_KEPT_DAYS
 from massive_upload.domain.account import outcome_of
 from massive_upload.domain.progress import Run
 from massive_upload.usecases.drain import Left, end_lane
-from massive_upload.usecases.receipt import Ended, ask_target, write_receipt
+from massive_upload.usecases.receipt import Ended, ask_target, gather_receipt, write_receipt
 from massive_upload.usecases.shown_by import shown_by
 from massive_upload.usecases.slice_tasks import SliceServices, unsettled_batches
 
@@ -42,4 +42,5 @@ def _renew_receipt(run: Run, ended_at: datetime, services: SliceServices) -> boo
     ended = Ended(status=run.status, error=run.error, at=ended_at)
     shown = shown_by(run, partitions, ended_at, services.store.shown(run.load), services)
     target = ask_target(run, services)
-    return write_receipt(run, ended, outcome, partitions, target, shown, services)
+    receipt = gather_receipt(run, ended, outcome, partitions, target, shown, services)
+    return write_receipt(run, receipt, services)

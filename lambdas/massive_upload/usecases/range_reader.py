@@ -12,7 +12,7 @@ from massive_upload.domain.waits import FETCH_EVENTS, WAIT_EVENTS, org_wait_seco
 from massive_upload.errors import InternalError, LoadError, PassingError, SalesforceUnavailable, SourceRejected
 from massive_upload.observability import Event, Marker, log
 from massive_upload.salesforce.data_cloud import DataCloud, QueryExpired, QueryPage, QueryState, QueryStatus
-from massive_upload.usecases.count_source import bound_parameters, uncounted
+from massive_upload.usecases.count_source import bound_parameters, check_may_ask_again, uncounted
 from massive_upload.usecases.run_config import RunConfig
 from massive_upload.usecases.slice_tasks import SliceServices
 from massive_upload.usecases.staging import batch_rows_of, complete, plan, stage
@@ -24,7 +24,6 @@ _WAITS_FOR_A_RESULT = 6
 """The same for a query that has ended, 46 minutes: it may have taken hours, and is not asked again for an outage."""
 _LONGEST_READING_SECONDS = 600
 """A function has 900 s (infra/functions.py), in which it writes the batch, too, and sees to the job before it."""
-_MOST_FAILED_QUERIES = 5
 _FIRST_QUERY_WAIT_SECONDS = 2
 _LONGEST_QUERY_WAIT_SECONDS = 60
 
@@ -111,12 +110,11 @@ class RangeReader:
         log(Marker.WARNING, Event.QUERY_EXPIRED, error=type(error).__name__, code=error.code)
 
     def _wait_before_another_query(self, step: Step) -> Step:
-        """A query that never came to its end is not asked again for ever: each takes hours, and is billed."""
-        if step.org_waits >= _MOST_FAILED_QUERIES:
-            raise SourceRejected(
-                f"The source's query has failed {step.org_waits + 1} times after it was taken.",
-                next_step="Look at the query in Data Cloud; narrow source.where, or raise partitioning.count.",
-            )
+        check_may_ask_again(
+            "The source's query",
+            queries=step.org_waits + 1,
+            next_step="Look at the query in Data Cloud; narrow source.where, or raise partitioning.count.",
+        )
         wait_seconds = org_wait_seconds(step.org_waits)
         beat = self._services.org.heartbeat(wake_after_seconds=wait_seconds)
         self._services.store.record_heartbeat(self._partition, beat)

@@ -58,7 +58,22 @@ class Ended:
     at: datetime
 
 
-def write_receipt(
+def write_receipt(run: Run, receipt: Mapping[str, object], services: SliceServices) -> bool:
+    """Write a run's receipt; one that is there, of an end that the run was resumed from, is replaced.
+
+    Returns:
+        False where the run was resumed since it was read: the receipt is then the other execution's to write.
+    """
+    now = services.store.run(run.run_id)
+    if now is None or now.execution_arn != run.execution_arn:
+        return False
+    services.files.write(
+        receipt_key(run.run_id), json.dumps(receipt, indent=2).encode(), content_type="application/json"
+    )
+    return True
+
+
+def gather_receipt(
     run: Run,
     ended: Ended,
     outcome: Outcome,
@@ -66,16 +81,12 @@ def write_receipt(
     target: Mapping[str, object] | None,
     shown: Shown | None,
     services: SliceServices,
-) -> bool:
-    """Write a run's receipt; one that is there, of an end that the run was resumed from, is replaced.
-
-    Returns:
-        False where the run was resumed since it was read: the receipt is then the other execution's to write.
-    """
+) -> dict[str, object]:
+    """What a run's receipt says; with many lanes that takes minutes, as the files of their rows are looked up."""
     config = services.configs.of(run.run_id) if run.plan_name is not None else None
     lanes = [partition for partition in partitions if not partition.is_sweep]
     figures = {name: sum(getattr(partition, name) for partition in partitions) for name in _FIGURES}
-    document = {
+    return {
         "run_id": run.run_id,
         "load": run.load,
         "load_sha256": config.load_sha256 if config else None,
@@ -101,13 +112,6 @@ def write_receipt(
         "rejected_files": rejected_files(partitions, services.store, services.files).all,
         "partitions": [{name: getattr(partition, name) for name in _OF_A_PARTITION} for partition in partitions],
     }
-    now = services.store.run(run.run_id)  # at the last moment: what is gathered here may take minutes
-    if now is None or now.execution_arn != run.execution_arn:
-        return False
-    services.files.write(
-        receipt_key(run.run_id), json.dumps(document, indent=2).encode(), content_type="application/json"
-    )
-    return True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -138,8 +138,7 @@ def settle_attempt(
     beat = services.org.heartbeat(uncounted_requests=counters.api_requests)
     record(partition, batch, following, notes=notes, beat=beat)
     if reason is not None:
-        lock_errors = partition.lock_errors + following.lock_errors - batch.lock_errors
-        recorded = replace(partition, pace=pace, lock_errors=lock_errors)
+        recorded = replace(partition, pace=pace, lock_errors=partition.lock_errors + outcome.lock_errors)
         _log_pace(pace_of(load, recorded), reason, pace.speed_percent)
     _tell(partition, batch, following, outcome, counters, load)
     _raise_if_hopeless(batch, outcome)

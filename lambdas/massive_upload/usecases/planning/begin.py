@@ -26,12 +26,17 @@ from massive_upload.errors import (
     InvalidInput,
     InvalidLoad,
     LoadError,
-    SourceRejected,
 )
 from massive_upload.observability import Event, Marker, log
 from massive_upload.salesforce.data_cloud import QueryExpired
 from massive_upload.usecases.check_target import check_target
-from massive_upload.usecases.count_source import CountedSource, StillRunning, count_source, question_sha256
+from massive_upload.usecases.count_source import (
+    CountedSource,
+    StillRunning,
+    check_may_ask_again,
+    count_source,
+    question_sha256,
+)
 from massive_upload.usecases.org_usage import tell_quota
 from massive_upload.usecases.plan_file import read_plan, write_plan
 from massive_upload.usecases.planning.lane_plan import lanes_for, plan_of, staggered
@@ -39,7 +44,6 @@ from massive_upload.usecases.planning.request import Planner
 from massive_upload.usecases.planning.target_lease import another_run, holder_at_work, one_of_each_target, take_over
 from massive_upload.usecases.run_config import RunConfig
 
-_MOST_QUERIES = 6
 _FIRST_QUERY_WAIT_SECONDS = 5
 _LONGEST_QUERY_WAIT_SECONDS = 60
 
@@ -217,13 +221,12 @@ class BeginRun(Planner):
         query_id = run.plan_query_id
         try:
             counted = count(query_id=query_id)
-        except QueryExpired as error:
-            if run.plan_queries >= _MOST_QUERIES:  # each may take hours, and is billed
-                raise SourceRejected(
-                    f"The query that counts {load.source.object} has failed {run.plan_queries} times after it was "
-                    "taken.",
-                    next_step="Look at the query in Data Cloud; mend or narrow source.where.",
-                ) from error
+        except QueryExpired:
+            check_may_ask_again(
+                f"The query that counts {load.source.object}",
+                queries=run.plan_queries,
+                next_step="Look at the query in Data Cloud; mend or narrow source.where.",
+            )
             query_id = None
             counted = count(query_id=None)
         if isinstance(counted, StillRunning):
