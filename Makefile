@@ -50,13 +50,8 @@ pytest: .venv/installed-dev ## all tests
 coverage: .venv/installed-dev ## all tests, and which lines they reach; takes twice as long
 	@$(BIN)/pytest --quiet -rs --numprocesses auto --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered
 
-soak: .venv/installed-dev ## every crash point, and many more drawn loads than `make test` has; takes about an hour
-	@SOAK=1 $(BIN)/pytest --quiet -rs --timeout 0 --numprocesses auto --dist loadfile \
-		tests/integration/usecases/test_trials.py tests/integration/usecases/test_zombies.py \
-		tests/integration/usecases/test_execution_crashes.py tests/integration/usecases/test_crashes.py \
-		tests/integration/usecases/test_incremental.py tests/integration/usecases/test_retry_failed.py \
-		tests/integration/usecases/test_halving_crashes.py tests/integration/usecases/test_left_jobs.py \
-		tests/e2e/test_crash_points.py
+soak: .venv/installed-dev ## all tests, with every crash point, every variant and many more drawn loads; takes over an hour
+	@SOAK=1 $(BIN)/pytest --quiet -rs --timeout 0 --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 bugs: .venv/installed-dev ## put each seeded bug into a copy of the tree and show that its test fails
 	@$(BIN)/python -m tests.seeded_bugs

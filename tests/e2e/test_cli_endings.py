@@ -158,9 +158,9 @@ def test_a_plan_counts_and_writes_nothing(run, org):
     ("assignment", "error", "words"),
     [
         ("source.object=Nothing__dlm", "SourceRejected", "Nothing__dlm"),
-        ("source.where='Amount__c >'", "SourceRejected", "filter"),
-        ("fields.Nothing__c=AccountId", "SourceRejected", "columns"),
-        ("fields.Name__c=Nothing__c", "TargetRejected", "Nothing__c"),
+        pytest.param("source.where='Amount__c >'", "SourceRejected", "filter", marks=pytest.mark.soak),
+        pytest.param("fields.Nothing__c=AccountId", "SourceRejected", "columns", marks=pytest.mark.soak),
+        pytest.param("fields.Name__c=Nothing__c", "TargetRejected", "Nothing__c", marks=pytest.mark.soak),
         ("fields.Name__c=Id", "TargetRejected", "Opportunity.Id cannot be written"),
     ],
 )

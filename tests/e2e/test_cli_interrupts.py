@@ -85,7 +85,10 @@ def adds_up(summary: dict[str, int]) -> bool:
     return summary["source_rows"] == sum(summary[name] for name in classes)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGINT, *(pytest.param(other, marks=pytest.mark.soak) for other in (signal.SIGTERM, signal.SIGHUP))],
+)
 def test_one_signal_lets_the_run_pause_at_a_batch_edge(start, tmp_path, number):
     command = start("partitioning.by=key", "pace.batch_rows=100", "pace.delay_seconds=500")
     command.wait_for_line("1 running")
@@ -101,13 +104,17 @@ def test_one_signal_lets_the_run_pause_at_a_batch_edge(start, tmp_path, number):
     assert "Traceback" not in command.errors
 
 
-def test_a_run_pauses_with_its_account_though_nobody_reads_its_output_any_more(org, tmp_path):
+def test_a_run_pauses_with_its_account_though_nobody_reads_its_output_any_more(org, tmp_path, assembled):
     sets = ("partitioning.by=key", "pace.batch_rows=100", "pace.delay_seconds=500")
+    assembly = assembled(load_file(LOADS / "opportunity.yaml", sets=list(sets)))
     with subprocess.Popen(
         [
             sys.executable,
             "-c",
-            "from cli.main import main; main()",
+            "import sys; from pathlib import Path; from cli import local_run; from cli.main import main\n"
+            "assembly = Path(sys.argv.pop(1)); local_run.synthesize_apart = lambda *_: assembly\n"
+            "main()",
+            str(assembly),
             *arguments_of_run(org.url, tmp_path, *sets, time_scale=1000),
         ],
         stdout=subprocess.PIPE,

@@ -135,7 +135,9 @@ def test_rejected_rows_are_read_while_no_org_is_there_and_without_a_login(
     assert NO_PARENT in result.stdout
 
 
-@pytest.mark.parametrize("write", [1, 8], ids=["before its execution", "during it"])
+@pytest.mark.parametrize(
+    "write", [pytest.param(1, id="before its execution", marks=pytest.mark.soak), pytest.param(8, id="during it")]
+)
 def test_a_retry_whose_process_was_killed_is_finished_by_resume(
     org: OrgServer, assembly: Path, tmp_path: Path, write: int
 ) -> None:

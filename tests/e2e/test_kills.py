@@ -29,6 +29,7 @@ from massive_upload.domain.progress import Partition
 from tests.e2e.conftest import Assembled
 from tests.e2e.forked_command import Command, Kill, Moment
 from tests.e2e.opportunities import expected_rejects, expected_rows, target_rows
+from tests.thoroughness import IS_SOAK, stride
 
 TIME_SCALE = 1_000.0
 SOURCE = generated_opportunities(400, seed=11, rejected_share=0.03, null_keys=3)
@@ -39,8 +40,8 @@ SETS = [
     "pace.stagger_seconds=0",
     "pace.delay_seconds=0",
 ]
-KILLS = 3
-STRIDE = int(os.environ.get("WALK_STRIDE", "89"))
+KILLS = 3 if IS_SOAK else 2
+STRIDE = int(os.environ.get("WALK_STRIDE", stride(89)))
 
 # Some rows of the second job fail for a passing reason, so that there is an attempt 1 to be killed in.
 FAULTS = """

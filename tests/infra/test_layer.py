@@ -63,6 +63,7 @@ def test_what_varies_between_installations_is_left_out(installed: Path) -> None:
     assert left == []
 
 
+@pytest.mark.soak
 def test_two_installations_are_the_same_to_the_byte(installed: Path, tmp_path: Path) -> None:
     install_dependencies(tmp_path / "python")
     assert contents(tmp_path / "python") == contents(installed)

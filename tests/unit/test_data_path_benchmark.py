@@ -15,10 +15,15 @@ ROWS = 300
     [
         "floor",
         "massive-upload",
-        "floor, mixed rows",
-        "massive-upload, mixed rows",
-        "simple-salesforce, file",
-        "simple-salesforce, dicts",
+        *(
+            pytest.param(loader, marks=pytest.mark.soak)
+            for loader in (
+                "floor, mixed rows",
+                "massive-upload, mixed rows",
+                "simple-salesforce, file",
+                "simple-salesforce, dicts",
+            )
+        ),
     ],
 )
 def test_a_loader_brings_every_row(tmp_path: Path, loader: str) -> None:

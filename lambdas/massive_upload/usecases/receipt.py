@@ -61,6 +61,8 @@ class Ended:
 def write_receipt(run: Run, receipt: Mapping[str, object], services: SliceServices) -> bool:
     """Write a run's receipt; one that is there, of an end that the run was resumed from, is replaced.
 
+    To be called once all is gathered, as a run may be resumed meanwhile.
+
     Returns:
         False where the run was resumed since it was read: the receipt is then the other execution's to write.
     """

@@ -351,12 +351,13 @@ def test_a_map_of_more_items_than_pythons_recursion_limit(world):
     assert len(result.output) == 1500
 
 
-def test_the_history_limit_ends_an_execution(world):
+@pytest.mark.parametrize("limit", [2_500, pytest.param(MAX_HISTORY_EVENTS, marks=pytest.mark.soak)])
+def test_the_history_limit_ends_an_execution(world, monkeypatch, limit):
+    monkeypatch.setattr("local.aws.hooks.history.MAX_HISTORY_EVENTS", limit)
     result = world.run("Endless")
     assert (result.status, result.error) == ("FAILED", "States.Runtime")
-    assert result.cause == "The execution reached the maximum number of history events (25000)."
-    assert world.figures_of("Endless")[-1].events == MAX_HISTORY_EVENTS
-    assert world.aws.figures.max_history_events == MAX_HISTORY_EVENTS
+    assert result.cause == f"The execution reached the maximum number of history events ({limit})."
+    assert world.figures_of("Endless")[-1].events == limit
 
 
 # Two quotes surround a string in JSON; é takes two bytes in UTF-8.

@@ -8,7 +8,7 @@ from tests.thoroughness import every
 
 @pytest.mark.timeout(900)
 def test_a_task_that_died_after_any_of_its_effects_is_tried_again():
-    for effects in every(17, range(1, effects_of_a_load() + 1)):
+    for effects in every(29, range(1, effects_of_a_load() + 1)):
         with troubled_world() as world:
             world.after(effects)
             world.execute()

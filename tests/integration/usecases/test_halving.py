@@ -41,7 +41,10 @@ def assert_rejected(world: World, numbers: set[int]) -> None:
     assert world.loaded_keys == world.keys_of() - {key(number) for number in numbers}
 
 
-@pytest.mark.parametrize(("rows", "number", "after_rows"), [(ROWS, 1, 0), (ROWS, ROWS, 0), (264, 230, None)])
+@pytest.mark.parametrize(
+    ("rows", "number", "after_rows"),
+    [(ROWS, 1, 0), pytest.param(ROWS, ROWS, 0, marks=pytest.mark.soak), (264, 230, None)],
+)
 def test_a_row_that_fails_every_job_it_is_in_is_rejected_alone_and_the_others_succeed(rows, number, after_rows):
     with loaded(poisonous(number, after_rows=after_rows), rows=rows) as world:
         verdict = world.execute()

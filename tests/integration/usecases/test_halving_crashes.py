@@ -57,7 +57,7 @@ def effects_of_halving() -> int:
 
 
 def test_a_task_that_died_while_a_job_was_halved_is_tried_again():
-    for effects in every(19, range(3, effects_of_halving() + 1)):
+    for effects in every(37, range(3, effects_of_halving() + 1)):
         with halving_world() as world:
             world.after(effects)
             world.execute()
@@ -67,7 +67,7 @@ def test_a_task_that_died_while_a_job_was_halved_is_tried_again():
 
 
 def test_an_execution_that_died_while_a_job_was_halved_is_finished_and_resumed():
-    for effects in every(23, range(8, effects_of_halving() + 1)):
+    for effects in every(43, range(8, effects_of_halving() + 1)):
         with halving_world() as world:
             world.after(effects)
             world.fuse.error = Killed

@@ -198,7 +198,7 @@ def test_the_newest_row_of_a_key_wins_though_another_one_is_in_every_window():
 
 
 def test_a_row_that_is_modified_at_any_moment_of_a_run_is_loaded_by_the_next():
-    for call in every(29, range(1, _calls_of_an_incremental_run() + 1)):
+    for call in every(53, range(1, _calls_of_an_incremental_run() + 1)):
         with loaded_world(a_load(batch_rows=2)) as world:
             touch(world, rows(1, 4, 8), at("2025-01-20 00:00:00+00"))
             world.stall.calls, world.stall.holds = 0, call
@@ -218,7 +218,7 @@ def _calls_of_an_incremental_run() -> int:
 
 
 def test_a_task_that_dies_after_any_effect_leaves_run_and_watermark_of_one_mind():
-    for effects in every(11, range(1, _effects_of_an_incremental_run() + 1)):
+    for effects in every(23, range(1, _effects_of_an_incremental_run() + 1)):
         with loaded_world(a_load(batch_rows=2)) as world:
             touch(world, rows(1, 4, 8), at("2025-01-20 00:00:00+00"))
             world.after(effects)

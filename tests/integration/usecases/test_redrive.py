@@ -6,9 +6,10 @@ from massive_upload.contracts import Plan, SliceInput
 from tests.integration.usecases.fuse import Killed
 from tests.integration.usecases.troubled import assert_complete, effects_of_a_load, troubled_world
 from tests.integration.usecases.world import RUN
+from tests.thoroughness import every
 
 
-@pytest.mark.parametrize("lag", range(6))
+@pytest.mark.parametrize("lag", every(3, range(6)))
 def test_entering_every_task_of_a_load_twice_is_harmless(lag):
     with troubled_world() as world:
         world.slices.repetition.lag = lag
@@ -20,7 +21,7 @@ def test_entering_every_task_of_a_load_twice_is_harmless(lag):
         assert_complete(world)
 
 
-@pytest.mark.parametrize("lag", range(1, 6))
+@pytest.mark.parametrize("lag", every(3, range(1, 6)))
 def test_entering_every_task_of_a_resumed_run_twice_is_harmless(lag):
     effects = effects_of_a_load()
     with troubled_world() as world:
@@ -54,7 +55,7 @@ def test_an_old_execution_that_is_finished_late_takes_no_lane_from_the_one_that_
         assert_complete(world)
 
 
-@pytest.mark.parametrize("calls", range(1, 15, 2))
+@pytest.mark.parametrize("calls", every(4, range(1, 15)))
 def test_an_execution_that_is_finished_while_another_resumes_its_run_holds_nobody_up(calls):
     """FinishRun, told of the end by an event, stands still before one of its calls while a lane is resumed."""
     effects = effects_of_a_load() // 3

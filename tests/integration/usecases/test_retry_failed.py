@@ -261,7 +261,7 @@ def assert_each_row_is_in_one_place(world: World) -> None:
 
 def test_a_task_of_a_retry_that_died_after_any_of_its_effects_is_tried_again():
     first, last = effects_of_a_retry()
-    for effects in every(13, range(first + 1, last + 1)):
+    for effects in every(29, range(first + 1, last + 1)):
         with crashing_world() as world:
             executed(world)
             world.fuse.blows_after = effects
@@ -272,7 +272,7 @@ def test_a_task_of_a_retry_that_died_after_any_of_its_effects_is_tried_again():
 
 def test_a_retry_whose_execution_died_after_any_effect_is_finished_and_resumed_or_begun_anew():
     first, last = effects_of_a_retry()
-    for effects in every(15, range(first + 1, last + 1)):
+    for effects in every(31, range(first + 1, last + 1)):
         with crashing_world() as world:
             executed(world)
             world.fuse.blows_after, world.fuse.error = effects, Killed

@@ -14,6 +14,7 @@ from massive_upload.domain.load import LoadSequence
 from massive_upload.domain.progress import Halt, Lease, RunStatus
 from massive_upload.errors import AnotherRunActive, InvalidInput, StateChanged
 from tests.integration.usecases.world import World, open_world, paced
+from tests.thoroughness import stride
 
 ACCOUNT = load_directory(ROOT / "loads")["account"]
 NIGHTLY: dict[str, Any] = {"load": "nightly"}
@@ -230,7 +231,7 @@ def test_what_cannot_be_asked_of_a_sequence_is_refused(start, says):
 
 
 def test_a_task_that_dies_after_any_effect_changes_nothing_of_the_outcome():
-    for effects in itertools.count(1, 7):
+    for effects in itertools.count(1, stride(17)):
         with nightly_world() as world:
             world.after(effects)
             verdict = world.execute(NIGHTLY)

@@ -109,7 +109,7 @@ def calls_of_a_lane() -> int:
 
 @pytest.mark.parametrize("meanwhile", [under_the_same_claim, under_a_new_claim])
 def test_a_task_that_wakes_up_after_its_lane_has_ended_changes_nothing(meanwhile):
-    for calls in every(19, range(1, calls_of_a_lane() + 1)):
+    for calls in every(37, range(1, calls_of_a_lane() + 1)):
         with troubled_world() as world:
             plan = world.plan({"load": world.load.name})
             woken, ended = run_zombie(world, calls, meanwhile)

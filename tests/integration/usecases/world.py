@@ -48,6 +48,7 @@ from massive_upload.usecases.run_config import RunConfigs
 from massive_upload.usecases.slice_tasks import SliceServices
 from massive_upload.usecases.upload_batch import upload_batch
 from tests.integration.adapters.stack import REGION, create_bucket, create_table
+from tests.integration.moto_addresses import find_soon
 from tests.integration.usecases.fuse import Fuse, FusedPort, FusedTransport, Stall
 from tests.integration.usecases.roles import acting_as, keep_to_roles
 from tests.integration.usecases.slice_driver import Crash, SliceDriver
@@ -299,6 +300,7 @@ def open_world(
 ) -> Iterator[World]:
     """A world whose org has 30 opportunities, none of which is refused, unless told otherwise."""
     hooks.install()  # DynamoDB as the embedded AWS has it
+    find_soon()
     clock = ManualClock()
     held = source or generated_opportunities(30, rejected_share=0)
     with mock_aws(), OrgServer(OrgSettings(source=held, faults=Faults.parse(faults), **settings), clock) as server:
