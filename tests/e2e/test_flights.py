@@ -13,7 +13,6 @@ from massive_upload.domain.load import FieldType, Load
 from tests.e2e.world import deployed
 
 TIME_SCALE = 200.0
-TRANSITIONS_OF_A_RUN, REQUESTS_OF_A_RUN = 65, 30
 PER_MILLION_TRANSITIONS = 1_500
 PER_MILLION_REQUESTS = 700
 
@@ -50,10 +49,11 @@ def test_every_value_of_every_flight_arrives(load: Load, tmp_path: Path, one_in:
         assert {name: row[name] for name in values} == values
     assert without_aircraft == 0
 
-    millions = flights / 1_000_000
-    assert figures.state_transitions <= TRANSITIONS_OF_A_RUN + PER_MILLION_TRANSITIONS * millions
-    assert requests <= REQUESTS_OF_A_RUN + PER_MILLION_REQUESTS * millions
     assert figures.max_history_events <= 15_000
+    if one_in == 1:  # of fewer rows the run itself would be most of it
+        millions = FLIGHTS / 1_000_000
+        assert figures.state_transitions <= PER_MILLION_TRANSITIONS * millions
+        assert requests <= PER_MILLION_REQUESTS * millions
 
 
 def _some_flights(parquet: Path, one_in: int, path: Path) -> Path:

@@ -2,8 +2,9 @@
 
 Defects: moto asks for the nested execution's status every half second, and leaves it running when its parent was
 stopped or the task timed out. AWS stops it (Step Functions developer guide, "Run a job": the child is stopped on a
-best-effort basis). A parent that is stopped before the task's time-out is evaluated takes the task's output for it, and
-a thread breaks.
+best-effort basis). Beside the nested execution moto waits for a task token that nobody has, in a thread that breaks
+where the parent is stopped before the task's time-out is evaluated; the end of a first try calls that wait off for
+good, so that a second one which takes a while is taken for timed out.
 """
 
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service_callback
@@ -23,11 +24,10 @@ _LOOK_AT_PARENT_SECONDS = 0.25
 
 
 def install() -> None:
-    """Waits for the end of the nested execution instead of polling it, and stops it with its parent."""
+    """Waits for the end of the nested execution, without polling and for nothing else, and stops it with its parent."""
     replace(state_task_service_callback, "_DELAY_SECONDS_SYNC_CONDITION_CHECK", lambda _: 0)
     replace(StateTaskServiceSfn, "_build_sync2_resolver", _build_sync2_resolver)
     replace(StateTaskServiceCallback, "_eval_sync", _build_eval_sync)
-    replace(StateTaskServiceCallback, "_eval_wait_for_task_token", _build_wait_for_task_token)
 
 
 def _build_sync2_resolver(original: Untyped) -> Untyped:
@@ -48,22 +48,22 @@ def _build_sync2_resolver(original: Untyped) -> Untyped:
 
 
 def _build_eval_sync(original: Untyped) -> Untyped:
-    def eval_sync(self: Untyped, env: Untyped, sync_resolver: Untyped, *args: Untyped, **kwargs: Untyped) -> Untyped:
-        outcome = original(self, env, sync_resolver, *args, **kwargs)
+    def eval_sync(
+        self: Untyped,
+        env: Untyped,
+        sync_resolver: Untyped,
+        timeout_seconds: Untyped,
+        callback_endpoint: Untyped,
+        heartbeat_endpoint: Untyped,
+    ) -> Untyped:
+        del callback_endpoint  # of the token
+        outcome = original(self, env, sync_resolver, timeout_seconds, None, heartbeat_endpoint)
         execution = getattr(sync_resolver, "execution", None)
         if execution is not None and not env.is_running() and not execution.ended.is_set():
             _backend(execution.execution_arn).stop_execution(execution.execution_arn)
         return outcome
 
     return eval_sync
-
-
-def _build_wait_for_task_token(original: Untyped) -> Untyped:
-    def wait(self: Untyped, env: Untyped, *args: Untyped, **kwargs: Untyped) -> Untyped:
-        """Waits, unless the execution has ended: then nothing more was evaluated, and the time-out may be anything."""
-        return original(self, env, *args, **kwargs) if env.is_running() else None
-
-    return wait
 
 
 def _backend(execution_arn: str) -> Untyped:

@@ -4,14 +4,9 @@ import json
 import re
 import threading
 import time
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sfn import (
-    StateTaskServiceSfn,
-)
-from moto.stepfunctions.parser.asl.eval.callback.callback import CallbackEndpoint
 
 from local.aws.hooks.history import MAX_HISTORY_EVENTS
 from tests.integration.aws.assembly import Assembly, one_task
@@ -103,10 +98,19 @@ def build(assembly: Assembly) -> None:
     )
     assembly.machine("BadSlice", chain(No={"Type": "Fail", "Error": "Broke", "Cause": "on purpose"}))
     assembly.machine("LongSlice", chain(Long={"Type": "Wait", "Seconds": 100_000_000}))
-    for name in ("Slice", "BadSlice", "LongSlice"):
+    hold = {"Type": "Task", "Resource": "${Hold.Arn}", "Parameters": {"seconds": 0.6}}
+    assembly.machine("SlowBadSlice", chain(Hold=hold, No={"Type": "Fail", "Error": "Broke", "Cause": "on purpose"}))
+    again = [{"ErrorEquals": ["States.TaskFailed"], "IntervalSeconds": 1, "MaxAttempts": 2}]
+    selector = {"ResultSelector": {"outcome.$": "$.Output"}}
+    calls: dict[str, dict[str, Any]] = {
+        "Slice": selector,
+        "BadSlice": selector,
+        "LongSlice": {},
+        "SlowBadSlice": {"Retry": again},
+    }
+    for name, fields in calls.items():
         parameters = {"StateMachineArn": f"${{{name}}}", "Input": {"from.$": "$$.Execution.Id"}}
-        selector = {} if name == "LongSlice" else {"ResultSelector": {"outcome.$": "$.Output"}}
-        assembly.machine(f"Calls{name}", one_task(NESTED, Parameters=parameters, **selector))
+        assembly.machine(f"Calls{name}", one_task(NESTED, Parameters=parameters, **fields))
     assembly.function(
         "Crowd",
         """
@@ -262,6 +266,12 @@ def test_a_nested_failure_fails_the_task(world):
     assert json.loads(result.cause)["Error"] == "Broke"
 
 
+def test_a_nested_execution_that_takes_a_while_is_tried_again_as_often_as_its_task_says(world):
+    result = world.run("CallsSlowBadSlice")
+    assert (result.status, result.error) == ("FAILED", "States.TaskFailed")
+    assert len(world.figures_of("SlowBadSlice")) == 3
+
+
 def test_stopping_the_parent_stops_the_nested_execution(world):
     states = world.aws.client("stepfunctions")
     arn = world.aws.start_execution(world.outputs["CallsLongSliceArn"], {})
@@ -270,13 +280,6 @@ def test_stopping_the_parent_stops_the_nested_execution(world):
     world.aws.stop_execution(arn)
     assert world.aws.wait_for_execution(arn, 10).status == "ABORTED"
     assert world.aws.wait_for_execution(running[0]["executionArn"], 10).status == "ABORTED"
-
-
-@pytest.mark.usefixtures("world")
-def test_a_parent_that_was_stopped_before_its_time_out_was_known_waits_for_nothing():
-    stopped = SimpleNamespace(is_running=lambda: False)
-    task = StateTaskServiceSfn.__new__(StateTaskServiceSfn)
-    assert task._eval_wait_for_task_token(stopped, {}, CallbackEndpoint("any"), None) is None
 
 
 def test_a_stopped_execution_is_aborted_at_once_and_stays_so(world):

@@ -17,7 +17,7 @@ PROBES = (
     "distributed_map_context",
     "service_integrations",
     "nested",
-    "nested_of_a_stopped_parent",
+    "nested_tried_again",
     "waiting",
     "history",
     "data_limit",

@@ -96,20 +96,25 @@ def nested() -> bool:
     return bool(state_task_service_callback._DELAY_SECONDS_SYNC_CONDITION_CHECK > 0)
 
 
-def nested_of_a_stopped_parent() -> bool:
-    """A task whose execution was stopped before its time-out was evaluated waits for something that is no time."""
+def nested_tried_again() -> bool:
+    """A nested execution that is tried again is taken for timed out, as the wait for its token was called off."""
     from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sfn import (
         StateTaskServiceSfn,
     )
-    from moto.stepfunctions.parser.asl.eval.callback.callback import CallbackEndpoint
+    from moto.stepfunctions.parser.asl.eval.callback.callback import CallbackEndpoint, CallbackOutcomeTimedOut
 
-    stopped = SimpleNamespace(is_running=lambda: False)
+    def ended_after_a_while() -> str:
+        time.sleep(1)
+        return "output"
+
+    running = SimpleNamespace(is_running=lambda: True)
+    of_the_first_try = CallbackEndpoint("any")
+    of_the_first_try.interrupt_all()
     task = StateTaskServiceSfn.__new__(StateTaskServiceSfn)
-    try:
-        task._eval_wait_for_task_token(stopped, {}, CallbackEndpoint("any"), None)
-    except TypeError:
-        return True
-    return False
+    task.resource = SimpleNamespace(resource_arn="any")
+    return isinstance(
+        task._eval_sync(running, ended_after_a_while, 60, of_the_first_try, None), CallbackOutcomeTimedOut
+    )
 
 
 def waiting() -> bool:
@@ -346,7 +351,7 @@ def main() -> None:
         distributed_map_context,
         service_integrations,
         nested,
-        nested_of_a_stopped_parent,
+        nested_tried_again,
         waiting,
         history,
         data_limit,
