@@ -27,7 +27,7 @@ class _Field:
 _FIELDS = (
     _Field("minute", 0, 59),
     _Field("hour", 0, 23),
-    _Field("day of month", 1, 31, special=r"\?|L|LW|\d{1,2}W"),
+    _Field("day of month", 1, 31, special=r"\?|L|LW|(0?[1-9]|[12]\d|3[01])W"),
     _Field("month", 1, 12, words=_MONTHS),
     _Field(
         "day of week", 1, 7, words=_WEEKDAYS, special=r"\?|L|[1-7]L|[1-7]#[1-5]|(SUN|MON|TUE|WED|THU|FRI|SAT)(L|#[1-5])"
@@ -43,7 +43,7 @@ def cron_mistake(cron: str, *, this_year: int) -> str | None:
     if len(fields) != len(_FIELDS):
         return f"{cron!r} has {len(fields)} fields; {_EXAMPLE}"
     for kind, text in zip(_FIELDS, fields, strict=True):
-        if _values(kind, text.upper()) is None:
+        if not text.isascii() or _values(kind, text.upper()) is None:  # there are digits of other scripts
             return f"{text!r} is no {kind.name}; {_EXAMPLE}"
     if (fields[_DAY] == "?") == (fields[_WEEKDAY] == "?"):
         return "exactly one of day of month (third) and day of week (fifth) must be '?'; " + _EXAMPLE
