@@ -60,6 +60,10 @@ def fetch_page(task: SliceInput, services: SliceServices) -> Step:
         check_lane(partition, config.load)
         if not partition.is_sweep and is_run_given_up(partition, config.load, store):
             return _stop(task, store, partition)
+    reader = RangeReader(services, partition, config)
+    waiting = reader.look(step) if batch is None else None
+    if waiting is not None:
+        return waiting
     turn = _ask_for_turn(task, services, partition, batch, config)
     if not turn.has_come:
         store.record_heartbeat(partition, services.org.heartbeat(wake_after_seconds=turn.wait_seconds))
@@ -68,7 +72,7 @@ def fetch_page(task: SliceInput, services: SliceServices) -> Step:
         return step.then(Next.UPLOAD, events=FETCH_EVENTS, batch=batch.number)
     if partition.kept_list is not None:
         return _stage_kept_rows(task, services, partition, config.load)
-    return RangeReader(services, partition, config).read(step)
+    return reader.read(step)
 
 
 def _ask_for_turn(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
+from typing import TypeVar
 
 from massive_upload.contracts import Next, Step
 from massive_upload.domain.progress import Batch, LaneKind, Partition
@@ -16,6 +18,8 @@ from massive_upload.usecases.count_source import bound_parameters, check_may_ask
 from massive_upload.usecases.run_config import RunConfig
 from massive_upload.usecases.slice_tasks import SliceServices
 from massive_upload.usecases.staging import batch_rows_of, complete, plan, stage
+
+T = TypeVar("T")
 
 _WAITS_FOR_A_QUERY = 2
 """After so many waits in a row for an org that does not answer for a query, it is given up for a new one: six minutes,
@@ -43,6 +47,7 @@ class RangeReader:
         self._source: DataCloud = services.org.data_cloud(config.load.source.dataspace)
         self._batch_rows = batch_rows_of(config.load, partition)
         self._in_flight = in_flight
+        self._first_page: QueryPage | None = None
 
     def stage_ahead(self) -> Batch | None:
         """Stage the rows that the query has behind the batch in flight, if it has any; nothing is recorded.
@@ -54,10 +59,24 @@ class RangeReader:
         rows_left = self._rows_left()
         return self._staged(self._write_rows(None, rows_left)) if rows_left else None
 
+    def look(self, step: Step) -> Step | None:
+        """Where the lane has waited for its query: the next wait while that runs, else None.
+
+        It has begun the query in its turn. Looking takes no further one; reading the rows does, as the query may have
+        run for hours.
+        """
+        is_waited_for = step.next is Next.WAIT_FOR_QUERY and self._partition.query_id is not None
+        if not is_waited_for or self._partition.query_rows is not None:
+            return None
+        return self._patiently(step, self._open)
+
     def read(self, step: Step) -> Step:
         """Stage the next rows, or wait for the query, or find that all rows are settled."""
+        return self._patiently(step, self._read)
+
+    def _patiently(self, step: Step, work: Callable[[Step], T]) -> T:
         try:
-            return self._read(step)
+            return work(step)
         except PassingError as error:
             has_ended = self._partition.query_rows is not None
             most_waits = _WAITS_FOR_A_RESULT if has_ended else _WAITS_FOR_A_QUERY
@@ -66,22 +85,27 @@ class RangeReader:
             raise
 
     def _read(self, step: Step) -> Step:
-        try:
-            first_page = self._open_query()
-        except QueryExpired as error:
-            self._forget_query(error)
-            return self._wait_before_another_query(step)
+        waiting = self._open(step)
+        if waiting is not None:
+            return waiting
         rows_left = self._rows_left()
-        if rows_left is None:
-            return self._wait_for_query(step)
-        if rows_left == 0:
+        if not rows_left:
             return complete(self._partition, step, self._services)
         try:
-            writer = self._write_rows(first_page, rows_left)
+            writer = self._write_rows(self._first_page, rows_left)
         except QueryExpired as error:
             self._forget_query(error)
             raise SalesforceUnavailable(str(error), code=error.code) from error
         return plan(self._partition, self._staged(writer), step, self._services)
+
+    def _open(self, step: Step) -> Step | None:
+        """Make sure that there is a query; the wait for it where it has not ended."""
+        try:
+            self._first_page = self._open_query()
+        except QueryExpired as error:
+            self._forget_query(error)
+            return self._wait_before_another_query(step)
+        return self._wait_for_query(step) if self._rows_left() is None else None
 
     def _staged(self, writer: StagedFileWriter) -> Batch:
         partition, in_flight = self._partition, self._in_flight

@@ -96,6 +96,33 @@ def test_a_load_whose_rows_come_in_small_pages_leaves_the_reserve_of_requests():
     assert min(requests for _name, _at, requests, _batches in waits) >= 200 * 20 // 100
 
 
+def test_a_lane_that_waits_for_its_query_takes_no_turn_with_each_look_at_it():
+    """Its query takes five minutes and nine looks; the budget has six batches, of which the load needs three."""
+    load = within(paced(), budget=BUDGET.model_dump())
+    with open_world(load=load, daily_bulk_batches=10, query_running_seconds=300) as world, watched(world) as waits:
+        verdict = world.execute()
+        took_seconds = world.clock.seconds()
+    assert verdict is not None
+    assert (verdict.status, verdict.succeeded) == ("Completed", 30)
+    assert [name for name, *_ in waits].count("WaitForQuery") > 6
+    assert "WaitForTurn" not in [name for name, *_ in waits]
+    assert took_seconds < 2 * LONG_WAIT_SECONDS
+
+
+def test_a_lane_whose_query_has_ended_asks_for_its_turn_before_it_reads():
+    """Others may have used up the day while the query ran."""
+    load = within(paced(), budget=BUDGET.model_dump())
+    with open_world(load=load, daily_bulk_batches=10, query_running_seconds=900) as world:
+        task = world.start_lane()
+        read = world.requests["query_sql_rows"]
+        while (step := fetch_page(task, world.services)).next is Next.WAIT_FOR_QUERY:
+            world.server.backend.limits.count_batches(1)
+            world.wait(step.wait_seconds)
+            task = task.model_copy(update={"step": step})
+        assert step.next is Next.WAIT_FOR_TURN
+        assert world.requests["query_sql_rows"] == read
+
+
 def test_lanes_that_wait_look_at_the_org_once_for_all_of_them():
     load = within(paced(lanes=3), budget=BUDGET.model_dump())
     with open_world(load=load, daily_bulk_batches=1) as world:
