@@ -55,9 +55,7 @@ class SliceDefinition(Construct):
                 },
             )
         )
-        check.next(
-            self._choose("JobEnded?", {Next.WAIT_FOR_JOB: wait_for_job, Next.SETTLE: settle, Next.UPLOAD: upload})
-        )
+        check.next(self._choose("JobEnded?", {Next.WAIT_FOR_JOB: wait_for_job, Next.SETTLE: settle, Next.FETCH: fetch}))
         settle.next(
             self._choose(
                 "NextStep?",

@@ -177,11 +177,11 @@ def test_a_partition_takes_as_many_slices_as_it_needs(machines: Machines) -> Non
 
 
 def test_a_slice_goes_round_through_pace_and_back_off(machines: Machines) -> None:
-    ways = ("WaitForQuery", "WaitForTurn", "Upload", "WaitForJob", "Upload", "Done")
+    ways = ("WaitForQuery", "WaitForTurn", "Upload", "Upload", "WaitForJob", "Upload", "Done")
     script = {
         "FetchPage": [*map(step, ways)],
         "UploadBatch": [step("WaitForJob"), step("WaitForJob"), step("Fetch"), step("WaitForJob")],
-        "CheckJob": [step("Upload"), step("Settle")],
+        "CheckJob": [step("Fetch"), step("Settle")],
         "SettleBatch": [step("BackOff"), step("Upload"), step("Fetch")],
     }
     machines.prepare(script, {"0000": "Pending"})

@@ -28,7 +28,8 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
 
     One that has ended is handed on as it is: SettleBatch looks at the lane before it records anything. A stop or pause
     of the run leaves a job that has gone on for long to FinishRun, which aborts it. A job that has not got any further
-    for as long as the load's patience lasts is aborted; what it left is sent again.
+    for as long as the load's patience lasts is aborted; what it left is sent again. A batch whose job is gone goes back
+    to FetchPage, which sees to flags and to the lane's turn before it is sent again.
 
     Raises:
         OrgUnreachable: the job stands still, and could not be aborted for as long again.
@@ -50,10 +51,10 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
         return step.then(Next.MORE, events=POLL_EVENTS)
     follow(batch)
     if batch.state is not BatchState.SUBMITTED or batch.job_id != step.job_id:
-        return step.then(Next.UPLOAD, events=POLL_EVENTS)
+        return step.then(Next.FETCH, events=POLL_EVENTS)
     if job is None:
         send_again(partition, batch, services)
-        return step.then(Next.UPLOAD, events=POLL_EVENTS)
+        return step.then(Next.FETCH, events=POLL_EVENTS)
     if waited_seconds >= LONG_WAIT_SECONDS and is_halting(store, task.run_id):
         store.stop_partition(partition)
         log(Marker.STOP, Event.PARTITION_STOPPED, waited_seconds=waited_seconds)

@@ -88,6 +88,26 @@ def test_a_halt_is_seen_in_every_wait_of_a_lane(wait, halt, status, following, e
 
 
 @pytest.mark.parametrize("halt", Halt)
+def test_a_batch_whose_job_was_deleted_is_not_sent_again_by_a_run_that_halts(halt):
+    with open_world(load=paced()) as world:
+        world.plan(START)
+        asked_at: list[float] = []
+
+        def on_wait(name: str, _seconds: int) -> None:
+            if name == "WaitForJob" and not asked_at:
+                asked_at.append(world.clock.seconds())
+                world.server.backend.ingest.delete(world.open_batch().job_id or "")
+                assert world.store.ask_to_halt(RUN, halt)
+
+        world.slices.on_wait = on_wait
+        world.slices.run_lane(RUN, "0000")
+        verdict = world.finish({})
+        assert (verdict.succeeded, verdict.not_sent, verdict.unsettled) == (0, 30, 0)
+        assert not world.jobs
+        assert resume_whole(world).succeeded == 30
+
+
+@pytest.mark.parametrize("halt", Halt)
 def test_a_job_in_flight_that_ends_in_time_is_settled_and_no_other_is_created(halt):
     with open_world(load=paced()) as world:
         world.plan(START)

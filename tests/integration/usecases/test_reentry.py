@@ -127,7 +127,7 @@ def test_a_submitted_job_that_was_deleted_is_sent_again():
         world.wait(1000)
         world.server.backend.ingest.delete(world.open_batch().job_id or "")
         step = check_job(after(task, step), world.services)
-        assert step.next is Next.UPLOAD
+        assert step.next is Next.FETCH
         batch = world.open_batch()
         assert (batch.state, batch.attempt, batch.lost_jobs, batch.rows) == (BatchState.PLANNED, 1, 1, 10)
         world.slices.run_lane(RUN, "0000")
@@ -187,7 +187,7 @@ def test_a_task_that_dies_after_it_has_recorded_the_last_lost_job_lets_the_lane_
     with open_world(load=paced()) as world:
         task = left_with_its_last_job_lost(world)
         crash(world, 1, lambda: check_job(task, world.services))
-        assert check_job(task, world.services).next is Next.UPLOAD
+        assert check_job(task, world.services).next is Next.FETCH
         world.slices.run_lane(RUN, "0000")
         assert world.loaded_keys == world.keys_of()
 
@@ -238,10 +238,10 @@ def test_settle_batch_that_is_repeated_says_what_it_said():
         assert world.partition().status == "Completed"
 
 
-def test_check_job_sends_a_batch_without_a_job_to_upload_and_one_that_is_settled_to_the_next_slice():
+def test_check_job_sends_a_batch_without_a_job_back_and_one_that_is_settled_to_the_next_slice():
     with open_world(load=paced(batch_rows=30)) as world:
         task = fetched(world)
-        assert check_job(task, world.services).next is Next.UPLOAD
+        assert check_job(task, world.services).next is Next.FETCH
         ended = world.until_its_job_has_ended(task)
         crash(world, 1, lambda: settle_batch(ended, world.services))
         assert check_job(task, world.services).next is Next.MORE
@@ -263,8 +263,8 @@ def test_check_job_takes_no_other_job_for_the_one_in_flight():
         world.server.backend.ingest.delete(stale)
         for job_id in (stale, None):
             step = check_job(after(task, task.step.model_copy(update={"job_id": job_id})), world.services)
-            assert step.next is Next.UPLOAD
-        again = upload_batch(task, world.services)
+            assert step.next is Next.FETCH
+        again = fetch_page(task, world.services)
         assert (again.next, again.job_id) == (Next.WAIT_FOR_JOB, in_flight.job_id)
         assert (world.open_batch(), sum(world.jobs.values())) == (in_flight, sum(jobs.values()) - 1)
 
