@@ -47,7 +47,6 @@ class RangeReader:
         self._source: DataCloud = services.org.data_cloud(config.load.source.dataspace)
         self._batch_rows = batch_rows_of(config.load, partition)
         self._in_flight = in_flight
-        self._first_page: QueryPage | None = None
 
     def stage_ahead(self) -> Batch | None:
         """Stage the rows that the query has behind the batch in flight, if it has any; nothing is recorded.
@@ -68,7 +67,7 @@ class RangeReader:
         is_waited_for = step.next is Next.WAIT_FOR_QUERY and self._partition.query_id is not None
         if not is_waited_for or self._partition.query_rows is not None:
             return None
-        return self._patiently(step, self._open)
+        return self._patiently(step, lambda step: self._open(step)[1])
 
     def read(self, step: Step) -> Step:
         """Stage the next rows, or wait for the query, or find that all rows are settled."""
@@ -85,27 +84,27 @@ class RangeReader:
             raise
 
     def _read(self, step: Step) -> Step:
-        waiting = self._open(step)
+        first_page, waiting = self._open(step)
         if waiting is not None:
             return waiting
         rows_left = self._rows_left()
         if not rows_left:
             return complete(self._partition, step, self._services)
         try:
-            writer = self._write_rows(self._first_page, rows_left)
+            writer = self._write_rows(first_page, rows_left)
         except QueryExpired as error:
             self._forget_query(error)
             raise SalesforceUnavailable(str(error), code=error.code) from error
         return plan(self._partition, self._staged(writer), step, self._services)
 
-    def _open(self, step: Step) -> Step | None:
-        """Make sure that there is a query; the wait for it where it has not ended."""
+    def _open(self, step: Step) -> tuple[QueryPage | None, Step | None]:
+        """Make sure that there is a query; its first page, if that is known, and the wait where it has not ended."""
         try:
-            self._first_page = self._open_query()
+            first_page = self._open_query()
         except QueryExpired as error:
             self._forget_query(error)
-            return self._wait_before_another_query(step)
-        return self._wait_for_query(step) if self._rows_left() is None else None
+            return None, self._wait_before_another_query(step)
+        return first_page, self._wait_for_query(step) if self._rows_left() is None else None
 
     def _staged(self, writer: StagedFileWriter) -> Batch:
         partition, in_flight = self._partition, self._in_flight
