@@ -197,8 +197,8 @@ class Step(Contract):
         org_waits: how many times in a row the slice has waited for an org that does not answer.
         org_waited_seconds: the sum of those waits.
         org_asked_seconds: what will be left, after the next wait, of a pause that the org has asked for.
-        turn_looked_at: when the org had been looked at as the lane was refused its turn.
-        turn_waited_seconds: how long the slice has waited for its turn on that look.
+        turn_looked_at: when the look at the org's allowances began that the lane waits on for its turn.
+        turn_waited_seconds: how long the slice has waited on that look.
         job_waited_seconds: how long this slice has waited for the job in flight: until it last looked, or, before the
             first look, while UploadBatch read the next rows.
         job_is_adopted: whether that job had been closed before this slice began to wait for it: it has run for longer.

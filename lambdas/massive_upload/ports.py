@@ -114,17 +114,21 @@ class ProgressStore(Protocol):
             False where another lane has announced one, or has had its answer, since they were read.
         """
 
-    def end_look(self, org_id: str, begun_at: datetime, found: Mapping[str, int] | None) -> OrgQuota:
-        """Record what a look has found, unless one that began later has been answered.
+    def end_look(self, org_id: str, seen: OrgQuota | None, begun_at: datetime, found: Mapping[str, int]) -> OrgQuota:
+        """Record what a look has found, less what batches have taken since, unless a later look has been answered.
 
         Args:
             org_id: the org's.
-            begun_at: when the look began.
-            found: what the org told, which is all that is known from then on; None leaves what was known.
+            seen: what was known when the look began.
+            begun_at: when that was.
+            found: what the org told, which is all that is known from then on.
 
         Returns:
             What is known from then on.
         """
+
+    def give_up_look(self, org_id: str, begun_at: datetime) -> None:
+        """Record that the org has not answered the look that began then; what is known stays as it is."""
 
     def take_quota(self, org_id: str, need: Need) -> bool:
         """Take what a batch needs, if as much as it needs is left; otherwise count one more refusal.

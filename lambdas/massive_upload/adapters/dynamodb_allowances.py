@@ -9,7 +9,7 @@ from datetime import datetime
 from massive_upload.adapters import dynamodb_items as items
 from massive_upload.adapters.dynamodb_store import DynamoDbStore
 from massive_upload.adapters.dynamodb_table import ConditionFailed
-from massive_upload.adapters.dynamodb_writes import Change, at_least, exists, has, is_before, is_new, known, update
+from massive_upload.adapters.dynamodb_writes import Change, at_least, exists, has, is_before, is_new, update
 from massive_upload.domain.quota import Need, OrgQuota
 
 
@@ -21,7 +21,7 @@ class DynamoDbAllowances(DynamoDbStore):
         return items.quota_from(item) if item else None
 
     def begin_look(self, org_id: str, seen: OrgQuota | None, begun_at: datetime) -> bool:
-        change = Change(put={"look_begun_at": begun_at})
+        change = Change(put={"look_begun_at": begun_at}, put_once={taken: 0 for *_told, taken in items.ALLOWANCES})
         is_as_seen = is_new()
         if seen is not None:
             is_as_seen = has("looked_at", seen.looked_at) & has("look_begun_at", seen.look_begun_at)
@@ -31,18 +31,33 @@ class DynamoDbAllowances(DynamoDbStore):
             return False
         return True
 
-    def end_look(self, org_id: str, begun_at: datetime, found: Mapping[str, int] | None) -> OrgQuota:
+    def end_look(self, org_id: str, seen: OrgQuota | None, begun_at: datetime, found: Mapping[str, int]) -> OrgQuota:
         change = Change(put={"looked_at": begun_at, "begun": 0, "refused": 0}, remove=("look_begun_at",))
-        if found is not None:
-            told = {name: found.get(name) for name in items.ALLOWANCES}
-            change |= Change(put=known(**told), remove=[name for name, figure in told.items() if figure is None])
+        for allowed, left, taken in items.ALLOWANCES:
+            if left in found:
+                taken_before = getattr(seen, taken, 0)
+                rest = {left: (found[left] + taken_before, taken)}
+                change |= Change(put={allowed: found[allowed]}, put_rest=rest)
+            else:
+                change |= Change(remove=(allowed, left))
         is_the_latest = is_before("looked_at", begun_at)
         with suppress(ConditionFailed):  # a later look knows better
             self._table.transact(update(self._table.name, items.quota_key(org_id), change, is_the_latest))
         return self.quota(org_id) or OrgQuota()
 
+    def give_up_look(self, org_id: str, begun_at: datetime) -> None:
+        with suppress(ConditionFailed):  # another has begun, or has been answered
+            self._table.transact(
+                update(
+                    self._table.name,
+                    items.quota_key(org_id),
+                    Change(remove=("look_begun_at",)),
+                    has("look_begun_at", begun_at),
+                )
+            )
+
     def take_quota(self, org_id: str, need: Need) -> bool:
-        taken = {"begun": 1}
+        taken = {"begun": 1, "requests_taken": need.requests, "batches_taken": need.batches}
         is_enough = exists()
         for name, least, part in (
             ("requests_left", need.requests_left, need.requests),

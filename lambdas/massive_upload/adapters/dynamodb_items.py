@@ -161,8 +161,11 @@ def lease_from(item: Item) -> Lease:
     return _entity(Lease, item, {})
 
 
-ALLOWANCES = ("requests_max", "requests_left", "batches_max", "batches_left")
-"""The figures of `OrgQuota` that the org tells."""
+ALLOWANCES = (
+    ("requests_max", "requests_left", "requests_taken"),
+    ("batches_max", "batches_left", "batches_taken"),
+)
+"""Of each allowance, the two figures of `OrgQuota` that the org tells, and what batches have taken of it in all."""
 
 
 def quota_from(item: Item) -> OrgQuota:

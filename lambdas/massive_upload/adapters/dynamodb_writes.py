@@ -17,12 +17,14 @@ class Change:
     Attributes:
         put: attributes and their new values.
         put_once: attributes that keep the value they have, if they have one.
+        put_rest: attributes, each with a number and another attribute: the number less that one is the new value.
         add: numbers to add.
         remove: attributes to remove.
     """
 
     put: Mapping[str, object] = field(default_factory=dict)
     put_once: Mapping[str, object] = field(default_factory=dict)
+    put_rest: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     add: Mapping[str, int] = field(default_factory=dict)
     remove: Sequence[str] = ()
 
@@ -33,6 +35,7 @@ class Change:
         return Change(
             put=put,
             put_once={**self.put_once, **other.put_once},
+            put_rest={**self.put_rest, **other.put_rest},
             add={**self.add, **other.add},
             remove=removed,
         )
@@ -42,6 +45,7 @@ class Change:
         """The UpdateExpression."""
         puts = [f"#{name} = :{name}" for name in self.put]
         puts += [f"#{name} = if_not_exists(#{name}, :{name})" for name in self.put_once]
+        puts += [f"#{name} = :{name} - #{taken}" for name, (_number, taken) in self.put_rest.items()]
         clauses = {
             "SET": puts,
             "ADD": [f"#{name} :{name}" for name in self.add],
@@ -52,12 +56,16 @@ class Change:
     @property
     def names(self) -> dict[str, str]:
         """Every attribute under an alias, as many of their names are reserved words."""
-        return {f"#{name}": name for name in (*self.put, *self.put_once, *self.add, *self.remove)}
+        taken = [name for _number, name in self.put_rest.values()]
+        named = (*self.put, *self.put_once, *self.put_rest, *taken, *self.add, *self.remove)
+        return {f"#{name}": name for name in named}
 
     @property
     def values(self) -> dict[str, object]:
         """The values that the expression names."""
-        return {f":{name}": value for name, value in (self.put | self.put_once | self.add).items()}  # type: ignore[operator]  # dicts of different value types
+        rests = {name: number for name, (number, _taken) in self.put_rest.items()}
+        values: dict[str, object] = {**self.put, **self.put_once, **rests, **self.add}
+        return {f":{name}": value for name, value in values.items()}
 
 
 @dataclass(frozen=True, kw_only=True)

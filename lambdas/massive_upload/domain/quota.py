@@ -36,11 +36,14 @@ LOOKS_OF_A_DAY = 24
 class OrgQuota:
     """What the org had left when it was last looked at, less what batches have taken since; None where it is not told.
 
+    An answer may come late: what batches have taken since its look began is taken off it.
+
     Attributes:
         looked_at: when that look began; None before the org has answered one.
         look_begun_at: when a look began that it has not answered yet; None where there is none.
         requests_max, batches_max: the allowances of 24 hours.
         requests_left, batches_left: what is left of them.
+        requests_taken, batches_taken: what batches have taken in all, whatever was told.
         begun: batches that were begun since the look.
         refused: how often a lane was refused one since the last was begun.
     """
@@ -51,6 +54,8 @@ class OrgQuota:
     requests_left: int | None = None
     batches_max: int | None = None
     batches_left: int | None = None
+    requests_taken: int = 0
+    batches_taken: int = 0
     begun: int = 0
     refused: int = 0
 
@@ -72,9 +77,14 @@ class OrgQuota:
         """Whether so many batches were begun since the look that somebody is to look again; others go on meanwhile."""
         return self.begun >= BATCHES_BETWEEN_LOOKS
 
-    def is_being_looked_at(self, *, now: datetime) -> bool:
-        """Whether an answer of the org is to be expected any moment."""
-        return self.look_begun_at is not None and now - self.look_begun_at < LOOK_LASTS
+    def is_being_looked_at(self, *, now: datetime, waited: timedelta = timedelta()) -> bool:
+        """Whether an answer of the org is to be expected any moment.
+
+        Args:
+            now: the time.
+            waited: for how long a lane has waited for it.
+        """
+        return self.look_begun_at is not None and max(now - self.look_begun_at, waited) < LOOK_LASTS
 
 
 @dataclass(frozen=True, kw_only=True)

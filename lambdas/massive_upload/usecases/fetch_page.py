@@ -18,6 +18,7 @@ from massive_upload.usecases.slice_tasks import (
     SliceServices,
     claimed_lane,
     is_halting,
+    patience_left_seconds,
     slice_task,
 )
 from massive_upload.usecases.staging import batch_rows_of, complete, plan, stage
@@ -40,9 +41,32 @@ def fetch_page(task: SliceInput, services: SliceServices) -> Step:
     partition, batch = lane.partition, lane.batch
     if step.events >= SLICE_EVENTS:
         return step.then(Next.MORE, events=FETCH_EVENTS)
+    under_way = None if batch is None else _go_on(step, batch)
+    if under_way is not None:
+        return under_way
+    config = services.configs.of(task.run_id)
+    if is_halting(store, task.run_id) or (batch is None and _is_given_up(partition, config.load, store)):
+        return _stop(task, store, partition)
+    reader = None
+    if batch is None and partition.kept_list is None:
+        reader = RangeReader(services, partition, config)
+        waiting = reader.look(step)
+        if waiting is not None:
+            return waiting
+    turn = _ask_for_turn(task, services, partition, batch, config)
+    if not turn.has_come:
+        return _wait_for_turn(step, turn, partition, config, services)
     if batch is not None:
-        follow(batch)
-    if batch is not None and batch.state is BatchState.SUBMITTED:
+        return step.then(Next.UPLOAD, events=FETCH_EVENTS, batch=batch.number)
+    if reader is None:
+        return _stage_kept_rows(task, services, partition, config.load)
+    return reader.read(step)
+
+
+def _go_on(step: Step, batch: Batch) -> Step | None:
+    """Where the slice goes whose batch is on its way to the org; None where that has still to have its turn."""
+    follow(batch)
+    if batch.state is BatchState.SUBMITTED:
         return step.then(
             Next.WAIT_FOR_JOB,
             events=FETCH_EVENTS,
@@ -51,28 +75,19 @@ def fetch_page(task: SliceInput, services: SliceServices) -> Step:
             job_id=batch.job_id,
             job_is_adopted=True,
         )
-    if batch is not None and batch.state is BatchState.CREATED:
+    if batch.state is BatchState.CREATED:
         return step.then(Next.UPLOAD, events=FETCH_EVENTS, batch=batch.number)
-    if is_halting(store, task.run_id):
-        return _stop(task, store, partition)
-    config = services.configs.of(task.run_id)
-    if batch is None:
-        check_lane(partition, config.load)
-        if not partition.is_sweep and is_run_given_up(partition, config.load, store):
-            return _stop(task, store, partition)
-    reader = RangeReader(services, partition, config)
-    waiting = reader.look(step) if batch is None else None
-    if waiting is not None:
-        return waiting
-    turn = _ask_for_turn(task, services, partition, batch, config)
-    if not turn.has_come:
-        store.record_heartbeat(partition, services.org.heartbeat(wake_after_seconds=turn.wait_seconds))
-        return _wait_for_turn(step, turn)
-    if batch is not None:
-        return step.then(Next.UPLOAD, events=FETCH_EVENTS, batch=batch.number)
-    if partition.kept_list is not None:
-        return _stage_kept_rows(task, services, partition, config.load)
-    return reader.read(step)
+    return None
+
+
+def _is_given_up(partition: Partition, load: Load, store: ProgressStore) -> bool:
+    """Whether the lane is to begin no further batch as too much of its run fails.
+
+    Raises:
+        BreakerTripped: too much of the lane itself does.
+    """
+    check_lane(partition, load)
+    return not partition.is_sweep and is_run_given_up(partition, load, store)
 
 
 def _ask_for_turn(
@@ -88,9 +103,19 @@ def _ask_for_turn(
     return ask_for_turn(partition, services, batches=bulk_batches_of(rows), before=before)
 
 
-def _wait_for_turn(step: Step, turn: Turn) -> Step:
+def _wait_for_turn(step: Step, turn: Turn, partition: Partition, config: RunConfig, services: SliceServices) -> Step:
+    if turn.is_unanswered:
+        patience_left_seconds(step, config.load)
+    services.store.record_heartbeat(partition, services.org.heartbeat(wake_after_seconds=turn.wait_seconds))
     waiting = step.then(Next.WAIT_FOR_TURN, events=FETCH_EVENTS + WAIT_EVENTS, wait_seconds=turn.wait_seconds)
-    return waiting.model_copy(update={"turn_looked_at": turn.looked_at, "turn_waited_seconds": turn.waited_seconds})
+    unanswered_seconds = turn.wait_seconds if turn.is_unanswered else 0
+    return waiting.model_copy(
+        update={
+            "turn_looked_at": turn.looked_at,
+            "turn_waited_seconds": turn.waited_seconds,
+            "org_waited_seconds": step.org_waited_seconds + unanswered_seconds,
+        }
+    )
 
 
 def _stop(task: SliceInput, store: ProgressStore, partition: Partition) -> Step:

@@ -17,7 +17,7 @@ from massive_upload.domain.pace import LanePace, PaceReason, next_pace
 from massive_upload.domain.progress import Batch, BatchState, JobWork, LaneFailures, LaneNotes, Partition
 from massive_upload.domain.staged_file import StagedFile
 from massive_upload.domain.waits import SETTLE_EVENTS
-from massive_upload.errors import JobRejected, RunHalted
+from massive_upload.errors import JobRejected, PassingError, RunHalted
 from massive_upload.observability import Event, Marker, Metric, emit, follow, log
 from massive_upload.ports import LaneView
 from massive_upload.salesforce.bulk import JobGone, JobState
@@ -84,7 +84,10 @@ def _may_go_on(lane: LaneView, ahead: Batch, load: Load, services: SliceServices
     partition = lane.partition
     if has_to_halt(lane.run, partition.run_id) or is_run_given_up(partition, load, services.store):
         return False
-    return ask_for_turn(partition, services, batches=bulk_batches_of(ahead.rows), quota=lane.quota).has_come
+    try:
+        return ask_for_turn(partition, services, batches=bulk_batches_of(ahead.rows), quota=lane.quota).has_come
+    except PassingError:  # the batch before is settled; FetchPage asks again, and has patience
+        return False
 
 
 def settle_attempt(

@@ -7,13 +7,13 @@ with the next look at the org.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from massive_upload.constants import LONG_WAIT_SECONDS
 from massive_upload.domain.progress import Partition
 from massive_upload.domain.quota import OrgQuota, need_of_a_batch, requests_of_a_batch
-from massive_upload.errors import CredentialsRejected, LoadError, PassingError, QuotaExhausted
+from massive_upload.errors import CredentialsRejected, FinalError, LoadError, PassingError, QuotaExhausted
 from massive_upload.observability import Event, Marker, log
 from massive_upload.usecases.org import Org
 from massive_upload.usecases.org_usage import tell_quota
@@ -21,8 +21,8 @@ from massive_upload.usecases.run_config import RunConfig
 from massive_upload.usecases.slice_tasks import SliceServices
 
 _FIRST_WAIT_SECONDS = 60
-_LOOK_WAIT_SECONDS = 3
-"""For the org's answer to another lane."""
+_LOOK_WAITS_SECONDS = (3, 15)
+"""The shortest and the longest wait for the org's answer to another lane, in which it is waited for as long again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,22 +31,41 @@ class Turn:
 
     Attributes:
         wait_seconds: how long it has to wait before it asks again; 0 where it may begin now.
-        looked_at: when the org had been looked at, where that is what it has to wait for.
+        looked_at: when the look at the org began that it waits on: until that is answered, or until there is a later
+            one, as this has found too little left.
         waited_seconds: how long it has waited on that look, this wait included.
+        is_unanswered: whether the org has not answered that look yet.
     """
 
     wait_seconds: int = 0
     looked_at: datetime | None = None
     waited_seconds: int = 0
+    is_unanswered: bool = False
 
     @property
     def has_come(self) -> bool:
         """Whether it may begin now."""
         return self.wait_seconds == 0
 
-    def waited_on(self, quota: OrgQuota) -> int:
-        """How long the lane has waited on what the org told at its last look, in seconds."""
-        return self.waited_seconds if self.looked_at == quota.looked_at else 0
+    def waited_on(self, looked_at: datetime | None) -> timedelta:
+        """How long the lane has waited on the look at the org that began then."""
+        is_that_look = looked_at is not None and looked_at == self.looked_at
+        return timedelta(seconds=self.waited_seconds if is_that_look else 0)
+
+    def waiting_for_answer(self, look_begun_at: datetime | None) -> Turn:
+        """What the lane is told next where another lane's look has not been answered."""
+        least_seconds, most_seconds = _LOOK_WAITS_SECONDS
+        wait_seconds = min(max(least_seconds, int(self.waited_on(look_begun_at).total_seconds())), most_seconds)
+        return replace(self._waiting_on(look_begun_at, wait_seconds), is_unanswered=True)
+
+    def waiting_for_more(self, looked_at: datetime | None) -> Turn:
+        """What the lane is told next where the latest look has found too little left."""
+        return self._waiting_on(looked_at, min(max(_FIRST_WAIT_SECONDS, 2 * self.wait_seconds), LONG_WAIT_SECONDS))
+
+    def _waiting_on(self, looked_at: datetime | None, wait_seconds: int) -> Turn:
+        waited = self.waited_on(looked_at) + timedelta(seconds=wait_seconds)
+        log(Marker.WAITING, Event.WAITING_FOR_QUOTA, wait_seconds=wait_seconds)
+        return Turn(wait_seconds=wait_seconds, looked_at=looked_at, waited_seconds=int(waited.total_seconds()))
 
 
 def ask_for_turn(
@@ -65,25 +84,22 @@ def ask_for_turn(
         batches: how many of Salesforce's batches the lane's next one makes.
         before: what it was told when it asked before, and has waited for since.
         quota: what is known to be left of the org's day, where that was just read.
+
+    Raises:
+        PassingError: the org, or AWS, did not answer, and what is known of the org's day is out of date.
     """
     config, before = services.configs.of(partition.run_id), before or Turn()
     wait_seconds = _seconds_until_open(config, services)
     if wait_seconds:
         log(Marker.WAITING, Event.WAITING_FOR_WINDOW, wait_seconds=wait_seconds)
         return Turn(wait_seconds=wait_seconds)
-    known = _known_quota(config, services, quota or services.store.quota(config.org_id), before)
+    seen = quota or services.store.quota(config.org_id)
+    known = _known_quota(config, services, seen, before)
     if known is None:
-        return _waiting_for_quota(Turn(wait_seconds=_LOOK_WAIT_SECONDS))
+        return before.waiting_for_answer(seen.look_begun_at if seen else None)
     if _take(partition, config, services, batches, known):
         return Turn()
-    wait_seconds = min(max(_FIRST_WAIT_SECONDS, 2 * before.wait_seconds), LONG_WAIT_SECONDS)
-    waited_seconds = before.waited_on(known) + wait_seconds
-    return _waiting_for_quota(Turn(wait_seconds=wait_seconds, looked_at=known.looked_at, waited_seconds=waited_seconds))
-
-
-def _waiting_for_quota(turn: Turn) -> Turn:
-    log(Marker.WAITING, Event.WAITING_FOR_QUOTA, wait_seconds=turn.wait_seconds)
-    return turn
+    return before.waiting_for_more(known.looked_at)
 
 
 def _seconds_until_open(config: RunConfig, services: SliceServices) -> int:
@@ -96,24 +112,38 @@ def _seconds_until_open(config: RunConfig, services: SliceServices) -> int:
 def _known_quota(config: RunConfig, services: SliceServices, seen: OrgQuota | None, before: Turn) -> OrgQuota | None:
     """What is known of the org's day, once the org was asked where that is due; None where one has to wait for that.
 
-    Until the org has answered another lane, what is out of date stays out of date: nobody takes from it, whether the
-    lane that asks is slow or has died.
+    Until the org has answered, what is out of date stays out of date: nobody takes from it, whether the lane that asks
+    is slow, has died, or was told to come back.
     """
-    now = services.clock.now()
-    waited = timedelta(seconds=before.waited_on(seen) if seen else 0)
-    is_usable = seen is not None and not seen.is_out_of_date(started_at=config.started_at, now=now, waited=waited)
-    usable = seen if is_usable else None
-    if usable is not None and not usable.has_served:
+    store, now = services.store, services.clock.now()
+    usable = seen
+    if seen is not None:
+        waited = before.waited_on(seen.looked_at)
+        if seen.is_out_of_date(started_at=config.started_at, now=now, waited=waited):
+            usable = None
+        if usable is not None and not seen.has_served:
+            return usable
+        if seen.is_being_looked_at(now=now, waited=before.waited_on(seen.look_begun_at)):
+            return usable
+    if not store.begin_look(config.org_id, seen, now):
         return usable
-    if seen is not None and seen.is_being_looked_at(now=now):
+    try:
+        found = _look(seen, services.org)
+    except PassingError as error:
+        _log_limits_unknown(error)
+        store.give_up_look(config.org_id, now)
+        if usable is None:
+            raise
         return usable
-    if not services.store.begin_look(config.org_id, seen, now):
-        return usable
-    return services.store.end_look(config.org_id, now, _look(seen, services.org))
+    return store.end_look(config.org_id, seen, now, found)
 
 
-def _look(seen: OrgQuota | None, org: Org) -> dict[str, int] | None:
-    """What the org tells of its allowances; None where it may tell another time."""
+def _look(seen: OrgQuota | None, org: Org) -> dict[str, int]:
+    """What the org tells of its allowances.
+
+    Raises:
+        PassingError: it may tell another time.
+    """
     try:
         return tell_quota(org.metadata.limits(), org.api_usage)
     except CredentialsRejected:  # says nothing of the org, and ends the lane
@@ -121,9 +151,13 @@ def _look(seen: OrgQuota | None, org: Org) -> dict[str, int] | None:
     except QuotaExhausted:
         requests_max = seen.requests_max if seen else None
         return {"requests_max": requests_max or 1, "requests_left": 0}
-    except LoadError as error:  # a load that cannot know is not held up; what the org refuses it refuses later
-        log(Marker.WARNING, Event.LIMITS_UNKNOWN, error=type(error).__name__, code=error.code)
-        return None if isinstance(error, PassingError) else {}
+    except FinalError as error:  # a load that cannot know is not held up; what the org refuses it refuses later
+        _log_limits_unknown(error)
+        return {}
+
+
+def _log_limits_unknown(error: LoadError) -> None:
+    log(Marker.WARNING, Event.LIMITS_UNKNOWN, error=type(error).__name__, code=error.code)
 
 
 def _take(partition: Partition, config: RunConfig, services: SliceServices, batches: int, quota: OrgQuota) -> bool:

@@ -11,11 +11,12 @@ import pytest
 from infra.config import load_directory
 from infra.synth import ROOT
 from local.org import generated_opportunities
-from massive_upload.constants import BATCHES_BETWEEN_LOOKS, LONG_WAIT_SECONDS
+from massive_upload.constants import BATCHES_BETWEEN_LOOKS, LONG_WAIT_SECONDS, SLICE_EVENTS
 from massive_upload.contracts import Next, SliceInput
 from massive_upload.domain.load import Budget, Load, Schedule
 from massive_upload.domain.progress import Halt
-from massive_upload.domain.quota import LOOK_LASTS, Need
+from massive_upload.domain.quota import LOOK_AGE, LOOK_LASTS, Need
+from massive_upload.errors import OrgUnreachable, SalesforceUnavailable
 from massive_upload.salesforce.transport import Request, Response, Transport
 from massive_upload.usecases import turn
 from massive_upload.usecases.fetch_page import fetch_page
@@ -315,21 +316,105 @@ def test_what_comes_late_does_not_replace_what_another_lane_has_seen_since():
         assert world.requests["limits"] == 2
 
 
-@pytest.mark.parametrize(
-    ("answer", "next_step"),
-    [
-        ("{status: 404, code: NOT_FOUND}", Next.UPLOAD),
-        ("{status: 503, code: SERVER_UNAVAILABLE}", Next.WAIT_FOR_TURN),
-    ],
-)
-def test_an_org_that_no_longer_tells_its_limits_holds_nobody_up_but_one_that_may_tell_them_later(answer, next_step):
+def test_what_is_taken_while_an_answer_is_late_is_taken_off_it():
+    load = within(paced(lanes=3), budget=BUDGET.model_dump())
+    with open_world(load=load, daily_bulk_batches=100) as world:
+        first, second, _third = three_lanes(world)
+        assert fetch_page(first, world.services).next is Next.UPLOAD
+        org_id = world.services.configs.of(RUN).org_id
+        others_batch = Need(requests_left=None, batches_left=41, requests=8, batches=1)
+
+        def send_batches(batches: int) -> None:
+            for _ in range(batches):
+                assert world.store.take_quota(org_id, others_batch)
+                use_up_batches(world, 1)
+
+        send_batches(BATCHES_BETWEEN_LOOKS - 1)
+        world.wait(1)
+        slow_limits(world, lambda: send_batches(30))
+        assert fetch_page(second, world.services).next is Next.UPLOAD
+        begun = 1
+        while world.store.take_quota(org_id, others_batch):
+            use_up_batches(world, 1)
+            begun += 1
+        assert begun == 60 - BATCHES_BETWEEN_LOOKS - 30 + 1, "the first lane has not used its own yet"
+
+
+def test_an_org_that_no_longer_tells_its_limits_holds_nobody_up():
     load = within(paced(lanes=3), budget=BUDGET.model_dump())
     with open_world(load=load, daily_bulk_batches=1) as world:
         claims = three_lanes(world)
         assert [step for step, _ in answers(claims, world)] == [Next.WAIT_FOR_TURN] * 3
         world.wait(3_600)
-        world.break_org(f"- match: {{path: '/limits$'}}\n  action: {answer}")
-        assert [step for step, _ in answers(claims, world)] == [next_step] * 3
+        world.break_org("- match: {path: '/limits$'}\n  action: {status: 404, code: NOT_FOUND}")
+        assert [step for step, _ in answers(claims, world)] == [Next.UPLOAD] * 3
+
+
+LIMITS_LATER = "- match: {path: '/limits$'}\n  action: {status: 503, code: SERVER_UNAVAILABLE}"
+
+
+@pytest.mark.parametrize("is_known_of_yesterday", [False, True])
+def test_nobody_begins_on_figures_that_are_out_of_date_while_the_org_cannot_tell_newer_ones(is_known_of_yesterday):
+    load = within(paced(lanes=3), budget=BUDGET.model_dump())
+    with open_world(load=load, daily_bulk_batches=10) as world:
+        claims = three_lanes(world, is_known_of_yesterday=is_known_of_yesterday)
+        use_up_batches(world, 7)
+        world.break_org(LIMITS_LATER)
+        for claim in [*claims, *claims]:
+            with pytest.raises(SalesforceUnavailable):
+                fetch_page(claim, world.services)
+        world.break_org("")
+        assert [step for step, _ in answers(claims, world)] == [Next.WAIT_FOR_TURN] * len(claims)
+
+
+def test_a_load_waits_with_patience_for_an_org_that_cannot_tell_its_limits():
+    load = within(paced(), budget=BUDGET.model_dump())
+    with open_world(load=load, faults=LIMITS_LATER) as world, watched(world) as waits:
+        verdict = world.execute()
+        errors = {partition.error for partition in world.store.partitions(RUN)}
+    assert verdict is not None
+    assert (verdict.status, verdict.not_sent, errors) == ("Failed", 30, {"OrgUnreachable"})
+    assert "WaitForOrg" in [name for name, *_ in waits]
+
+
+def test_a_look_that_fails_after_some_batches_leaves_what_is_known_as_old_as_it_was():
+    load = within(paced(lanes=3), budget=BUDGET.model_dump())
+    with open_world(load=load, daily_bulk_batches=100) as world:
+        first, second, third = three_lanes(world)
+        assert fetch_page(first, world.services).next is Next.UPLOAD
+        org_id = world.services.configs.of(RUN).org_id
+        for _ in range(BATCHES_BETWEEN_LOOKS - 1):
+            assert world.store.take_quota(org_id, Need(requests_left=None, batches_left=None, requests=8, batches=1))
+        world.break_org(LIMITS_LATER)
+        world.wait(int(LOOK_AGE.total_seconds()) - 1)
+        assert fetch_page(second, world.services).next is Next.UPLOAD
+        world.wait(1)
+        with pytest.raises(SalesforceUnavailable):
+            fetch_page(third, world.services)
+
+
+def test_patience_ends_for_a_lane_that_waits_on_looks_of_others_which_never_end():
+    load = within(paced(lanes=3), budget=BUDGET.model_dump())
+    with open_world(load=load) as world:
+        task, other, _third = three_lanes(world)
+        org_id = world.services.configs.of(RUN).org_id
+        patience_seconds = world.services.configs.of(RUN).load.effective_pace.patience_seconds
+        assert world.store.begin_look(org_id, None, world.services.clock.now())
+        while world.clock.seconds() < 2 * patience_seconds:
+            try:
+                step = fetch_page(task, world.services)
+            except OrgUnreachable:
+                break
+            assert step.next is Next.WAIT_FOR_TURN
+            task = task.model_copy(update={"step": step})
+            world.wait(step.wait_seconds)
+            seen = world.store.quota(org_id)
+            assert seen is not None
+            if not seen.is_being_looked_at(now=world.services.clock.now()):
+                assert world.store.begin_look(org_id, seen, world.services.clock.now())
+        assert patience_seconds <= world.clock.seconds() < 2 * patience_seconds
+        assert task.step.events < SLICE_EVENTS, "a new slice would have all its patience again"
+        assert fetch_page(other, world.services).next is Next.WAIT_FOR_TURN
 
 
 def test_a_stop_is_seen_by_a_lane_that_waits_for_its_turn():
