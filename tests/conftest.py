@@ -19,7 +19,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     is_named = config.option.markexpr or any("::" in argument for argument in config.args)
     if IS_SOAK or IS_ONE_FAILURE_ENOUGH or is_named:
         return
-    left = [item for item in items if item.get_closest_marker("soak")]
+    tried, left = [], []
+    for item in items:
+        (left if item.get_closest_marker("soak") else tried).append(item)
     if left:
         config.hook.pytest_deselected(items=left)
-        items[:] = [item for item in items if not item.get_closest_marker("soak")]
+        items[:] = tried

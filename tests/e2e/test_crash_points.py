@@ -143,13 +143,13 @@ def try_each(stage: Stage, faults: list[Fault]) -> None:
         struck += len(stage.world.aws.faults.struck)
         stage.world.aws.wake_outlived()
         stage.assert_complete(run_id)
-    assert struck >= len(faults) / 2
+    assert struck > len(faults) / 2
 
 
 def test_functions_that_die_before_and_after_their_requests(stage, undisturbed):
     found = points(undisturbed)
     assert len(found) > 250
-    try_each(stage, [Fault(nth=nth, what=Kill(point)) for nth, point in every(149, found)])
+    try_each(stage, [Fault(nth=nth, what=Kill(point)) for nth, point in every(101, found)])
 
 
 @pytest.mark.parametrize("what", [LoseAnswer(), Throttle()], ids=["lost", "throttled"])
@@ -162,17 +162,17 @@ def test_functions_whose_answers_are_lost_or_that_are_throttled(stage, undisturb
 )
 def test_functions_that_live_on_beside_their_retries(stage, undisturbed, wakes_after: int):
     found = [(nth, point) for nth, point in points(undisturbed) if point.moment is Moment.BEFORE]
-    chosen = every(139, found, offset=wakes_after % 139)  # other points for each delay
+    chosen = every(61, found, offset=wakes_after % 61)  # other points for each delay
     try_each(stage, [Fault(nth=nth, what=Outlive(point, wakes_after)) for nth, point in chosen])
 
 
 def test_executions_that_are_stopped_while_a_function_goes_on(stage, undisturbed):
     """FinishRun, which an event calls, and the resume that a person starts at once meet each other."""
     machine = stage.world.outputs["LoadMachineArn"].replace(":stateMachine:", ":execution:")
-    struck, found = 0, every(151, points(undisturbed))
+    struck, found = 0, every(103, points(undisturbed))
     for nth, point in found:
         stop = Call(point, lambda: stage.world.aws.stop_execution(f"{machine}:{stage.run_id}"))
         run_id = stage.run_and_resume(Fault(nth=nth, what=stop))
         struck += len(stage.world.aws.faults.struck)
         stage.assert_complete(run_id)
-    assert struck >= len(found) / 2
+    assert struck > len(found) / 2

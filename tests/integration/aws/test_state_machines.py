@@ -361,6 +361,7 @@ def test_the_history_limit_ends_an_execution(world, monkeypatch, limit):
     assert (result.status, result.error) == ("FAILED", "States.Runtime")
     assert result.cause == f"The execution reached the maximum number of history events ({limit})."
     assert world.figures_of("Endless")[-1].events == limit
+    assert world.aws.figures.max_history_events >= limit, "the longest of any execution's"
 
 
 # Two quotes surround a string in JSON; é takes two bytes in UTF-8.
