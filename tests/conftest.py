@@ -19,7 +19,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     is_named = config.option.markexpr or any("::" in argument for argument in config.args)
     if IS_SOAK or IS_ONE_FAILURE_ENOUGH or is_named:
         return
-    tried, left = [], []
+    tried: list[pytest.Item] = []
+    left: list[pytest.Item] = []
     for item in items:
         (left if item.get_closest_marker("soak") else tried).append(item)
     if left:

@@ -124,11 +124,10 @@ BUGS = (
     Bug(
         name="rows are read again after they were staged",
         path=f"{_PRODUCT}/usecases/fetch_page.py",
-        right="""    if batch is not None:
-        return step.then(Next.UPLOAD, events=FETCH_EVENTS, batch=batch.number)
-    if partition.kept_list is not None:
+        right="""    if batch is None and partition.kept_list is None:
 """,
-        wrong="""    if partition.kept_list is not None:
+        wrong="""    if partition.kept_list is None:
+        batch = None
 """,
         caught_by=f"{REENTRY}::test_fetch_page_gives_back_the_open_batch_and_reads_nothing",
     ),

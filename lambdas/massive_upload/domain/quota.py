@@ -73,6 +73,11 @@ class OrgQuota:
         return max(now - self.looked_at, waited) >= (REFUSED_LOOK_AGE if self.refused else LOOK_AGE)
 
     @property
+    def is_untold(self) -> bool:
+        """Whether the org was asked and told nothing."""
+        return self.looked_at is not None and self.requests_left is None and self.batches_left is None
+
+    @property
     def has_served(self) -> bool:
         """Whether so many batches were begun since the look that somebody is to look again; others go on meanwhile."""
         return self.begun >= BATCHES_BETWEEN_LOOKS

@@ -5,11 +5,11 @@ from __future__ import annotations
 from massive_upload.contracts import CheckPatienceInput, Next, Step
 from massive_upload.domain.progress import Partition
 from massive_upload.domain.waits import PATIENCE_EVENTS, longest_wait_seconds, org_wait_seconds
-from massive_upload.errors import SalesforceBusy
+from massive_upload.errors import OrgUnreachable, SalesforceBusy
 from massive_upload.observability import Event, Marker, log
 from massive_upload.ports import Heartbeat, ProgressStore
 from massive_upload.usecases.run_config import RunConfigs
-from massive_upload.usecases.slice_tasks import claimed_partition, patience_left_seconds
+from massive_upload.usecases.slice_tasks import claimed_partition
 
 
 def check_patience(task: CheckPatienceInput, store: ProgressStore, configs: RunConfigs) -> Step:
@@ -27,8 +27,14 @@ def check_patience(task: CheckPatienceInput, store: ProgressStore, configs: RunC
         store.stop_partition(partition)
         log(Marker.STOP, Event.PARTITION_STOPPED)
         return task.step.model_copy(update={"next": Next.DONE})
+    patience_seconds = configs.of(task.run_id).load.effective_pace.patience_seconds
     waited_seconds = task.step.org_waited_seconds
-    left_seconds = patience_left_seconds(task.step, configs.of(task.run_id).load)
+    if waited_seconds >= patience_seconds:
+        raise OrgUnreachable(
+            f"The org did not answer for {waited_seconds} s, which is the load's patience.",
+            next_step="Resume the run when the org answers again; raise pace.patience_seconds for longer outages.",
+        )
+    left_seconds = patience_seconds - waited_seconds
     goes_on = task.step.org_asked_seconds > 0
     asked_seconds = min(_asked_seconds(task, partition), left_seconds)
     usual_seconds = 0 if goes_on else org_wait_seconds(task.step.org_waits)

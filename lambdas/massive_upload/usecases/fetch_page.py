@@ -18,7 +18,6 @@ from massive_upload.usecases.slice_tasks import (
     SliceServices,
     claimed_lane,
     is_halting,
-    patience_left_seconds,
     slice_task,
 )
 from massive_upload.usecases.staging import batch_rows_of, complete, plan, stage
@@ -55,7 +54,8 @@ def fetch_page(task: SliceInput, services: SliceServices) -> Step:
             return waiting
     turn = _ask_for_turn(task, services, partition, batch, config)
     if not turn.has_come:
-        return _wait_for_turn(step, turn, partition, config, services)
+        store.record_heartbeat(partition, services.org.heartbeat(wake_after_seconds=turn.wait_seconds))
+        return _wait_for_turn(step, turn)
     if batch is not None:
         return step.then(Next.UPLOAD, events=FETCH_EVENTS, batch=batch.number)
     if reader is None:
@@ -95,25 +95,23 @@ def _ask_for_turn(
 ) -> Turn:
     rows_left = partition.source_rows - partition.settled_rows
     rows = batch.rows if batch is not None else min(batch_rows_of(config.load, partition), max(1, rows_left))
-    step, before = task.step, None
-    if step.next is Next.WAIT_FOR_TURN:
-        before = Turn(
-            wait_seconds=step.wait_seconds, looked_at=step.turn_looked_at, waited_seconds=step.turn_waited_seconds
-        )
+    step = task.step
+    before = Turn(
+        wait_seconds=step.wait_seconds if step.next is Next.WAIT_FOR_TURN else 0,
+        looked_at=step.turn_looked_at,
+        waited_seconds=step.turn_waited_seconds,
+        unanswered_seconds=step.org_waited_seconds,
+    )
     return ask_for_turn(partition, services, batches=bulk_batches_of(rows), before=before)
 
 
-def _wait_for_turn(step: Step, turn: Turn, partition: Partition, config: RunConfig, services: SliceServices) -> Step:
-    if turn.is_unanswered:
-        patience_left_seconds(step, config.load)
-    services.store.record_heartbeat(partition, services.org.heartbeat(wake_after_seconds=turn.wait_seconds))
+def _wait_for_turn(step: Step, turn: Turn) -> Step:
     waiting = step.then(Next.WAIT_FOR_TURN, events=FETCH_EVENTS + WAIT_EVENTS, wait_seconds=turn.wait_seconds)
-    unanswered_seconds = turn.wait_seconds if turn.is_unanswered else 0
     return waiting.model_copy(
         update={
             "turn_looked_at": turn.looked_at,
             "turn_waited_seconds": turn.waited_seconds,
-            "org_waited_seconds": step.org_waited_seconds + unanswered_seconds,
+            "org_waited_seconds": turn.unanswered_seconds,
         }
     )
 

@@ -8,9 +8,8 @@ from functools import wraps
 from math import ceil
 
 from massive_upload.contracts import SliceInput, Step
-from massive_upload.domain.load import Load
 from massive_upload.domain.progress import Batch, Partition, PartitionStatus, Run, RunStatus
-from massive_upload.errors import FencedOut, InternalError, OrgUnreachable, RunHalted, SalesforceBusy
+from massive_upload.errors import FencedOut, InternalError, RunHalted, SalesforceBusy
 from massive_upload.ports import Clock, Files, LaneView, ProgressStore
 from massive_upload.usecases.org import Org
 from massive_upload.usecases.run_config import RunConfigs
@@ -100,21 +99,6 @@ def _claimed(partition: Partition, task: SliceInput) -> Partition:
             next_step="Nothing to do: this slice ends, and whoever has taken over goes on.",
         )
     return partition
-
-
-def patience_left_seconds(step: Step, load: Load) -> int:
-    """For how long a slice may still wait for an org that does not answer, more than 0.
-
-    Raises:
-        OrgUnreachable: it has waited for as long as the load's patience lasts.
-    """
-    patience_seconds, waited_seconds = load.effective_pace.patience_seconds, step.org_waited_seconds
-    if waited_seconds >= patience_seconds:
-        raise OrgUnreachable(
-            f"The org did not answer for {waited_seconds} s, which is the load's patience.",
-            next_step="Resume the run when the org answers again; raise pace.patience_seconds for longer outages.",
-        )
-    return patience_seconds - waited_seconds
 
 
 def is_halting(store: ProgressStore, run_id: str) -> bool:

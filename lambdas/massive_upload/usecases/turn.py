@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from massive_upload.constants import LONG_WAIT_SECONDS
 from massive_upload.domain.progress import Partition
 from massive_upload.domain.quota import OrgQuota, need_of_a_batch, requests_of_a_batch
-from massive_upload.errors import CredentialsRejected, FinalError, LoadError, PassingError, QuotaExhausted
+from massive_upload.errors import CredentialsRejected, LoadError, PassingError, QuotaExhausted
 from massive_upload.observability import Event, Marker, log
 from massive_upload.usecases.org import Org
 from massive_upload.usecases.org_usage import tell_quota
@@ -23,6 +23,8 @@ from massive_upload.usecases.slice_tasks import SliceServices
 _FIRST_WAIT_SECONDS = 60
 _LOOK_WAITS_SECONDS = (3, 15)
 """The shortest and the longest wait for the org's answer to another lane, in which it is waited for as long again."""
+_PATIENCE_SECONDS = 600
+"""For an org that answers, but not when it is asked for its limits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,13 +36,13 @@ class Turn:
         looked_at: when the look at the org began that it waits on: until that is answered, or until there is a later
             one, as this has found too little left.
         waited_seconds: how long it has waited on that look, this wait included.
-        is_unanswered: whether the org has not answered that look yet.
+        unanswered_seconds: how long the slice has waited for the org to answer, whatever it was asked, in a row.
     """
 
     wait_seconds: int = 0
     looked_at: datetime | None = None
     waited_seconds: int = 0
-    is_unanswered: bool = False
+    unanswered_seconds: int = 0
 
     @property
     def has_come(self) -> bool:
@@ -56,7 +58,8 @@ class Turn:
         """What the lane is told next where another lane's look has not been answered."""
         least_seconds, most_seconds = _LOOK_WAITS_SECONDS
         wait_seconds = min(max(least_seconds, int(self.waited_on(look_begun_at).total_seconds())), most_seconds)
-        return replace(self._waiting_on(look_begun_at, wait_seconds), is_unanswered=True)
+        unanswered_seconds = self.unanswered_seconds + wait_seconds
+        return replace(self._waiting_on(look_begun_at, wait_seconds), unanswered_seconds=unanswered_seconds)
 
     def waiting_for_more(self, looked_at: datetime | None) -> Turn:
         """What the lane is told next where the latest look has found too little left."""
@@ -65,7 +68,8 @@ class Turn:
     def _waiting_on(self, looked_at: datetime | None, wait_seconds: int) -> Turn:
         waited = self.waited_on(looked_at) + timedelta(seconds=wait_seconds)
         log(Marker.WAITING, Event.WAITING_FOR_QUOTA, wait_seconds=wait_seconds)
-        return Turn(wait_seconds=wait_seconds, looked_at=looked_at, waited_seconds=int(waited.total_seconds()))
+        waited_seconds = int(waited.total_seconds())
+        return replace(self, wait_seconds=wait_seconds, looked_at=looked_at, waited_seconds=waited_seconds)
 
 
 def ask_for_turn(
@@ -129,8 +133,9 @@ def _known_quota(config: RunConfig, services: SliceServices, seen: OrgQuota | No
         return usable
     try:
         found = _look(seen, services.org)
-    except PassingError as error:
-        _log_limits_unknown(error)
+    except PassingError:
+        if usable is None and _tells_nothing(config, seen, before):
+            return store.end_look(config.org_id, seen, now, {})
         store.give_up_look(config.org_id, now)
         if usable is None:
             raise
@@ -151,13 +156,17 @@ def _look(seen: OrgQuota | None, org: Org) -> dict[str, int]:
     except QuotaExhausted:
         requests_max = seen.requests_max if seen else None
         return {"requests_max": requests_max or 1, "requests_left": 0}
-    except FinalError as error:  # a load that cannot know is not held up; what the org refuses it refuses later
-        _log_limits_unknown(error)
-        return {}
+    except LoadError as error:
+        log(Marker.WARNING, Event.LIMITS_UNKNOWN, error=type(error).__name__, code=error.code)
+        if isinstance(error, PassingError):
+            raise
+        return {}  # a load that cannot know is not held up; what the org refuses it refuses later
 
 
-def _log_limits_unknown(error: LoadError) -> None:
-    log(Marker.WARNING, Event.LIMITS_UNKNOWN, error=type(error).__name__, code=error.code)
+def _tells_nothing(config: RunConfig, seen: OrgQuota | None, before: Turn) -> bool:
+    """Whether an org that does not answer is held to be one that does not tell its limits."""
+    patience_seconds = min(_PATIENCE_SECONDS, config.load.effective_pace.patience_seconds)
+    return (seen is not None and seen.is_untold) or before.unanswered_seconds >= patience_seconds
 
 
 def _take(partition: Partition, config: RunConfig, services: SliceServices, batches: int, quota: OrgQuota) -> bool:
