@@ -130,6 +130,9 @@ class ProgressStore(Protocol):
     def give_up_look(self, org_id: str, begun_at: datetime) -> None:
         """Record that the org has not answered the look that began then; what is known stays as it is."""
 
+    def look_again(self, org_id: str) -> None:
+        """What is known of the org's day is out of date from now on, as a plan took requests that are not counted."""
+
     def take_quota(self, org_id: str, need: Need) -> bool:
         """Take what a batch needs, if as much as it needs is left; otherwise count one more refusal.
 

@@ -56,6 +56,11 @@ class DynamoDbAllowances(DynamoDbStore):
                 )
             )
 
+    def look_again(self, org_id: str) -> None:
+        change = Change(remove=("looked_at",))
+        with suppress(ConditionFailed):  # nobody has looked yet
+            self._table.transact(update(self._table.name, items.quota_key(org_id), change, exists()))
+
     def take_quota(self, org_id: str, need: Need) -> bool:
         taken = {"begun": 1, "requests_taken": need.requests, "batches_taken": need.batches}
         is_enough = exists()

@@ -39,7 +39,7 @@ class OrgQuota:
     An answer may come late: what batches have taken since its look began is taken off it.
 
     Attributes:
-        looked_at: when that look began; None before the org has answered one.
+        looked_at: when that look began; None before the org has answered one, and once it has to be asked anew.
         look_begun_at: when a look began that it has not answered yet; None where there is none.
         requests_max, batches_max: the allowances of 24 hours.
         requests_left, batches_left: what is left of them.
@@ -59,16 +59,15 @@ class OrgQuota:
     begun: int = 0
     refused: int = 0
 
-    def is_out_of_date(self, *, started_at: datetime | None, now: datetime, waited: timedelta = timedelta()) -> bool:
-        """Whether no batch of a run may be begun before somebody has looked again, whichever run has looked before.
+    def is_out_of_date(self, *, now: datetime, waited: timedelta = timedelta()) -> bool:
+        """Whether no batch may be begun before somebody has looked again, whichever run has looked before.
 
         Args:
-            started_at: when the run began. Planning it took requests that nobody counted, so that it looks once itself.
             now: the time.
             waited: for how long a lane has waited on this look, which is no younger than that, also where waits pass
                 faster than the clock shows.
         """
-        if self.looked_at is None or (started_at is not None and self.looked_at < started_at):
+        if self.looked_at is None:
             return True
         return max(now - self.looked_at, waited) >= (REFUSED_LOOK_AGE if self.refused else LOOK_AGE)
 

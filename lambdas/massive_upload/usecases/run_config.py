@@ -27,7 +27,6 @@ class RunConfig(BaseModel):
         lease_key: names the org and the object that the run writes to.
         keeps_window: whether the run begins batches in the load's window alone, as the schedule started it.
         modified_after: where the window of an incremental run begins.
-        started_at: when the run began.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,7 +39,6 @@ class RunConfig(BaseModel):
     lease_key: str
     keeps_window: bool = False
     modified_after: datetime | None = None
-    started_at: datetime | None = None
 
     @property
     def identity(self) -> Identity:

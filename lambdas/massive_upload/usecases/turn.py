@@ -123,7 +123,7 @@ def _known_quota(config: RunConfig, services: SliceServices, seen: OrgQuota | No
     usable = seen
     if seen is not None:
         waited = before.waited_on(seen.looked_at)
-        if seen.is_out_of_date(started_at=config.started_at, now=now, waited=waited):
+        if seen.is_out_of_date(now=now, waited=waited):
             usable = None
         if usable is not None and not seen.has_served:
             return usable

@@ -1,5 +1,6 @@
 """The item that counts what is left of an org's day, while lanes look at the org."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from massive_upload.adapters.dynamodb_progress import DynamoDbProgress
@@ -88,6 +89,17 @@ def test_what_is_taken_while_two_looks_are_late_is_taken_off_each(store):
     assert store.end_look(ORG, told, SECOND, {"batches_max": 90, "batches_left": 45}).batches_left == 45 - 3
     take(store, batches=4)
     assert store.end_look(ORG, seen, THIRD, {"batches_max": 90, "batches_left": 44}).batches_left == 44 - 6
+
+
+def test_who_has_to_look_again_finds_no_look_and_all_else(store):
+    store.look_again(ORG)
+    assert store.quota(ORG) is None
+    store.begin_look(ORG, None, FIRST)
+    told = store.end_look(ORG, None, FIRST, {"batches_max": 9, "batches_left": 5})
+    store.look_again(ORG)
+    assert known(store) == replace(told, looked_at=None)
+    assert store.begin_look(ORG, known(store), SECOND)
+    assert store.end_look(ORG, told, SECOND, {"batches_max": 9, "batches_left": 4}).looked_at == SECOND
 
 
 def take(store: DynamoDbProgress, *, batches: int) -> None:

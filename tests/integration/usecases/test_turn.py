@@ -473,6 +473,27 @@ def test_a_retry_that_is_started_by_hand_means_now_though_the_schedule_started_i
     assert "WaitForTurn" not in [name for name, *_ in waits]
 
 
+def test_a_run_that_is_resumed_looks_at_the_org_once_itself():
+    """Whoever stops a run that waits, and sees to it that more is left, is not to wait for the hour's look."""
+    load = within(paced(), budget=BUDGET.model_dump())
+    with open_world(load=load, daily_bulk_batches=100) as world:
+        use_up_batches(world, 90)
+
+        def stop(name: str, _seconds: int) -> None:
+            if name == "WaitForTurn":
+                world.store.ask_to_halt(RUN, Halt.STOP)
+
+        world.slices.on_wait = stop
+        world.execute()
+        assert world.requests["limits"] == 1
+        world.slices.on_wait = lambda _name, _seconds: None
+        use_up_batches(world, -90)
+        verdict = world.execute({"mode": "resume", "run_id": RUN}, "again")
+        assert world.requests["limits"] == 2
+    assert verdict is not None
+    assert verdict.status == "Completed"
+
+
 def test_a_retry_looks_at_the_org_once_itself():
     with open_world(load=within(paced(), budget=BUDGET.model_dump()), faults=FIRST_REJECTED) as world:
         world.execute()

@@ -61,13 +61,13 @@ def test_an_allowance_that_the_org_does_not_tell_holds_nobody_up():
 )
 def test_a_look_serves_all_for_some_minutes_or_an_hour_where_they_wait(after, refused, is_out_of_date):
     quota = OrgQuota(looked_at=NOW, begun=BATCHES_BETWEEN_LOOKS, refused=refused)
-    assert quota.is_out_of_date(started_at=NOW, now=NOW + after) == is_out_of_date
+    assert quota.is_out_of_date(now=NOW + after) == is_out_of_date
 
 
 def test_a_look_is_no_younger_than_a_lane_has_waited_on_it():
     quota = OrgQuota(looked_at=NOW, refused=1)
-    assert quota.is_out_of_date(started_at=NOW, now=NOW, waited=REFUSED_LOOK_AGE)
-    assert not quota.is_out_of_date(started_at=NOW, now=NOW, waited=REFUSED_LOOK_AGE - timedelta(seconds=1))
+    assert quota.is_out_of_date(now=NOW, waited=REFUSED_LOOK_AGE)
+    assert not quota.is_out_of_date(now=NOW, waited=REFUSED_LOOK_AGE - timedelta(seconds=1))
 
 
 def test_a_look_has_served_after_some_batches():
@@ -75,15 +75,9 @@ def test_a_look_has_served_after_some_batches():
     assert OrgQuota(looked_at=NOW, begun=BATCHES_BETWEEN_LOOKS).has_served
 
 
-def test_a_run_looks_once_itself():
-    later = NOW + timedelta(seconds=1)
-    assert OrgQuota(looked_at=NOW, refused=1).is_out_of_date(started_at=later, now=later)
-    assert not OrgQuota(looked_at=later, refused=1).is_out_of_date(started_at=later, now=later)
-
-
 def test_an_org_that_has_not_answered_yet_is_looked_at_by_one_for_half_a_minute():
     quota = OrgQuota(look_begun_at=NOW)
-    assert quota.is_out_of_date(started_at=None, now=NOW)
+    assert quota.is_out_of_date(now=NOW)
     assert quota.is_being_looked_at(now=NOW + LOOK_LASTS - timedelta(seconds=1))
     assert not quota.is_being_looked_at(now=NOW + LOOK_LASTS)
     assert not OrgQuota(looked_at=NOW).is_being_looked_at(now=NOW)

@@ -121,6 +121,7 @@ class BeginRun(Planner):
         )
         if run.mode == Mode.PLAN:
             return Plan(next="Finish", run_id=self._run_id)
+        self._store.look_again(self._org.org_id)
         return plan_of(run, lanes, concurrency)
 
     def _load(self) -> Load:
@@ -256,7 +257,6 @@ class BeginRun(Planner):
             lease_key=run.lease_key or "",
             keeps_window=self._start.scheduled,
             modified_after=run.modified_after,
-            started_at=run.started_at,
         )
         planned = replace(
             run,

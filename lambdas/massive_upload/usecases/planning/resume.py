@@ -80,6 +80,7 @@ class ResumeRun(Planner):
         for partition in self._left_at_work():
             self._reopen(partition, None)
         self._store.count_run_requests(self._run_id, self._org.take_requests())
+        self._store.look_again(self._org.org_id)
         items = [lane_item(partition.partition, delays[partition.partition] - first_delay) for partition in chosen]
         log(Marker.SUCCESS, Event.RUN_PLANNED, run_id=run.run_id, load=run.load, mode=Mode.RESUME, lanes=len(items))
         return Plan(next="Load", run_id=self._run_id, max_concurrency=concurrency, lanes=tuple(items))

@@ -70,7 +70,7 @@ class RetryRun(BeginRun):
             only=self._start.only,
             most_rows=load.effective_pace.batch_rows,
         )
-        own = {"load": load, "sample_rows": None, "keeps_window": self._start.scheduled, "started_at": run.started_at}
+        own = {"load": load, "sample_rows": None, "keeps_window": self._start.scheduled}
         config = before.model_copy(update={**own, **asdict(check_target(load, self._org.metadata))})
         rows = sum(entry.rows for entry in entries)
         planned = replace(run, plan_name=uuid4().hex, source_rows=rows)
