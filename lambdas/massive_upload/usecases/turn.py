@@ -96,7 +96,7 @@ def ask_for_turn(
     wait_seconds = _seconds_until_open(config, services)
     if wait_seconds:
         log(Marker.WAITING, Event.WAITING_FOR_WINDOW, wait_seconds=wait_seconds)
-        return Turn(wait_seconds=wait_seconds)
+        return Turn(wait_seconds=wait_seconds, unanswered_seconds=before.unanswered_seconds)
     seen = quota or services.store.quota(config.org_id)
     known = _known_quota(config, services, seen, before)
     if known is None:

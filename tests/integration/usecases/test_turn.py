@@ -447,6 +447,16 @@ def test_a_scheduled_run_begins_batches_in_its_window_alone():
     assert days == 1, "two batches fit into the window of a day, the third comes a day later"
 
 
+def test_a_lane_that_waits_for_its_window_has_no_more_patience_afterwards():
+    load = within(paced(), schedule=NIGHTLY.model_dump())
+    with open_world(load=load) as world:
+        world.plan({"load": "opportunity", "scheduled": True})
+        claim = world.slices.claim(RUN, "0000")
+        task = claim.model_copy(update={"step": claim.step.model_copy(update={"org_waited_seconds": 120})})
+        step = fetch_page(task, world.services)
+    assert (step.next, step.org_waited_seconds) == (Next.WAIT_FOR_TURN, 120)
+
+
 def test_whoever_starts_a_run_by_hand_means_now():
     load = within(paced(), schedule=NIGHTLY.model_dump())
     with open_world(load=load) as world, watched(world) as waits:
