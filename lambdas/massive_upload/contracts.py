@@ -199,6 +199,8 @@ class Step(Contract):
         org_asked_seconds: what will be left, after the next wait, of a pause that the org has asked for.
         turn_looked_at: when the look at the org's allowances began that the lane waits on for its turn.
         turn_waited_seconds: how long the slice has waited on that look.
+        turn_unanswered_seconds: how long it has waited for the org to answer, whatever it was asked, since the org last
+            told what it has left, or the lane got on.
         job_waited_seconds: how long this slice has waited for the job in flight: until it last looked, or, before the
             first look, while UploadBatch read the next rows.
         job_is_adopted: whether that job had been closed before this slice began to wait for it: it has run for longer.
@@ -221,6 +223,7 @@ class Step(Contract):
     org_asked_seconds: int = Field(default=0, ge=0)
     turn_looked_at: datetime | None = None
     turn_waited_seconds: int = Field(default=0, ge=0)
+    turn_unanswered_seconds: int = Field(default=0, ge=0)
     job_waited_seconds: int = Field(default=0, ge=0)
     job_is_adopted: bool = False
     job_processed: int = Field(default=0, ge=0)

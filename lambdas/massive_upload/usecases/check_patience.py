@@ -56,6 +56,7 @@ def check_patience(task: CheckPatienceInput, store: ProgressStore, configs: RunC
             "org_waits": task.step.org_waits + (0 if goes_on else 1),
             "org_waited_seconds": waited_seconds + wait_seconds,
             "org_asked_seconds": still_asked_seconds,
+            "turn_unanswered_seconds": task.step.turn_unanswered_seconds + wait_seconds,
             "job": None,
         }
     )

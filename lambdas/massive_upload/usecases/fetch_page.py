@@ -100,7 +100,7 @@ def _ask_for_turn(
         wait_seconds=step.wait_seconds if step.next is Next.WAIT_FOR_TURN else 0,
         looked_at=step.turn_looked_at,
         waited_seconds=step.turn_waited_seconds,
-        unanswered_seconds=step.org_waited_seconds,
+        unanswered_seconds=step.turn_unanswered_seconds,
     )
     return ask_for_turn(partition, services, batches=bulk_batches_of(rows), before=before)
 
@@ -111,7 +111,7 @@ def _wait_for_turn(step: Step, turn: Turn) -> Step:
         update={
             "turn_looked_at": turn.looked_at,
             "turn_waited_seconds": turn.waited_seconds,
-            "org_waited_seconds": turn.unanswered_seconds,
+            "turn_unanswered_seconds": turn.unanswered_seconds,
         }
     )
 

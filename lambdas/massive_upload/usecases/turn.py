@@ -36,7 +36,8 @@ class Turn:
         looked_at: when the look at the org began that it waits on: until that is answered, or until there is a later
             one, as this has found too little left.
         waited_seconds: how long it has waited on that look, this wait included.
-        unanswered_seconds: how long the slice has waited for the org to answer, whatever it was asked, in a row.
+        unanswered_seconds: how long the slice has waited for the org to answer, whatever it was asked, since the org
+            last told what it has left.
     """
 
     wait_seconds: int = 0
@@ -63,7 +64,8 @@ class Turn:
 
     def waiting_for_more(self, looked_at: datetime | None) -> Turn:
         """What the lane is told next where the latest look has found too little left."""
-        return self._waiting_on(looked_at, min(max(_FIRST_WAIT_SECONDS, 2 * self.wait_seconds), LONG_WAIT_SECONDS))
+        wait_seconds = min(max(_FIRST_WAIT_SECONDS, 2 * self.wait_seconds), LONG_WAIT_SECONDS)
+        return replace(self._waiting_on(looked_at, wait_seconds), unanswered_seconds=0)
 
     def _waiting_on(self, looked_at: datetime | None, wait_seconds: int) -> Turn:
         waited = self.waited_on(looked_at) + timedelta(seconds=wait_seconds)

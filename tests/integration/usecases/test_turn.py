@@ -416,6 +416,63 @@ def test_a_lane_that_waits_on_looks_of_others_which_never_end_is_held_up_for_ten
         assert task.step.events < SLICE_EVENTS / 10, "a new slice would wait for as long again"
 
 
+def test_an_outage_before_the_org_told_its_limits_does_not_count_when_it_cannot_tell_them_later():
+    """The lane has waited for the org for eleven minutes, then for more, and then a look fails once."""
+    load = within(paced(), budget=BUDGET.model_dump())
+    with open_world(load=load, daily_bulk_batches=1) as world, watched(world) as waits:
+        task = world.start_lane()
+        world.break_org("- match: {path: '.'}\n  action: {status: 503, code: SERVER_UNAVAILABLE}")
+
+        def mend_after_some_waits(name: str, _seconds: int) -> None:
+            waits.append((name, world.clock.seconds(), 0, 0))
+            if [name for name, *_ in waits].count("WaitForOrg") == 3:
+                world.mend_org()
+
+        world.slices.on_wait = mend_after_some_waits
+        payload = task.model_dump(mode="json")
+        assert world.slices.go_on("FetchPage", payload, stop_before="WaitForTurn") is None
+        refused = SliceInput.model_validate(payload)
+        assert refused.step.org_waited_seconds > 600
+        world.wait(3_600)
+        world.break_org(LIMITS_LATER)
+        with pytest.raises(SalesforceUnavailable):
+            fetch_page(refused, world.services)
+
+
+def test_waits_for_looks_of_others_that_are_answered_take_nothing_off_a_lane_s_patience():
+    """They wait for more, and each hour the org takes twenty seconds to tell that there is none."""
+    load = within(paced(lanes=3, patience_seconds=60), budget=BUDGET.model_dump())
+    with open_world(load=load, daily_bulk_batches=1) as world:
+        task, other, _third = three_lanes(world)
+        assert fetch_page(other, world.services).next is Next.WAIT_FOR_TURN
+        waits: list[int] = []
+
+        def ask() -> None:
+            nonlocal task
+            step = fetch_page(task, world.services)
+            assert step.next is Next.WAIT_FOR_TURN
+            task = task.model_copy(update={"step": step})
+
+        def wait_meanwhile() -> None:
+            for _ in range(3):
+                ask()
+                waits.append(task.step.wait_seconds)
+                world.wait(task.step.wait_seconds)
+
+        hours = 6
+        for _ in range(hours):
+            world.wait(3_600)
+            slow_limits(world, wait_meanwhile)
+            assert fetch_page(other, world.services).next is Next.WAIT_FOR_TURN
+            ask()
+        assert waits == [3, 3, 6] * hours
+        assert task.step.org_waited_seconds == 0
+        world.wait(3_600)
+        world.break_org(LIMITS_LATER)
+        with pytest.raises(SalesforceUnavailable):
+            fetch_page(task, world.services)
+
+
 def test_a_stop_is_seen_by_a_lane_that_waits_for_its_turn():
     load = within(paced(), budget=BUDGET.model_dump())
     with open_world(load=load, daily_bulk_batches=2) as world:
