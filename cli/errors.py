@@ -15,7 +15,13 @@ import typer
 
 from local.aws.state import StateDirectoryError
 from massive_upload.domain.progress import RunStatus
-from massive_upload.errors import ConfigurationError, InternalError, final_error_names, passing_error_names
+from massive_upload.errors import (
+    ConfigurationError,
+    InternalError,
+    RunNotResumable,
+    final_error_names,
+    passing_error_names,
+)
 
 
 @unique
@@ -75,8 +81,11 @@ def exit_code_of(*, status: RunStatus | None, error: str | None, was_planned: bo
 
     A run that an operator stopped or paused, or whose execution was stopped, has ended so whatever its error is
     called. Before the plan every known error means that the load or its surroundings are wrong; afterwards, that rows
-    are missing. An error that is not of the product's tree is a defect.
+    are missing. An error that is not of the product's tree is a defect. A run that cannot be resumed is a wrong choice,
+    however it stands: to resume it once more would be refused again.
     """
+    if error == RunNotResumable.__name__:
+        return ExitCode.WRONG_CONFIGURATION
     if status in (RunStatus.STOPPED, RunStatus.PAUSED) or error == _STOPPED:
         return ExitCode.STOPPED
     if error is None:

@@ -28,6 +28,7 @@ from massive_upload.errors import InvalidLoad, RunNotResumable
         (RunStatus.FAILED, "TargetRejected", False, ExitCode.WRONG_CONFIGURATION),
         (RunStatus.FAILED, "SalesforceUnavailable", False, ExitCode.WRONG_CONFIGURATION),
         (None, "CredentialsRejected", False, ExitCode.WRONG_CONFIGURATION),
+        (RunStatus.STOPPED, "RunNotResumable", True, ExitCode.WRONG_CONFIGURATION),
         (RunStatus.FAILED, "InternalError", False, ExitCode.INTERNAL_FAILURE),
         (RunStatus.FAILED, "InternalError", True, ExitCode.INTERNAL_FAILURE),
         (RunStatus.FAILED, "AccountDoesNotBalance", True, ExitCode.INTERNAL_FAILURE),

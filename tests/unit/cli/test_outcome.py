@@ -38,6 +38,8 @@ def the_facts(**changes: Any) -> RunFacts:
         (RunStatus.PAUSED, None, ExitCode.STOPPED, "RESUME\n"),
         (RunStatus.FAILED, "PartitionsFailed", ExitCode.CRITERION_NOT_MET, "RESUME\n"),
         (RunStatus.FAILED, "AccountDoesNotBalance", ExitCode.INTERNAL_FAILURE, "REPORT\n"),
+        (RunStatus.STOPPED, "RunNotResumable", ExitCode.WRONG_CONFIGURATION, ""),
+        (RunStatus.FAILED, "RunNotResumable", ExitCode.WRONG_CONFIGURATION, ""),
     ],
 )
 def test_the_next_step_is_one_that_the_run_still_allows(status, error, code, told, capsys):
