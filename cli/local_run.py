@@ -24,7 +24,7 @@ from massive_upload.adapters.dynamodb_table import Table
 from massive_upload.constants import DRAIN_WAIT_SECONDS, MOST_DRAINS
 from massive_upload.contracts import Mode
 from massive_upload.domain.load import Load
-from massive_upload.domain.progress import Halt
+from massive_upload.domain.progress import Halt, Run
 from massive_upload.errors import InternalError, LoadError
 
 _LOOK_SECONDS = 0.1
@@ -63,7 +63,11 @@ class RunRequest:
 
 
 class LocalRun:
-    """A run that an execution carries out, or has carried out; made by `start_local_run`."""
+    """A run that an execution carries out, or has carried out; made by `start_local_run`.
+
+    Attributes:
+        is_first: whether the run begins with it, so that all that it took is in ``figures``.
+    """
 
     def __init__(self, aws: EmbeddedAws, outputs: Mapping[str, str], request: RunRequest) -> None:
         self._aws = aws
@@ -72,12 +76,13 @@ class LocalRun:
         self.store = DynamoDbProgress(Table(_client(aws, "dynamodb"), outputs["TableName"]), SystemClock())
         self.files = S3Files(_client(aws, "s3"), outputs["BucketName"])
         self.result: ExecutionResult | None = None
-        self._execution_arn = self._go_on(request, outputs["LoadMachineArn"])
+        run = self.store.run(self.run_id)
+        self.is_first = run is None
+        self._execution_arn = self._go_on(request, run, outputs["LoadMachineArn"])
         self._has_begun = self.result is None
 
-    def _go_on(self, request: RunRequest, machine_arn: str) -> str:
+    def _go_on(self, request: RunRequest, run: Run | None, machine_arn: str) -> str:
         """Start the execution that the run needs, if it needs one; its ARN."""
-        run = self.store.run(self.run_id)
         course = course_of(run)
         if course is Course.BEGIN:
             return self._aws.start_execution(machine_arn, request.start_input, name=self.run_id)

@@ -253,7 +253,7 @@ def _gather(run: LocalRun, request: RunRequest, out: Path, started_at: datetime)
     ended = run.result
     was_aborted = ended is not None and ended.status == "ABORTED"
     status = item.status if item is not None else RunStatus.FAILED
-    figures = run.figures
+    figures = run.figures if run.is_first else None
     notes = read_notes(run.files, item) if item is not None else ReceiptNotes()
     return RunFacts(
         run_id=run.run_id,
@@ -266,8 +266,8 @@ def _gather(run: LocalRun, request: RunRequest, out: Path, started_at: datetime)
         status=RunStatus.STOPPED if was_aborted else status,
         error=ended.error if ended is not None and not was_aborted else None,
         cause=ended.cause if ended is not None and not was_aborted else None,
-        state_transitions=figures.state_transitions,
-        max_history_events=figures.max_history_events,
+        state_transitions=figures.state_transitions if figures else None,
+        max_history_events=figures.max_history_events if figures else None,
         started_at=item.started_at if item else started_at,
         ended_at=(item.ended_at if item else None) or datetime.now(UTC),
         receipt=str(results.receipt) if results.receipt is not None else None,

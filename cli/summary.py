@@ -32,7 +32,8 @@ class RunSummary:
     """How a run stands or ended; the fields are the keys of the JSON object, times are ISO 8601 in UTC.
 
     ``ended_at`` is null while the run goes on, and ``receipt`` where there is none of the run's end. What Step
-    Functions counted is known of local runs alone. ``hot_parents`` are those that cost most lock errors, with how many.
+    Functions counted is known of local runs alone, and not of one that was gone on with. ``hot_parents`` are those that
+    cost most lock errors, with how many.
     ``estimate`` is what the plan expected, null where there was none; its durations are those of an org whose time is
     not scaled.
     """

@@ -240,6 +240,9 @@ def test_a_kept_run_that_failed_is_finished_by_resume_and_then_has_nothing_to_go
         assert finished.exit_code == 0, finished.output
         assert (summary_of(finished)["run_id"], summary_of(finished)["succeeded"]) == (run_id, 200)
         assert org.backend.statistics()["records"]["Opportunity"] == 200
+        assert summary_of(failed)["state_transitions"] > 0
+        counted = {summary_of(finished)[figure] for figure in ("state_transitions", "max_history_events")}
+        assert counted == {None}, "those of one execution are not those of the run"
 
     assert_one_line(resume(run_id), f"Run {run_id} is Completed and has nothing to go on with")
     assert_one_line(resume("latest"), "has no unfinished run")
