@@ -143,6 +143,11 @@ def run(
             )
         if org_url is None:
             raise UsageMistake("--org-url is missing: give the org's My Domain URL, or that of a simulated org.")
+        if mode == "incremental" and state_dir is None:
+            raise UsageMistake(
+                "--state-dir is missing: an incremental run goes on from the last complete run, which is kept in "
+                "the state directory that it was given. Give that one, or one to a run of mode full first."
+            )
 
         from cli.kept_runs import keep_runs
         from cli.request import local_requests

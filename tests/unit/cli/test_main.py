@@ -39,6 +39,10 @@ def test_the_version_is_that_of_the_installed_package():
     [
         (("run", "opportunity"), "massive-upload start opportunity"),
         (("run", "opportunity", "--local"), "--org-url is missing"),
+        (
+            ("run", "opportunity", "--local", "--org-url", "http://127.0.0.1:1", "--mode", "incremental"),
+            "--state-dir is missing",
+        ),
         (("run", "--local"), "Missing argument"),
         (("start",), "Missing argument"),
         (("start", "opportunity", "--mode", "resume"), "--mode"),
