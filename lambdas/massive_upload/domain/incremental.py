@@ -56,8 +56,10 @@ def why_full(known: Watermark | None, load: Load, target: str) -> str | None:
         return f"no full run of {load.name} has completed that found a row with {load.source.modified}"
     if known.target != target:
         return f"{load.name} was last loaded into {known.target}, and the login leads to {target}"
+    if known.mapping_sha256 == NO_MAPPING:
+        return f"since run {known.run_id} completed, a run under another mapping has begun to write"
     if known.mapping_sha256 != mapping_sha256(load):
-        return f"the mapping of {load.name} has changed since {known.as_of.isoformat()}"
+        return f"the mapping of {load.name} has changed since run {known.run_id} completed"
     return None
 
 

@@ -395,7 +395,8 @@ def test_another_mapping_needs_a_full_run(what):
         else:
             document["source"]["where"] = '"Amount__c" IS NOT NULL'
         world.load = Load.model_validate(document)
-        assert_full_run_needed(world, run_incrementally(world, "second"), "the mapping of opportunity has changed")
+        why = "the mapping of opportunity has changed since run full completed"
+        assert_full_run_needed(world, run_incrementally(world, "second"), why)
         assert_completed(world.execute({"load": "opportunity"}, "third"))
         assert_completed(run_incrementally(world, "fourth"))
 
@@ -433,7 +434,8 @@ def test_a_full_run_that_dies_under_another_mapping_leaves_nothing_to_go_on_from
         world.executions.end("second")
         world.finish({"input": {"run_id": "second"}}, "second", ended="ABORTED")
         world.load = before
-        assert_full_run_needed(world, run_incrementally(world, "third"), "the mapping of opportunity has changed")
+        why = "since run full completed, a run under another mapping has begun to write"
+        assert_full_run_needed(world, run_incrementally(world, "third"), why)
 
 
 def test_an_overlap_of_a_load_may_change_without_a_full_run():
