@@ -308,7 +308,8 @@ def _quota_warnings(plan: Estimate, budget: Budget, quota: OrgQuota | None) -> l
             certainty = "do not" if needed.least > left else "may not"
             warnings.append(
                 f"{name}: {needed.least:,} to {needed.most:,} {certainty} fit into the {left:,} that are left of the "
-                f"org's day beside the reserve of {reserve_percent} %. The load then waits until the org has more."
+                f"org's day beside the reserve of {reserve_percent} %. The load then waits until the org has more. "
+                f"Raise pace.batch_rows where it is below {JOB_ROWS_PER_BATCH:,}, or leave it the time."
             )
     return warnings
 
@@ -334,7 +335,8 @@ def _parent_warnings(plan: Estimate, load: Load) -> list[str]:
     if plan.by_parent and plan.lanes > 1 and plan.parents.most_rows > even_rows:
         warnings.append(
             f"One parent has {plan.parents.most_rows:,} rows, more than the {even_rows:,.0f} of each of {at_once:,} "
-            "lanes at a time if they were even: its lane alone decides how long the load takes."
+            "lanes at a time if they were even: its lane alone decides how long the load takes. "
+            "More lanes do not shorten that; leave it the time."
         )
     return warnings
 
@@ -352,6 +354,6 @@ def _time_warnings(plan: Estimate, load: Load, lanes: Sequence[LaneWork]) -> lis
         nights = -(-plan.duration_seconds.least // window.length_seconds)
         warnings.append(
             f"The schedule's window is {window.length_seconds / 3600:g} hours long: a run of {plan.rows:,} rows takes "
-            f"at least {nights} of them."
+            f"at least {nights} of them, and waits in between. Widen schedule.window to have it end sooner."
         )
     return warnings

@@ -126,6 +126,7 @@ def test_what_does_not_fit_into_the_rest_of_the_day_is_told(left: int, words: st
     plan = a_plan(a_load(pace=PACE), LaneWork(rows=50_000), quota=quota(batches_left=reserve + left))
     expected = [f"Bulk API batches: 5 to 10 {words} fit into the {left} "] if words else []
     assert [warning[: len(expected[0])] for warning in plan.warnings] == expected
+    assert all("Raise pace.batch_rows where it is below 10,000" in warning for warning in plan.warnings)
 
 
 def test_an_allowance_that_the_org_does_not_tell_is_told():
@@ -151,7 +152,9 @@ def test_lanes_whose_parents_nobody_knows_are_told():
 def test_a_parent_that_is_heavier_than_a_lane_is_told():
     heavy = Parents(parents=100, rows=1_000, most_rows=600, heavy_rows=600)
     lanes = [LaneWork(rows=600), LaneWork(rows=400)]
-    assert "One parent has 600 rows" in a_plan(by_parent(), *lanes, parents=heavy).warnings[0]
+    (warning,) = a_plan(by_parent(), *lanes, parents=heavy).warnings
+    assert "One parent has 600 rows" in warning
+    assert warning.endswith("More lanes do not shorten that; leave it the time.")
     assert a_plan(by_parent(), *lanes, parents=NO_PARENTS_SHARED).warnings == ()
 
 
@@ -191,3 +194,4 @@ def test_a_load_that_is_longer_than_its_window_is_told():
     (warning,) = a_plan(load, LaneWork(rows=3_000_000)).warnings
     assert "2 hours long" in warning
     assert "a run of 3,000,000 rows takes at least 3 of them" in warning
+    assert warning.endswith("Widen schedule.window to have it end sooner.")
