@@ -264,7 +264,8 @@ def _files(summary: RunSummary) -> Text:
     if summary.receipt is None:
         return Text(f"\nFiles: {summary.out} (no receipt of this end; one that is there is of an earlier end)")
     if summary.rejected_files:
-        kept = f"{len(summary.rejected_files)} files with rejected rows"
+        files = len(summary.rejected_files)
+        kept = f"rejected rows in {files} file{'' if files == 1 else 's'}"
     else:
         kept = "rejected rows" if summary.rejected else "no rejected rows"
     return Text(f"\nFiles: {summary.out} (receipt.json, {kept})")

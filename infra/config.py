@@ -237,7 +237,7 @@ def _say_mapping(_path: KeyPath, details: ErrorDetails) -> str:
 
 
 def _say_list(_path: KeyPath, details: ErrorDetails) -> str:
-    return f"{_show(details['input'])} is not a list; write it as [1, 2, 3]"
+    return f"{_show(details['input'])} is not a list; write it in brackets: [{_show(details['input'])}]"
 
 
 def _say_limit(_path: KeyPath, details: ErrorDetails) -> str:

@@ -133,7 +133,7 @@ def test_the_account_table_shows_every_class_of_rows():
 
 
 def test_the_files_that_are_named_are_those_that_were_written():
-    assert "Files: out (receipt.json, 1 files with rejected rows)" in text_of(a_summary())
+    assert "Files: out (receipt.json, rejected rows in 1 file)" in text_of(a_summary())
     in_bucket = a_summary(out="s3://bucket/", receipt="s3://bucket/receipt.json", rejected_files=[])
     assert "Files: s3://bucket/ (receipt.json, rejected rows)" in text_of(in_bucket)
 

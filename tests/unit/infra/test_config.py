@@ -163,7 +163,7 @@ MISTAKES = {
     ),
     "a number for a list": (
         GOOD + "pace: {retry_delays_seconds: 2}\n",
-        "loads/opportunity.yaml:10: pace.retry_delays_seconds: 2 is not a list; write it as [1, 2, 3]",
+        "loads/opportunity.yaml:10: pace.retry_delays_seconds: 2 is not a list; write it in brackets: [2]",
     ),
     "a value for a section": (
         GOOD + "partitioning: key\n",
