@@ -3,8 +3,12 @@
 import os
 
 import pytest
+from hypothesis import settings
 
 from tests.thoroughness import IS_ONE_FAILURE_ENOUGH, IS_SOAK
+
+settings.register_profile("any machine", deadline=None)  # a busy one takes longer for one example than for the next
+settings.load_profile("any machine")
 
 
 def pytest_xdist_auto_num_workers() -> int | None:

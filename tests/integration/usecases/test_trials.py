@@ -34,7 +34,6 @@ TROUBLED_EXECUTIONS = 6
     max_examples=EXAMPLES,
     derandomize=not IS_SOAK,
     database=None,
-    deadline=None,
     print_blob=True,
     phases=[Phase.generate] if IS_ONE_FAILURE_ENOUGH else [Phase.generate, Phase.shrink],
     suppress_health_check=list(HealthCheck),
