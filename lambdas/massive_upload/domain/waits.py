@@ -30,6 +30,10 @@ FAST_ROW_MS = 5
 publishes none."""
 _OVERHEAD_SECONDS = 2
 """Of a job whose time is a guess, in the org's queue."""
+_MOST_TIMES_ROWS = 20
+"""Of the rows of a job whose time is known, for which another one's is reckoned from it, as those of a paired lane are
+from a sample of 1,000. Seconds in the queue and for calls are multiplied too, and those of a sample of ten rows would
+become minutes."""
 _UPLOAD_SECONDS = 5
 """At most, of a job's life from its creation until it was closed."""
 
@@ -41,14 +45,15 @@ def first_poll_seconds(rows: int, job_seconds: int | None, job_rows: int | None,
         rows: rows of the job.
         job_seconds: how long the lane's job before took, or a typical one of the last run; None where nothing is known.
             Then a fast org has just ended: a slower one has shown enough of its pace to foresee the end well.
-        job_rows: how many rows that one had.
+        job_rows: how many rows that one had; where they were far fewer, nothing is known.
         is_paired: whether its batches share a parent; else the org works on all of them side by side.
     """
     most_in_turn = JOB_ROWS_PER_BATCH * (PAIR_BATCHES if is_paired else 1)
-    if job_seconds is None or not job_rows:
-        return _within(_OVERHEAD_SECONDS + min(rows, most_in_turn) * FAST_ROW_MS // 1000)
+    in_turn = min(rows, most_in_turn)
+    if job_seconds is None or not job_rows or in_turn > _MOST_TIMES_ROWS * job_rows:
+        return _within(_OVERHEAD_SECONDS + in_turn * FAST_ROW_MS // 1000)
     if rows > job_rows:
-        rows, job_rows = min(rows, most_in_turn), min(job_rows, most_in_turn)
+        rows, job_rows = in_turn, min(job_rows, most_in_turn)
     expected_seconds = -(-job_seconds * rows // job_rows)
     return _within(expected_seconds + max(1, expected_seconds // _MARGIN_PART))
 

@@ -252,3 +252,13 @@ def test_the_receipt_advises_what_the_run_gave_cause_for():
     with open_world(load=load) as world:
         world.execute()
         assert receipt(world)["advice"] == [], "thirty rows give no cause"
+
+
+def test_a_sample_of_a_few_rows_does_not_let_the_next_run_wait_for_minutes_after_its_first_jobs_have_ended():
+    source = generated_opportunities(3_000, rejected_share=0)
+    with open_world(source=source, load=paced(lanes=1, batch_rows=3_000), row_ms=5) as world:
+        world.execute({**START, "mode": "sample", "sample": {"rows": 10}}, "sample")
+        assert shown(world).rows == 10
+        begun = world.clock.seconds()
+        world.execute()
+        assert world.clock.seconds() - begun <= estimate_of(world).duration_seconds.most

@@ -29,6 +29,13 @@ def test_the_first_poll_comes_a_little_later_than_the_jobs_rows_are_expected_to_
     assert first_poll_seconds(10_000, None, None) > first_poll_seconds(100, None, None)
 
 
+@pytest.mark.parametrize("rows", [11_000, 20_000])
+def test_a_job_of_far_fewer_rows_says_nothing_of_when_to_look_first(rows):
+    """Its few seconds are those of the queue and of the calls, which a larger job takes once, too."""
+    assert first_poll_seconds(10_000, 7, 1_000) == 71
+    assert first_poll_seconds(rows, 2, 10, is_paired=True) == first_poll_seconds(rows, None, None, is_paired=True)
+
+
 @pytest.mark.parametrize("active_percent", [50, 80, 100])
 @pytest.mark.parametrize("row_ms", [5, 6, 8, 10, 15, 20, 25, 30])
 def test_a_job_of_ordinary_length_is_found_ended_at_the_second_look_by_a_lane_that_knows_nothing(
