@@ -27,6 +27,7 @@ from massive_upload.errors import (
     TargetRejected,
 )
 from massive_upload.usecases.plan_file import read_estimate, read_plan
+from tests.integration.usecases.kept_rows import receipt
 from tests.integration.usecases.slice_driver import Crash
 from tests.integration.usecases.sources import opportunities_with
 from tests.integration.usecases.world import OPPORTUNITY, RUN, World, execution, open_world, paced
@@ -113,6 +114,17 @@ def test_a_plan_tells_what_it_will_take_and_what_the_org_has_left():
         assert (estimate.rows, estimate.lanes, estimate.batches) == (1_000, 4, 12)
         assert 0 < (estimate.api_requests_left or 0) < 900_000  # of 1,000,000: those of the plan itself are used
         assert estimate.bulk_batches_left == 13_500  # of 15,000, without the reserve
+
+
+def test_an_undisturbed_run_takes_no_fewer_requests_than_its_plan_says_where_functions_keep_their_logins(monkeypatch):
+    """The first page of a lane comes with its query."""
+    with open_world(load=paced(lanes=15, batch_rows=2)) as world:
+        monkeypatch.setattr(World, "services", world.services)
+        world.execute()
+        estimate = read_estimate(world.files, world.run())
+        assert estimate is not None
+        assert estimate.batches == 15
+        assert estimate.api_requests.least <= receipt(world)["figures"]["api_requests"] <= estimate.api_requests.most
 
 
 @pytest.mark.parametrize("by", ["key", "parent"])
