@@ -13,11 +13,13 @@ from massive_upload.domain.progress import Lease, Partition, PartitionStatus, Ru
 from massive_upload.errors import AnotherRunActive, FencedOut, InvalidInput, RunNotResumable, StateChanged
 from massive_upload.observability import Event, Marker, log
 from massive_upload.ports import PlannedLane, ProgressStore
+from massive_upload.usecases.drain import Left, end_lane
 from massive_upload.usecases.plan_file import read_plan
 from massive_upload.usecases.planning.lane_plan import lane_item
 from massive_upload.usecases.planning.request import Planner
-from massive_upload.usecases.planning.target_lease import take_over
+from massive_upload.usecases.planning.target_lease import JobsLeft, take_over
 from massive_upload.usecases.run_age import check_age
+from massive_upload.usecases.slice_tasks import unsettled_batches
 
 
 def resumable(store: ProgressStore, run_id: str, *, begins_at: datetime) -> Run:
@@ -50,7 +52,7 @@ class ResumeRun(Planner):
         Raises:
             RunNotResumable: there is nothing to go on with, or a later run has written to the target.
             AnotherRunActive: another execution is loading the target.
-            JobsLeft: the run that held the target last has left jobs in flight.
+            JobsLeft: the run that held the target last, or the sweep of this one, has left jobs in flight.
             InvalidInput: the input asks for what a resumed run cannot have.
         """
         self._check_input()
@@ -64,6 +66,7 @@ class ResumeRun(Planner):
             take_over(lease, self._services, is_patient=self._waited_seconds < self.patience_seconds())
             if lanes:
                 self._check_not_overtaken(run, lease)
+            self._end_job_of_sweep(run)
             run = self._store.reopen_run(
                 run, execution_arn=self._execution.arn, failures_before=self._failures_before()
             )
@@ -159,6 +162,16 @@ class ResumeRun(Planner):
             f"Run {writer} has written to the target since run {run.run_id} ended; its staged rows are older.",
             next_step="Start a new run of the load, with mode full unless an incremental one is enough.",
         )
+
+    def _end_job_of_sweep(self, run: Run) -> None:
+        """Settle or abort the job that the sweep was left with: its rows have the parents of the lanes that go on.
+
+        FinishRun has done so, unless it has not heard of the execution's end yet, or the job did not end in time.
+        """
+        sweeps = [partition for partition in self._store.partitions(self._run_id) if partition.is_sweep]
+        jobs = [batch.job_id for batch in unsettled_batches(self._store, sweeps) if batch.has_job]
+        if jobs and any(end_lane(run, sweep, self._services.tasks) is Left.JOB for sweep in sweeps):
+            raise JobsLeft(f"The sweep of run {self._run_id} has left the job {jobs[0]} in flight.")
 
     def _failures_before(self) -> RunFailures:
         """What has failed until now, but for the lanes that are about to go on."""
