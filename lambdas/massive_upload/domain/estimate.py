@@ -10,10 +10,11 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from massive_upload.constants import JOB_ROWS_PER_BATCH, LONG_WAIT_SECONDS, SLICE_EVENTS
 from massive_upload.domain.bulk_batches import bulk_batches_of
-from massive_upload.domain.load import Budget, Load, Pace
+from massive_upload.domain.load import Budget, Load
 from massive_upload.domain.pace import LanePace
 from massive_upload.domain.quota import BATCH_REQUESTS, OrgQuota, beside_reserve
 from massive_upload.domain.shown import OrgBatches, Shown, plan_org_batches
@@ -263,26 +264,42 @@ def _duration_seconds(
     row_ms: float,
     are_retried: bool,
 ) -> int:
-    """When the last lane ends; never before the org has worked on all rows, as many batches at a time as it can.
-
-    The org works on the batches of a job side by side, unless their rows share a parent.
-    """
+    """When the last lane ends, if the org takes batches in the order in which they come, so many at a time."""
     pace, concurrency = load.effective_pace, load.partitioning.max_concurrency
-    free_at = [0.0] * min(concurrency, max(1, len(lanes)))
-    for lane, jobs in zip(lanes, batches, strict=True):
-        start = heapq.heappop(free_at) + lane.start_delay_seconds
-        most_in_turn = lane.rows if lane.is_paired else JOB_ROWS_PER_BATCH
-        work_seconds = sum(min(rows, most_in_turn) for rows in jobs) * row_ms / 1000
-        heapq.heappush(free_at, start + work_seconds + _gaps_seconds(len(jobs), pace, are_retried=are_retried))
-    work_seconds = sum(lane.rows for lane in lanes) * row_ms / 1000
-    return round(max(*free_at, work_seconds / org_batches.number))
+    gap_seconds = JOB_OVERHEAD_SECONDS
+    if are_retried:
+        gap_seconds += JOB_OVERHEAD_SECONDS + next(iter(pace.retry_delays_seconds), 0)
+    org_free_at = [0.0] * org_batches.number
+    to_begin = iter(enumerate(lanes))
+    ready = [(float(lane.start_delay_seconds), index, 0) for index, lane in islice(to_begin, concurrency)]
+    heapq.heapify(ready)
+    ended_at = 0.0
+    while ready:
+        at, index, job = heapq.heappop(ready)
+        rows_in_turn = _rows_in_turn(batches[index][job], is_paired=lanes[index].is_paired)
+        ends_at = gap_seconds + max(_work_off(at, rows, row_ms, org_free_at) for rows in rows_in_turn)
+        if job + 1 < len(batches[index]):
+            heapq.heappush(ready, (ends_at + pace.delay_seconds, index, job + 1))
+            continue
+        ended_at = max(ended_at, ends_at)
+        for following, lane in islice(to_begin, 1):
+            heapq.heappush(ready, (ends_at + lane.start_delay_seconds, following, 0))
+    return round(ended_at)
 
 
-def _gaps_seconds(jobs: int, pace: Pace, *, are_retried: bool) -> float:
-    """Of a lane's time, what the org does not work on its jobs, one after the other."""
-    again_seconds = JOB_OVERHEAD_SECONDS + next(iter(pace.retry_delays_seconds), 0) if are_retried else 0
-    pauses_seconds = max(0, jobs - 1) * pace.delay_seconds
-    return jobs * (JOB_OVERHEAD_SECONDS + again_seconds) + pauses_seconds
+def _rows_in_turn(rows: int, *, is_paired: bool) -> list[int]:
+    """For each of a job's batches, how many rows are written one after the other until it ends.
+
+    The org works on the batches side by side, unless their rows share a parent: then one waits for the other.
+    """
+    return [rows] * bulk_batches_of(rows) if is_paired else _batches_of(rows, JOB_ROWS_PER_BATCH)
+
+
+def _work_off(at: float, rows: int, row_ms: float, org_free_at: list[float]) -> float:
+    """When the org ends a batch that comes at a moment, which it takes as soon as it can; it is busy until then."""
+    ends_at = max(at, org_free_at[0]) + rows * row_ms / 1000
+    heapq.heapreplace(org_free_at, ends_at)
+    return ends_at
 
 
 def _with_warnings(plan: Estimate, load: Load, lanes: Sequence[LaneWork], quota: OrgQuota | None) -> Estimate:

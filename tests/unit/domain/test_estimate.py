@@ -77,14 +77,25 @@ def test_lanes_beyond_those_that_may_load_at_once_wait_for_one_to_end():
 
 def test_more_lanes_than_the_org_works_on_do_not_make_it_faster():
     load = a_load(pace=PACE, partitioning={"org_batches": 2})
-    assert a_plan(load, *[LaneWork(rows=10_000)] * 10).duration_seconds.least == 10 * 50 // 2
+    assert a_plan(load, *[LaneWork(rows=10_000)] * 10).duration_seconds.least == 10 * 50 // 2 + 4
+
+
+def test_the_last_of_more_lanes_than_the_org_works_on_may_have_it_for_themselves():
+    load = a_load(pace=PACE, partitioning={"org_batches": 2})
+    assert a_plan(load, *[LaneWork(rows=10_000)] * 3).duration_seconds.least == 2 * 50 + 4
+
+
+def test_a_lane_whose_batches_wait_for_each_other_keeps_others_out():
+    load = a_load(pace=PACE, partitioning={"org_batches": 2})
+    lanes = [LaneWork(rows=20_000, is_paired=True), LaneWork(rows=10_000)]
+    assert a_plan(load, *lanes).duration_seconds.least == 100 + 50 + 4
 
 
 def test_the_last_run_narrows_the_time_of_a_row_and_keeps_a_range():
     known = a_shown(rows=100_000, processing_ms=1_000_000, org_took=4, lanes=8, org_batches=8)
     plan = estimate_of(by_parent(), [LaneWork(rows=10_000)] * 8, parents=None, quota=None, known=known)
     assert (plan.row_ms_least, plan.row_ms_most, plan.last_run) == (7.5, 15, known.run_id)
-    assert plan.duration_seconds == Range(least=8 * 75 // 4, most=8 * 150 // 4)
+    assert plan.duration_seconds == Range(least=8 * 75 // 4 + 4, most=8 * 150 // 4 + 10)
     assert plan.org_batches == 4
     assert "about 4" in plan.org_batches_reason
 
