@@ -328,8 +328,8 @@ class ProgressStore(Protocol):
     def note_retry_after(self, partition: Partition, seconds: int | None) -> None:
         """Remember the pause that the org has just asked for; None where it was too busy and did not say."""
 
-    def note_query(self, partition: Partition, query_id: str, beat: Heartbeat) -> None:
-        """Remember the frozen query that a lane reads, before its result is known."""
+    def note_query(self, partition: Partition, *, query_id: str, columns: tuple[str, ...], beat: Heartbeat) -> None:
+        """Remember the frozen query that a lane reads, before its result is known; and its columns, as below."""
 
     def note_query_rows(
         self, partition: Partition, *, query_id: str, rows: int, columns: tuple[str, ...], beat: Heartbeat

@@ -174,8 +174,9 @@ class DynamoDbLanes(DynamoDbStore):
         name = "retry_after_seconds"
         self._change_partition(partition, Change(remove=(name,)) if seconds is None else Change(put={name: seconds}))
 
-    def note_query(self, partition: Partition, query_id: str, beat: Heartbeat) -> None:
-        change = Change(put={"query_id": query_id, "query_offset": 0}, remove=("query_rows",))
+    def note_query(self, partition: Partition, *, query_id: str, columns: tuple[str, ...], beat: Heartbeat) -> None:
+        noted = {"query_id": query_id, "query_columns": columns, "query_offset": 0}
+        change = Change(put=noted, remove=("query_rows",))
         self._change_partition(partition, change | self._beat(beat), _reads_as(partition))
 
     def note_query_rows(

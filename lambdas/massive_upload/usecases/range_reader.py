@@ -177,15 +177,18 @@ class RangeReader:
         return None
 
     def _note(self, status: QueryStatus, page: QueryPage | None) -> None:
-        """Remember the query; and its columns, as later pages may come without saying in which order they are."""
+        """Remember the query; and its columns, as later pages may come without saying in which order they are.
+
+        Only the answer to its submission has a page, be it an empty one as the query still runs.
+        """
         store, org = self._services.store, self._services.org
+        columns = self._partition.query_columns if page is None else tuple(column.name for column in page.columns)
         if status.state.is_readable and status.row_count is not None:
-            columns = tuple(column.name for column in page.columns) if page is not None else ()
             self._partition = store.note_query_rows(
                 self._partition, query_id=status.query_id, rows=status.row_count, columns=columns, beat=org.heartbeat()
             )
         elif self._partition.query_id is None:
-            store.note_query(self._partition, status.query_id, org.heartbeat())
+            store.note_query(self._partition, query_id=status.query_id, columns=columns, beat=org.heartbeat())
 
     def _submit(self) -> QueryPage:
         partition, config = self._partition, self._config

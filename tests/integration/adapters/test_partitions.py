@@ -149,8 +149,8 @@ def test_a_heartbeat_tells_when_and_until_when_and_counts_requests(store, dynamo
 def test_a_query_is_remembered_then_its_rows_then_forgotten(store, dynamodb):
     begin(store)
     claimed = claim(dynamodb, store)
-    store.note_query(claimed, "q-1", BEAT)
-    assert (lane(store).query_id, lane(store).query_rows) == ("q-1", None)
+    store.note_query(claimed, query_id="q-1", columns=COLUMNS, beat=BEAT)
+    assert (lane(store).query_id, lane(store).query_rows, lane(store).query_columns) == ("q-1", None, COLUMNS)
     read = store.note_query_rows(lane(store), query_id="q-1", rows=90, columns=COLUMNS, beat=BEAT)
     assert (read.query_rows, read.query_offset, read.source_rows) == (90, 0, 90)
     beat = {"last_progress_at": None, "next_wake_at": None, "api_requests": 0}
@@ -161,7 +161,7 @@ def test_a_query_is_remembered_then_its_rows_then_forgotten(store, dynamodb):
 
 
 READINGS = {
-    "note_query": lambda store, seen: store.note_query(seen, "q-9", BEAT),
+    "note_query": lambda store, seen: store.note_query(seen, query_id="q-9", columns=COLUMNS, beat=BEAT),
     "note_query_rows": lambda store, seen: store.note_query_rows(
         seen, query_id="q-9", rows=90, columns=COLUMNS, beat=BEAT
     ),
@@ -179,7 +179,7 @@ def test_a_reading_that_was_overtaken_under_its_own_claim_changes_nothing(store,
     else:
         begin(store)
         seen = claim(dynamodb, store)
-        store.note_query(seen, "q-1", BEAT)
+        store.note_query(seen, query_id="q-1", columns=COLUMNS, beat=BEAT)
     before = lane(store)
     with pytest.raises(StateChanged):
         change(store, seen)
@@ -367,7 +367,7 @@ def test_what_was_sent_is_recorded_together_with_the_batch_ahead(store, dynamodb
     [
         lambda store, seen, created: store.record_submitted(seen, created, BEAT, ahead=a_batch(number=1)),
         lambda store, seen, created: store.record_submitted(seen, created, BEAT),
-        lambda store, seen, created: store.note_query(seen, "another", BEAT),
+        lambda store, seen, created: store.note_query(seen, query_id="another", columns=COLUMNS, beat=BEAT),
     ],
     ids=["recorded with a batch ahead", "recorded", "another query"],
 )
@@ -430,7 +430,7 @@ Change = Callable[[DynamoDbProgress, Partition], object]
 
 CHANGES: dict[str, Change] = {
     "record_heartbeat": lambda store, stale: store.record_heartbeat(stale, BEAT),
-    "note_query": lambda store, stale: store.note_query(stale, "q", BEAT),
+    "note_query": lambda store, stale: store.note_query(stale, query_id="q", columns=COLUMNS, beat=BEAT),
     "note_query_rows": lambda store, stale: store.note_query_rows(
         stale, query_id="q", rows=1, columns=COLUMNS, beat=BEAT
     ),

@@ -247,6 +247,17 @@ def test_rows_are_read_by_the_names_of_their_columns_in_whatever_order_these_com
         assert world.server.backend.digest("Opportunity") == expected
 
 
+def test_the_columns_that_a_query_was_answered_with_while_it_ran_are_remembered():
+    with open_world(load=paced()) as world:
+        world.execute()
+        expected = world.server.backend.digest("Opportunity")
+    with open_world(load=paced(), query_running_seconds=60.0, page_rows=4) as world:
+        plan = world.plan({"load": "opportunity"})
+        world.transport = OtherColumnOrder(world.transport, names_once=True)
+        assert_all_loaded(world, world.go_on_after(plan))
+        assert world.server.backend.digest("Opportunity") == expected
+
+
 def test_columns_that_were_not_asked_for_are_refused_and_nothing_is_sent():
     with open_world(load=paced()) as world:
         world.plan({"load": "opportunity"})
