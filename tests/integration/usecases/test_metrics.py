@@ -178,6 +178,7 @@ def test_what_a_dead_execution_was_at_is_not_stuck_while_a_resume_works_on_somet
         points()
         watch(world, timedelta(hours=4))
         found = points()
+        assert world.plan_sweep().needed
         world.slices.claim(RUN, "sweep")
         sweep = world.partition("sweep")
         world.plan(resume, "again")
