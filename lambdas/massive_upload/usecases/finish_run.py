@@ -11,10 +11,11 @@ from massive_upload.contracts import FinishRunInput, Mode, Verdict
 from massive_upload.domain.account import Account, Outcome, outcome_of
 from massive_upload.domain.incremental import Watermark, mapping_sha256, may_set
 from massive_upload.domain.progress import Halt, Partition, PartitionStatus, Run, RunStatus
+from massive_upload.errors import StateChanged
 from massive_upload.observability import Event, Marker, Metric, emit, log
 from massive_upload.usecases.drain import Left, end_lane
 from massive_upload.usecases.plan_file import read_plan
-from massive_upload.usecases.receipt import Ended, ask_target, gather_receipt, write_receipt
+from massive_upload.usecases.receipt import Ended, ask_target, gather_receipt, renew_receipt, write_receipt
 from massive_upload.usecases.run_ids import run_id_of
 from massive_upload.usecases.shown_by import shown_by
 from massive_upload.usecases.slice_tasks import SliceServices, unsettled_batches
@@ -111,9 +112,9 @@ def _close(
         shown = shown_by(run, partitions, ended_at, shown_before, services)
         receipt = gather_receipt(counted, ended, outcome, partitions, target, shown, services)
         if not write_receipt(counted, receipt, services):
-            return _verdict_without_run(run.run_id, failure)
+            return _verdict_of_another(run, task, failure, services)
         known = services.store.watermark(run.load)
-        services.store.finish_run(
+        is_first = services.store.finish_run(
             run,
             status=ending.status,
             ended_at=ended_at,
@@ -124,6 +125,8 @@ def _close(
             shown=shown if shown is not None and shown.may_replace(shown_before) else None,
             shown_before=shown_before,
         )
+        if not is_first:
+            return _verdict_of_another(run, task, failure, services, has_written=True)
         log(
             _MARKERS.get(ending.status, Marker.SUCCESS if ending.error is None else Marker.ERROR),
             Event.RUN_ENDED,
@@ -147,6 +150,38 @@ def _close(
         cause=ending.cause or "",
         **asdict(account),
     )
+
+
+def _verdict_of_another(
+    run: Run,
+    task: FinishRunInput,
+    failure: _Ending | None,
+    services: SliceServices,
+    *,
+    has_written: bool = False,
+) -> Verdict:
+    """The verdict on a run that somebody else has changed since it was read.
+
+    Where another FinishRun has ended it, that one's end counts, and has been told.
+
+    Args:
+        run: as it was read.
+        task: what FinishRun is asked for.
+        failure: the error that a state of the machine has caught.
+        services: what the task works with.
+        has_written: whether the receipt that is there may be ours, with another end than the one that counts.
+
+    Raises:
+        StateChanged: its plan counts since, so that the account is another.
+    """
+    now = services.store.run(run.run_id)
+    if now is None or now.execution_arn != run.execution_arn:
+        return _verdict_without_run(run.run_id, failure)
+    if now.ended_at is None:
+        raise StateChanged(f"Run {run.run_id} was planned in between.", next_step="It is read again by itself.")
+    if has_written:
+        renew_receipt(now, now.ended_at, services)
+    return _close(now, services.store.partitions(run.run_id), task, failure, services)
 
 
 def _goes_on(run: Run, ending: _Ending, task: FinishRunInput) -> bool:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from massive_upload.constants import STATE_KEPT_DAYS
-from massive_upload.domain.account import outcome_of
 from massive_upload.domain.progress import Run
 from massive_upload.usecases.drain import Left, end_lane
-from massive_upload.usecases.receipt import Ended, ask_target, gather_receipt, write_receipt
-from massive_upload.usecases.shown_by import shown_by
+from massive_upload.usecases.receipt import renew_receipt
 from massive_upload.usecases.slice_tasks import SliceServices, unsettled_batches
 
 
@@ -30,17 +28,6 @@ def end_left_jobs(run: Run, services: SliceServices) -> Left:
     partitions = store.partitions(run.run_id)
     with_job = {batch.partition for batch in unsettled_batches(store, partitions) if batch.has_job}
     left = {end_lane(run, lane, services) for lane in partitions if lane.partition in with_job}
-    if not _renew_receipt(run, run.ended_at, services):
+    if not renew_receipt(run, run.ended_at, services):
         return Left.JOB  # resumed meanwhile: what is left is that execution's, and so is the receipt
     return next((worst for worst in (Left.JOB, Left.ROWS) if worst in left), Left.NOTHING)
-
-
-def _renew_receipt(run: Run, ended_at: datetime, services: SliceServices) -> bool:
-    """False where it is no longer ours to write."""
-    partitions = services.store.partitions(run.run_id)
-    outcome = outcome_of(run, partitions, unsettled_batches(services.store, partitions))
-    ended = Ended(status=run.status, error=run.error, at=ended_at)
-    shown = shown_by(run, partitions, ended_at, services.store.shown(run.load), services)
-    target = ask_target(run, services)
-    receipt = gather_receipt(run, ended, outcome, partitions, target, shown, services)
-    return write_receipt(run, receipt, services)

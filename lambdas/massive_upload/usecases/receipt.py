@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
-from massive_upload.domain.account import Outcome
+from massive_upload.domain.account import Outcome, outcome_of
 from massive_upload.domain.advice import advice_for
 from massive_upload.domain.file_keys import receipt_key
 from massive_upload.domain.hot_parents import NAMED, hottest
@@ -19,7 +19,8 @@ from massive_upload.ports import Files
 from massive_upload.usecases.plan_file import read_estimate
 from massive_upload.usecases.rejected_files import rejected_files
 from massive_upload.usecases.run_config import RunConfig
-from massive_upload.usecases.slice_tasks import SliceServices
+from massive_upload.usecases.shown_by import shown_by
+from massive_upload.usecases.slice_tasks import SliceServices, unsettled_batches
 
 _FIGURES = ("batches", "jobs", "resent_rows", "lock_errors", "api_requests")
 _OF_A_PARTITION = (
@@ -64,15 +65,29 @@ def write_receipt(run: Run, receipt: Mapping[str, object], services: SliceServic
     To be called once all is gathered, as a run may be resumed meanwhile.
 
     Returns:
-        False where the run was resumed since it was read: the receipt is then the other execution's to write.
+        False where the run was resumed, or has ended, since it was read: the receipt is then for others to write.
     """
     now = services.store.run(run.run_id)
-    if now is None or now.execution_arn != run.execution_arn:
+    if now is None or (now.execution_arn, now.status) != (run.execution_arn, run.status):
         return False
     services.files.write(
         receipt_key(run.run_id), json.dumps(receipt, indent=2).encode(), content_type="application/json"
     )
     return True
+
+
+def renew_receipt(run: Run, ended_at: datetime, services: SliceServices) -> bool:
+    """Write the receipt of a run that has ended as its partitions are now; how and when it ended stays.
+
+    Returns:
+        False where it is no longer ours to write.
+    """
+    partitions = services.store.partitions(run.run_id)
+    outcome = outcome_of(run, partitions, unsettled_batches(services.store, partitions))
+    ended = Ended(status=run.status, error=run.error, at=ended_at)
+    shown = shown_by(run, partitions, ended_at, services.store.shown(run.load), services)
+    target = ask_target(run, services)
+    return write_receipt(run, gather_receipt(run, ended, outcome, partitions, target, shown, services), services)
 
 
 def gather_receipt(

@@ -6,14 +6,16 @@ import pytest
 
 from massive_upload.contracts import Verdict
 from massive_upload.domain.progress import BatchState, Run, RunStatus
+from massive_upload.observability import Event
 from massive_upload.ports import Heartbeat
 from massive_upload.usecases.fetch_page import fetch_page
 from massive_upload.usecases.finish_run import finish_run
 from massive_upload.usecases.upload_batch import upload_batch
 from massive_upload.usecases.watch_runs import finish_request, watch_runs
-from tests.integration.usecases.kept_rows import recorded_account
+from tests.integration.usecases.kept_rows import account_of, receipt, recorded_account
 from tests.integration.usecases.slice_driver import Crash
 from tests.integration.usecases.world import RUN, World, WorldClock, open_world, paced
+from tests.thoroughness import every
 
 START = {"load": "opportunity"}
 RESUME = {"mode": "resume", "run_id": RUN}
@@ -292,3 +294,21 @@ def test_a_run_that_is_resumed_may_wait_for_its_jobs_anew():
         world.plan(RESUME, "again")
         world.break_org(DEAF)
         assert world.finish_once({"run_id": RUN}, "again", ended="ABORTED").next == "Drain"
+
+
+@pytest.mark.parametrize("calls", every(3, range(1, 20)))
+def test_of_two_finish_runs_at_once_the_one_that_ends_the_run_is_told_and_has_the_receipt(calls, caplog):
+    """An execution is aborted while its own FinishRun is at work; FinishRun hears of that and is the faster one."""
+    with open_world(load=paced(lanes=2)) as world:
+        world.plan(START)
+        world.slices.run_lane(RUN, "0000")
+        by_event: list[Verdict] = []
+        world.stall.holds = world.stall.calls + calls
+        world.stall.happening = lambda: by_event.append(world.abort())
+        timed_out = {"error": {"Error": "States.Timeout", "Cause": "The lanes took too long."}}
+        verdict = world.finish({"load": "opportunity", "plan": {"run_id": RUN}, **timed_out})
+        run, kept = world.run(), receipt(world)
+        assert by_event in ([], [verdict])
+        assert (kept["status"], kept["error"]) == (run.status, run.error) == (verdict.status, verdict.error)
+        assert (kept["ended_at"], recorded_account(world)) == (str(run.ended_at).replace(" ", "T"), account_of(verdict))
+        assert [record.msg for record in caplog.records].count(Event.RUN_ENDED) == 1
