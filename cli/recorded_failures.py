@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 from cli.failures import Rejects
 from cli.run_ids import has_lanes
 from massive_upload.ports import Files, ProgressStore
@@ -20,6 +22,7 @@ def recorded_rejects(store: ProgressStore, files: Files, run_id: str) -> Rejects
     """
     if not has_lanes(store.run(run_id)):
         return Rejects(run_id, "", ())
-    keys = rejected_files(store.partitions(run_id), store, files).all
+    found = rejected_files(store.partitions(run_id), store, files)
+    whole = read_each(files, found.whole, lambda _key, file: file)
     target = RunConfigs(files).of(run_id).load.target
-    return Rejects(run_id, target.external_id, read_each(files, keys, lambda _key, file: file))
+    return Rejects(run_id, target.external_id, chain(whole, [found.half_swept] if found.half_swept else []))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from uuid import uuid4
 
+from massive_upload.constants import SWEEP_PARTITION
+
 STAGED_PREFIX = "staged/"
 RUNS_PREFIX = "runs/"
 
@@ -46,6 +48,11 @@ def unwritable_key(run_id: str, partition: str, batch: int) -> str:
 def deferred_key(run_id: str, partition: str, batch: int, attempt: int, part: int) -> str:
     """A part of the rows that an attempt gave up for a passing reason, and that wait for the sweep."""
     return f"{RUNS_PREFIX}{run_id}/deferred/{partition}/{_own_name(batch, f'{attempt}-{part}')}"
+
+
+def half_swept_key(run_id: str) -> str:
+    """What waits for the sweep of the rows that it has begun to send, as a receipt names it."""
+    return f"{RUNS_PREFIX}{run_id}/deferred/{SWEEP_PARTITION}/{uuid4().hex}.csv"
 
 
 def _own_name(batch: int, of: str) -> str:

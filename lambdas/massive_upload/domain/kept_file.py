@@ -32,6 +32,13 @@ class KeptFile:
     columns: Sequence[str]
     rows: Sequence[KeptRow]
 
+    @property
+    def content(self) -> bytes:
+        """The file."""
+        errors = [[row.error.code, row.error.message, row.error.fields, str(row.tries)] for row in self.rows]
+        lines = [[*row.cells, *error] for row, error in zip(self.rows, errors, strict=True)]
+        return to_csv([[*self.columns, *REJECT_COLUMNS], *lines])
+
 
 def parse_kept_file(content: bytes) -> KeptFile:
     """Read a kept file."""

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from massive_upload.domain.account import Outcome, outcome_of
 from massive_upload.domain.advice import advice_for
-from massive_upload.domain.file_keys import receipt_key
+from massive_upload.domain.file_keys import half_swept_key, receipt_key
 from massive_upload.domain.hot_parents import NAMED, hottest
 from massive_upload.domain.progress import Partition, Run
 from massive_upload.domain.shown import Shown
@@ -126,9 +126,19 @@ def gather_receipt(
         "shown": _shown(shown),
         "advice": advice_for(config.load, shown) if config else (),
         "hot_parents": _hot_parents(partitions, config) if config else {},
-        "rejected_files": rejected_files(partitions, services.store, services.files).all,
+        "rejected_files": _rejected_files(run, partitions, services),
         "partitions": [{name: getattr(partition, name) for name in _OF_A_PARTITION} for partition in partitions],
     }
+
+
+def _rejected_files(run: Run, partitions: Sequence[Partition], services: SliceServices) -> tuple[str, ...]:
+    """Files that hold the rejected rows and no others; where the sweep was left half way, one is written for that."""
+    found = rejected_files(partitions, services.store, services.files)
+    if found.half_swept is None:
+        return found.whole
+    key = half_swept_key(run.run_id)
+    services.files.write(key, found.half_swept.content)
+    return (*found.whole, key)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,10 +6,14 @@ from typing import Any
 
 import pytest
 
+from cli.failures import gather_failures
+from cli.recorded_failures import recorded_rejects
 from local.org import generated_opportunities
+from massive_upload.constants import SWEEP_PARTITION
 from massive_upload.domain.file_keys import receipt_key
 from massive_upload.domain.key_digest import KeyDigest
 from tests.integration.adapters.stack import TABLE
+from tests.integration.usecases.kept_rows import rejected_rows
 from tests.integration.usecases.world import RUN, World, open_world, paced
 
 LOCKED = """
@@ -110,3 +114,51 @@ def test_a_plan_alone_wrote_nothing_so_no_target_is_counted():
         world.execute({"load": "opportunity", "mode": "plan"})
         assert (receipt(world)["target"], receipt(world)["succeeded_keys"]) == (None, "0" * 16)
         assert world.requests["query"] == 0
+
+
+def job(nth: int, action: str) -> str:
+    return f"- match: {{object: Opportunity, nth: {nth}}}\n  action: {action}\n"
+
+
+GIVEN_UP = job(1, "{row_failures: {share: 1, code: UNABLE_TO_LOCK_ROW}}")
+HALF_LOCKED = job(2, "{row_failures: {share: 0.5, code: UNABLE_TO_LOCK_ROW}}")
+SOME_TOO_LONG = job(2, "{row_failures: {share: 0.2, code: STRING_TOO_LONG}}")
+HALVED = job(2, "{job_fails: {after_rows: 0, message: 'InternalServerError : try again'}}")
+DEAF = "- match: {path: /jobs/ingest/}\n  action: {status: 503, code: SERVER_UNAVAILABLE}"
+
+
+@pytest.mark.parametrize(
+    ("faults", "stop_before", "at_the_end", "unsettled"),
+    [
+        ("", "UploadBatch", "", 0),
+        (HALF_LOCKED, "BackOff", "", 0),
+        (HALF_LOCKED + SOME_TOO_LONG, "CheckJob", "", 0),
+        ("", "CheckJob", DEAF, 30),
+        (HALVED, "BackOff", "", 0),
+    ],
+    ids=["before-its-job", "between-two-tries", "rejected-too", "in-flight", "halved"],
+)
+def test_a_run_that_ends_within_its_sweep_names_each_rejected_row_once_and_no_other(
+    faults, stop_before, at_the_end, unsettled
+):
+    """The sweep takes up whole files; what it has brought in, or has in flight, is not rejected any more."""
+    with open_world(load=paced(batch_rows=30, retry_delays_seconds=()), faults=GIVEN_UP + faults) as world:
+        world.plan({"load": world.load.name})
+        world.slices.run_lane(RUN, "0000")
+        assert world.plan_sweep().needed
+        world.slices.run_slice(RUN, SWEEP_PARTITION, stop_before=stop_before)
+        world.wait(1000)
+        world.break_org(at_the_end)
+        verdict = world.abort()
+        assert (verdict.succeeded + verdict.rejected, verdict.unsettled) == (30 - unsettled, unsettled)
+        rejected = [row["External_ID__c"] for row in rejected_rows(world)]
+        assert len(rejected) == len(set(rejected)) == verdict.rejected
+        if not unsettled:
+            assert set(rejected) == world.keys_of() - world.loaded_keys
+        shown = gather_failures(recorded_rejects(world.store, world.files, RUN), code=None, sample=0)
+        assert sum(failures.rows for failures in shown) == verdict.rejected
+        world.mend_org()
+        resumed = world.execute({"mode": "resume", "run_id": RUN}, "again")
+        assert resumed is not None
+        assert resumed.succeeded + resumed.rejected == 30
+        assert len(rejected_rows(world)) == resumed.rejected
