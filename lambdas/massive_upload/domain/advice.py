@@ -35,16 +35,17 @@ class _Passed:
         return f"{self.percent:.1f} % of the rows passed at their first try"
 
 
-def advice_for(load: Load, shown: Shown | None) -> tuple[str, ...]:
+def advice_for(load: Load, shown: Shown | None, *, partitions: int) -> tuple[str, ...]:
     """Advice with its reason; none where the run showed too little, or gives no cause.
 
     Args:
         load: as the run was planned.
         shown: what the run has shown.
+        partitions: how many it had, of which ``max_concurrency`` load at the same time.
     """
     if shown is None or shown.rows < JUDGED_ROWS:
         return ()
-    advice = _for_lanes_of_keys(load, shown) if load.lanes_meet else _for_lanes_apart(load, shown)
+    advice = _for_lanes_of_keys(load, shown, partitions) if load.lanes_meet else _for_lanes_apart(load, shown)
     return (advice,) if advice else ()
 
 
@@ -80,41 +81,41 @@ def _for_org_batches(load: Load, shown: Shown) -> str | None:
     )
 
 
-def _for_lanes_of_keys(load: Load, shown: Shown) -> str | None:
+def _for_lanes_of_keys(load: Load, shown: Shown, partitions: int) -> str | None:
     """One lane alone meets no other of its own load."""
     if shown.lanes < 2:
         return None
     passed = _Passed.of(shown)
     if passed.percent > FASTER_ABOVE_PERCENT:
-        return _faster(load, shown, passed)
+        return _faster(load, partitions, passed)
     if passed.percent >= PATIENT_BELOW_PERCENT:
         return None
     if load.source.parent is not None:
         return _by_parent(passed)
     if passed.percent < SLOWER_BELOW_PERCENT:
-        return _slower(load, shown, passed)
-    return f"Say partitioning: {{count: {_more(shown.lanes, 1)}}}: {passed}, and smaller partitions collide less."
+        return _slower(load, partitions, passed)
+    return f"Say partitioning: {{count: {_more(partitions, 1)}}}: {passed}, and smaller partitions collide less."
 
 
-def _slower(load: Load, shown: Shown, passed: _Passed) -> str:
+def _slower(load: Load, partitions: int, passed: _Passed) -> str:
     stagger_seconds = load.effective_pace.stagger_seconds
     if stagger_seconds >= _LONGEST_STAGGER_SECONDS:
-        more = _more(shown.lanes, shown.lanes)
+        more = _more(partitions, partitions)
         return f"Say partitioning: {{count: {more}}}: {passed}, although lanes start {stagger_seconds} s apart."
     longer = min(max(stagger_seconds * 4 // 3, _SHORTEST_STAGGER_SECONDS), _LONGEST_STAGGER_SECONDS)
     return f"Say pace: {{stagger_seconds: {longer}}}: {passed} with lanes that start {stagger_seconds} s apart."
 
 
-def _faster(load: Load, shown: Shown, passed: _Passed) -> str | None:
+def _faster(load: Load, partitions: int, passed: _Passed) -> str | None:
     stagger_seconds = load.effective_pace.stagger_seconds
     shorter = max(stagger_seconds * 2 // 3, _SHORTEST_STAGGER_SECONDS)
     if shorter >= stagger_seconds:
         return None
     return (
-        f"To be faster, say pace: {{stagger_seconds: {shorter}}} and partitioning: {{count: {shown.lanes - 1}}}: "
-        f"{passed} in {shown.lanes} lanes that start {stagger_seconds} s apart."
+        f"To be faster, say pace: {{stagger_seconds: {shorter}}} and partitioning: {{count: {partitions - 1}}}: "
+        f"{passed} in {partitions} lanes that start {stagger_seconds} s apart."
     )
 
 
-def _more(lanes: int, further: int) -> int:
-    return min(lanes + further, MAX_LANES)
+def _more(partitions: int, further: int) -> int:
+    return min(partitions + further, MAX_LANES)

@@ -124,7 +124,7 @@ def gather_receipt(
         "figures": figures | {"api_requests": figures["api_requests"] + run.api_requests},
         "estimate": _estimate(run, services),
         "shown": _shown(shown),
-        "advice": advice_for(config.load, shown) if config else (),
+        "advice": advice_for(config.load, shown, partitions=len(lanes)) if config else (),
         "hot_parents": _hot_parents(partitions, config) if config else {},
         "rejected_files": _rejected_files(run, partitions, services),
         "partitions": [{name: getattr(partition, name) for name in _OF_A_PARTITION} for partition in partitions],

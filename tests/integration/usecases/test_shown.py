@@ -262,3 +262,15 @@ def test_a_sample_of_a_few_rows_does_not_let_the_next_run_wait_for_minutes_after
         begun = world.clock.seconds()
         world.execute()
         assert world.clock.seconds() - begun <= estimate_of(world).duration_seconds.most
+
+
+def test_the_partitions_that_are_advised_are_counted_from_all_that_the_run_had():
+    """Six partitions, two at a time: as many as may load together is no number of partitions."""
+    load = paced(lanes=6, batch_rows=1_000).with_overrides(
+        pace=PaceOverrides(stagger_seconds=7_200), partitioning=PartitioningOverrides(max_concurrency=2), sample=None
+    )
+    with open_world(source=generated_opportunities(2_400, rejected_share=0), load=load) as world:
+        world.execute()
+        assert shown(world).lanes == 2
+        (told,) = receipt(world)["advice"]
+        assert "partitioning: {count: 5}: 100.0 % of the rows passed at their first try in 6 lanes" in told

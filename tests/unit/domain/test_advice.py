@@ -21,6 +21,11 @@ def contended(percent: float, **changes: Any) -> Shown:
     return a_shown(**({"lanes": 5, "rows": rows, "contended_rows": round(rows * percent / 100)} | changes))
 
 
+def advised(load: Load, shown: Shown | None, partitions: int | None = None) -> tuple[str, ...]:
+    """The advice after a run, all of whose partitions loaded at the same time unless told otherwise."""
+    return advice_for(load, shown, partitions=partitions or (shown.lanes if shown else 1))
+
+
 @pytest.mark.parametrize(
     ("passed_percent", "says"),
     [
@@ -34,7 +39,7 @@ def contended(percent: float, **changes: Any) -> Shown:
     ],
 )
 def test_lanes_of_keys_are_advised_by_the_guides_thresholds(passed_percent, says):
-    advice = advice_for(by_key(pace={"stagger_seconds": 5_400}), contended(100 - passed_percent))
+    advice = advised(by_key(pace={"stagger_seconds": 5_400}), contended(100 - passed_percent))
     if says is None:
         assert advice == ()
         return
@@ -45,31 +50,42 @@ def test_lanes_of_keys_are_advised_by_the_guides_thresholds(passed_percent, says
 
 @pytest.mark.parametrize("passed_percent", [60, 89.9, 94.9])
 def test_where_a_parent_is_known_lanes_of_parents_are_advised(passed_percent):
-    (told,) = advice_for(by_key(source={"parent": "Account"}), contended(100 - passed_percent))
+    (told,) = advised(by_key(source={"parent": "Account"}), contended(100 - passed_percent))
     assert "by: parent" in told
 
 
 def test_a_stagger_that_is_at_its_longest_makes_way_for_more_partitions():
-    (told,) = advice_for(by_key(pace={"stagger_seconds": 7_200}), contended(20))
+    (told,) = advised(by_key(pace={"stagger_seconds": 7_200}), contended(20))
     assert "count: 10" in told
 
 
 def test_lanes_that_start_all_at_once_are_advised_to_start_half_an_hour_apart():
-    (told,) = advice_for(by_key(pace={"stagger_seconds": 0}), contended(20))
+    (told,) = advised(by_key(pace={"stagger_seconds": 0}), contended(20))
     assert "stagger_seconds: 1800" in told
 
 
 @pytest.mark.parametrize("stagger_seconds", [0, 60, 1_800])
 def test_a_short_stagger_is_not_made_shorter(stagger_seconds):
-    assert advice_for(by_key(pace={"stagger_seconds": stagger_seconds}), contended(0)) == ()
+    assert advised(by_key(pace={"stagger_seconds": stagger_seconds}), contended(0)) == ()
 
 
 @pytest.mark.parametrize("percent", [0, 20])
 def test_one_lane_or_few_rows_give_no_cause(percent):
     load = by_key(pace={"stagger_seconds": 5_400})
-    assert advice_for(load, contended(percent, lanes=1)) == ()
-    assert advice_for(load, contended(percent, rows=1_999, contended_rows=0)) == ()
-    assert advice_for(load, None) == ()
+    assert advised(load, contended(percent, lanes=1)) == ()
+    assert advised(load, contended(percent, rows=1_999, contended_rows=0)) == ()
+    assert advised(load, None) == ()
+
+
+@pytest.mark.parametrize(
+    ("passed_percent", "stagger_seconds", "says"),
+    [(80, 7_200, "count: 40"), (92, 5_400, "count: 21"), (99, 5_400, "count: 19}: 99.0 % of the rows")],
+)
+def test_the_partitions_that_are_advised_are_counted_from_all_of_them(passed_percent, stagger_seconds, says):
+    load = by_key(pace={"stagger_seconds": stagger_seconds})
+    (told,) = advised(load, contended(100 - passed_percent, lanes=5), partitions=20)
+    assert says in told
+    assert "in 5 lanes" not in told
 
 
 def by_parent(**partitioning: Any) -> Load:
@@ -91,18 +107,18 @@ def by_parent(**partitioning: Any) -> Load:
 )
 def test_lanes_of_parents_are_advised_of_another_number_where_the_load_sets_one(given, lanes, took, says):
     partitioning = {} if given is None else {"org_batches": given}
-    advice = advice_for(by_parent(**partitioning), a_shown(lanes=lanes, org_took=took))
+    advice = advised(by_parent(**partitioning), a_shown(lanes=lanes, org_took=took))
     assert advice == () if says is None else says in advice[0]
 
 
 @pytest.mark.parametrize("by", [{"lock_risk": "none"}, {"lock_risk": "none", "partitioning": {"org_batches": 20}}])
 def test_rows_that_were_said_not_to_lock_and_do_are_advised_a_slower_pace(by):
-    assert advice_for(a_load(**by), contended(5)) == ()
-    (told,) = advice_for(a_load(**by), contended(5.1))
+    assert advised(a_load(**by), contended(5)) == ()
+    (told,) = advised(a_load(**by), contended(5.1))
     assert "lock_risk: medium" in told
     assert "94.9 %" in told
 
 
 def test_rows_that_were_said_not_to_lock_and_have_a_parent_are_advised_lanes_of_parents():
-    (told,) = advice_for(by_key(lock_risk="none", source={"parent": "Account"}), contended(20))
+    (told,) = advised(by_key(lock_risk="none", source={"parent": "Account"}), contended(20))
     assert "by: parent" in told
