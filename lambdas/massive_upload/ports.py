@@ -206,8 +206,8 @@ class ProgressStore(Protocol):
     def count_run_requests(self, run_id: str, api_requests: int) -> None:
         """Count requests to the org that belong to no partition."""
 
-    def count_drain(self, run: Run) -> None:
-        """Remember that FinishRun has found jobs in flight that did not end."""
+    def count_drain(self, run: Run, *, api_requests: int) -> None:
+        """Remember that FinishRun has found jobs in flight that did not end, and the requests that this took."""
 
     def finish_run(
         self,

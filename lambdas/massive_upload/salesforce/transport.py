@@ -16,8 +16,8 @@ from massive_upload.salesforce.urls import is_confidential, is_loopback
 MAX_REDIRECTS = 3
 
 _AS_IT_COMES = None
-"""A body is read whole, or chunk by chunk where the org sends it so. In pieces of one size, urllib3 copies it once more,
-which takes three to five times the CPU time; requests by itself reads pieces of 10 KB."""
+"""A body is read whole, or chunk by chunk where the org sends it so: pieces of one size are copied once more. requests
+by itself reads pieces of 10 KB."""
 
 
 @dataclass(frozen=True)

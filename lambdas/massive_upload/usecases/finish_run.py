@@ -64,7 +64,7 @@ def finish_run(task: FinishRunInput, services: SliceServices) -> Verdict:
             return _verdict_without_run(run_id, failure)
         run = now
         if any(left is not Left.NOTHING for left in lanes_left) and run.drains < MOST_DRAINS:
-            services.store.count_drain(run)
+            services.store.count_drain(run, api_requests=services.org.take_requests())
             log(Marker.WAITING, Event.WAITING_FOR_OLD_JOBS, wait_seconds=DRAIN_WAIT_SECONDS, drains=run.drains + 1)
             return Verdict(next="Drain", run_id=run_id, status=run.status, wait_seconds=DRAIN_WAIT_SECONDS)
         partitions = services.store.partitions(run_id)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from massive_upload.constants import STATE_KEPT_DAYS
-from massive_upload.domain.progress import Run
+from massive_upload.domain.progress import Partition, Run
 from massive_upload.usecases.drain import Left, end_lane
 from massive_upload.usecases.receipt import renew_receipt
 from massive_upload.usecases.slice_tasks import SliceServices, unsettled_batches
@@ -24,10 +25,18 @@ def end_left_jobs(run: Run, services: SliceServices) -> Left:
     age = services.clock.now() - run.started_at
     if run.plan_name is None or run.ended_at is None or age > timedelta(days=STATE_KEPT_DAYS):
         return Left.NOTHING
-    store = services.store
-    partitions = store.partitions(run.run_id)
-    with_job = {batch.partition for batch in unsettled_batches(store, partitions) if batch.has_job}
-    left = {end_lane(run, lane, services) for lane in partitions if lane.partition in with_job}
+    left = end_jobs_of(run, services.store.partitions(run.run_id), services)
     if not renew_receipt(run, run.ended_at, services):
         return Left.JOB  # resumed meanwhile: what is left is that execution's, and so is the receipt
+    return left
+
+
+def end_jobs_of(run: Run, partitions: Sequence[Partition], services: SliceServices) -> Left:
+    """Settle or abort the jobs that some partitions of a run were left with.
+
+    Returns:
+        The worst that one of them has left.
+    """
+    with_job = {batch.partition for batch in unsettled_batches(services.store, partitions) if batch.has_job}
+    left = {end_lane(run, partition, services) for partition in partitions if partition.partition in with_job}
     return next((worst for worst in (Left.JOB, Left.ROWS) if worst in left), Left.NOTHING)

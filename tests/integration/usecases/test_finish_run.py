@@ -8,6 +8,7 @@ from massive_upload.contracts import Verdict
 from massive_upload.domain.progress import BatchState, Run, RunStatus
 from massive_upload.observability import Event
 from massive_upload.ports import Heartbeat
+from massive_upload.salesforce.transport import Request, Response, Transport
 from massive_upload.usecases.fetch_page import fetch_page
 from massive_upload.usecases.finish_run import finish_run
 from massive_upload.usecases.upload_batch import upload_batch
@@ -262,6 +263,29 @@ def test_a_run_comes_to_an_end_although_its_job_does_not(faults):
         assert [verdict.next for verdict in verdicts] == ["Drain"] * (MOST_CALLS - 1) + ["Fail"]
         assert verdicts[-1].unsettled == 10
         assert_ended_unsettled(world)
+
+
+class CountingTransport:
+    """Counts what is sent to the org."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self.requests = 0
+
+    def send(self, request: Request) -> Response:
+        self.requests += 1
+        return self._transport.send(request)
+
+
+def test_the_requests_of_every_wait_for_a_job_are_counted():
+    """Each call of FinishRun may have a process of its own, which knows nothing of the requests of the one before."""
+    with open_world(load=paced(), queue_seconds=1e9) as world:
+        world.transport = sent = CountingTransport(world.transport)
+        left_in_flight(world)
+        world.break_org(STUBBORN)
+        world.finish({}, ended="ABORTED")
+        counted = world.run().api_requests + sum(each.api_requests for each in world.store.partitions(RUN))
+        assert counted == sent.requests > MOST_CALLS
 
 
 @NEVER_ENDING

@@ -13,13 +13,13 @@ from massive_upload.domain.progress import Lease, Partition, PartitionStatus, Ru
 from massive_upload.errors import AnotherRunActive, FencedOut, InvalidInput, RunNotResumable, StateChanged
 from massive_upload.observability import Event, Marker, log
 from massive_upload.ports import PlannedLane, ProgressStore
-from massive_upload.usecases.drain import Left, end_lane
+from massive_upload.usecases.drain import Left
+from massive_upload.usecases.left_jobs import end_jobs_of
 from massive_upload.usecases.plan_file import read_plan
 from massive_upload.usecases.planning.lane_plan import lane_item
 from massive_upload.usecases.planning.request import Planner
-from massive_upload.usecases.planning.target_lease import JobsLeft, take_over
+from massive_upload.usecases.planning.target_lease import jobs_left, take_over
 from massive_upload.usecases.run_age import check_age
-from massive_upload.usecases.slice_tasks import unsettled_batches
 
 
 def resumable(store: ProgressStore, run_id: str, *, begins_at: datetime) -> Run:
@@ -169,9 +169,8 @@ class ResumeRun(Planner):
         FinishRun has done so, unless it has not heard of the execution's end yet, or the job did not end in time.
         """
         sweeps = [partition for partition in self._store.partitions(self._run_id) if partition.is_sweep]
-        jobs = [batch.job_id for batch in unsettled_batches(self._store, sweeps) if batch.has_job]
-        if jobs and any(end_lane(run, sweep, self._services.tasks) is Left.JOB for sweep in sweeps):
-            raise JobsLeft(f"The sweep of run {self._run_id} has left the job {jobs[0]} in flight.")
+        if end_jobs_of(run, sweeps, self._services.tasks) is Left.JOB:
+            raise jobs_left(self._run_id, sweeps, self._store)
 
     def _failures_before(self) -> RunFailures:
         """What has failed until now, but for the lanes that are about to go on."""

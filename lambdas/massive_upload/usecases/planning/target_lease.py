@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from massive_upload.domain.progress import Lease
+from massive_upload.domain.progress import Lease, Partition
 from massive_upload.errors import AnotherRunActive, LoadError
+from massive_upload.ports import ProgressStore
 from massive_upload.usecases.drain import Left
 from massive_upload.usecases.finish_run import finish_run
 from massive_upload.usecases.left_jobs import end_left_jobs
@@ -55,7 +56,7 @@ def take_over(lease: Lease, services: PlanServices, *, is_patient: bool) -> None
         raise another_run(holder)
     left = _left_by(holder, services) if holder.run_id != lease.run_id else Left.NOTHING
     if left is Left.JOB or (left is Left.ROWS and is_patient):
-        raise _jobs_left(holder, services)
+        raise jobs_left(holder.run_id, store.partitions(holder.run_id), store)
     holder_now = store.acquire_lease(lease, instead_of=holder)
     if holder_now is not None:
         raise another_run(holder_now)
@@ -80,12 +81,13 @@ def _left_by(holder: Lease, services: PlanServices) -> Left:
     return end_left_jobs(run, tasks)
 
 
-def _jobs_left(holder: Lease, services: PlanServices) -> JobsLeft:
-    store = services.tasks.store
-    batches = unsettled_batches(store, store.partitions(holder.run_id))
-    jobs = [batch.job_id for batch in batches if batch.has_job and batch.job_id is not None]
+def jobs_left(run_id: str, partitions: Sequence[Partition], store: ProgressStore) -> JobsLeft:
+    """What a plan is told to wait for: the jobs in flight that some partitions of a run were left with."""
+    jobs = [
+        batch.job_id for batch in unsettled_batches(store, partitions) if batch.has_job and batch.job_id is not None
+    ]
     named = f", {', '.join(jobs[:_NAMED_JOBS])}" if jobs else ""
-    return JobsLeft(f"Run {holder.run_id} has left {len(jobs)} jobs in flight{named}.")
+    return JobsLeft(f"Run {run_id} has left {len(jobs)} jobs in flight{named}.")
 
 
 def another_run(holder: Lease) -> AnotherRunActive:
