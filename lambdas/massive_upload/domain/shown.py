@@ -136,8 +136,9 @@ def _is_contended(rows: int, contended_rows: int) -> bool:
 def org_took(work: JobWork, *, lanes: int, batch_rows: int, ramp_seconds: int, run_seconds: float) -> int | None:
     """How many batches the org worked on at the same time.
 
-    Where it works on fewer than there are lanes, jobs wait in its queue: of the time of all jobs, it then works as
-    large a part as its batches are of the lanes.
+    Where it works on fewer than there are lanes, jobs wait in its queue: where there are three lanes for each of its
+    batches, for twice as long as it works on one. The first job of a lane waits for half of that, as all lanes begin
+    with an empty queue.
 
     Args:
         work: first attempts of the run's jobs.
@@ -160,7 +161,11 @@ def org_took(work: JobWork, *, lanes: int, batch_rows: int, ramp_seconds: int, r
     if _is_contended(work.rows, work.contended_rows):
         return None
     part = work.processing_ms / (1000 * work.seconds)
-    return lanes if part >= ALL_AT_ONCE_PART else max(1, round(part * lanes))
+    if part >= ALL_AT_ONCE_PART:
+        return lanes
+    waits_of_a_job = 1 - lanes / (2 * work.jobs)
+    lanes_for_a_batch = 1 + (1 / part - 1) / waits_of_a_job
+    return max(1, round(lanes / lanes_for_a_batch))
 
 
 def plan_org_batches(given: int | None, known: Shown | None) -> OrgBatches:

@@ -41,14 +41,14 @@ def shown_by(work: JobWork, *, lanes: int) -> int | None:
     return org_took(work, lanes=lanes, batch_rows=JOB_ROWS, ramp_seconds=lanes - 1, run_seconds=60)
 
 
+@pytest.mark.parametrize("jobs_of_a_lane", [1, 2, 5])
 @pytest.mark.parametrize(
     ("lanes", "workers"), [(20, 8), (40, 8), (40, 20), (40, 30), (16, 8), (60, 40), (9, 3), (4, 1)]
 )
-def test_where_jobs_wait_in_the_queue_the_org_shows_how_many_it_works_on(lanes, workers):
-    took = org_took(
-        loaded(lanes=lanes, workers=workers), lanes=lanes, batch_rows=JOB_ROWS, ramp_seconds=lanes - 1, run_seconds=60
-    )
-    assert took == pytest.approx(workers, rel=0.15, abs=0.6)
+def test_where_jobs_wait_in_the_queue_the_org_shows_how_many_it_works_on(lanes, workers, jobs_of_a_lane):
+    """The first jobs of all lanes come to an empty queue, and the org begins with some of them at once."""
+    work = loaded(lanes=lanes, workers=workers, jobs_of_a_lane=jobs_of_a_lane)
+    assert shown_by(work, lanes=lanes) == pytest.approx(workers, rel=0.15, abs=0.6)
 
 
 @pytest.mark.parametrize(("lanes", "workers"), [(20, 20), (20, 40), (40, 40), (5, 8), (1, 1)])
@@ -173,21 +173,23 @@ def test_the_next_plan_takes_a_step_towards_what_the_last_run_showed(changes, nu
     assert "run-1" in found.reason
 
 
-@pytest.mark.parametrize("workers", [1, 3, 8, 20, 33, 60, 200])
-def test_night_after_night_the_plan_comes_to_what_the_org_works_on(workers):
+@pytest.mark.parametrize(
+    ("workers", "jobs_of_a_lane"),
+    [*((workers, 5) for workers in (1, 3, 8, 20, 33, 60, 200)), *((workers, 1) for workers in (1, 3, 8, 20, 33, 60))],
+)
+def test_night_after_night_the_plan_comes_to_what_the_org_works_on(workers, jobs_of_a_lane):
     org_batches = ORG_BATCHES
     for _ in range(8):
-        org_batches = _after_a_night(org_batches, workers)
+        org_batches = _after_a_night(org_batches, workers, jobs_of_a_lane)
     expected = min(workers, MOST_ORG_BATCHES)
     assert org_batches == pytest.approx(expected, rel=0.15, abs=1)
-    assert _after_a_night(org_batches, workers) == pytest.approx(org_batches, rel=0.15, abs=1), "and it stays there"
+    following = _after_a_night(org_batches, workers, jobs_of_a_lane)
+    assert following == pytest.approx(org_batches, rel=0.15, abs=1), "and it stays there"
 
 
-def _after_a_night(org_batches: int, workers: int) -> int:
+def _after_a_night(org_batches: int, workers: int, jobs_of_a_lane: int) -> int:
     lanes = 2 * org_batches
-    took = org_took(
-        loaded(lanes=lanes, workers=workers), lanes=lanes, batch_rows=JOB_ROWS, ramp_seconds=lanes - 1, run_seconds=60
-    )
+    took = shown_by(loaded(lanes=lanes, workers=workers, jobs_of_a_lane=jobs_of_a_lane), lanes=lanes)
     return following_org_batches(a_shown(lanes=lanes, org_batches=org_batches, org_took=took))
 
 
