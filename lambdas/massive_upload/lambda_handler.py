@@ -19,7 +19,7 @@ Handler = Callable[[Mapping[str, Any], Any], dict[str, Any]]
 
 _IDS = ("run_id", "partition")
 
-gc.set_threshold(50_000)
+gc.set_threshold(500_000)
 """Rows are lists of texts, without cycles. Looking through them again and again, as with Python's threshold of 700,
 took a quarter of a lane's CPU time and found nothing (benchmarks/data_path.py)."""
 

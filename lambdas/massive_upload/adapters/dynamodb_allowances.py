@@ -14,7 +14,11 @@ from massive_upload.domain.quota import Need, OrgQuota
 
 
 class DynamoDbAllowances(DynamoDbStore):
-    """The org's allowances of `massive_upload.ports.ProgressStore`."""
+    """The org's allowances of `massive_upload.ports.ProgressStore`.
+
+    All lanes of all runs write to one item, each change by itself. None does harm when it is carried out twice, as
+    after an answer that was lost: what is taken twice comes back with the next look, and a look begins and ends once.
+    """
 
     def quota(self, org_id: str) -> OrgQuota | None:
         item = self._table.get(items.quota_key(org_id))
@@ -26,28 +30,28 @@ class DynamoDbAllowances(DynamoDbStore):
         if seen is not None:
             is_as_seen = has("looked_at", seen.looked_at) & has("look_begun_at", seen.look_begun_at)
         try:
-            self._table.transact(update(self._table.name, items.quota_key(org_id), change, is_as_seen))
+            self._table.change(update(self._table.name, items.quota_key(org_id), change, is_as_seen))
         except ConditionFailed:
             return False
         return True
 
     def end_look(self, org_id: str, seen: OrgQuota | None, begun_at: datetime, found: Mapping[str, int]) -> OrgQuota:
         change = Change(put={"looked_at": begun_at, "begun": 0, "refused": 0}, remove=("look_begun_at",))
+        before = seen or OrgQuota()
         for allowed, left, taken in items.ALLOWANCES:
             if left in found:
-                taken_before = getattr(seen, taken, 0)
-                rest = {left: (found[left] + taken_before, taken)}
+                rest = {left: (found[left] + getattr(before, taken), taken)}
                 change |= Change(put={allowed: found[allowed]}, put_rest=rest)
             else:
                 change |= Change(remove=(allowed, left))
         is_the_latest = is_before("looked_at", begun_at)
         with suppress(ConditionFailed):  # a later look knows better
-            self._table.transact(update(self._table.name, items.quota_key(org_id), change, is_the_latest))
+            self._table.change(update(self._table.name, items.quota_key(org_id), change, is_the_latest))
         return self.quota(org_id) or OrgQuota()
 
     def give_up_look(self, org_id: str, begun_at: datetime) -> None:
         with suppress(ConditionFailed):  # another has begun, or has been answered
-            self._table.transact(
+            self._table.change(
                 update(
                     self._table.name,
                     items.quota_key(org_id),
@@ -59,7 +63,7 @@ class DynamoDbAllowances(DynamoDbStore):
     def look_again(self, org_id: str) -> None:
         change = Change(remove=("looked_at",))
         with suppress(ConditionFailed):  # nobody has looked yet
-            self._table.transact(update(self._table.name, items.quota_key(org_id), change, exists()))
+            self._table.change(update(self._table.name, items.quota_key(org_id), change, exists()))
 
     def take_quota(self, org_id: str, need: Need) -> bool:
         taken = {"begun": 1, "requests_taken": need.requests, "batches_taken": need.batches}
@@ -73,9 +77,9 @@ class DynamoDbAllowances(DynamoDbStore):
                 is_enough &= at_least(name, least)
         key = items.quota_key(org_id)
         try:
-            self._table.transact(update(self._table.name, key, Change(put={"refused": 0}, add=taken), is_enough))
+            self._table.change(update(self._table.name, key, Change(put={"refused": 0}, add=taken), is_enough))
         except ConditionFailed:
             with suppress(ConditionFailed):
-                self._table.transact(update(self._table.name, key, Change(add={"refused": 1}), exists()))
+                self._table.change(update(self._table.name, key, Change(add={"refused": 1}), exists()))
             return False
         return True

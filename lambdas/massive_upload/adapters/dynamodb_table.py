@@ -21,7 +21,7 @@ class ConditionFailed(Exception):
     """A conditional write found the table otherwise than it was read.
 
     Attributes:
-        items_found: for each write of the transaction, the item that did not meet its condition.
+        items_found: for each write, the item that did not meet its condition.
     """
 
     def __init__(self, items_found: Sequence[Item | None]) -> None:
@@ -65,6 +65,28 @@ class Table:
                 found: list[Item | None] = [dict(reason.get("Item") or {}) or None for reason in reasons]
                 raise ConditionFailed(found) from error
             raise _cancelled(codes) from error
+        except BotoCoreError as error:
+            raise _translated(error) from error
+
+    def change(self, write: Item) -> None:
+        """Carry out one Update by itself.
+
+        DynamoDB cancels one of two transactions that reach an item at the same time, and lets single updates follow one
+        another (Developer Guide, "Transaction conflict handling in DynamoDB"): this is for an item that many write to.
+        Where an answer is lost, boto3 sends it once more, and it may be carried out twice.
+
+        Raises:
+            ConditionFailed: its condition was not met.
+            StorageUnavailable: it may succeed later.
+            InternalError: it was refused for good.
+        """
+        try:
+            self._client.update_item(**write["Update"])
+        except ClientError as error:
+            if error_code(error) != "ConditionalCheckFailedException":
+                raise _translated(error) from error
+            found: Any = error.response.get("Item")
+            raise ConditionFailed([found]) from error
         except BotoCoreError as error:
             raise _translated(error) from error
 
