@@ -18,9 +18,6 @@ _CELL_END = "\x1f"
 _BLANK_START = re.compile(f"{_CELL_END}[\x00-\x20]")
 """Begins with one fixed character, which is found four times as fast as one of two."""
 
-_QUOTED = ('"', ",", "\n", "\r")
-"""What makes a cell one to be quoted; spelt out where each line and cell is asked, since a call takes as long again."""
-
 
 @dataclass(frozen=True)
 class JoinedRows:
@@ -62,14 +59,26 @@ class JoinedRows:
         if width == 1 or self._text.count(_CELL_END) != len(self) * width + 1:
             # A row of one empty cell must not become an empty line; and a cell that holds the separator looks like two.
             return b"".join([f"{_quoted(row)}\n".encode() for row in self.rows])
-        lines = self.lines
-        if any(mark in self._text for mark in _QUOTED):
-            lines = [
+        # Each line by itself: a text that is not all ASCII is encoded character by character.
+        return b"\n".join([line.encode() for line in self._quoted_lines()]).replace(_CELL_END.encode(), b",") + b"\n"
+
+    def _quoted_lines(self) -> Sequence[str]:
+        """The rows, those in full that have something to be quoted, the others as they were joined.
+
+        What makes a cell one to be quoted is spelt out where each line and cell is asked, since a call takes as long
+        again; and most texts have no line ends, for which nothing is to be asked then.
+        """
+        if "\n" in self._text or "\r" in self._text:
+            return [
                 _quoted(row) if '"' in line or "," in line or "\n" in line or "\r" in line else line
                 for row, line in zip(self.rows, self.lines, strict=True)
             ]
-        # Each line by itself: a text that is not all ASCII is encoded character by character.
-        return b"\n".join([line.encode() for line in lines]).replace(_CELL_END.encode(), b",") + b"\n"
+        if '"' in self._text or "," in self._text:
+            return [
+                _quoted_without_line_ends(row) if '"' in line or "," in line else line
+                for row, line in zip(self.rows, self.lines, strict=True)
+            ]
+        return self.lines
 
     @cached_property
     def _text(self) -> str:
@@ -88,3 +97,8 @@ def _quoted(row: Sequence[str]) -> str:
         for cell in row
     ]
     return ",".join(cells) or '""'
+
+
+def _quoted_without_line_ends(row: Sequence[str]) -> str:
+    """What `_quoted` makes of a row of several cells, none of which holds a line end."""
+    return ",".join(['"' + cell.replace('"', '""') + '"' if '"' in cell or "," in cell else cell for cell in row])
