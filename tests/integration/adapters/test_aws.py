@@ -22,6 +22,7 @@ from urllib3 import HTTPResponse
 from massive_upload.adapters.aws import S3Files, StepFunctionsExecutions, SystemClock
 from massive_upload.adapters.dynamodb_progress import DynamoDbProgress
 from massive_upload.adapters.dynamodb_table import Table
+from massive_upload.domain.quota import Need
 from massive_upload.errors import InternalError, StorageUnavailable
 from tests.integration.adapters.entities import RUN, STARTED_AT, FixedClock, a_run
 from tests.integration.adapters.stack import REGION, create_bucket
@@ -175,6 +176,28 @@ def test_a_table_that_does_not_answer_passes(error):
     store = store_failing_with(error)
     with pytest.raises(StorageUnavailable):
         store.begin_run(a_run())
+
+
+A_BATCH = Need(requests_left=None, batches_left=None, requests=8, batches=1)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ReadTimeoutError(endpoint_url="https://dynamodb"),
+        ClientError({"Error": {"Code": "ThrottlingException"}}, "UpdateItem"),
+        ClientError({"Error": {"Code": "TransactionConflictException"}}, "UpdateItem"),
+    ],
+)
+def test_a_single_update_that_is_not_answered_passes(error):
+    with pytest.raises(StorageUnavailable):
+        store_failing_with(error).take_quota("00D", A_BATCH)
+
+
+def test_a_single_update_that_is_refused_is_final():
+    refused = ClientError({"Error": {"Code": "ValidationException"}}, "UpdateItem")
+    with pytest.raises(InternalError, match="ValidationException"):
+        store_failing_with(refused).take_quota("00D", A_BATCH)
 
 
 def test_a_read_that_is_throttled_passes():

@@ -102,6 +102,21 @@ def test_who_has_to_look_again_finds_no_look_and_all_else(store):
     assert store.end_look(ORG, told, SECOND, {"batches_max": 9, "batches_left": 4}).looked_at == SECOND
 
 
+def test_lanes_that_change_it_at_the_same_time_are_in_no_transactions_which_would_cancel_one_another(dynamodb, store):
+    called: list[str] = []
+    dynamodb.meta.events.register("before-call.dynamodb", lambda model, **_: called.append(model.name))
+    store.begin_look(ORG, None, FIRST)
+    told = store.end_look(ORG, None, FIRST, {"batches_max": 9, "batches_left": 1})
+    store.begin_look(ORG, told, SECOND)
+    store.give_up_look(ORG, SECOND)
+    take(store, batches=1)
+    assert not store.take_quota(ORG, Need(requests_left=None, batches_left=1, requests=REQUESTS, batches=1))
+    store.look_again(ORG)
+    assert known(store).refused == 1
+    assert called.count("UpdateItem") == 8
+    assert set(called) == {"UpdateItem", "GetItem"}
+
+
 def take(store: DynamoDbProgress, *, batches: int) -> None:
     need = Need(requests_left=None, batches_left=0, requests=REQUESTS, batches=batches)
     assert store.take_quota(ORG, need)

@@ -233,6 +233,24 @@ def use_up_batches(world: World, batches: int) -> None:
     world.server.backend.limits.count_batches(batches)
 
 
+A_BATCH = Need(requests_left=None, batches_left=None, requests=8, batches=1)
+
+
+def begin_batches(world: World, batches: int, need: Need = A_BATCH) -> None:
+    """Other lanes begin batches."""
+    org_id = world.services.configs.of(RUN).org_id
+    for _ in range(batches):
+        assert world.store.take_quota(org_id, need)
+
+
+def three_lanes_whose_look_has_served(world: World, need: Need = A_BATCH) -> list[SliceInput]:
+    """The first has looked, and so many batches were begun since that the next one to ask looks again."""
+    claims = three_lanes(world)
+    assert fetch_page(claims[0], world.services).next is Next.UPLOAD
+    begin_batches(world, BATCHES_BETWEEN_LOOKS - 1, need)
+    return claims
+
+
 def answers(claims: list[SliceInput], world: World) -> list[tuple[Next, int]]:
     return [(step.next, step.wait_seconds) for step in (fetch_page(claim, world.services) for claim in claims)]
 
@@ -286,11 +304,7 @@ def test_while_a_lane_looks_the_others_wait_for_its_answer():
 def test_while_a_lane_looks_after_some_batches_the_others_go_on():
     load = within(paced(lanes=3), budget=BUDGET.model_dump())
     with open_world(load=load, daily_bulk_batches=100) as world:
-        first, second, third = three_lanes(world)
-        assert fetch_page(first, world.services).next is Next.UPLOAD
-        org_id = world.services.configs.of(RUN).org_id
-        for _ in range(BATCHES_BETWEEN_LOOKS - 1):
-            assert world.store.take_quota(org_id, Need(requests_left=None, batches_left=None, requests=8, batches=1))
+        _first, second, third = three_lanes_whose_look_has_served(world)
         meanwhile: list[tuple[Next, int]] = []
         slow_limits(world, lambda: meanwhile.extend(answers([third], world)))
         assert fetch_page(second, world.services).next is Next.UPLOAD
@@ -319,23 +333,19 @@ def test_what_comes_late_does_not_replace_what_another_lane_has_seen_since():
 def test_what_is_taken_while_an_answer_is_late_is_taken_off_it():
     load = within(paced(lanes=3), budget=BUDGET.model_dump())
     with open_world(load=load, daily_bulk_batches=100) as world:
-        first, second, _third = three_lanes(world)
-        assert fetch_page(first, world.services).next is Next.UPLOAD
-        org_id = world.services.configs.of(RUN).org_id
-        others_batch = Need(requests_left=None, batches_left=41, requests=8, batches=1)
-
-        def send_batches(batches: int) -> None:
-            for _ in range(batches):
-                assert world.store.take_quota(org_id, others_batch)
-                use_up_batches(world, 1)
-
-        send_batches(BATCHES_BETWEEN_LOOKS - 1)
+        leaves_the_reserve = replace(A_BATCH, batches_left=41)
+        _first, second, _third = three_lanes_whose_look_has_served(world, leaves_the_reserve)
+        use_up_batches(world, BATCHES_BETWEEN_LOOKS - 1)
         world.wait(1)
-        slow_limits(world, lambda: send_batches(30))
+
+        def others_begin_thirty() -> None:
+            begin_batches(world, 30, leaves_the_reserve)
+            use_up_batches(world, 30)
+
+        slow_limits(world, others_begin_thirty)
         assert fetch_page(second, world.services).next is Next.UPLOAD
         begun = 1
-        while world.store.take_quota(org_id, others_batch):
-            use_up_batches(world, 1)
+        while world.store.take_quota(world.services.configs.of(RUN).org_id, leaves_the_reserve):
             begun += 1
         assert begun == 60 - BATCHES_BETWEEN_LOOKS - 30 + 1, "the first lane has not used its own yet"
 
@@ -383,11 +393,7 @@ def test_an_org_that_cannot_tell_its_limits_for_ten_minutes_is_held_not_to_tell_
 def test_a_look_that_fails_after_some_batches_leaves_what_is_known_as_old_as_it_was():
     load = within(paced(lanes=3), budget=BUDGET.model_dump())
     with open_world(load=load, daily_bulk_batches=100) as world:
-        first, second, third = three_lanes(world)
-        assert fetch_page(first, world.services).next is Next.UPLOAD
-        org_id = world.services.configs.of(RUN).org_id
-        for _ in range(BATCHES_BETWEEN_LOOKS - 1):
-            assert world.store.take_quota(org_id, Need(requests_left=None, batches_left=None, requests=8, batches=1))
+        _first, second, third = three_lanes_whose_look_has_served(world)
         world.break_org(LIMITS_LATER)
         world.wait(int(LOOK_AGE.total_seconds()) - 1)
         assert fetch_page(second, world.services).next is Next.UPLOAD
