@@ -121,28 +121,46 @@ def _known_quota(config: RunConfig, services: SliceServices, seen: OrgQuota | No
     Until the org has answered, what is out of date stays out of date: nobody takes from it, whether the lane that asks
     is slow, has died, or was told to come back.
     """
-    store, now = services.store, services.clock.now()
-    usable = seen
-    if seen is not None:
-        waited = before.waited_on(seen.looked_at)
-        if seen.is_out_of_date(now=now, waited=waited):
-            usable = None
-        if usable is not None and not seen.has_served:
-            return usable
-        if seen.is_being_looked_at(now=now, waited=before.waited_on(seen.look_begun_at)):
-            return usable
-    if not store.begin_look(config.org_id, seen, now):
-        return usable
+    now = services.clock.now()
+    is_usable = seen is not None and not seen.is_out_of_date(now=now, waited=before.waited_on(seen.looked_at))
+    usable = seen if is_usable else None
+    if _is_look_due(seen, usable, before, now) and services.store.begin_look(config.org_id, seen, now):
+        return _look_for_all(config, services, seen, usable, before, now)
+    return usable
+
+
+def _is_look_due(seen: OrgQuota | None, usable: OrgQuota | None, before: Turn, now: datetime) -> bool:
+    """Whether nothing usable is known, or it has served for its number of batches; and nobody is at a look."""
+    if seen is None:
+        return True
+    is_needed = usable is None or usable.has_served
+    return is_needed and not seen.is_being_looked_at(now=now, waited=before.waited_on(seen.look_begun_at))
+
+
+def _look_for_all(
+    config: RunConfig,
+    services: SliceServices,
+    seen: OrgQuota | None,
+    usable: OrgQuota | None,
+    before: Turn,
+    begun_at: datetime,
+) -> OrgQuota:
+    """Carry out the look that was begun; where it fails, what is usable serves on.
+
+    Raises:
+        PassingError: the org did not answer, and nothing usable is known.
+    """
+    store, org_id = services.store, config.org_id
     try:
         found = _look(seen, services.org)
     except PassingError:
         if usable is None and _tells_nothing(config, seen, before):
-            return store.end_look(config.org_id, seen, now, {})
-        store.give_up_look(config.org_id, now)
+            return store.end_look(org_id, seen, begun_at, {})
+        store.give_up_look(org_id, begun_at)
         if usable is None:
             raise
         return usable
-    return store.end_look(config.org_id, seen, now, found)
+    return store.end_look(org_id, seen, begun_at, found)
 
 
 def _look(seen: OrgQuota | None, org: Org) -> dict[str, int]:
