@@ -30,8 +30,9 @@ class S3Files:
 
     def write(self, key: str, content: bytes, *, content_type: str = "text/csv") -> None:
         try:
-            # Of bytes botocore makes a stream, which is sent in blocks of 16 KB.
-            self._client.put_object(Bucket=self._bucket, Key=key, Body=bytearray(content), ContentType=content_type)
+            # Of bytes botocore makes a stream, which is sent in blocks, each under the time-out; a bytearray would be
+            # one send for the whole file.
+            self._client.put_object(Bucket=self._bucket, Key=key, Body=content, ContentType=content_type)
         except (ClientError, BotoCoreError) as error:
             raise _translated(error, key) from error
 

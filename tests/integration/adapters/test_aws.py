@@ -2,8 +2,11 @@
 
 import io
 import json
+import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from threading import Thread
+from time import sleep
 from types import SimpleNamespace
 from typing import Any
 from zlib import crc32
@@ -12,6 +15,7 @@ import boto3
 import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.compat import HTTPHeaders
+from botocore.config import Config
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 from botocore.hooks import HierarchicalEmitter
 from botocore.retries.standard import ThrottledRetryableChecker, TransientRetryableChecker
@@ -51,6 +55,36 @@ def test_a_file_has_its_content_type(files, s3):
     bucket = s3.list_buckets()["Buckets"][0]["Name"]
     assert s3.head_object(Bucket=bucket, Key="a.json")["ContentType"] == "application/json"
     assert s3.head_object(Bucket=bucket, Key="a.csv")["ContentType"] == "text/csv"
+
+
+def test_a_file_may_take_longer_to_send_than_a_call_may_wait():
+    """As 100 MB do where S3, or the way to it, is slow: the time-out is for each block."""
+    size_bytes, seconds = 16_000_000, 1.5
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        Thread(target=take_slowly, args=(server, size_bytes, seconds), daemon=True).start()
+        client = boto3.client(
+            "s3",
+            region_name=REGION,
+            endpoint_url=f"http://127.0.0.1:{server.getsockname()[1]}",
+            aws_access_key_id="id",
+            aws_secret_access_key="secret",
+            config=Config(connect_timeout=0.5, read_timeout=5, retries={"total_max_attempts": 1}),
+        )
+        S3Files(client, "bucket").write("a.csv", bytes(size_bytes))
+
+
+def take_slowly(server: socket.socket, size_bytes: int, seconds: float) -> None:
+    """Answer one PUT, whose body is read at an even rate."""
+    connection, _ = server.accept()
+    with connection, connection.makefile("rb") as received:
+        while (line := received.readline()) != b"\r\n":
+            if line.lower().startswith(b"expect:"):
+                connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        blocks = 100
+        for _ in range(blocks):
+            received.read(size_bytes // blocks)
+            sleep(seconds / blocks)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
 
 def test_a_file_that_is_not_there_is_named(files):
