@@ -126,7 +126,7 @@ def _close(
             shown_before=shown_before,
         )
         if not is_first:
-            return _verdict_of_another(run, task, failure, services, has_written=True)
+            return _verdict_of_another(run, task, failure, services)
         log(
             _MARKERS.get(ending.status, Marker.SUCCESS if ending.error is None else Marker.ERROR),
             Event.RUN_ENDED,
@@ -139,6 +139,9 @@ def _close(
             _emit_outcome(run, account)
     else:
         ending = _Ending(run.status, run.error, run.cause)
+        if run.ended_at is not None:
+            # Of several FinishRuns one may have written another end than the one that counts, or settled rows since.
+            renew_receipt(run, run.ended_at, services)
     goes_on = _goes_on(run, ending, task)
     kept = [*(run.leases_after if goes_on else ()), *([run.lease_key] if account.unsettled else ())]
     _give_back(run, services, but=kept)
@@ -157,19 +160,10 @@ def _verdict_of_another(
     task: FinishRunInput,
     failure: _Ending | None,
     services: SliceServices,
-    *,
-    has_written: bool = False,
 ) -> Verdict:
     """The verdict on a run that somebody else has changed since it was read.
 
     Where another FinishRun has ended it, that one's end counts, and has been told.
-
-    Args:
-        run: as it was read.
-        task: what FinishRun is asked for.
-        failure: the error that a state of the machine has caught.
-        services: what the task works with.
-        has_written: whether the receipt that is there may be ours, with another end than the one that counts.
 
     Raises:
         StateChanged: its plan counts since, so that the account is another.
@@ -179,8 +173,6 @@ def _verdict_of_another(
         return _verdict_without_run(run.run_id, failure)
     if now.ended_at is None:
         raise StateChanged(f"Run {run.run_id} was planned in between.", next_step="It is read again by itself.")
-    if has_written:
-        renew_receipt(now, now.ended_at, services)
     return _close(now, services.store.partitions(run.run_id), task, failure, services)
 
 

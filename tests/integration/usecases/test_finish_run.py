@@ -9,6 +9,7 @@ from massive_upload.domain.progress import BatchState, Run, RunStatus
 from massive_upload.observability import Event
 from massive_upload.ports import Heartbeat
 from massive_upload.salesforce.transport import Request, Response, Transport
+from massive_upload.usecases.drain import end_lane
 from massive_upload.usecases.fetch_page import fetch_page
 from massive_upload.usecases.finish_run import finish_run
 from massive_upload.usecases.upload_batch import upload_batch
@@ -336,3 +337,41 @@ def test_of_two_finish_runs_at_once_the_one_that_ends_the_run_is_told_and_has_th
         assert (kept["status"], kept["error"]) == (run.status, run.error) == (verdict.status, verdict.error)
         assert (kept["ended_at"], recorded_account(world)) == (str(run.ended_at).replace(" ", "T"), account_of(verdict))
         assert [record.msg for record in caplog.records].count(Event.RUN_ENDED) == 1
+
+
+@pytest.mark.parametrize("calls", every(3, range(1, 20)))
+def test_the_receipt_is_of_the_end_that_counts_although_the_slower_one_dies_with_its_own_written(calls):
+    with open_world(load=paced(lanes=2)) as world:
+        world.plan(START)
+        world.slices.run_lane(RUN, "0000")
+        world.stall.holds = world.stall.calls + calls
+
+        def be_faster() -> None:
+            world.abort()
+            world.after(1)
+
+        world.stall.happening = be_faster
+        timed_out = {"error": {"Error": "States.Timeout", "Cause": "The lanes took too long."}}
+        verdict = world.finish_again({"load": "opportunity", "plan": {"run_id": RUN}, **timed_out})
+        run, kept = world.run(), receipt(world)
+        assert (kept["status"], kept["error"]) == (run.status, run.error) == (verdict.status, verdict.error)
+
+
+@pytest.mark.parametrize("calls", every(3, range(1, 24)))
+def test_the_receipt_tells_what_a_slower_finish_run_has_settled_since_the_faster_one_read_it(calls):
+    """The job that neither could end at first is aborted by the slower one while the faster one writes its receipt."""
+    with open_world(load=paced(), queue_seconds=1e9) as world:
+        left_in_flight(world)
+        world.break_org(STUBBORN)
+        for _ in range(MOST_CALLS - 1):
+            assert world.finish_once({}, ended="ABORTED").next == "Drain"
+
+        def settle() -> None:
+            world.mend_org()
+            end_lane(world.run(), world.partition(), world.services)
+
+        world.stall.holds = world.stall.calls + calls
+        world.stall.happening = settle
+        world.finish_once({}, ended="ABORTED")
+        slower = world.finish_once({}, ended="ABORTED")
+        assert (recorded_account(world), recorded_account(world).unsettled) == (account_of(slower), 0)
