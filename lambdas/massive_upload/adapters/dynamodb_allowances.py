@@ -16,8 +16,9 @@ from massive_upload.domain.quota import Need, OrgQuota
 class DynamoDbAllowances(DynamoDbStore):
     """The org's allowances of `massive_upload.ports.ProgressStore`.
 
-    All lanes of all runs write to one item, each change by itself. None does harm when it is carried out twice, as
-    after an answer that was lost: what is taken twice comes back with the next look, and a look begins and ends once.
+    All lanes of all runs write to one item, each change by itself. None does more harm than a wait where it is carried
+    out twice, as after an answer that was lost: what is taken twice comes back with the next look, and a look begins
+    and ends once.
     """
 
     def quota(self, org_id: str) -> OrgQuota | None:
