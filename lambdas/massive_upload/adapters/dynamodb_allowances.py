@@ -9,7 +9,7 @@ from datetime import datetime
 from massive_upload.adapters import dynamodb_items as items
 from massive_upload.adapters.dynamodb_store import DynamoDbStore
 from massive_upload.adapters.dynamodb_table import ConditionFailed
-from massive_upload.adapters.dynamodb_writes import Change, at_least, exists, has, is_before, is_new, update
+from massive_upload.adapters.dynamodb_writes import Change, Condition, at_least, exists, has, is_before, is_new, update
 from massive_upload.domain.quota import Need, OrgQuota
 
 
@@ -31,7 +31,7 @@ class DynamoDbAllowances(DynamoDbStore):
         if seen is not None:
             is_as_seen = has("looked_at", seen.looked_at) & has("look_begun_at", seen.look_begun_at)
         try:
-            self._table.change(update(self._table.name, items.quota_key(org_id), change, is_as_seen))
+            self._change(org_id, change, is_as_seen)
         except ConditionFailed:
             return False
         return True
@@ -47,24 +47,17 @@ class DynamoDbAllowances(DynamoDbStore):
                 change |= Change(remove=(allowed, left))
         is_the_latest = is_before("looked_at", begun_at)
         with suppress(ConditionFailed):  # a later look knows better
-            self._table.change(update(self._table.name, items.quota_key(org_id), change, is_the_latest))
+            self._change(org_id, change, is_the_latest)
         return self.quota(org_id) or OrgQuota()
 
     def give_up_look(self, org_id: str, begun_at: datetime) -> None:
         with suppress(ConditionFailed):  # another has begun, or has been answered
-            self._table.change(
-                update(
-                    self._table.name,
-                    items.quota_key(org_id),
-                    Change(remove=("look_begun_at",)),
-                    has("look_begun_at", begun_at),
-                )
-            )
+            self._change(org_id, Change(remove=("look_begun_at",)), has("look_begun_at", begun_at))
 
     def look_again(self, org_id: str) -> None:
         change = Change(remove=("looked_at",))
         with suppress(ConditionFailed):  # nobody has looked yet
-            self._table.change(update(self._table.name, items.quota_key(org_id), change, exists()))
+            self._change(org_id, change, exists())
 
     def take_quota(self, org_id: str, need: Need) -> bool:
         taken = {"begun": 1, "requests_taken": need.requests, "batches_taken": need.batches}
@@ -76,11 +69,13 @@ class DynamoDbAllowances(DynamoDbStore):
             if least is not None:
                 taken[name] = -part
                 is_enough &= at_least(name, least)
-        key = items.quota_key(org_id)
         try:
-            self._table.change(update(self._table.name, key, Change(put={"refused": 0}, add=taken), is_enough))
+            self._change(org_id, Change(put={"refused": 0}, add=taken), is_enough)
         except ConditionFailed:
             with suppress(ConditionFailed):
-                self._table.change(update(self._table.name, key, Change(add={"refused": 1}), exists()))
+                self._change(org_id, Change(add={"refused": 1}), exists())
             return False
         return True
+
+    def _change(self, org_id: str, change: Change, condition: Condition) -> None:
+        self._table.change(update(self._table.name, items.quota_key(org_id), change, condition))
