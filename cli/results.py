@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,6 +12,7 @@ from pathlib import Path
 
 from cli.errors import UsageMistake
 from cli.failures import Rejects
+from massive_upload.domain.csv_text import rows_of
 from massive_upload.domain.file_keys import receipt_key
 from massive_upload.domain.kept_file import parse_kept_file
 from massive_upload.domain.progress import Run
@@ -131,7 +130,7 @@ def saved_rejects(out: Path, run_id: str | None) -> Rejects:
 
 def _reasons(rejected: bytes) -> list[str]:
     """Why each row of a file with rejected rows was."""
-    rows = csv.reader(io.StringIO(rejected.decode("utf-8"), newline=""))
+    rows = rows_of(rejected)
     next(rows)
     return [_reason(row) for row in rows]
 

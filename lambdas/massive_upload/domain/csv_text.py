@@ -7,10 +7,16 @@ with CR and LF; where it ends with LF, Python 3.11's leaves a lone carriage retu
 
 from __future__ import annotations
 
+import csv
+import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+
+from massive_upload.constants import MAX_JOB_BYTES
+
+csv.field_size_limit(MAX_JOB_BYTES)  # what Salesforce rejects as too long must be readable here all the same
 
 _CELL_END = "\x1f"
 """ASCII's unit separator, for joined text that is to be looked through."""
@@ -89,6 +95,11 @@ class JoinedRows:
 def to_csv(rows: Sequence[Sequence[str]]) -> bytes:
     """Rows of one width as CSV; as `JoinedRows.to_csv`."""
     return JoinedRows.of(rows).to_csv()
+
+
+def rows_of(content: bytes) -> Iterator[list[str]]:
+    """The rows of what `to_csv` wrote."""
+    return csv.reader(io.StringIO(content.decode("utf-8"), newline=""))
 
 
 def _quoted(row: Sequence[str]) -> str:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from massive_upload.domain.csv_text import to_csv
+from massive_upload.domain.csv_text import rows_of, to_csv
 from massive_upload.domain.staged_file import REJECT_COLUMNS, RowError
 
 
@@ -42,7 +40,7 @@ class KeptFile:
 
 def parse_kept_file(content: bytes) -> KeptFile:
     """Read a kept file."""
-    reader = csv.reader(io.StringIO(content.decode("utf-8"), newline=""))
+    reader = rows_of(content)
     columns = next(reader)[: -len(REJECT_COLUMNS)]
     return KeptFile(columns, [_row(line) for line in reader])
 

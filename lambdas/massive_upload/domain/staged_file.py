@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,13 +9,11 @@ from operator import itemgetter
 from typing import Any
 
 from massive_upload.constants import MAX_JOB_BYTES
-from massive_upload.domain.csv_text import JoinedRows, to_csv
+from massive_upload.domain.csv_text import JoinedRows, rows_of, to_csv
 from massive_upload.domain.key_digest import NO_KEYS, KeyDigest
 from massive_upload.domain.load import FieldType, Load
 from massive_upload.domain.stored_text import stored_texts
 from massive_upload.domain.values import CLEAR, format_column
-
-csv.field_size_limit(MAX_JOB_BYTES)  # what Salesforce rejects as too long must be readable here all the same
 
 _CHUNK_ROWS = 2_000
 REJECT_COLUMNS = ("error_code", "error_message", "error_fields", "tries")
@@ -193,7 +189,7 @@ class StagedFile:
     """A staged file that is read again, as some of its rows failed. Its rows are numbered from 0."""
 
     def __init__(self, content: bytes, key_column: str) -> None:
-        reader = csv.reader(io.StringIO(content.decode("utf-8"), newline=""))
+        reader = rows_of(content)
         self._header = next(reader)
         self._lines = list(reader)
         self._key_index = index_of(key_column, self._header)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from massive_upload.domain.csv_text import rows_of
 from massive_upload.domain.kept_file import KeptFile, KeptRow, parse_kept_file
 from massive_upload.domain.progress import Batch, BatchState, Partition
 from massive_upload.ports import Files, ProgressStore
@@ -85,7 +84,7 @@ def _still_waiting(batch: Batch, keys: Sequence[str], files: Files) -> KeptFile 
 
 
 def _lines_of(content: bytes) -> Iterator[tuple[str, ...]]:
-    _header, *lines = csv.reader(io.StringIO(content.decode("utf-8"), newline=""))
+    _header, *lines = rows_of(content)
     return map(tuple, lines)
 
 
