@@ -6,8 +6,8 @@ loads generated opportunities (0.2 % of which are refused) into the simulated or
 - *Counts* are exact and do not depend on the machine, but for the looks at jobs, of which each adds three transitions:
   they are told apart. What was not run is foreseen from three runs: so much for a run, for each lane and for each job.
 - *Idle time* of a lane: from the creation of its first job until it has completed, in the org's time, less the time in
-  which the org has one of its jobs, from its close to its last row. All time that this machine takes for the lane's
-  work is multiplied by the time scale and counted as idle, so that the true idle time is shorter.
+  which the org has one of its jobs, from its creation to its last row. All other time that this machine takes for the
+  lane's work is multiplied by the time scale and counted as idle, so that the true idle time is shorter.
 - *The planner*: cutting buckets into lanes, and making their items, without DynamoDB's own time; and whole runs with
   mode plan, with DuckDB in place of Data Cloud.
 """
@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -72,6 +72,7 @@ class Case:
         batch_rows: rows of a job.
         lanes: how many.
         by: of what: parents, or keys at the guide's pace for a high risk of locks.
+        workers: batches that the org works on at the same time.
         row_ms: what the org takes to write a row, in milliseconds.
         time_scale: by how much all waiting is divided.
     """
@@ -80,6 +81,7 @@ class Case:
     batch_rows: int = 10_000
     lanes: int = 4
     by: str = "parent"
+    workers: int = 20
     row_ms: float = 2.0
     time_scale: float = 100.0
 
@@ -168,12 +170,12 @@ def idle_percent(jobs: Sequence[tuple[float, float]], *, until: float) -> float:
     """How much of a lane's time none of its jobs was in the org's hands.
 
     Args:
-        jobs: when each was closed and when its last row was written, in seconds.
+        jobs: when each was created and when its last row was written, in seconds.
         until: when the lane had completed; its time begins with its first job.
     """
     begun, busy, reached = min(jobs)[0], 0.0, 0.0
-    for closed, ended in sorted(jobs):
-        busy += max(0.0, ended - max(closed, reached))
+    for created, ended in sorted(jobs):
+        busy += max(0.0, ended - max(created, reached))
         reached = max(reached, ended)
     return 100 * (1 - busy / (until - begun))
 
@@ -186,6 +188,7 @@ def _org(case: Case) -> Iterator[OrgProcess]:
     settings = OrgSettings(
         source=generated_opportunities(case.rows),
         time_scale=case.time_scale,
+        workers=case.workers,
         row_ms=case.row_ms,
         queue_seconds=QUEUE_SECONDS,
         session_seconds=1e9,
@@ -272,14 +275,11 @@ def _idle_percents(run: LocalRun, org: OrgProcess, time_scale: float) -> tuple[f
 
 
 def _in_the_orgs_hands(org_url: str, token: str, job_id: str) -> tuple[float, float]:
-    """When a job was closed and when its last row was written, by what the org says of it.
-
-    The org has a worker for each lane, so that a job's first row comes QUEUE_SECONDS after its close.
-    """
+    """When a job was created and when its last row was written, by what the org says of it."""
     path = f"{org_url}/services/data/v66.0/jobs/ingest/{job_id}"
     job = requests.get(path, headers={"Authorization": f"Bearer {token}"}, timeout=60).json()
-    ended = datetime.fromisoformat(job["systemModstamp"]).timestamp()
-    return ended - job["totalProcessingTime"] / 1000 - QUEUE_SECONDS, ended
+    created, ended = (datetime.fromisoformat(job[name]).timestamp() for name in ("createdDate", "systemModstamp"))
+    return created, ended
 
 
 # -- the planner
@@ -448,14 +448,20 @@ def print_counts() -> None:
 
 
 def print_idle(time_scale: float) -> None:
-    """Long jobs at a small time scale, so that this machine's own work counts for little."""
-    case = Case(rows=320_000, row_ms=15, time_scale=time_scale)
-    counts = measure(case)
-    print(
-        f"\n{case}\nidle, percent of each lane's time: {', '.join(f'{each:.1f}' for each in counts.idle_percent)}; "
-        f"{counts.jobs} jobs, {counts.looks / counts.jobs:.2f} looks each"
-        f"; run: {counts.seconds * time_scale:,.0f} simulated s"
-    )
+    """Long jobs at a small time scale, so that this machine's own work counts for little.
+
+    The org has a worker for each lane in the first case; in the others jobs wait in its queue.
+    """
+    long_jobs = Case(rows=320_000, row_ms=15, time_scale=time_scale)
+    queued = replace(long_jobs, rows=80_000, lanes=8, workers=4)
+    for case in (long_jobs, queued, replace(queued, rows=100_000, lanes=20, workers=5)):
+        counts = measure(case)
+        print(
+            f"\n{case}\nidle, percent of each lane's time: {', '.join(f'{each:.1f}' for each in counts.idle_percent)}; "
+            f"{counts.jobs} jobs, {counts.looks / counts.jobs:.2f} looks each"
+            f"; run: {counts.seconds * time_scale:,.0f} simulated s",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -108,10 +108,10 @@ begins has two to make, of about 4 s."""
 SLOWEST_PARENT_PACE = (2_000, 30)
 """What a lane of parents slows down to where others lock its parents."""
 
-_CHUNK_ROWS = 200
+CHUNK_ROWS = 200
 """Rows that Salesforce writes in one transaction (Bulk API 2.0 guide)."""
 
-_LEAST_LANE_ROWS = 10 * _CHUNK_ROWS
+_LEAST_LANE_ROWS = 10 * CHUNK_ROWS
 """Below that a job's own time counts for more than its rows."""
 
 PAIR_BATCHES = 2
@@ -120,7 +120,7 @@ PAIR_BATCHES = 2
 _SAFE_LOCK_SECONDS = 7
 """A row waits for a lock for about 10 s, then it fails; nobody can change that (docs/parent-lanes.md)."""
 
-MOST_PAIR_ROW_MS = 1000 * _SAFE_LOCK_SECONDS / _CHUNK_ROWS
+MOST_PAIR_ROW_MS = 1000 * _SAFE_LOCK_SECONDS / CHUNK_ROWS
 """Milliseconds of the org for a row, up to which the chunk of 200 rows that a batch waits for is written in time."""
 
 _LANES_BY_ROWS: tuple[tuple[int, int, int], ...] = (

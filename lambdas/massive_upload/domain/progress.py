@@ -139,7 +139,8 @@ class LaneNotes:
         failures: what its circuit breaker goes by.
         pace: where it stands between its slowest and its fastest pace.
         hot_parents: lock errors by parent, of the parents that cost most of them.
-        job_seconds: how long the job took; None where that does not help to predict the next.
+        job_seconds: how long the job took, its wait in the org's queue left out; None where that does not help to
+            predict the next.
         work: what the job adds to the lane's first attempts.
     """
 
@@ -285,8 +286,8 @@ class Partition:
         open_batch: the number of the batch that is worked on and not settled.
         ahead_batch: the number of the batch after it, which is staged while the job of that one is in flight.
         is_paired: whether its jobs have two of Salesforce's batches, as all of its rows share a parent.
-        job_seconds, job_rows: how long the last job took, and of how many rows, for predicting the next; until one has
-            ended, a typical job of the load's last run, where that is known.
+        job_seconds, job_rows: how long the last job took, its wait in the org's queue left out, and of how many rows,
+            for predicting the next; until one has ended, a typical job of the load's last run, where that is known.
         timed_jobs, timed_rows, timed_seconds, timed_ms, contended_rows: the lane's `work`.
         due_at: when its lane is to begin; None where that is not known, as it waits for another lane to end.
         settled_rows, succeeded, rejected, deferred, rejected_codes, succeeded_keys: of settled batches only.

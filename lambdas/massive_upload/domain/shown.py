@@ -15,10 +15,7 @@ from massive_upload.constants import JOB_ROWS_PER_BATCH
 from massive_upload.domain import presets
 from massive_upload.domain.pace import FASTER_ABOVE_PERCENT
 from massive_upload.domain.progress import JobWork, Partition
-
-ALL_AT_ONCE_PART = 0.9
-"""Of a job's time the org works on it at least so long where it need not wait: the queue takes a second and the look at
-its end comes a little late."""
+from massive_upload.domain.waits import ALL_AT_ONCE_PART, unqueued_seconds
 
 LEAST_JOB_SECONDS = 30
 """In shorter jobs those seconds look like a queue."""
@@ -79,8 +76,8 @@ class Shown:
 
     @property
     def typical_job_seconds(self) -> int:
-        """How long a job took from our side, on average."""
-        return max(1, round(self.job_seconds / self.jobs))
+        """How long a job takes that does not wait in the org's queue, on average."""
+        return max(1, unqueued_seconds(round(self.job_seconds / self.jobs), self.processing_ms // self.jobs))
 
     @property
     def typical_job_rows(self) -> int:

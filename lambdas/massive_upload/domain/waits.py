@@ -1,7 +1,7 @@
 """How long a slice waits, and how many history events it may use."""
 
 from massive_upload.constants import JOB_ROWS_PER_BATCH, LONG_WAIT_SECONDS, ORG_WAITS_SECONDS, RETRY_WAITS_SECONDS
-from massive_upload.domain.presets import PAIR_BATCHES
+from massive_upload.domain.presets import CHUNK_ROWS, PAIR_BATCHES
 
 # History events of one visit (Step Functions: a Task has 5, a Choice or Wait 2; a retry adds 3 each).
 FETCH_EVENTS = 7
@@ -34,6 +34,16 @@ _MOST_TIMES_ROWS = 20
 """Of the rows of a job whose time is known, for which another one's is reckoned from it, as those of a paired lane are
 from a sample of 1,000. Seconds in the queue and for calls are multiplied too, and those of a sample of ten rows would
 become minutes."""
+ALL_AT_ONCE_PART = 0.9
+"""Of a job's time the org works on it at least so long where it need not wait: the queue takes a second and the look at
+its end comes a little late."""
+_LITTLE_PART = 10
+"""A lane that is idle for this part of a job's time, as the look at its end comes late, loses little."""
+_QUEUE_LOOKS = 4
+"""At a job that waits for many others each time, rather than one whenever one of these ends."""
+_FEW_CHUNKS = 4
+"""The org counts whole chunks of rows. Of so few it may have worked on nearly one more, which a pace taken from them
+leaves out; of more that is less than the margin of a look and what another look costs."""
 _UPLOAD_SECONDS = 5
 """At most, of a job's life from its creation until it was closed."""
 
@@ -58,6 +68,16 @@ def first_poll_seconds(rows: int, job_seconds: int | None, job_rows: int | None,
     return _within(expected_seconds + max(1, expected_seconds // _MARGIN_PART))
 
 
+def queue_poll_seconds(rows: int, job_seconds: int | None, job_rows: int | None, *, is_paired: bool = False) -> int:
+    """How long to wait for a job that has not begun: as long as it takes once it has, since it cannot end before.
+
+    A small one is given more, as others before it in the queue are like the lane's job before. The arguments are those
+    of `first_poll_seconds`.
+    """
+    first_seconds = first_poll_seconds(rows, job_seconds, job_rows, is_paired=is_paired)
+    return max(first_seconds, (job_seconds or 0) // _LITTLE_PART)
+
+
 def next_poll_seconds(
     waited_seconds: int,
     *,
@@ -66,13 +86,14 @@ def next_poll_seconds(
     before_seconds: int = 0,
     before_processed: int = 0,
     worked_ms: int = 0,
+    queue_seconds: int = 0,
     is_paired: bool = False,
 ) -> int:
     """How long to wait for a job that has not ended: a little longer than the rest of its rows take at its latest pace.
 
-    A job that has got no further, or has not begun, is given as long again as it has taken. One that had not begun at
-    the look before may have been in the org's queue for most of the time: its pace is what the org says that it has
-    worked, or, where it does not say, it is given as long again at most. Looking costs a request of the org's day.
+    Where nothing tells when a job ends, it is given a part of the time waited so far. One that had not begun at the
+    look before may have been in the org's queue for most of the time: its pace is what the org says that it has worked,
+    or, where it does not say, it is given as long again at most. Looking costs a request of the org's day.
 
     Args:
         waited_seconds: how long it has been waited for.
@@ -82,14 +103,16 @@ def next_poll_seconds(
             queue; 0 at the first.
         before_processed: rows that had been tried by then.
         worked_ms: how long the org says that it has worked on the rows tried, in milliseconds; 0 where it does not say.
+        queue_seconds: how long it is given while it has not begun, as `queue_poll_seconds` says.
         is_paired: whether its batches share a parent.
     """
     gained = processed - before_processed
     if gained <= 0 or processed >= rows:
-        return _within(max(2, waited_seconds))
+        return _within(max(2, 0 if processed else queue_seconds, waited_seconds // _LITTLE_PART))
     left_seconds = -(-(waited_seconds - before_seconds) * (rows - processed) // gained)
     if before_processed == 0:
-        by_work = -(-worked_ms * (rows - processed) // (1000 * processed))
+        worked_on = processed + (CHUNK_ROWS if processed < _FEW_CHUNKS * CHUNK_ROWS else 0)
+        by_work = -(-worked_ms * (rows - processed) // (1000 * worked_on))
         left_seconds = min(left_seconds, by_work or waited_seconds)
     margin_seconds = 0 if is_paired else left_seconds // _REST_MARGIN_PART
     return _within(left_seconds + max(1, margin_seconds))
@@ -117,6 +140,24 @@ def job_seconds(
     least_seconds = max(before_seconds, -(-processing_ms // 1000))
     likely_seconds = least_seconds + max(0, waited_seconds - least_seconds) // 8
     return max(SHORTEST_POLL_SECONDS, likely_seconds, lived_seconds)
+
+
+def unqueued_seconds(seconds: int, processing_ms: int) -> int:
+    """How long a job would have taken if it had not had to wait in the org's queue.
+
+    The next one cannot end sooner, and need not wait as long: the queue empties as lanes come to their end. It is no
+    less than a quarter of the job's time, so that a job that always waits for many others has four looks or so.
+
+    Args:
+        seconds: how long the job took.
+        processing_ms: how long the org says that it worked on it; 0 where it does not say.
+    """
+    if processing_ms <= 0:
+        return seconds
+    processing_seconds = -(-processing_ms // 1000)
+    if processing_seconds >= ALL_AT_ONCE_PART * seconds:
+        return seconds
+    return min(seconds, max(processing_seconds + _OVERHEAD_SECONDS, seconds // _QUEUE_LOOKS))
 
 
 def longest_wait_seconds(*wanted_seconds: int, patience_left_seconds: int) -> int:

@@ -16,7 +16,7 @@ from massive_upload.domain.load import Load, Pace
 from massive_upload.domain.pace import LanePace, PaceReason, next_pace
 from massive_upload.domain.progress import Batch, BatchState, JobWork, LaneFailures, LaneNotes, Partition
 from massive_upload.domain.staged_file import StagedFile
-from massive_upload.domain.waits import SETTLE_EVENTS
+from massive_upload.domain.waits import SETTLE_EVENTS, unqueued_seconds
 from massive_upload.errors import JobRejected, PassingError, RunHalted
 from massive_upload.observability import Event, Marker, Metric, emit, follow, log
 from massive_upload.ports import LaneView
@@ -135,7 +135,7 @@ def settle_attempt(
         failures=_failures(partition, following, outcome, counters, load),
         pace=pace,
         hot_parents=_hot_parents(partition, outcome, content, services.configs.of(partition.run_id)),
-        job_seconds=(counters.seconds or None) if batch.attempt == 0 else None,
+        job_seconds=_unqueued_seconds(partition, batch, counters) if batch.attempt == 0 else None,
         work=_work(partition, batch, outcome, counters),
     )
     beat = services.org.heartbeat(uncounted_requests=counters.api_requests)
@@ -171,6 +171,11 @@ def _processing_ms(partition: Partition, batch: Batch, counters: JobCounters) ->
         return counters.processing_ms
     job_ms = 1000 * counters.seconds
     return job_ms if partition.is_paired else job_ms * batch.rows // JOB_ROWS_PER_BATCH
+
+
+def _unqueued_seconds(partition: Partition, batch: Batch, counters: JobCounters) -> int | None:
+    """How long the next job is expected to take; None where this one's time is not known."""
+    return unqueued_seconds(counters.seconds, _processing_ms(partition, batch, counters)) or None
 
 
 def _failures(

@@ -12,7 +12,9 @@ from massive_upload.domain.waits import (
     job_seconds,
     next_poll_seconds,
     org_wait_seconds,
+    queue_poll_seconds,
     split_stagger,
+    unqueued_seconds,
 )
 from massive_upload.salesforce.bulk import Job, JobState
 
@@ -47,11 +49,19 @@ def test_a_job_of_ordinary_length_is_found_ended_at_the_second_look_by_a_lane_th
     assert looks[-1] - ended_at <= 0.1 * ended_at
 
 
-@pytest.mark.parametrize("queue_seconds", [60, 150, 300])
-def test_a_job_that_waited_in_the_queue_is_foreseen_by_its_pace_since_it_began(queue_seconds):
+@pytest.mark.parametrize(("queue_seconds", "most_looks"), [(60, 3), (150, 5), (300, 7), (450, 10)])
+def test_a_job_that_waited_in_the_queue_is_foreseen_by_its_pace_since_it_began(queue_seconds, most_looks):
     looks = looks_at(10_000, row_ms=15, queue_seconds=queue_seconds)
     ended_at = queue_seconds + 150
-    assert len(looks) <= 5
+    assert len(looks) <= most_looks
+    assert looks[-1] - ended_at <= 0.05 * ended_at
+
+
+@pytest.mark.parametrize("queue_seconds", [1, 60, 149, 150, 151, 290, 310, 450, 595])
+def test_where_the_job_before_is_known_a_wait_in_the_queue_costs_a_look_for_each_such_job_and_no_time(queue_seconds):
+    looks = looks_at(10_000, row_ms=15, queue_seconds=queue_seconds, job_seconds=unqueued_seconds(600, 150_000))
+    ended_at = queue_seconds + 150
+    assert len(looks) <= 3 + queue_seconds // 150
     assert looks[-1] - ended_at <= 0.05 * ended_at
 
 
@@ -68,18 +78,21 @@ def looks_at(
     row_ms: int,
     queue_seconds: int,
     active_percent: int = 100,
+    job_seconds: int | None = None,
     drawn: random.Random | None = None,
 ) -> list[int]:
-    """When a lane that knows nothing looks at a job that is written in chunks of 200 rows, until it has ended.
+    """When a lane looks at a job that is written in chunks of 200 rows, until it has ended.
 
+    It knows how long a job like it takes that does not wait in the queue, or nothing.
     Of the time that each chunk takes, the org says that it has been active for a part only; the time is up to a tenth
     more or less where it is drawn.
     """
     times_ms = [200 * row_ms * (drawn.uniform(0.9, 1.1) if drawn else 1) for _ in range(rows // 200)]
     ends_ms = list(itertools.accumulate(times_ms))
-    looks, seen = [first_poll_seconds(rows, None, None)], [0]
+    foreseen_seconds = first_poll_seconds(rows, job_seconds, rows)
+    looks, seen = [foreseen_seconds], [0]
     while looks[-1] < queue_seconds + ends_ms[-1] / 1000:
-        chunks = bisect.bisect_right(ends_ms, (looks[-1] - queue_seconds) * 1000)
+        chunks = bisect.bisect_right(ends_ms, max(0, looks[-1] - queue_seconds) * 1000)
         taken_ms = int(sum(times_ms[:chunks]))
         job = Job(
             id="750000000000001AAA",
@@ -94,17 +107,31 @@ def looks_at(
             before_seconds=looks[-2] if len(looks) > 1 else 0,
             before_processed=seen[-1],
             worked_ms=job.worked_ms,
+            queue_seconds=queue_poll_seconds(rows, job_seconds, rows),
         )
         seen.append(200 * chunks)
         looks.append(looks[-1] + wait_seconds)
     return looks
 
 
-def test_a_job_is_foreseen_by_its_latest_pace_and_one_that_got_no_further_is_given_as_long_again():
+def test_a_job_is_foreseen_by_its_latest_pace_and_one_that_got_no_further_is_given_a_part_of_the_time_waited():
     assert next_poll_seconds(200, rows=10_000, processed=5_000, before_seconds=100) == 105
     assert next_poll_seconds(200, rows=20_000, processed=10_000, before_seconds=100, is_paired=True) == 101
     assert next_poll_seconds(200, rows=10_000, processed=6_000, before_seconds=100, before_processed=4_000) == 210
-    assert next_poll_seconds(200, rows=10_000, processed=4_000, before_seconds=100, before_processed=4_000) == 200
+    assert next_poll_seconds(200, rows=10_000, processed=4_000, before_seconds=100, before_processed=4_000) == 20
+
+
+def test_a_pace_that_few_chunks_tell_takes_the_one_that_is_not_counted_yet_to_be_nearly_done():
+    assert next_poll_seconds(48, rows=9_400, processed=200, worked_ms=5_900) == 142
+    assert next_poll_seconds(48, rows=9_400, processed=800, worked_ms=4_000) == 45
+
+
+def test_a_wait_in_the_queue_is_not_expected_of_the_next_job():
+    assert unqueued_seconds(600, 150_000) == 152
+    assert unqueued_seconds(165, 150_000) == 165, "a second in the queue, and a look that comes late, are in every job"
+    assert unqueued_seconds(600, 0) == 600, "where the org does not say how long it has worked"
+    assert unqueued_seconds(2_000, 150_000) == 500, "and one that waits for many has four looks or so"
+    assert unqueued_seconds(0, 5_000) == 0
 
 
 def test_a_job_that_was_in_the_queue_took_as_long_as_it_lived():
@@ -137,16 +164,28 @@ def test_a_pair_is_expected_to_take_as_long_as_the_one_before():
     assert first_poll_seconds(10_000, 100, 20_000, is_paired=True) == 51
 
 
-@given(st.integers(0, 100_000), st.sampled_from([0, 100]))
-def test_a_job_that_has_not_begun_is_given_as_long_again(waited_seconds, processed):
-    wait_seconds = next_poll_seconds(waited_seconds, rows=100, processed=processed)
-    assert wait_seconds == max(2, min(waited_seconds, LONG_WAIT_SECONDS))
+@given(st.integers(0, 100_000), st.integers(0, 1_000))
+def test_a_job_that_has_not_begun_is_given_what_it_takes_once_it_has(waited_seconds, queue_seconds):
+    wait_seconds = next_poll_seconds(waited_seconds, rows=100, processed=0, queue_seconds=queue_seconds)
+    assert wait_seconds == min(max(2, queue_seconds, waited_seconds // 10), LONG_WAIT_SECONDS)
+
+
+@given(st.integers(0, 100_000))
+def test_a_job_whose_rows_are_all_tried_ends_any_moment(waited_seconds):
+    wait_seconds = next_poll_seconds(waited_seconds, rows=100, processed=100, queue_seconds=500)
+    assert wait_seconds == min(max(2, waited_seconds // 10), LONG_WAIT_SECONDS)
+
+
+def test_a_small_job_in_the_queue_is_not_looked_at_each_time_that_it_could_have_ended():
+    assert queue_poll_seconds(100, 150, 10_000) == 15
+    assert queue_poll_seconds(5_000, 150, 10_000) == first_poll_seconds(5_000, 150, 10_000) == 76
+    assert queue_poll_seconds(100, None, None) == first_poll_seconds(100, None, None)
 
 
 def test_a_job_at_work_is_given_the_time_that_its_rows_still_need():
     assert next_poll_seconds(90, rows=10_000, processed=9_000) == 11
     assert next_poll_seconds(10, rows=10_000, processed=5_000) == 11
-    assert next_poll_seconds(100, rows=10_000, processed=1, before_processed=0, worked_ms=2_000) == LONG_WAIT_SECONDS
+    assert next_poll_seconds(100, rows=10_000, processed=200, worked_ms=90_000) == LONG_WAIT_SECONDS
 
 
 def test_a_job_that_was_in_the_queue_is_given_the_time_that_it_works_not_the_time_that_it_waited():
