@@ -33,8 +33,7 @@ class KeptFile:
     @property
     def content(self) -> bytes:
         """The file."""
-        errors = [[row.error.code, row.error.message, row.error.fields, str(row.tries)] for row in self.rows]
-        lines = [[*row.cells, *error] for row, error in zip(self.rows, errors, strict=True)]
+        lines = [row.error.beside(row.cells, tries=row.tries) for row in self.rows]
         return to_csv([[*self.columns, *REJECT_COLUMNS], *lines])
 
 

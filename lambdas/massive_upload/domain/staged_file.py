@@ -27,6 +27,10 @@ class RowError:
     message: str
     fields: str
 
+    def beside(self, cells: Iterable[str], *, tries: int) -> list[str]:
+        """The line of a row that is kept: its cells, and this error in the `REJECT_COLUMNS` behind them."""
+        return [*cells, self.code, self.message, self.fields, str(tries)]
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -139,9 +143,8 @@ class StagedFileWriter:
         """The rows left out, as a file with their error; None where there are none."""
         if not self._unwritable:
             return None
-        error = [UNWRITABLE.code, UNWRITABLE.message, UNWRITABLE.fields, "0"]
         header = [*(mapping.to for mapping in self._mappings), *REJECT_COLUMNS]
-        lines = [[*map(_spelt, line), *error] for line in self._unwritable]
+        lines = [UNWRITABLE.beside(map(_spelt, line), tries=0) for line in self._unwritable]
         left_out = selection_of(header, lines, header[self._key_index])
         return replace(left_out, codes={UNWRITABLE.code: len(lines)})
 
@@ -219,7 +222,7 @@ class StagedFile:
     def with_errors(self, errors: Mapping[int, RowError], *, tries: int) -> Selection:
         """The rows that failed, by their numbers, each with its error and how often it was sent: a file to keep."""
         lines = [
-            [*self._lines[number], error.code, error.message, error.fields, str(tries)]
+            error.beside(self._lines[number], tries=tries)
             for number, error in sorted(errors.items(), key=itemgetter(0))
         ]
         codes = Counter(line[-len(REJECT_COLUMNS)] for line in lines)
