@@ -36,6 +36,14 @@ def test_batches_are_those_of_each_lane():
     assert plan.jobs == plan.bulk_batches == Range(least=4, most=8)
 
 
+def test_the_most_of_a_plan_holds_where_jobs_wait_in_the_orgs_queue():
+    """Each of 40 batches is sent twice, with six looks at each job, and has rejected rows."""
+    plan = a_plan(a_load(pace=PACE), *[LaneWork(rows=20_000)] * 20)
+    create_upload_close_page, looks, results = 4, 6, 2
+    assert plan.api_requests.most >= 80 * (create_upload_close_page + looks + results)
+    assert plan.state_transitions.most >= 80 * (4 + 3 * looks)
+
+
 def test_a_job_of_many_rows_is_charged_in_batches_of_10_000():
     plan = a_plan(a_load(pace=PACE | {"batch_rows": 150_000}), LaneWork(rows=150_000))
     assert (plan.jobs.least, plan.bulk_batches.least) == (1, 15)
