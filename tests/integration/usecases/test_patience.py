@@ -257,7 +257,7 @@ def test_a_job_that_neither_ends_nor_can_be_aborted_ends_the_lane_and_its_rows_a
     deaf = '- match: {method: PATCH, nth: %d}\n  action: {status: 200, body: \'{"state": "InProgress"}\'}\n'
     faults = STALLS % (1, 0) + "".join(deaf % number for number in range(2, 60))
     with open_world(load=paced(batch_rows=30, patience_seconds=900), faults=faults) as world:
-        world.slices.most_states = 200
+        world.slices.most_states = 400
         verdict = world.execute()
         assert verdict is not None
         assert (verdict.status, verdict.unsettled, verdict.succeeded) == ("Failed", 30, 0)
