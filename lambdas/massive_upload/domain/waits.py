@@ -86,14 +86,14 @@ def next_poll_seconds(
     before_seconds: int = 0,
     before_processed: int = 0,
     worked_ms: int = 0,
-    queue_seconds: int = 0,
+    queue_seconds: int,
     is_paired: bool = False,
 ) -> int:
     """How long to wait for a job that has not ended: a little longer than the rest of its rows take at its latest pace.
 
     Where nothing tells when a job ends, it is given a part of the time waited so far. One that had not begun at the
     look before may have been in the org's queue for most of the time: its pace is what the org says that it has worked,
-    or, where it does not say, it is given as long again at most. Looking costs a request of the org's day.
+    or, where it does not say, that of the lane's job before at least. Looking costs a request of the org's day.
 
     Args:
         waited_seconds: how long it has been waited for.
@@ -103,17 +103,18 @@ def next_poll_seconds(
             queue; 0 at the first.
         before_processed: rows that had been tried by then.
         worked_ms: how long the org says that it has worked on the rows tried, in milliseconds; 0 where it does not say.
-        queue_seconds: how long it is given while it has not begun, as `queue_poll_seconds` says.
+        queue_seconds: how long it is given while it has not begun, and expected to take then: `queue_poll_seconds`.
         is_paired: whether its batches share a parent.
     """
     gained = processed - before_processed
     if gained <= 0 or processed >= rows:
         return _within(max(2, 0 if processed else queue_seconds, waited_seconds // _LITTLE_PART))
-    left_seconds = -(-(waited_seconds - before_seconds) * (rows - processed) // gained)
+    rows_left = rows - processed
+    left_seconds = -(-(waited_seconds - before_seconds) * rows_left // gained)
     if before_processed == 0:
         worked_on = processed + (CHUNK_ROWS if processed < _FEW_CHUNKS * CHUNK_ROWS else 0)
-        by_work = -(-worked_ms * (rows - processed) // (1000 * worked_on))
-        left_seconds = min(left_seconds, by_work or waited_seconds)
+        by_work = -(-worked_ms * rows_left // (1000 * worked_on))
+        left_seconds = min(left_seconds, by_work or -(-queue_seconds * rows_left // rows))
     margin_seconds = 0 if is_paired else left_seconds // _REST_MARGIN_PART
     return _within(left_seconds + max(1, margin_seconds))
 

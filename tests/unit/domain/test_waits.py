@@ -1,6 +1,7 @@
 import bisect
 import itertools
 import random
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -65,6 +66,14 @@ def test_where_the_job_before_is_known_a_wait_in_the_queue_costs_a_look_for_each
     assert looks[-1] - ended_at <= 0.05 * ended_at
 
 
+@pytest.mark.parametrize("queue_seconds", [1, 60, 150, 170, 250, 310, 450, 520])
+def test_the_rest_of_a_job_that_was_in_the_queue_is_known_from_the_one_before_where_the_org_does_not_say(queue_seconds):
+    looks = looks_at(10_000, row_ms=15, queue_seconds=queue_seconds, active_percent=0, job_seconds=152)
+    ended_at = queue_seconds + 150
+    assert len(looks) <= 3 + queue_seconds // 150
+    assert looks[-1] - ended_at <= 0.05 * ended_at
+
+
 @pytest.mark.parametrize("row_ms", [10, 17, 30, 50])
 def test_a_second_look_finds_a_job_ended_although_the_org_does_not_work_evenly(row_ms):
     drawn = random.Random(row_ms)
@@ -114,16 +123,19 @@ def looks_at(
     return looks
 
 
+next_poll = partial(next_poll_seconds, queue_seconds=300)
+
+
 def test_a_job_is_foreseen_by_its_latest_pace_and_one_that_got_no_further_is_given_a_part_of_the_time_waited():
-    assert next_poll_seconds(200, rows=10_000, processed=5_000, before_seconds=100) == 105
-    assert next_poll_seconds(200, rows=20_000, processed=10_000, before_seconds=100, is_paired=True) == 101
-    assert next_poll_seconds(200, rows=10_000, processed=6_000, before_seconds=100, before_processed=4_000) == 210
-    assert next_poll_seconds(200, rows=10_000, processed=4_000, before_seconds=100, before_processed=4_000) == 20
+    assert next_poll(200, rows=10_000, processed=5_000, before_seconds=100) == 105
+    assert next_poll(200, rows=20_000, processed=10_000, before_seconds=100, is_paired=True) == 101
+    assert next_poll(200, rows=10_000, processed=6_000, before_seconds=100, before_processed=4_000) == 210
+    assert next_poll(200, rows=10_000, processed=4_000, before_seconds=100, before_processed=4_000) == 20
 
 
 def test_a_pace_that_few_chunks_tell_takes_the_one_that_is_not_counted_yet_to_be_nearly_done():
-    assert next_poll_seconds(48, rows=9_400, processed=200, worked_ms=5_900) == 142
-    assert next_poll_seconds(48, rows=9_400, processed=800, worked_ms=4_000) == 45
+    assert next_poll(48, rows=9_400, processed=200, worked_ms=5_900) == 142
+    assert next_poll(48, rows=9_400, processed=800, worked_ms=4_000) == 45
 
 
 def test_a_wait_in_the_queue_is_not_expected_of_the_next_job():
@@ -183,18 +195,19 @@ def test_a_small_job_in_the_queue_is_not_looked_at_each_time_that_it_could_have_
 
 
 def test_a_job_at_work_is_given_the_time_that_its_rows_still_need():
-    assert next_poll_seconds(90, rows=10_000, processed=9_000) == 11
-    assert next_poll_seconds(10, rows=10_000, processed=5_000) == 11
-    assert next_poll_seconds(100, rows=10_000, processed=200, worked_ms=90_000) == LONG_WAIT_SECONDS
+    assert next_poll(90, rows=10_000, processed=9_000) == 11
+    assert next_poll(10, rows=10_000, processed=5_000) == 11
+    assert next_poll(100, rows=10_000, processed=200, worked_ms=90_000) == LONG_WAIT_SECONDS
 
 
 def test_a_job_that_was_in_the_queue_is_given_the_time_that_it_works_not_the_time_that_it_waited():
     """A lane's job waited for 44 s, and the look at it came when it had been written for 4 s."""
-    assert next_poll_seconds(48, rows=9_400, processed=800, worked_ms=4_000) == 45
-    assert next_poll_seconds(48, rows=9_400, processed=800) == 50, "as long again, where the org does not say"
-    assert next_poll_seconds(96, rows=9_400, processed=800, before_seconds=48, worked_ms=4_000) == 45
-    assert next_poll_seconds(52, rows=10_000, processed=3_400, worked_ms=51_000) == 103
-    assert next_poll_seconds(104, rows=10_000, processed=6_800, before_seconds=52, before_processed=3_400) == 51
+    assert next_poll(48, rows=9_400, processed=800, worked_ms=4_000) == 45
+    by_the_one_before = next_poll_seconds(48, rows=9_400, processed=800, queue_seconds=50)
+    assert by_the_one_before == 48, "where the org does not say"
+    assert next_poll(96, rows=9_400, processed=800, before_seconds=48, worked_ms=4_000) == 45
+    assert next_poll(52, rows=10_000, processed=3_400, worked_ms=51_000) == 103
+    assert next_poll(104, rows=10_000, processed=6_800, before_seconds=52, before_processed=3_400) == 51
 
 
 waits = st.tuples(st.integers(0, 10_000), st.integers(0, 10_000)).map(sorted)
@@ -212,9 +225,9 @@ def test_a_job_took_no_longer_than_waited_unless_the_org_says_so(looks, processi
 
 def next_prediction(before: int, truth_seconds: int) -> int:
     """What a job of one length, and one row, teaches that is first looked at when the prediction says so."""
-    looks = [0, first_poll_seconds(1, before, 1)]
+    looks, again_seconds = [0, first_poll_seconds(1, before, 1)], queue_poll_seconds(1, before, 1)
     while looks[-1] < truth_seconds:
-        looks.append(looks[-1] + next_poll_seconds(looks[-1], rows=1, processed=0))
+        looks.append(looks[-1] + next_poll_seconds(looks[-1], rows=1, processed=0, queue_seconds=again_seconds))
     return job_seconds(looks[-2], looks[-1], truth_seconds * 1000)
 
 
