@@ -40,7 +40,8 @@ its end comes a little late."""
 _LITTLE_PART = 10
 """A lane that is idle for this part of a job's time, as the look at its end comes late, loses little."""
 _QUEUE_LOOKS = 4
-"""At a job that waits for many others each time, rather than one whenever one of these ends."""
+"""At a job that waits for many others each time, rather than one whenever one of these ends; and at a small one, while
+one like the lane's job before is worked on."""
 _FEW_CHUNKS = 4
 """The org counts whole chunks of rows. Of so few it may have worked on nearly one more, which a pace taken from them
 leaves out; of more that is less than the margin of a look and what another look costs."""
@@ -69,13 +70,13 @@ def first_poll_seconds(rows: int, job_seconds: int | None, job_rows: int | None,
 
 
 def queue_poll_seconds(rows: int, job_seconds: int | None, job_rows: int | None, *, is_paired: bool = False) -> int:
-    """How long to wait for a job that has not begun: as long as it takes once it has, since it cannot end before.
+    """How long to wait at most for a job that has not begun: as long as it takes once it has, as it cannot end before.
 
     A small one is given more, as others before it in the queue are like the lane's job before. The arguments are those
     of `first_poll_seconds`.
     """
     first_seconds = first_poll_seconds(rows, job_seconds, job_rows, is_paired=is_paired)
-    return max(first_seconds, (job_seconds or 0) // _LITTLE_PART)
+    return max(first_seconds, (job_seconds or 0) // _QUEUE_LOOKS)
 
 
 def next_poll_seconds(
@@ -91,9 +92,10 @@ def next_poll_seconds(
 ) -> int:
     """How long to wait for a job that has not ended: a little longer than the rest of its rows take at its latest pace.
 
-    Where nothing tells when a job ends, it is given a part of the time waited so far. One that had not begun at the
-    look before may have been in the org's queue for most of the time: its pace is what the org says that it has worked,
-    or, where it does not say, that of the lane's job before at least. Looking costs a request of the org's day.
+    Where nothing tells when a job ends, it is given a part of the time waited so far; one that has not begun, as long
+    again, up to the time that it takes once it has. One that had not begun at the look before may have been in the
+    org's queue for most of the time: its pace is what the org says that it has worked, or, where it does not say, that
+    of the lane's job before at least. Looking costs a request of the org's day.
 
     Args:
         waited_seconds: how long it has been waited for.
@@ -103,12 +105,14 @@ def next_poll_seconds(
             queue; 0 at the first.
         before_processed: rows that had been tried by then.
         worked_ms: how long the org says that it has worked on the rows tried, in milliseconds; 0 where it does not say.
-        queue_seconds: how long it is given while it has not begun, and expected to take then: `queue_poll_seconds`.
+        queue_seconds: how long it is given at most while it has not begun, and expected to take once it has:
+            `queue_poll_seconds`.
         is_paired: whether its batches share a parent.
     """
     gained = processed - before_processed
     if gained <= 0 or processed >= rows:
-        return _within(max(2, 0 if processed else queue_seconds, waited_seconds // _LITTLE_PART))
+        again_seconds = 0 if processed else min(queue_seconds, waited_seconds)
+        return _within(max(2, again_seconds, waited_seconds // _LITTLE_PART))
     rows_left = rows - processed
     left_seconds = -(-(waited_seconds - before_seconds) * rows_left // gained)
     if before_processed == 0:

@@ -177,9 +177,9 @@ def test_a_pair_is_expected_to_take_as_long_as_the_one_before():
 
 
 @given(st.integers(0, 100_000), st.integers(0, 1_000))
-def test_a_job_that_has_not_begun_is_given_what_it_takes_once_it_has(waited_seconds, queue_seconds):
+def test_a_job_that_has_not_begun_is_given_as_long_again_or_what_it_takes_once_it_has(waited_seconds, queue_seconds):
     wait_seconds = next_poll_seconds(waited_seconds, rows=100, processed=0, queue_seconds=queue_seconds)
-    assert wait_seconds == min(max(2, queue_seconds, waited_seconds // 10), LONG_WAIT_SECONDS)
+    assert wait_seconds == min(max(2, min(queue_seconds, waited_seconds), waited_seconds // 10), LONG_WAIT_SECONDS)
 
 
 @given(st.integers(0, 100_000))
@@ -188,8 +188,17 @@ def test_a_job_whose_rows_are_all_tried_ends_any_moment(waited_seconds):
     assert wait_seconds == min(max(2, waited_seconds // 10), LONG_WAIT_SECONDS)
 
 
+def test_a_small_job_that_ends_a_little_late_is_not_given_a_part_of_the_time_of_a_large_one():
+    """The org takes it up after 4 s; the lane's job before had 10,000 rows and took 150 s."""
+    again_seconds = queue_poll_seconds(20, 150, 10_000)
+    looks = [first_poll_seconds(20, 150, 10_000)]
+    while looks[-1] < 5:
+        looks.append(looks[-1] + next_poll_seconds(looks[-1], rows=20, processed=0, queue_seconds=again_seconds))
+    assert looks == [2, 4, 8]
+
+
 def test_a_small_job_in_the_queue_is_not_looked_at_each_time_that_it_could_have_ended():
-    assert queue_poll_seconds(100, 150, 10_000) == 15
+    assert queue_poll_seconds(100, 150, 10_000) == 37
     assert queue_poll_seconds(5_000, 150, 10_000) == first_poll_seconds(5_000, 150, 10_000) == 76
     assert queue_poll_seconds(100, None, None) == first_poll_seconds(100, None, None)
 
