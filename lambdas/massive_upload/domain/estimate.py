@@ -56,9 +56,9 @@ _PAUSE_TRANSITIONS = 3
 """Pace or BackOff, FetchPage, BatchReady?"""
 _LOOK_TRANSITIONS = 3
 """WaitForJob, CheckJob, JobEnded?"""
-_QUEUE_LOOKS = 4
+_FURTHER_LOOKS = 5
 """At a job that waits in the org's queue, beside the two that `BATCH_REQUESTS` counts."""
-_MOST_LOOKS = 2 + _QUEUE_LOOKS
+_MOST_LOOKS = 2 + _FURTHER_LOOKS
 
 _JOB_EVENTS = UPLOAD_EVENTS + POLL_EVENTS + SETTLE_EVENTS
 """By which a slice reckons when it is full, without pauses."""
@@ -205,7 +205,7 @@ def estimate_of(
         bulk_batches=Range(least=bulk_batches, most=2 * bulk_batches),
         api_requests=Range(
             least=count * LEAST_BATCH_REQUESTS,
-            most=2 * count * (BATCH_REQUESTS + _QUEUE_LOOKS) + len(lanes) * _LANE_REQUESTS + _RUN_REQUESTS,
+            most=2 * count * (BATCH_REQUESTS + _FURTHER_LOOKS) + len(lanes) * _LANE_REQUESTS + _RUN_REQUESTS,
         ),
         state_transitions=transitions,
         cost_usd_least=round(transitions.least * USD_PER_TRANSITION, 2),

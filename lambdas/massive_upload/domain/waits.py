@@ -88,14 +88,16 @@ def next_poll_seconds(
     before_processed: int = 0,
     worked_ms: int = 0,
     queue_seconds: int,
+    is_overdue: bool = False,
     is_paired: bool = False,
 ) -> int:
     """How long to wait for a job that has not ended: a little longer than the rest of its rows take at its latest pace.
 
-    Where nothing tells when a job ends, it is given a part of the time waited so far; one that has not begun, as long
-    again, up to the time that it takes once it has. One that had not begun at the look before may have been in the
-    org's queue for most of the time: its pace is what the org says that it has worked, or, where it does not say, that
-    of the lane's job before at least. Looking costs a request of the org's day.
+    Where nothing tells when a job ends, it is given a part of the time waited so far. One that has not begun is given
+    as long again, up to the time that it takes once it has; one that is overdue, as long as it has been overdue. One
+    that had not begun at the look before may have been in the org's queue for most of the time: its pace is what the
+    org says that it has worked, or, where it does not say, that of the lane's job before at least. Looking costs a
+    request of the org's day.
 
     Args:
         waited_seconds: how long it has been waited for.
@@ -107,12 +109,17 @@ def next_poll_seconds(
         worked_ms: how long the org says that it has worked on the rows tried, in milliseconds; 0 where it does not say.
         queue_seconds: how long it is given at most while it has not begun, and expected to take once it has:
             `queue_poll_seconds`.
+        is_overdue: whether the org works on it and was expected to have ended it by now; it need not tell of any row
+            before the last one.
         is_paired: whether its batches share a parent.
     """
+    little_seconds = max(2, waited_seconds // _LITTLE_PART)
+    if processed == 0:
+        again_seconds = waited_seconds - (queue_seconds if is_overdue else 0)
+        return _within(max(little_seconds, min(queue_seconds, again_seconds)))
     gained = processed - before_processed
     if gained <= 0 or processed >= rows:
-        again_seconds = 0 if processed else min(queue_seconds, waited_seconds)
-        return _within(max(2, again_seconds, waited_seconds // _LITTLE_PART))
+        return _within(little_seconds)
     rows_left = rows - processed
     left_seconds = -(-(waited_seconds - before_seconds) * rows_left // gained)
     if before_processed == 0:
@@ -150,8 +157,9 @@ def job_seconds(
 def unqueued_seconds(seconds: int, processing_ms: int) -> int:
     """How long a job would have taken if it had not had to wait in the org's queue.
 
-    The next one cannot end sooner, and need not wait as long: the queue empties as lanes come to their end. It is no
-    less than a quarter of the job's time, so that a job that always waits for many others has four looks or so.
+    The next one cannot end sooner, and need not wait as long: the queue empties as lanes come to their end, or as
+    another load of the org does. But a job that waits for many others each time has four looks or so: it is taken to
+    take a quarter of its time, up to four times as long as the org worked on it.
 
     Args:
         seconds: how long the job took.
@@ -162,7 +170,8 @@ def unqueued_seconds(seconds: int, processing_ms: int) -> int:
     processing_seconds = -(-processing_ms // 1000)
     if processing_seconds >= ALL_AT_ONCE_PART * seconds:
         return seconds
-    return min(seconds, max(processing_seconds + _OVERHEAD_SECONDS, seconds // _QUEUE_LOOKS))
+    alone_seconds = processing_seconds + _OVERHEAD_SECONDS
+    return min(seconds, max(alone_seconds, min(seconds // _QUEUE_LOOKS, _QUEUE_LOOKS * alone_seconds)))
 
 
 def longest_wait_seconds(*wanted_seconds: int, patience_left_seconds: int) -> int:

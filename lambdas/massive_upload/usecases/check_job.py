@@ -74,6 +74,7 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
         queue_seconds=queue_poll_seconds(
             batch.rows, partition.job_seconds, partition.job_rows, is_paired=partition.is_paired
         ),
+        is_overdue=job.state is JobState.IN_PROGRESS and partition.job_seconds is not None,
         is_paired=partition.is_paired,
     )
     store.record_heartbeat(partition, services.org.heartbeat(wake_after_seconds=wait_seconds))

@@ -143,6 +143,7 @@ def test_a_wait_in_the_queue_is_not_expected_of_the_next_job():
     assert unqueued_seconds(165, 150_000) == 165, "a second in the queue, and a look that comes late, are in every job"
     assert unqueued_seconds(600, 0) == 600, "where the org does not say how long it has worked"
     assert unqueued_seconds(2_000, 150_000) == 500, "and one that waits for many has four looks or so"
+    assert unqueued_seconds(3_600, 50_000) == 208, "but not for an hour because of another load that has ended"
     assert unqueued_seconds(0, 5_000) == 0
 
 
@@ -180,6 +181,17 @@ def test_a_pair_is_expected_to_take_as_long_as_the_one_before():
 def test_a_job_that_has_not_begun_is_given_as_long_again_or_what_it_takes_once_it_has(waited_seconds, queue_seconds):
     wait_seconds = next_poll_seconds(waited_seconds, rows=100, processed=0, queue_seconds=queue_seconds)
     assert wait_seconds == min(max(2, min(queue_seconds, waited_seconds), waited_seconds // 10), LONG_WAIT_SECONDS)
+
+
+def test_a_job_that_is_overdue_is_given_a_tenth_of_its_time_and_then_as_long_as_it_has_been_overdue():
+    looks = [first_poll_seconds(10_000, 150, 10_000)]
+    again_seconds = queue_poll_seconds(10_000, 150, 10_000)
+    while looks[-1] < 600:
+        wait_seconds = next_poll_seconds(
+            looks[-1], rows=10_000, processed=0, queue_seconds=again_seconds, is_overdue=True
+        )
+        looks.append(looks[-1] + wait_seconds)
+    assert looks == [151, 166, 182, 213, 275, 399, 550, 701]
 
 
 @given(st.integers(0, 100_000))
