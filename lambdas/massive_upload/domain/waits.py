@@ -154,16 +154,17 @@ def job_seconds(
     return max(SHORTEST_POLL_SECONDS, likely_seconds, lived_seconds)
 
 
-def unqueued_seconds(seconds: int, processing_ms: int) -> int:
+def unqueued_seconds(seconds: int, processing_ms: int, *, before_seconds: int | None = None) -> int:
     """How long a job would have taken if it had not had to wait in the org's queue.
 
     The next one cannot end sooner, and need not wait as long: the queue empties as lanes come to their end, or as
-    another load of the org does. But a job that waits for many others each time has four looks or so: it is taken to
-    take a quarter of its time, up to four times as long as the org worked on it.
+    another load of the org does. But a lane whose jobs wait for many others each time comes to look at each four times
+    or so: it is no less than a quarter of the job's time, up to four times as much as for the job before.
 
     Args:
         seconds: how long the job took.
         processing_ms: how long the org says that it worked on it; 0 where it does not say.
+        before_seconds: what this said of the lane's job before; None where nothing is known.
     """
     if processing_ms <= 0:
         return seconds
@@ -171,7 +172,8 @@ def unqueued_seconds(seconds: int, processing_ms: int) -> int:
     if processing_seconds >= ALL_AT_ONCE_PART * seconds:
         return seconds
     alone_seconds = processing_seconds + _OVERHEAD_SECONDS
-    return min(seconds, max(alone_seconds, min(seconds // _QUEUE_LOOKS, _QUEUE_LOOKS * alone_seconds)))
+    most_seconds = _QUEUE_LOOKS * max(alone_seconds, before_seconds or seconds)
+    return min(seconds, max(alone_seconds, min(seconds // _QUEUE_LOOKS, most_seconds)))
 
 
 def longest_wait_seconds(*wanted_seconds: int, patience_left_seconds: int) -> int:

@@ -175,7 +175,8 @@ def _processing_ms(partition: Partition, batch: Batch, counters: JobCounters) ->
 
 def _unqueued_seconds(partition: Partition, batch: Batch, counters: JobCounters) -> int | None:
     """How long the next job is expected to take; None where this one's time is not known."""
-    return unqueued_seconds(counters.seconds, _processing_ms(partition, batch, counters)) or None
+    processing_ms = _processing_ms(partition, batch, counters)
+    return unqueued_seconds(counters.seconds, processing_ms, before_seconds=partition.job_seconds) or None
 
 
 def _failures(
