@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from massive_upload.errors import RequestRefused, TargetRejected
 from massive_upload.salesforce.answers import Answer, as_flag, as_integer, as_text, read_object, unexpected
+from massive_upload.salesforce.api_usage import parse_api_usage
 from massive_upload.salesforce.connection import Connection
 from massive_upload.salesforce.error_codes import NOT_FOUND_STATUSES, error_for, is_gone
 
@@ -55,7 +56,10 @@ class Allowance:
 
 @dataclass(frozen=True)
 class Limits:
-    """The allowances that a load uses; None where the org does not tell (that needs View Setup)."""
+    """The allowances that a load uses; None where the org does not tell (that needs View Setup).
+
+    The API requests of that very answer's header, which everybody may see, do as well.
+    """
 
     daily_api_requests: Allowance | None
     daily_bulk_batches: Allowance | None
@@ -93,15 +97,16 @@ class Metadata:
     def limits(self) -> Limits:
         """The org's daily allowances, as far as the user may see them."""
         response = self._connection.request("GET", LIMITS_PATH, expect=(403,))
-        asked = f"GET {LIMITS_PATH}"
+        asked, usage = f"GET {LIMITS_PATH}", parse_api_usage(response.headers)
+        by_header = Allowance(max=usage.allowed, remaining=usage.allowed - usage.used) if usage else None
         if response.status == 403:
             error = error_for(asked, response)
             if isinstance(error, (RequestRefused, TargetRejected)):
-                return Limits(daily_api_requests=None, daily_bulk_batches=None)
+                return Limits(daily_api_requests=by_header, daily_bulk_batches=None)
             raise error
         answer = read_object(asked, response)
         return Limits(
-            daily_api_requests=_allowance(asked, answer.get("DailyApiRequests")),
+            daily_api_requests=_allowance(asked, answer.get("DailyApiRequests")) or by_header,
             daily_bulk_batches=_allowance(asked, answer.get("DailyBulkApiBatches")),
         )
 

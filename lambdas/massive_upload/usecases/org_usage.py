@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from massive_upload.observability import Metric, emit
 from massive_upload.salesforce.api_usage import ApiUsage
-from massive_upload.salesforce.metadata import Allowance, Limits
+from massive_upload.salesforce.metadata import Limits
 
 
 def tell_usage(usage: ApiUsage | None) -> None:
@@ -13,19 +13,11 @@ def tell_usage(usage: ApiUsage | None) -> None:
         emit({Metric.API_REQUESTS_USED_PERCENT: 100 * usage.used / usage.allowed})
 
 
-def tell_quota(limits: Limits, usage: ApiUsage | None) -> dict[str, int]:
-    """Emit what is used of both allowances, and give back what is known of them, by the names that `OrgQuota` has.
-
-    Args:
-        limits: the answer of `/limits`, in which a user without View Setup sees nothing.
-        usage: what that answer's header said of the API requests, which everybody may see.
-    """
-    requests, batches = limits.daily_api_requests, limits.daily_bulk_batches
-    if requests is None and usage is not None:
-        requests = Allowance(max=usage.allowed, remaining=usage.allowed - usage.used)
+def tell_quota(limits: Limits) -> dict[str, int]:
+    """Emit what is used of both allowances, and give back what is known of them, by the names that `OrgQuota` has."""
     told = (
-        ("requests", requests, Metric.API_REQUESTS_USED_PERCENT),
-        ("batches", batches, Metric.BULK_BATCHES_USED_PERCENT),
+        ("requests", limits.daily_api_requests, Metric.API_REQUESTS_USED_PERCENT),
+        ("batches", limits.daily_bulk_batches, Metric.BULK_BATCHES_USED_PERCENT),
     )
     found: dict[str, int] = {}
     values: dict[Metric, float] = {}

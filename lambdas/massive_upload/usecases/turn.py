@@ -170,7 +170,7 @@ def _look(seen: OrgQuota | None, org: Org) -> dict[str, int]:
         PassingError: it may tell another time.
     """
     try:
-        return tell_quota(org.metadata.limits(), org.api_usage)
+        return tell_quota(org.metadata.limits())
     except CredentialsRejected:  # says nothing of the org, and ends the lane
         raise
     except QuotaExhausted:

@@ -360,6 +360,32 @@ def test_an_org_that_no_longer_tells_its_limits_holds_nobody_up():
         assert [step for step, _ in answers(claims, world)] == [Next.UPLOAD] * 3
 
 
+class SilentLimits:
+    """The answer about the org's limits tells nothing, neither in its body nor in its headers."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def send(self, request: Request) -> Response:
+        response = self._transport.send(request)
+        return Response(status=200, headers={}, body=b"{}") if request.url.endswith("/limits") else response
+
+
+def test_what_the_org_said_of_its_requests_a_day_ago_holds_nobody_up():
+    """A process that lives on remembers it; an answer about the limits that tells nothing is no newer figure."""
+    load = within(paced(), budget=BUDGET.model_dump())
+    with open_world(load=load, daily_api_requests=150) as world:
+        task = world.start_lane()
+        world.transport = SilentLimits(world.transport)
+        services = world.services
+        for _ in range(100):
+            world.server.backend.limits.count_request()
+        services.org.metadata.count(load.target.object)
+        assert services.org.api_usage is not None
+        world.wait(DAY_SECONDS)
+        assert fetch_page(task, services).next is Next.UPLOAD
+
+
 LIMITS_LATER = "- match: {path: '/limits$'}\n  action: {status: 503, code: SERVER_UNAVAILABLE}"
 
 

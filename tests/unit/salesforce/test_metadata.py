@@ -134,6 +134,15 @@ def test_limits_that_the_org_does_not_tell_are_none(answer):
     assert Metadata(connect(org)).limits() == Limits(daily_api_requests=None, daily_bulk_batches=None)
 
 
+@pytest.mark.parametrize("status", [200, 403])
+def test_requests_that_the_answer_about_the_limits_does_not_tell_are_those_of_its_header(status):
+    body: object = {} if status == 200 else [{"errorCode": "INSUFFICIENT_ACCESS", "message": ""}]
+    org = ScriptedOrg(answers=[json_response(body, status=status, headers={"Sforce-Limit-Info": "api-usage=7/10"})])
+    assert Metadata(connect(org)).limits() == Limits(
+        daily_api_requests=Allowance(max=10, remaining=3), daily_bulk_batches=None
+    )
+
+
 def test_limits_that_are_used_up_are_no_missing_permission():
     org = ScriptedOrg(answers=[error_response(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")])
     with pytest.raises(QuotaExhausted):

@@ -305,7 +305,7 @@ class BeginRun(Planner):
         if self._start.mode is not Mode.PLAN:
             return None
         try:
-            found = tell_quota(self._org.metadata.limits(), self._org.api_usage)
+            found = tell_quota(self._org.metadata.limits())
         except LoadError as error:  # the rest of the plan is worth reading without it
             log(Marker.WARNING, Event.LIMITS_UNKNOWN, error=type(error).__name__, code=error.code)
             return None
