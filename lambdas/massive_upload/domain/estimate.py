@@ -16,7 +16,7 @@ from massive_upload.constants import JOB_ROWS_PER_BATCH, LONG_WAIT_SECONDS, SLIC
 from massive_upload.domain.bulk_batches import bulk_batches_of
 from massive_upload.domain.load import Budget, Load
 from massive_upload.domain.pace import LanePace
-from massive_upload.domain.quota import BATCH_REQUESTS, OrgQuota, beside_reserve
+from massive_upload.domain.quota import BATCH_REQUESTS, MOST_LOOKS, OrgQuota, beside_reserve
 from massive_upload.domain.shown import OrgBatches, Shown, plan_org_batches
 from massive_upload.domain.waits import FAST_ROW_MS, FETCH_EVENTS, POLL_EVENTS, SETTLE_EVENTS, UPLOAD_EVENTS
 
@@ -56,9 +56,6 @@ _PAUSE_TRANSITIONS = 3
 """Pace or BackOff, FetchPage, BatchReady?"""
 _LOOK_TRANSITIONS = 3
 """WaitForJob, CheckJob, JobEnded?"""
-_FURTHER_LOOKS = 5
-"""At a job that waits in the org's queue, beside the two that `BATCH_REQUESTS` counts."""
-_MOST_LOOKS = 2 + _FURTHER_LOOKS
 
 _JOB_EVENTS = UPLOAD_EVENTS + POLL_EVENTS + SETTLE_EVENTS
 """By which a slice reckons when it is full, without pauses."""
@@ -205,7 +202,7 @@ def estimate_of(
         bulk_batches=Range(least=bulk_batches, most=2 * bulk_batches),
         api_requests=Range(
             least=count * LEAST_BATCH_REQUESTS,
-            most=2 * count * (BATCH_REQUESTS + _FURTHER_LOOKS) + len(lanes) * _LANE_REQUESTS + _RUN_REQUESTS,
+            most=2 * count * BATCH_REQUESTS + len(lanes) * _LANE_REQUESTS + _RUN_REQUESTS,
         ),
         state_transitions=transitions,
         cost_usd_least=round(transitions.least * USD_PER_TRANSITION, 2),
@@ -243,8 +240,8 @@ def _transitions(lanes: Sequence[LaneWork], batches: Sequence[Sequence[int]], *,
     last_pause = _PAUSE_TRANSITIONS if has_pauses else 0
     least_of_a_job = _JOB_TRANSITIONS + last_pause
     least_events = _JOB_EVENTS + (FETCH_EVENTS if has_pauses else 0)
-    most_of_a_job = _JOB_TRANSITIONS + _PAUSE_TRANSITIONS + (_MOST_LOOKS - 1) * _LOOK_TRANSITIONS
-    most_events = _JOB_EVENTS + FETCH_EVENTS + (_MOST_LOOKS - 1) * POLL_EVENTS
+    most_of_a_job = _JOB_TRANSITIONS + _PAUSE_TRANSITIONS + (MOST_LOOKS - 1) * _LOOK_TRANSITIONS
+    most_events = _JOB_EVENTS + FETCH_EVENTS + (MOST_LOOKS - 1) * POLL_EVENTS
     for lane, jobs in zip(lanes, batches, strict=True):
         start = _LANE_TRANSITIONS + lane.start_delay_seconds // LONG_WAIT_SECONDS * _LONG_WAIT_TRANSITIONS
         least += start + _slice_transitions(len(jobs) * least_events) + len(jobs) * least_of_a_job - last_pause

@@ -8,9 +8,12 @@ from datetime import datetime, timedelta
 from massive_upload.constants import BATCHES_BETWEEN_LOOKS
 from massive_upload.domain.load import Budget
 
-BATCH_REQUESTS = 8
-"""API requests of a batch whose rows come in one page: a clean one takes six (create, upload, close, two looks at the
-job, the page), one with rejected rows two more for its results."""
+MOST_LOOKS = 7
+"""At a job: two where nothing is known of it, and five more where it waits in the org's queue."""
+
+BATCH_REQUESTS = 6 + MOST_LOOKS
+"""API requests of a batch whose rows come in one page: create, upload, close, the page, the looks at the job, and two
+for its results, where it has rejected rows."""
 
 _RESULT_REQUESTS = 2
 

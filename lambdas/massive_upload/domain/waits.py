@@ -40,8 +40,7 @@ its end comes a little late."""
 _LITTLE_PART = 10
 """A lane that is idle for this part of a job's time, as the look at its end comes late, loses little."""
 _QUEUE_LOOKS = 4
-"""At a job that waits for many others each time, rather than one whenever one of these ends; and at a small one, while
-one like the lane's job before is worked on."""
+"""At a job that waits for many others each time, rather than one whenever one of these ends."""
 _FEW_CHUNKS = 4
 """The org counts whole chunks of rows. Of so few it may have worked on nearly one more, which a pace taken from them
 leaves out; of more that is less than the margin of a look and what another look costs."""
@@ -76,7 +75,7 @@ def queue_poll_seconds(rows: int, job_seconds: int | None, job_rows: int | None,
     of `first_poll_seconds`.
     """
     first_seconds = first_poll_seconds(rows, job_seconds, job_rows, is_paired=is_paired)
-    return max(first_seconds, (job_seconds or 0) // _QUEUE_LOOKS)
+    return max(first_seconds, (job_seconds or 0) // _LITTLE_PART)
 
 
 def next_poll_seconds(

@@ -86,7 +86,7 @@ def test_a_load_leaves_the_reserve_of_requests_while_it_waits_too():
 
 @pytest.mark.usefixtures("rare_questions")
 def test_a_load_whose_rows_come_in_small_pages_leaves_the_reserve_of_requests():
-    """Each batch takes ten pages; only what the lane's first one takes beyond eight requests cannot be foreseen."""
+    """Each batch takes ten pages; only what the lane's first one takes beyond `BATCH_REQUESTS` cannot be foreseen."""
     load = within(paced(), budget=BUDGET.model_dump())
     source = generated_opportunities(150, rejected_share=0)
     with open_world(source=source, load=load, daily_api_requests=200, page_rows=1) as world, watched(world) as waits:

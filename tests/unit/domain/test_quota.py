@@ -33,8 +33,8 @@ def test_a_batch_may_begin_if_it_leaves_the_reserve():
     [
         (3, 0, BATCH_REQUESTS),
         (12, 2, BATCH_REQUESTS),
-        (50, 5, 12),
-        (51, 5, 13),
+        (60, 5, 14),
+        (61, 5, 15),
         (25 * 1_000, 1_000, 27),
         (5_000, 2, MOST_BATCH_REQUESTS),
     ],

@@ -210,7 +210,7 @@ def test_a_small_job_that_ends_a_little_late_is_not_given_a_part_of_the_time_of_
 
 
 def test_a_small_job_in_the_queue_is_not_looked_at_each_time_that_it_could_have_ended():
-    assert queue_poll_seconds(100, 150, 10_000) == 37
+    assert queue_poll_seconds(100, 150, 10_000) == 15
     assert queue_poll_seconds(5_000, 150, 10_000) == first_poll_seconds(5_000, 150, 10_000) == 76
     assert queue_poll_seconds(100, None, None) == first_poll_seconds(100, None, None)
 
