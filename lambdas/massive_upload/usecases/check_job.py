@@ -5,7 +5,7 @@ from __future__ import annotations
 from massive_upload.constants import LONG_WAIT_SECONDS, SLICE_EVENTS
 from massive_upload.contracts import JobCounters, Next, SliceInput, Step
 from massive_upload.domain.bulk_batches import bulk_batches_of
-from massive_upload.domain.progress import BatchState
+from massive_upload.domain.progress import BatchState, Partition
 from massive_upload.domain.waits import POLL_EVENTS, job_seconds, next_poll_seconds, queue_poll_seconds
 from massive_upload.errors import OrgUnreachable
 from massive_upload.observability import Event, Marker, follow, log
@@ -74,7 +74,7 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
         queue_seconds=queue_poll_seconds(
             batch.rows, partition.job_seconds, partition.job_rows, is_paired=partition.is_paired
         ),
-        is_overdue=job.state is JobState.IN_PROGRESS and partition.job_seconds is not None,
+        is_overdue=_is_overdue(job, step, partition),
         is_paired=partition.is_paired,
     )
     store.record_heartbeat(partition, services.org.heartbeat(wake_after_seconds=wait_seconds))
@@ -90,6 +90,11 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
     )
     seen_now = {"job_seen": seen, "job_processed": job.processed or 0, "job_still_seconds": still_seconds}
     return looked.model_copy(update=seen_now)
+
+
+def _is_overdue(job: Job, step: Step, partition: Partition) -> bool:
+    """Whether a job that the org works on was to have ended by now; of one that is adopted nobody knows since when."""
+    return job.state is JobState.IN_PROGRESS and partition.job_seconds is not None and not step.job_is_adopted
 
 
 def _seconds_of(job: Job, looked_at_seconds: int, waited_seconds: int) -> int:

@@ -92,15 +92,23 @@ def test_the_rest_of_a_job_is_foreseen_from_all_the_time_that_its_rows_have_take
         assert step.wait_seconds == 27 + 1, "6 s for 200 rows that are counted, and nearly as many that are not yet"
 
 
-@pytest.mark.parametrize(("state", "wait_seconds"), [("InProgress", 6), ("UploadComplete", 60)])
-def test_a_job_that_the_org_works_on_without_a_word_is_expected_any_moment(state, wait_seconds):
+@pytest.mark.parametrize(
+    ("state", "last_tasks", "wait_seconds"),
+    [
+        ("InProgress", [upload_batch], 6),
+        ("UploadComplete", [upload_batch], 60),
+        ("InProgress", [upload_batch, upload_batch], 60),
+    ],
+    ids=["in progress", "in the queue", "adopted, nobody knows since when it runs"],
+)
+def test_a_job_that_the_org_works_on_without_a_word_is_expected_any_moment(state, last_tasks, wait_seconds):
     """A lane's second job, which was to take as long as its first one; in the queue it would be given as long again."""
     reports = f"{{numberRecordsProcessed: 0, state: {state}}}"
     faults = f"- match: {{object: Opportunity, nth: 2}}\n  action: {{job_reports: {reports}}}"
     source = generated_opportunities(4_000, rejected_share=0)
     with open_world(source=source, load=paced(batch_rows=2_000), row_ms=30, faults=faults) as world:
         task = world.until_its_job_has_ended(through(world, world.start_lane(), fetch_page))
-        task = through(world, task, settle_batch, upload_batch)
+        task = through(world, task, settle_batch, *last_tasks)
         world.wait(task.step.wait_seconds)
         assert world.partition().job_seconds == pytest.approx(60, abs=3)
         step = check_job(task, world.services)
