@@ -83,6 +83,7 @@ def test_within_patience_a_run_goes_through_all_of_it_without_a_person(
     )
     result = world.run({"load": "opportunity"}, "troubled")
     assert (result.status, result.cause) == ("SUCCEEDED", None)
+    assert world.receipt("troubled")["rejected_by_code"] == {}
     assert result.output["succeeded"] == result.output["source_rows"] == ROWS
     misbehave(org, "")
     assert target_rows(org.backend) == expected_rows(source)
