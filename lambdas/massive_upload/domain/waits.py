@@ -158,7 +158,8 @@ def unqueued_seconds(seconds: int, processing_ms: int, *, before_seconds: int | 
 
     The next one cannot end sooner, and need not wait as long: the queue empties as lanes come to their end, or as
     another load of the org does. But a lane whose jobs wait for many others each time comes to look at each four times
-    or so: it is no less than a quarter of the job's time, up to four times as much as for the job before.
+    or so: it is no less than a quarter of the job's time, up to four times as much as for the job before, or as the org
+    worked on this one.
 
     Args:
         seconds: how long the job took.
@@ -171,7 +172,7 @@ def unqueued_seconds(seconds: int, processing_ms: int, *, before_seconds: int | 
     if processing_seconds >= ALL_AT_ONCE_PART * seconds:
         return seconds
     alone_seconds = processing_seconds + _OVERHEAD_SECONDS
-    most_seconds = _QUEUE_LOOKS * max(alone_seconds, before_seconds or seconds)
+    most_seconds = _QUEUE_LOOKS * max(alone_seconds, before_seconds or 0)
     return min(seconds, max(alone_seconds, min(seconds // _QUEUE_LOOKS, most_seconds)))
 
 

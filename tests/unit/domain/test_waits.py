@@ -144,6 +144,7 @@ def test_a_wait_in_the_queue_is_not_expected_of_the_next_job():
     assert unqueued_seconds(600, 0) == 600, "where the org does not say how long it has worked"
     assert unqueued_seconds(2_000, 150_000) == 500, "and one that waits for many has four looks or so"
     assert unqueued_seconds(3_600, 50_000, before_seconds=52) == 208, "not after an hour in the queue"
+    assert unqueued_seconds(3_600, 50_000) == 208, "nor where that was the lane's first job"
     assert unqueued_seconds(0, 5_000) == 0
 
 
