@@ -223,3 +223,7 @@ def test_a_row_takes_what_the_org_worked_on_it_and_our_time_where_it_does_not_te
     assert a_shown().row_ms == 15
     assert a_shown(processing_ms=0).row_ms == 15.2
     assert (a_shown().typical_job_seconds, a_shown().typical_job_rows) == (152, 10_000)
+
+
+def test_a_wait_in_the_orgs_queue_is_left_out_of_a_typical_jobs_time():
+    assert a_shown(job_seconds=3 * 6_080).typical_job_seconds == 152
