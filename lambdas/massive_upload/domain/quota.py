@@ -9,7 +9,8 @@ from massive_upload.constants import BATCHES_BETWEEN_LOOKS
 from massive_upload.domain.load import Budget
 
 MOST_LOOKS = 7
-"""At a job: two where nothing is known of it, and five more where it waits in the org's queue."""
+"""At a job, as far as is counted on: two where nothing is known of it, and five more where it waits in the org's queue.
+One that waits there for long, or stands still, takes more."""
 
 BATCH_REQUESTS = 6 + MOST_LOOKS
 """API requests of a batch whose rows come in one page: create, upload, close, the page, the looks at the job, and two

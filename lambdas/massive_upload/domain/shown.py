@@ -76,7 +76,7 @@ class Shown:
 
     @property
     def typical_job_seconds(self) -> int:
-        """How long a job takes that does not wait in the org's queue, on average."""
+        """How long a job takes on average, its wait in the org's queue left out as `unqueued_seconds` does."""
         return max(1, unqueued_seconds(round(self.job_seconds / self.jobs), self.processing_ms // self.jobs))
 
     @property
