@@ -68,7 +68,7 @@ def first_poll_seconds(rows: int, job_seconds: int | None, job_rows: int | None,
     return _within(expected_seconds + max(1, expected_seconds // _MARGIN_PART))
 
 
-def queue_poll_seconds(rows: int, job_seconds: int | None, job_rows: int | None, *, is_paired: bool = False) -> int:
+def unbegun_poll_seconds(rows: int, job_seconds: int | None, job_rows: int | None, *, is_paired: bool = False) -> int:
     """How long to wait at most for a job that has not begun: as long as it takes once it has, as it cannot end before.
 
     A small one is given more, as others before it in the queue are like the lane's job before. The arguments are those
@@ -86,7 +86,7 @@ def next_poll_seconds(
     before_seconds: int = 0,
     before_processed: int = 0,
     worked_ms: int = 0,
-    queue_seconds: int,
+    unbegun_seconds: int,
     is_overdue: bool = False,
     is_paired: bool = False,
 ) -> int:
@@ -106,16 +106,16 @@ def next_poll_seconds(
             queue; 0 at the first.
         before_processed: rows that had been tried by then.
         worked_ms: how long the org says that it has worked on the rows tried, in milliseconds; 0 where it does not say.
-        queue_seconds: how long it is given at most while it has not begun, and expected to take once it has:
-            `queue_poll_seconds`.
+        unbegun_seconds: how long it is given at most while it has not begun, and expected to take once it has:
+            `unbegun_poll_seconds`.
         is_overdue: whether the org works on it and was expected to have ended it by now; it need not tell of any row
             before the last one.
         is_paired: whether its batches share a parent.
     """
     little_seconds = max(2, waited_seconds // _LITTLE_PART)
     if processed == 0:
-        again_seconds = waited_seconds - (queue_seconds if is_overdue else 0)
-        return _within(max(little_seconds, min(queue_seconds, again_seconds)))
+        again_seconds = waited_seconds - (unbegun_seconds if is_overdue else 0)
+        return _within(max(little_seconds, min(unbegun_seconds, again_seconds)))
     gained = processed - before_processed
     if gained <= 0 or processed >= rows:
         return _within(little_seconds)
@@ -124,7 +124,7 @@ def next_poll_seconds(
     if before_processed == 0:
         worked_on = processed + (CHUNK_ROWS if processed < _FEW_CHUNKS * CHUNK_ROWS else 0)
         by_work = -(-worked_ms * rows_left // (1000 * worked_on))
-        left_seconds = min(left_seconds, by_work or -(-queue_seconds * rows_left // rows))
+        left_seconds = min(left_seconds, by_work or -(-unbegun_seconds * rows_left // rows))
     margin_seconds = 0 if is_paired else left_seconds // _REST_MARGIN_PART
     return _within(left_seconds + max(1, margin_seconds))
 

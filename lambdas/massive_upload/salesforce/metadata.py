@@ -58,7 +58,7 @@ class Allowance:
 class Limits:
     """The allowances that a load uses; None where the org does not tell (that needs View Setup).
 
-    The API requests of that very answer's header, which everybody may see, do as well.
+    Where it does not tell the API requests, that very answer's header does, which everybody may see.
     """
 
     daily_api_requests: Allowance | None

@@ -6,7 +6,7 @@ from massive_upload.constants import LONG_WAIT_SECONDS, SLICE_EVENTS
 from massive_upload.contracts import JobCounters, Next, SliceInput, Step
 from massive_upload.domain.bulk_batches import bulk_batches_of
 from massive_upload.domain.progress import BatchState, Partition
-from massive_upload.domain.waits import POLL_EVENTS, job_seconds, next_poll_seconds, queue_poll_seconds
+from massive_upload.domain.waits import POLL_EVENTS, job_seconds, next_poll_seconds, unbegun_poll_seconds
 from massive_upload.errors import OrgUnreachable
 from massive_upload.observability import Event, Marker, follow, log
 from massive_upload.salesforce.bulk import Job, JobState
@@ -71,7 +71,7 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
         before_seconds=looked_at_seconds,
         before_processed=step.job_processed,
         worked_ms=job.worked_ms // (1 if partition.is_paired else bulk_batches_of(batch.rows)),
-        queue_seconds=queue_poll_seconds(
+        unbegun_seconds=unbegun_poll_seconds(
             batch.rows, partition.job_seconds, partition.job_rows, is_paired=partition.is_paired
         ),
         is_overdue=_is_overdue(job, step, partition),

@@ -13,8 +13,8 @@ from massive_upload.domain.waits import (
     job_seconds,
     next_poll_seconds,
     org_wait_seconds,
-    queue_poll_seconds,
     split_stagger,
+    unbegun_poll_seconds,
     unqueued_seconds,
 )
 from massive_upload.salesforce.bulk import Job, JobState
@@ -116,14 +116,14 @@ def looks_at(
             before_seconds=looks[-2] if len(looks) > 1 else 0,
             before_processed=seen[-1],
             worked_ms=job.worked_ms,
-            queue_seconds=queue_poll_seconds(rows, job_seconds, rows),
+            unbegun_seconds=unbegun_poll_seconds(rows, job_seconds, rows),
         )
         seen.append(200 * chunks)
         looks.append(looks[-1] + wait_seconds)
     return looks
 
 
-next_poll = partial(next_poll_seconds, queue_seconds=300)
+next_poll = partial(next_poll_seconds, unbegun_seconds=300)
 
 
 def test_a_job_is_foreseen_by_its_latest_pace_and_one_that_got_no_further_is_given_a_part_of_the_time_waited():
@@ -179,17 +179,17 @@ def test_a_pair_is_expected_to_take_as_long_as_the_one_before():
 
 
 @given(st.integers(0, 100_000), st.integers(0, 1_000))
-def test_a_job_that_has_not_begun_is_given_as_long_again_or_what_it_takes_once_it_has(waited_seconds, queue_seconds):
-    wait_seconds = next_poll_seconds(waited_seconds, rows=100, processed=0, queue_seconds=queue_seconds)
-    assert wait_seconds == min(max(2, min(queue_seconds, waited_seconds), waited_seconds // 10), LONG_WAIT_SECONDS)
+def test_a_job_that_has_not_begun_is_given_as_long_again_or_what_it_takes_once_it_has(waited_seconds, unbegun_seconds):
+    wait_seconds = next_poll_seconds(waited_seconds, rows=100, processed=0, unbegun_seconds=unbegun_seconds)
+    assert wait_seconds == min(max(2, min(unbegun_seconds, waited_seconds), waited_seconds // 10), LONG_WAIT_SECONDS)
 
 
 def test_a_job_that_is_overdue_is_given_a_tenth_of_its_time_and_then_as_long_as_it_has_been_overdue():
     looks = [first_poll_seconds(10_000, 150, 10_000)]
-    again_seconds = queue_poll_seconds(10_000, 150, 10_000)
+    again_seconds = unbegun_poll_seconds(10_000, 150, 10_000)
     while looks[-1] < 600:
         wait_seconds = next_poll_seconds(
-            looks[-1], rows=10_000, processed=0, queue_seconds=again_seconds, is_overdue=True
+            looks[-1], rows=10_000, processed=0, unbegun_seconds=again_seconds, is_overdue=True
         )
         looks.append(looks[-1] + wait_seconds)
     assert looks == [151, 166, 182, 213, 275, 399, 550, 701]
@@ -197,23 +197,23 @@ def test_a_job_that_is_overdue_is_given_a_tenth_of_its_time_and_then_as_long_as_
 
 @given(st.integers(0, 100_000))
 def test_a_job_whose_rows_are_all_tried_ends_any_moment(waited_seconds):
-    wait_seconds = next_poll_seconds(waited_seconds, rows=100, processed=100, queue_seconds=500)
+    wait_seconds = next_poll_seconds(waited_seconds, rows=100, processed=100, unbegun_seconds=500)
     assert wait_seconds == min(max(2, waited_seconds // 10), LONG_WAIT_SECONDS)
 
 
 def test_a_small_job_that_ends_a_little_late_is_not_given_a_part_of_the_time_of_a_large_one():
     """The org takes it up after 4 s; the lane's job before had 10,000 rows and took 150 s."""
-    again_seconds = queue_poll_seconds(20, 150, 10_000)
+    again_seconds = unbegun_poll_seconds(20, 150, 10_000)
     looks = [first_poll_seconds(20, 150, 10_000)]
     while looks[-1] < 5:
-        looks.append(looks[-1] + next_poll_seconds(looks[-1], rows=20, processed=0, queue_seconds=again_seconds))
+        looks.append(looks[-1] + next_poll_seconds(looks[-1], rows=20, processed=0, unbegun_seconds=again_seconds))
     assert looks == [2, 4, 8]
 
 
 def test_a_small_job_in_the_queue_is_not_looked_at_each_time_that_it_could_have_ended():
-    assert queue_poll_seconds(100, 150, 10_000) == 15
-    assert queue_poll_seconds(5_000, 150, 10_000) == first_poll_seconds(5_000, 150, 10_000) == 76
-    assert queue_poll_seconds(100, None, None) == first_poll_seconds(100, None, None)
+    assert unbegun_poll_seconds(100, 150, 10_000) == 15
+    assert unbegun_poll_seconds(5_000, 150, 10_000) == first_poll_seconds(5_000, 150, 10_000) == 76
+    assert unbegun_poll_seconds(100, None, None) == first_poll_seconds(100, None, None)
 
 
 def test_a_job_at_work_is_given_the_time_that_its_rows_still_need():
@@ -225,7 +225,7 @@ def test_a_job_at_work_is_given_the_time_that_its_rows_still_need():
 def test_a_job_that_was_in_the_queue_is_given_the_time_that_it_works_not_the_time_that_it_waited():
     """A lane's job waited for 44 s, and the look at it came when it had been written for 4 s."""
     assert next_poll(48, rows=9_400, processed=800, worked_ms=4_000) == 45
-    by_the_one_before = next_poll_seconds(48, rows=9_400, processed=800, queue_seconds=50)
+    by_the_one_before = next_poll_seconds(48, rows=9_400, processed=800, unbegun_seconds=50)
     assert by_the_one_before == 48, "where the org does not say"
     assert next_poll(96, rows=9_400, processed=800, before_seconds=48, worked_ms=4_000) == 45
     assert next_poll(52, rows=10_000, processed=3_400, worked_ms=51_000) == 103
@@ -247,9 +247,9 @@ def test_a_job_took_no_longer_than_waited_unless_the_org_says_so(looks, processi
 
 def next_prediction(before: int, truth_seconds: int) -> int:
     """What a job of one length, and one row, teaches that is first looked at when the prediction says so."""
-    looks, again_seconds = [0, first_poll_seconds(1, before, 1)], queue_poll_seconds(1, before, 1)
+    looks, again_seconds = [0, first_poll_seconds(1, before, 1)], unbegun_poll_seconds(1, before, 1)
     while looks[-1] < truth_seconds:
-        looks.append(looks[-1] + next_poll_seconds(looks[-1], rows=1, processed=0, queue_seconds=again_seconds))
+        looks.append(looks[-1] + next_poll_seconds(looks[-1], rows=1, processed=0, unbegun_seconds=again_seconds))
     return job_seconds(looks[-2], looks[-1], truth_seconds * 1000)
 
 
