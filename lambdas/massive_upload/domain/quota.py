@@ -12,11 +12,14 @@ MOST_LOOKS = 7
 """At a job, as far as is counted on: two where nothing is known of it, and five more where it waits in the org's queue.
 One that waits there for long, or stands still, takes more."""
 
-BATCH_REQUESTS = 6 + MOST_LOOKS
-"""API requests of a batch whose rows come in one page: create, upload, close, the page, the looks at the job, and two
-for its results, where it has rejected rows."""
+_SEND_REQUESTS = 4
+"""Create, upload and close a job, and a page of rows."""
 
 _RESULT_REQUESTS = 2
+"""Where the job has rejected rows."""
+
+BATCH_REQUESTS = _SEND_REQUESTS + MOST_LOOKS + _RESULT_REQUESTS
+"""API requests of a batch whose rows come in one page."""
 
 MOST_BATCH_REQUESTS = 100
 """No batch is counted as more: 100 MB come in some fifty pages of 2 MB. What takes a lane more requests than that, a
