@@ -5,7 +5,8 @@ two starts at once are not ordered; a stop right after the start fails; a stoppe
 who looks until its Lambda has ended, and fails instead when that Lambda fails; the error and cause of StopExecution
 get lost; a crash of the interpreter leaves it running for ever; the start time in the context object is no text, and
 the time at which a state was entered has microseconds and an offset; threads that have ended are kept; the history of
-an execution that is just being started cannot be read.
+an execution that is just being started cannot be read, nor that of one that was stopped just before the time-out of a
+task is evaluated: nothing is evaluated any more then, and another value of the stack is taken for it.
 """
 
 import datetime
@@ -18,6 +19,7 @@ from moto.core.responses import ActionResult
 from moto.stepfunctions.exceptions import ValidationException
 from moto.stepfunctions.parser import utils
 from moto.stepfunctions.parser.api import ExecutionStatus, GetExecutionHistoryOutput
+from moto.stepfunctions.parser.asl.component.common.timeouts.timeout import TimeoutSeconds
 from moto.stepfunctions.parser.asl.component.state import state
 from moto.stepfunctions.parser.asl.eval.environment import Environment
 from moto.stepfunctions.parser.asl.eval.program_state import ProgramStopped, ProgramTimedOut
@@ -49,6 +51,7 @@ def install() -> None:
     replace(BaseExecutionWorkerCommunication, "terminated", _build_terminated)
     replace(Environment, "set_error", _build_set_error)
     replace(state, "StateData", _build_state_data)
+    replace(TimeoutSeconds, "eval", lambda _: TimeoutSeconds._eval_body)
 
 
 def _build_to_history_output(original: Untyped) -> Untyped:

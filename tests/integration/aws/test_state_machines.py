@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import pytest
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service
 
 from local.aws.hooks.history import MAX_HISTORY_EVENTS
 from tests.integration.aws.assembly import Assembly, one_task
@@ -155,6 +156,8 @@ def build(assembly: Assembly) -> None:
     assembly.machine("Waiting", chain(Wait={"Type": "Wait", "SecondsPath": "$.seconds"}))
     assembly.machine("Lost", one_task(LAMBDA, Parameters={"FunctionName": "Nobody", "Payload": {}}))
     assembly.machine("HoldOn", one_task("${Hold.Arn}"))
+    echo = {"FunctionName": "${Echo.Arn}", "Payload": {}}
+    assembly.machine("InTime", one_task(LAMBDA, Parameters=echo, TimeoutSeconds=60))
     sizes = one_task("${Size.Arn}", Catch=[{"ErrorEquals": ["States.ALL"], "Next": "Caught"}])
     sizes["States"]["Caught"] = {"Type": "Pass", "End": True}
     assembly.machine("Sizes", sizes)
@@ -302,6 +305,29 @@ def test_an_execution_is_stopped_while_its_function_runs(world):
     states.stop_execution(executionArn=arn)
     assert states.describe_execution(executionArn=arn)["status"] == "ABORTED"
     assert time.monotonic() - started < 3
+
+
+def test_the_history_of_an_execution_that_was_stopped_as_its_task_began_can_be_read(world, monkeypatch):
+    begun, stopped = threading.Event(), threading.Event()
+    to_json = state_task_service.to_json_str
+
+    def wait_for_the_stop(value: object) -> Any:
+        begun.set()
+        assert stopped.wait(10)
+        return to_json(value)
+
+    monkeypatch.setattr(state_task_service, "to_json_str", wait_for_the_stop)
+    arn = world.aws.start_execution(world.outputs["InTimeArn"], {})
+    assert begun.wait(10)
+    world.aws.stop_execution(arn)
+    stopped.set()
+    states = world.aws.client("stepfunctions")
+    scheduled: list[dict[str, Any]] = []
+    deadline = time.monotonic() + 10
+    while not scheduled and time.monotonic() < deadline:
+        events = states.get_execution_history(executionArn=arn)["events"]
+        scheduled = [event["taskScheduledEventDetails"] for event in events if event["type"] == "TaskScheduled"]
+    assert scheduled[0]["timeoutInSeconds"] == 60
 
 
 def test_map_children_run_in_parallel(world, tmp_path):

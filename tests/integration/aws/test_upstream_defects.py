@@ -38,6 +38,7 @@ PROBES = (
     "plain_attributes",
     "executions_threads",
     "executions_entered_time",
+    "executions_stopped_as_a_task_began",
 )
 
 

@@ -21,6 +21,7 @@ from moto.stepfunctions.parser import quotas
 from moto.stepfunctions.parser.asl.component.common.error_name.error_equals_decl import ErrorEqualsDecl
 from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import StatesErrorName
 from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name_type import StatesErrorNameType
+from moto.stepfunctions.parser.asl.component.common.timeouts.timeout import TimeoutSeconds
 from moto.stepfunctions.parser.asl.eval.event.event_manager import EventHistoryContext, EventManager
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser, ASLParserException
 from moto.stepfunctions.parser.asl.utils import boto_client
@@ -342,6 +343,13 @@ def executions_entered_time() -> bool:
     return bool(output["at"].endswith("+00:00"))
 
 
+def executions_stopped_as_a_task_began() -> bool:
+    """The time-out of a task is not evaluated once its execution was stopped."""
+    stopped = SimpleNamespace(is_running=lambda: False, stack=[])
+    TimeoutSeconds(60).eval(stopped)
+    return not stopped.stack
+
+
 def main() -> None:
     default_user_config["stepfunctions"] = {"execute_state_machine": True}
     default_user_config["lambda"] = {"use_docker": False}
@@ -373,6 +381,7 @@ def main() -> None:
         plain_attributes,
         executions_threads,
         executions_entered_time,
+        executions_stopped_as_a_task_began,
     )
     with mock_aws(config=copy.deepcopy(default_user_config)):
         json.dump({probe.__name__: probe() for probe in probes}, sys.stdout)
