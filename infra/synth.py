@@ -27,6 +27,7 @@ def synthesize(
     loads: Mapping[str, Load],
     sequences: Mapping[str, LoadSequence] | None = None,
     bundle: bool = False,
+    validate: bool = True,
     stack_name: str = STACK_NAME,
 ) -> Path:
     """Write the cloud assembly of a stack with these loads.
@@ -37,13 +38,15 @@ def synthesize(
         sequences: sequences of them, by name.
         bundle: whether the third-party packages are installed into the layer. Without, the layer holds the lock file
             alone, which serves wherever layers are not executed.
+        validate: whether the CDK checks the template by CloudFormation's rules. That takes longer than all else, and is
+            not needed where nothing is deployed to AWS.
         stack_name: the stack's name, and the beginning of the machines' names.
 
     Returns:
         The assembly's directory.
     """
     context = _flags() if bundle else _flags() | {"aws:cdk:bundling-stacks": []}
-    app = cdk.App(outdir=str(outdir), context=context)
+    app = cdk.App(outdir=str(outdir), context=context, builtin_cloud_formation_validation=validate)
     _add_stack(app, loads, sequences or {}, stack_name)
     return Path(app.synth().directory)
 
