@@ -450,11 +450,13 @@ def print_counts() -> None:
 def print_idle(time_scale: float) -> None:
     """Long jobs at a small time scale, so that this machine's own work counts for little.
 
-    The org has a worker for each lane in the first case; in the others jobs wait in its queue.
+    The org has a worker for each lane in the first two cases, and each lane of the second one has one short job; in the
+    others jobs wait in its queue.
     """
     long_jobs = Case(rows=320_000, row_ms=15, time_scale=time_scale)
+    short_jobs = replace(long_jobs, rows=100_000, lanes=20)
     queued = replace(long_jobs, rows=80_000, lanes=8, workers=4)
-    for case in (long_jobs, queued, replace(queued, rows=100_000, lanes=20, workers=5)):
+    for case in (long_jobs, short_jobs, queued, replace(short_jobs, workers=5)):
         counts = measure(case)
         print(
             f"\n{case}\nidle, percent of each lane's time: {', '.join(f'{each:.1f}' for each in counts.idle_percent)}; "

@@ -9,7 +9,7 @@ from massive_upload.constants import BATCHES_BETWEEN_LOOKS
 from massive_upload.domain.load import Budget
 
 MOST_LOOKS = 7
-"""At a job, as far as is counted on: two where nothing is known of it, and five more where it waits in the org's queue.
+"""At a job, as far as is counted on: two or three where nothing is known of it, and more where it waits in the queue.
 One that waits there for long, or stands still, takes more."""
 
 _SEND_REQUESTS = 4

@@ -1,5 +1,7 @@
 """How long a slice waits, and how many history events it may use."""
 
+from dataclasses import dataclass
+
 from massive_upload.constants import JOB_ROWS_PER_BATCH, LONG_WAIT_SECONDS, ORG_WAITS_SECONDS, RETRY_WAITS_SECONDS
 from massive_upload.domain.presets import CHUNK_ROWS, PAIR_BATCHES
 
@@ -41,9 +43,10 @@ _LITTLE_PART = 10
 """A lane that is idle for this part of a job's time, as the look at its end comes late, loses little."""
 _QUEUE_LOOKS = 4
 """At a job that waits for many others each time, rather than one whenever one of these ends."""
-_FEW_CHUNKS = 4
-"""The org counts whole chunks of rows. Of so few it may have worked on nearly one more, which a pace taken from them
-leaves out; of more that is less than the margin of a look and what another look costs."""
+_FEW_CHUNKS = 15
+"""The org counts whole chunks of rows, and may have worked on nearly one more. A pace taken from fewer without it could
+be so low that, with the margin of a later look, a lane of one job of 4,000 rows or more is idle for a tenth of its
+time: another look is cheaper."""
 _UPLOAD_SECONDS = 5
 """At most, of a job's life from its creation until it was closed."""
 
@@ -78,13 +81,24 @@ def unbegun_poll_seconds(rows: int, job_seconds: int | None, job_rows: int | Non
     return max(first_seconds, (job_seconds or 0) // _LITTLE_PART)
 
 
+@dataclass(frozen=True)
+class Look:
+    """What a look at a job in flight has shown.
+
+    Attributes:
+        waited_seconds: how long it had been waited for.
+        processed: rows that the org had tried.
+    """
+
+    waited_seconds: int = 0
+    processed: int = 0
+
+
 def next_poll_seconds(
-    waited_seconds: int,
+    look: Look,
+    before: Look,
     *,
     rows: int,
-    processed: int,
-    before_seconds: int = 0,
-    before_processed: int = 0,
     worked_ms: int = 0,
     unbegun_seconds: int,
     is_overdue: bool = False,
@@ -99,12 +113,9 @@ def next_poll_seconds(
     request of the org's day.
 
     Args:
-        waited_seconds: how long it has been waited for.
+        look: at the job, just now.
+        before: the look before, when the job may still have been in the org's queue; of the first one, `Look()`.
         rows: rows of the job.
-        processed: of these, rows that the org has tried.
-        before_seconds: how long it had been waited for at the look before, when it may still have been in the org's
-            queue; 0 at the first.
-        before_processed: rows that had been tried by then.
         worked_ms: how long the org says that it has worked on the rows tried, in milliseconds; 0 where it does not say.
         unbegun_seconds: how long it is given at most while it has not begun, and expected to take once it has:
             `unbegun_poll_seconds`.
@@ -112,17 +123,17 @@ def next_poll_seconds(
             before the last one.
         is_paired: whether its batches share a parent.
     """
-    little_seconds = max(2, waited_seconds // _LITTLE_PART)
-    if processed == 0:
-        again_seconds = waited_seconds - (unbegun_seconds if is_overdue else 0)
+    little_seconds = max(2, look.waited_seconds // _LITTLE_PART)
+    if look.processed == 0:
+        again_seconds = look.waited_seconds - (unbegun_seconds if is_overdue else 0)
         return _within(max(little_seconds, min(unbegun_seconds, again_seconds)))
-    gained = processed - before_processed
-    if gained <= 0 or processed >= rows:
+    gained = look.processed - before.processed
+    if gained <= 0 or look.processed >= rows:
         return _within(little_seconds)
-    rows_left = rows - processed
-    left_seconds = -(-(waited_seconds - before_seconds) * rows_left // gained)
-    if before_processed == 0:
-        worked_on = processed + (CHUNK_ROWS if processed < _FEW_CHUNKS * CHUNK_ROWS else 0)
+    rows_left = rows - look.processed
+    left_seconds = -(-(look.waited_seconds - before.waited_seconds) * rows_left // gained)
+    if before.processed == 0:
+        worked_on = look.processed + (CHUNK_ROWS if look.processed < _FEW_CHUNKS * CHUNK_ROWS else 0)
         by_work = -(-worked_ms * rows_left // (1000 * worked_on))
         left_seconds = min(left_seconds, by_work or -(-unbegun_seconds * rows_left // rows))
     margin_seconds = 0 if is_paired else left_seconds // _REST_MARGIN_PART

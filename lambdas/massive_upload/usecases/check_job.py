@@ -5,8 +5,8 @@ from __future__ import annotations
 from massive_upload.constants import LONG_WAIT_SECONDS, SLICE_EVENTS
 from massive_upload.contracts import JobCounters, Next, SliceInput, Step
 from massive_upload.domain.bulk_batches import bulk_batches_of
-from massive_upload.domain.progress import BatchState, Partition
-from massive_upload.domain.waits import POLL_EVENTS, job_seconds, next_poll_seconds, unbegun_poll_seconds
+from massive_upload.domain.progress import Batch, BatchState, Partition
+from massive_upload.domain.waits import POLL_EVENTS, Look, job_seconds, next_poll_seconds, unbegun_poll_seconds
 from massive_upload.errors import OrgUnreachable
 from massive_upload.observability import Event, Marker, follow, log
 from massive_upload.salesforce.bulk import Job, JobState
@@ -38,11 +38,11 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
         PassingError: the org or AWS did not answer.
     """
     step, store = task.step, services.store
-    looked_at_seconds = step.job_waited_seconds if step.job_seen else 0
+    before = Look(step.job_waited_seconds, step.job_processed) if step.job_seen else Look()
     waited_seconds = step.job_waited_seconds + step.wait_seconds
     job = None if step.job_id is None else services.org.bulk.get(step.job_id)
     if job is not None and job.state.is_terminal:
-        seconds = 0 if step.job_is_adopted else _seconds_of(job, looked_at_seconds, waited_seconds)
+        seconds = 0 if step.job_is_adopted else _seconds_of(job, before.waited_seconds, waited_seconds)
         counters = _counters(job, services.org, seconds)
         return step.then(Next.SETTLE, events=POLL_EVENTS, job=counters)
     lane = claimed_lane(store, task)
@@ -64,19 +64,8 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
     patience_seconds = max(LONG_WAIT_SECONDS, services.configs.of(task.run_id).load.effective_pace.patience_seconds)
     if still_seconds >= patience_seconds:
         _abort(job, services, still_seconds, patience_seconds)
-    wait_seconds = next_poll_seconds(
-        waited_seconds,
-        rows=batch.rows,
-        processed=job.processed or 0,
-        before_seconds=looked_at_seconds,
-        before_processed=step.job_processed,
-        worked_ms=job.worked_ms // (1 if partition.is_paired else bulk_batches_of(batch.rows)),
-        unbegun_seconds=unbegun_poll_seconds(
-            batch.rows, partition.job_seconds, partition.job_rows, is_paired=partition.is_paired
-        ),
-        is_overdue=_is_overdue(job, step, partition),
-        is_paired=partition.is_paired,
-    )
+    look = Look(waited_seconds, job.processed or 0)
+    wait_seconds = _wait_seconds(job, look, before, partition, batch, is_adopted=step.job_is_adopted)
     store.record_heartbeat(partition, services.org.heartbeat(wake_after_seconds=wait_seconds))
     log(Marker.WAITING, Event.WAITING_FOR_JOB, state=job.state, processed=job.processed, wait_seconds=wait_seconds)
     following = Next.MORE if step.events >= SLICE_EVENTS else Next.WAIT_FOR_JOB
@@ -88,13 +77,23 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
         job_waited_seconds=waited_seconds,
         job_is_adopted=step.job_is_adopted,
     )
-    seen_now = {"job_seen": seen, "job_processed": job.processed or 0, "job_still_seconds": still_seconds}
+    seen_now = {"job_seen": seen, "job_processed": look.processed, "job_still_seconds": still_seconds}
     return looked.model_copy(update=seen_now)
 
 
-def _is_overdue(job: Job, step: Step, partition: Partition) -> bool:
-    """Whether a job that the org works on was to have ended by now; of one that is adopted nobody knows since when."""
-    return job.state is JobState.IN_PROGRESS and partition.job_seconds is not None and not step.job_is_adopted
+def _wait_seconds(job: Job, look: Look, before: Look, partition: Partition, batch: Batch, *, is_adopted: bool) -> int:
+    """The wait for a job in flight, by what the looks at it have shown; of an adopted one nobody knows since when."""
+    is_paired, is_known = partition.is_paired, partition.job_seconds is not None
+    unbegun_seconds = unbegun_poll_seconds(batch.rows, partition.job_seconds, partition.job_rows, is_paired=is_paired)
+    return next_poll_seconds(
+        look,
+        before,
+        rows=batch.rows,
+        worked_ms=job.worked_ms // (1 if is_paired else bulk_batches_of(batch.rows)),
+        unbegun_seconds=unbegun_seconds,
+        is_overdue=job.state is JobState.IN_PROGRESS and is_known and not is_adopted,
+        is_paired=is_paired,
+    )
 
 
 def _seconds_of(job: Job, looked_at_seconds: int, waited_seconds: int) -> int:
