@@ -1,4 +1,4 @@
-"""CheckPatience: how long to wait for an org, or AWS, that does not answer."""
+"""CheckPatience: how long to wait for an org, or AWS, that does not answer, or has nothing left of its day."""
 
 from massive_upload import container
 from massive_upload.contracts import CheckPatienceInput, Step

@@ -196,7 +196,9 @@ class Step(Contract):
         events: an estimate of the history events that this slice has used.
         org_waits: how many times in a row the slice has waited for an org that does not answer.
         org_waited_seconds: the sum of those waits.
-        org_asked_seconds: what will be left, after the next wait, of a pause that the org has asked for.
+        org_asked_seconds: what will be left, after the next wait, of a pause that the org has asked for, or that lets
+            its allowances come back.
+        allowances_waited_seconds: how long the slice has waited for these, since the lane last got on.
         turn_looked_at: when the look at the org's allowances began that the lane waits on for its turn.
         turn_waited_seconds: how long the slice has waited on that look.
         turn_unanswered_seconds: how long it has waited for the org to answer, whatever it was asked, since the org last
@@ -221,6 +223,7 @@ class Step(Contract):
     org_waits: int = Field(default=0, ge=0)
     org_waited_seconds: int = Field(default=0, ge=0)
     org_asked_seconds: int = Field(default=0, ge=0)
+    allowances_waited_seconds: int = Field(default=0, ge=0)
     turn_looked_at: datetime | None = None
     turn_waited_seconds: int = Field(default=0, ge=0)
     turn_unanswered_seconds: int = Field(default=0, ge=0)
@@ -267,6 +270,7 @@ class Step(Contract):
             events=self.events + events,
             org_waits=0 if is_progress else self.org_waits,
             org_waited_seconds=0 if is_progress else self.org_waited_seconds,
+            allowances_waited_seconds=0 if is_progress else self.allowances_waited_seconds,
             job_waited_seconds=job_waited_seconds,
             job_is_adopted=job_is_adopted,
             job=job,

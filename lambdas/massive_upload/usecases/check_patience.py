@@ -1,11 +1,12 @@
-"""CheckPatience: how long to wait for an org, or AWS, that does not answer."""
+"""CheckPatience: how long to wait for an org, or AWS, that does not answer, or has nothing left of its day."""
 
 from __future__ import annotations
 
+from massive_upload.constants import ALLOWANCE_PATIENCE_SECONDS, ALLOWANCE_WAITS_SECONDS, LONG_WAIT_SECONDS
 from massive_upload.contracts import CheckPatienceInput, Next, Step
 from massive_upload.domain.progress import Partition
 from massive_upload.domain.waits import PATIENCE_EVENTS, longest_wait_seconds, org_wait_seconds
-from massive_upload.errors import OrgUnreachable, SalesforceBusy
+from massive_upload.errors import OrgUnreachable, QuotaExhausted, SalesforceBusy
 from massive_upload.observability import Event, Marker, log
 from massive_upload.ports import Heartbeat, ProgressStore
 from massive_upload.usecases.run_config import RunConfigs
@@ -18,7 +19,8 @@ def check_patience(task: CheckPatienceInput, store: ProgressStore, configs: RunC
     A pause that the org asks for is kept as far as patience goes, in steps that let the run's flags be seen.
 
     Raises:
-        OrgUnreachable: the slice has waited for as long as the load's patience lasts.
+        OrgUnreachable: the slice has waited for as long as the load's patience lasts, or for allowances that had to
+            come back within a day.
         FencedOut: another slice has claimed the partition.
     """
     partition = claimed_partition(store, task)
@@ -27,6 +29,8 @@ def check_patience(task: CheckPatienceInput, store: ProgressStore, configs: RunC
         store.stop_partition(partition)
         log(Marker.STOP, Event.PARTITION_STOPPED)
         return task.step.model_copy(update={"next": Next.DONE})
+    if task.error.name == QuotaExhausted.__name__:
+        return _wait_for_allowances(task.step, partition, store)
     patience_seconds = configs.of(task.run_id).load.effective_pace.patience_seconds
     waited_seconds = task.step.org_waited_seconds
     if waited_seconds >= patience_seconds:
@@ -57,6 +61,39 @@ def check_patience(task: CheckPatienceInput, store: ProgressStore, configs: RunC
             "org_waited_seconds": waited_seconds + wait_seconds,
             "org_asked_seconds": still_asked_seconds,
             "turn_unanswered_seconds": task.step.turn_unanswered_seconds + wait_seconds,
+            "job": None,
+        }
+    )
+
+
+def _wait_for_allowances(step: Step, partition: Partition, store: ProgressStore) -> Step:
+    """The next wait for an org that answers, but whose allowances of the day are used up.
+
+    They come back as the day rolls on. So this takes nothing off the load's patience, and as each try costs a request
+    of what everybody waits for, there are few.
+
+    Raises:
+        OrgUnreachable: they have not come back within a day.
+    """
+    waited_seconds = step.allowances_waited_seconds
+    if waited_seconds >= ALLOWANCE_PATIENCE_SECONDS:
+        raise OrgUnreachable(
+            f"For {waited_seconds} s the org has refused the lane, as its allowances of 24 hours are used up.",
+            next_step="See in Setup, System Overview, who uses them; resume the run when there is something left.",
+        )
+    first_seconds, usual_seconds = ALLOWANCE_WAITS_SECONDS
+    pause_seconds = step.org_asked_seconds or (usual_seconds if waited_seconds else first_seconds)
+    wait_seconds = min(pause_seconds, LONG_WAIT_SECONDS)
+    left_seconds = pause_seconds - wait_seconds
+    store.record_heartbeat(partition, Heartbeat(wake_after_seconds=wait_seconds))
+    log(Marker.WAITING, Event.WAITING_FOR_QUOTA, wait_seconds=wait_seconds, waited_seconds=waited_seconds)
+    return step.model_copy(
+        update={
+            "next": Next.WAIT_LONGER if left_seconds else Next.WAIT_FOR_ORG,
+            "wait_seconds": wait_seconds,
+            "events": step.events + PATIENCE_EVENTS,
+            "org_asked_seconds": left_seconds,
+            "allowances_waited_seconds": waited_seconds + wait_seconds,
             "job": None,
         }
     )

@@ -8,7 +8,9 @@ from local.org import generated_opportunities
 from massive_upload.constants import LONG_WAIT_SECONDS
 from massive_upload.contracts import CaughtError, CheckPatienceInput, Next, Step
 from massive_upload.domain.progress import BatchState, Halt, PartitionStatus
-from massive_upload.errors import SalesforceUnavailable
+from massive_upload.domain.waits import PATIENCE_EVENTS
+from massive_upload.errors import QuotaExhausted, SalesforceUnavailable
+from massive_upload.observability import Event
 from massive_upload.usecases.check_job import check_job
 from massive_upload.usecases.check_patience import check_patience
 from massive_upload.usecases.fetch_page import fetch_page
@@ -273,3 +275,73 @@ def test_the_input_may_change_a_plans_patience():
     with open_world(load=paced(), faults=f"- match: {{}}\n  action: {SILENT}") as world:
         world.execute(start)
         assert world.clock.seconds() == 12
+
+
+def used_up_for(seconds: int) -> str:
+    """Others have used up the day's batches, and the org tells no allowance."""
+    return (
+        f"- match: {{method: POST, path: ingest$, until_seconds: {seconds}}}\n"
+        "  action: {status: 400, code: ExceededQuota}\n"
+        "- match: {path: /limits}\n  action: {status: 403, code: FORBIDDEN}"
+    )
+
+
+def test_batches_of_the_day_that_are_used_up_are_waited_for_beyond_patience_and_asked_for_once_an_hour(caplog):
+    with open_world(load=paced(patience_seconds=500), faults=used_up_for(20 * 3600)) as world, caplog.at_level("INFO"):
+        waits = note_org_waits(world)
+        world.slices.most_states = 2_000
+        verdict = world.execute()
+        assert verdict is not None
+        assert (verdict.status, verdict.succeeded) == ("Completed", 30)
+        assert set(waits) == {LONG_WAIT_SECONDS}, "so that a stop or pause is seen"
+        assert 19 * 3600 <= sum(waits) <= 22 * 3600
+        assert world.slices.visited.count("WaitForOrg") <= 22
+    told = [vars(line)["waited_seconds"] for line in caplog.records if line.getMessage() == Event.WAITING_FOR_QUOTA]
+    assert told == list(range(0, sum(waits), LONG_WAIT_SECONDS))
+
+
+def test_an_org_that_refuses_for_more_than_a_day_ends_the_lane_as_somebody_has_to_look():
+    with open_world(load=paced(patience_seconds=500), faults=used_up_for(40 * 3600)) as world:
+        world.plan({"load": "opportunity"})
+        world.slices.most_states = 2_000
+        world.slices.run_lane(RUN, "0000")
+        lane = world.partition()
+        assert (lane.status, lane.error) == (PartitionStatus.FAILED, "OrgUnreachable")
+        assert 25 * 3600 <= world.clock.seconds() <= 27 * 3600
+
+
+def test_waits_for_used_up_allowances_take_nothing_off_the_patience_with_an_org_that_does_not_answer():
+    """Each try of UploadBatch, its three retries included, is refused by used-up allowances but for the second, which
+    finds nobody there."""
+    used_up = "".join(
+        f"- match: {{method: POST, path: ingest$, nth: {nth}}}\n  action: {{status: 400, code: ExceededQuota}}\n"
+        for nth in (*range(1, 5), *range(9, 13))
+    )
+    silent = "".join(
+        f"- match: {{method: POST, path: ingest$, nth: {nth}}}\n  action: {SILENT}\n" for nth in range(5, 9)
+    )
+    with open_world(load=paced(batch_rows=30, patience_seconds=300), faults=used_up + silent) as world:
+        waits = note_org_waits(world)
+        verdict = world.execute()
+        assert verdict is not None
+        assert (verdict.status, verdict.succeeded) == ("Completed", 30)
+        assert waits == [600, 60, *6 * [600]]
+
+
+def test_a_wait_for_used_up_allowances_changes_nothing_that_is_known_of_an_org_that_does_not_answer():
+    with open_world(load=paced()) as world:
+        world.plan({"load": "opportunity"})
+        world.slices.run_slice(RUN, "0000", stop_before="FetchPage")
+        step = Step(epoch=world.partition().epoch, org_waits=2, org_waited_seconds=360, turn_unanswered_seconds=90)
+        error = CaughtError(Error=QuotaExhausted.__name__)
+        refused = CheckPatienceInput(run_id=RUN, partition="0000", step=step, error=error)
+        services = world.services
+        waiting = check_patience(refused, services.store, services.configs)
+    assert waiting == step.model_copy(
+        update={
+            "next": Next.WAIT_FOR_ORG,
+            "wait_seconds": 600,
+            "events": PATIENCE_EVENTS,
+            "allowances_waited_seconds": 600,
+        }
+    )
