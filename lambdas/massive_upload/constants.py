@@ -20,11 +20,11 @@ ORG_WAITS_SECONDS = (60, 300, 600)
 """Waits for an org that does not answer, after the 17 s of Retry are used up; the last one repeats."""
 
 ALLOWANCE_WAITS_SECONDS = (600, 3600)
-"""The first wait, and each later one, for an org that refuses a request as its allowances of the day are used up."""
+"""Waits for an org that has refused a lane as its allowances of the day are used up; the last one repeats."""
 
 ALLOWANCE_PATIENCE_SECONDS = 25 * 3600
-"""They count the last 24 hours (Salesforce, "API Request Limits and Allocations"): whoever is refused for longer is so
-for another reason, or as others take all that comes back, and somebody has to look."""
+"""They count the last 24 hours (Salesforce, "API Request Limits and Allocations"): a lane that is refused for longer is
+so for another reason, or as others take all that comes back, and somebody has to look."""
 
 MAX_LANES = 1000
 """The lanes travel in one payload: 1,000 of them are about 65 KB of the 256 KiB (Step Functions quotas)."""

@@ -21,7 +21,7 @@
         ├── AnotherRunActive       the target is being loaded by another run
         ├── FencedOut              a newer slice, or another run, has taken over
         ├── RequestRefused         an answer that no rule expects (any other 4xx)
-        ├── OrgUnreachable         the org did not answer for as long as the load's patience lasts
+        ├── OrgUnreachable         the org did not answer for as long as patience lasts, or had nothing left for a day
         ├── JobRejected            the org refused a whole job for a reason of configuration
         ├── BreakerTripped     so much of a lane, or of the run, fails that going on is of no use
         ├── RunHalted              an error that would repeat for every row
@@ -166,7 +166,10 @@ class RequestRefused(FinalError):
 
 
 class OrgUnreachable(FinalError):
-    """The org did not answer for as long as the load's patience lasts."""
+    """The org did not answer for as long as the load's patience lasts, or refused a lane for a day.
+
+    Also of jobs: one that stands still and is not aborted, or that a run before has left.
+    """
 
 
 class JobRejected(FinalError):

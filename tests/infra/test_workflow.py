@@ -319,6 +319,7 @@ VISITS = [
     (waits.WAIT_EVENTS, ["WaitForTurn"]),
     (waits.UPLOAD_EVENTS, ["UploadBatch", "JobInFlight?"]),
     (waits.POLL_EVENTS, ["WaitForJob", "CheckJob", "JobEnded?"]),
+    (waits.PAUSE_EVENTS, ["WaitLonger", "CheckPatience", "Patient?"]),
     (waits.SETTLE_EVENTS, ["SettleBatch", "NextStep?", "Pace"]),
     (waits.SETTLE_EVENTS, ["SettleBatch", "NextStep?", "BackOff"]),
 ]

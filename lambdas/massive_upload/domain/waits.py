@@ -18,6 +18,8 @@ SETTLE_EVENTS = 9
 """SettleBatch, NextStep?, Pace or BackOff"""
 PATIENCE_EVENTS = 40
 """A task with its retries, CheckPatience, Patient?, WaitForOrg"""
+PAUSE_EVENTS = 9
+"""WaitLonger, CheckPatience, Patient?"""
 
 SHORTEST_POLL_SECONDS = 1
 _MARGIN_PART = 100

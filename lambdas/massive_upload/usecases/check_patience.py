@@ -5,7 +5,7 @@ from __future__ import annotations
 from massive_upload.constants import ALLOWANCE_PATIENCE_SECONDS, ALLOWANCE_WAITS_SECONDS, LONG_WAIT_SECONDS
 from massive_upload.contracts import CheckPatienceInput, Next, Step
 from massive_upload.domain.progress import Partition
-from massive_upload.domain.waits import PATIENCE_EVENTS, longest_wait_seconds, org_wait_seconds
+from massive_upload.domain.waits import PATIENCE_EVENTS, PAUSE_EVENTS, longest_wait_seconds, org_wait_seconds
 from massive_upload.errors import OrgUnreachable, QuotaExhausted, SalesforceBusy
 from massive_upload.observability import Event, Marker, log
 from massive_upload.ports import Heartbeat, ProgressStore
@@ -56,7 +56,7 @@ def check_patience(task: CheckPatienceInput, store: ProgressStore, configs: RunC
         update={
             "next": Next.WAIT_LONGER if still_asked_seconds else Next.WAIT_FOR_ORG,
             "wait_seconds": wait_seconds,
-            "events": task.step.events + PATIENCE_EVENTS,
+            "events": _events(task.step),
             "org_waits": task.step.org_waits + (0 if goes_on else 1),
             "org_waited_seconds": waited_seconds + wait_seconds,
             "org_asked_seconds": still_asked_seconds,
@@ -69,20 +69,20 @@ def check_patience(task: CheckPatienceInput, store: ProgressStore, configs: RunC
 def _wait_for_allowances(step: Step, partition: Partition, store: ProgressStore) -> Step:
     """The next wait for an org that answers, but whose allowances of the day are used up.
 
-    They come back as the day rolls on. So this takes nothing off the load's patience, and as each try costs a request
-    of what everybody waits for, there are few.
+    They come back as the day rolls on. So this takes nothing off the load's patience, and as each try costs requests of
+    what everybody waits for, there are few.
 
     Raises:
-        OrgUnreachable: they have not come back within a day.
+        OrgUnreachable: they have not come back within a day, and the org was just asked again.
     """
-    waited_seconds = step.allowances_waited_seconds
-    if waited_seconds >= ALLOWANCE_PATIENCE_SECONDS:
+    waited_seconds, pause_seconds = step.allowances_waited_seconds, step.org_asked_seconds
+    if waited_seconds >= ALLOWANCE_PATIENCE_SECONDS and not pause_seconds:
         raise OrgUnreachable(
             f"For {waited_seconds} s the org has refused the lane, as its allowances of 24 hours are used up.",
             next_step="See in Setup, System Overview, who uses them; resume the run when there is something left.",
         )
     first_seconds, usual_seconds = ALLOWANCE_WAITS_SECONDS
-    pause_seconds = step.org_asked_seconds or (usual_seconds if waited_seconds else first_seconds)
+    pause_seconds = pause_seconds or (usual_seconds if waited_seconds else first_seconds)
     wait_seconds = min(pause_seconds, LONG_WAIT_SECONDS)
     left_seconds = pause_seconds - wait_seconds
     store.record_heartbeat(partition, Heartbeat(wake_after_seconds=wait_seconds))
@@ -91,12 +91,17 @@ def _wait_for_allowances(step: Step, partition: Partition, store: ProgressStore)
         update={
             "next": Next.WAIT_LONGER if left_seconds else Next.WAIT_FOR_ORG,
             "wait_seconds": wait_seconds,
-            "events": step.events + PATIENCE_EVENTS,
+            "events": _events(step),
             "org_asked_seconds": left_seconds,
             "allowances_waited_seconds": waited_seconds + wait_seconds,
             "job": None,
         }
     )
+
+
+def _events(step: Step) -> int:
+    """Events of the slice with this wait; within a pause no task was tried before it."""
+    return step.events + (PAUSE_EVENTS if step.org_asked_seconds else PATIENCE_EVENTS)
 
 
 def _asked_seconds(task: CheckPatienceInput, partition: Partition) -> int:

@@ -307,7 +307,40 @@ def test_an_org_that_refuses_for_more_than_a_day_ends_the_lane_as_somebody_has_t
         world.slices.run_lane(RUN, "0000")
         lane = world.partition()
         assert (lane.status, lane.error) == (PartitionStatus.FAILED, "OrgUnreachable")
-        assert 25 * 3600 <= world.clock.seconds() <= 27 * 3600
+        assert 25 * 3600 + 600 <= world.clock.seconds() <= 25 * 3600 + 900, "and has asked once more by then"
+
+
+def test_an_org_may_refuse_for_as_long_again_once_the_lane_has_got_on():
+    """Fourteen tries, each with its three retries, before the first batch, and as many before the second."""
+    refused = (number for number in range(1, 2 * 56 + 2) if number != 57)
+    faults = "".join(
+        f"- match: {{method: POST, path: ingest$, nth: {number}}}\n  action: {{status: 400, code: ExceededQuota}}\n"
+        for number in refused
+    )
+    with open_world(load=paced(patience_seconds=500), faults=faults) as world:
+        waits = note_org_waits(world)
+        world.slices.most_states = 2_000
+        verdict = world.execute()
+        assert verdict is not None
+        assert (verdict.status, verdict.succeeded) == ("Completed", 30)
+        assert sum(waits) == 2 * (600 + 13 * 3600)
+
+
+def test_a_lane_that_waits_for_used_up_allowances_is_not_taken_for_silent_and_stops_when_it_is_asked_to():
+    with open_world(load=paced(), faults=used_up_for(40 * 3600)) as world:
+        world.plan({"load": "opportunity"})
+
+        def stop(name: str, seconds: int) -> None:
+            woken_at = world.partition().next_wake_at
+            assert woken_at is not None
+            assert woken_at - world.services.clock.now() >= timedelta(seconds=seconds - 1)
+            if name == "WaitLonger":
+                world.store.ask_to_halt(RUN, Halt.STOP)
+
+        world.slices.on_wait = stop
+        world.slices.run_slice(RUN, "0000")
+        assert world.partition().status is PartitionStatus.STOPPED
+        assert world.slices.visited.count("WaitLonger") == 1
 
 
 def test_waits_for_used_up_allowances_take_nothing_off_the_patience_with_an_org_that_does_not_answer():
