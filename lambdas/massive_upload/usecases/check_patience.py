@@ -44,7 +44,6 @@ def check_patience(task: CheckPatienceInput, store: ProgressStore, configs: RunC
     usual_seconds = 0 if goes_on else org_wait_seconds(task.step.org_waits)
     wait_seconds = longest_wait_seconds(usual_seconds, asked_seconds, patience_left_seconds=left_seconds)
     still_asked_seconds = max(0, asked_seconds - wait_seconds)
-    store.record_heartbeat(partition, Heartbeat(wake_after_seconds=wait_seconds))
     log(
         Marker.WAITING,
         Event.WAITING_FOR_ORG,
@@ -52,16 +51,12 @@ def check_patience(task: CheckPatienceInput, store: ProgressStore, configs: RunC
         waited_seconds=waited_seconds,
         still_asked_seconds=still_asked_seconds,
     )
-    return task.step.model_copy(
+    waiting = _wait(task.step, partition, store, wait_seconds=wait_seconds, left_seconds=still_asked_seconds)
+    return waiting.model_copy(
         update={
-            "next": Next.WAIT_LONGER if still_asked_seconds else Next.WAIT_FOR_ORG,
-            "wait_seconds": wait_seconds,
-            "events": _events(task.step),
             "org_waits": task.step.org_waits + (0 if goes_on else 1),
             "org_waited_seconds": waited_seconds + wait_seconds,
-            "org_asked_seconds": still_asked_seconds,
             "turn_unanswered_seconds": task.step.turn_unanswered_seconds + wait_seconds,
-            "job": None,
         }
     )
 
@@ -84,24 +79,24 @@ def _wait_for_allowances(step: Step, partition: Partition, store: ProgressStore)
     first_seconds, usual_seconds = ALLOWANCE_WAITS_SECONDS
     pause_seconds = pause_seconds or (usual_seconds if waited_seconds else first_seconds)
     wait_seconds = min(pause_seconds, LONG_WAIT_SECONDS)
-    left_seconds = pause_seconds - wait_seconds
-    store.record_heartbeat(partition, Heartbeat(wake_after_seconds=wait_seconds))
     log(Marker.WAITING, Event.WAITING_FOR_QUOTA, wait_seconds=wait_seconds, waited_seconds=waited_seconds)
+    waiting = _wait(step, partition, store, wait_seconds=wait_seconds, left_seconds=pause_seconds - wait_seconds)
+    return waiting.model_copy(update={"allowances_waited_seconds": waited_seconds + wait_seconds})
+
+
+def _wait(step: Step, partition: Partition, store: ProgressStore, *, wait_seconds: int, left_seconds: int) -> Step:
+    """A wait that nobody takes for silence, before the org is asked again or the rest of a pause goes on."""
+    store.record_heartbeat(partition, Heartbeat(wake_after_seconds=wait_seconds))
+    goes_on = step.org_asked_seconds > 0  # then no task was tried before this wait
     return step.model_copy(
         update={
             "next": Next.WAIT_LONGER if left_seconds else Next.WAIT_FOR_ORG,
             "wait_seconds": wait_seconds,
-            "events": _events(step),
+            "events": step.events + (PAUSE_EVENTS if goes_on else PATIENCE_EVENTS),
             "org_asked_seconds": left_seconds,
-            "allowances_waited_seconds": waited_seconds + wait_seconds,
             "job": None,
         }
     )
-
-
-def _events(step: Step) -> int:
-    """Events of the slice with this wait; within a pause no task was tried before it."""
-    return step.events + (PAUSE_EVENTS if step.org_asked_seconds else PATIENCE_EVENTS)
 
 
 def _asked_seconds(task: CheckPatienceInput, partition: Partition) -> int:
