@@ -18,9 +18,9 @@ from massive_upload.domain.progress import RunStatus
 from massive_upload.errors import (
     ConfigurationError,
     InternalError,
+    LoadError,
     RunNotResumable,
-    final_error_names,
-    passing_error_names,
+    error_names,
 )
 
 
@@ -68,7 +68,7 @@ _UNMET = frozenset(
 _STOPPED = "RunStopped"
 """The error that FinishRun gives to a run that was stopped, and to a completed one whose sequence was."""
 
-_KNOWN = frozenset({*passing_error_names(), *final_error_names(), "RunNotPlanned"}) - {InternalError.__name__}
+_KNOWN = frozenset({*error_names(LoadError), "RunNotPlanned"}) - {InternalError.__name__}
 
 
 def exit_code_of(*, status: RunStatus | None, error: str | None, was_planned: bool) -> ExitCode:

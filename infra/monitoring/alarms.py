@@ -24,6 +24,9 @@ from massive_upload.observability import Metric
 RESERVE_PERCENT = 20
 """Of the org's daily allowances, left to others."""
 
+ALLOWANCE_PERIODS = 3
+"""A lane whose calls are refused tells of it every ten minutes (`LONG_WAIT_SECONDS`): in between it is no better."""
+
 LOCK_ERRORS_PERCENT = 5
 FEWEST_LOCK_ERRORS = 10
 FUNCTION_ERRORS = 10
@@ -232,6 +235,7 @@ def _allowance_alarms(service: str) -> Iterator[AlarmSpec]:
             "Find out who uses them; stop the run where others need the rest.",
             metric=metrics.own(metric, "Maximum", service=service),
             threshold=100 - RESERVE_PERCENT,
+            periods=ALLOWANCE_PERIODS,
             wakes=True,
         )
 

@@ -1,11 +1,13 @@
 """Every error of the product, in one tree.
 
     LoadError
-    ├── PassingError               retried: by Step Functions by class name, then by waiting for the org
+    ├── PassingError               retried by Step Functions by class name, but for used-up quotas; then waited for
     │   ├── SalesforceUnavailable  5xx, maintenance, connection or read time-out, a truncated answer
     │   ├── SalesforceBusy         429, too many concurrent requests, or too many logins
     │   ├── SessionExpired         a token refused again just after it was renewed
-    │   ├── QuotaExhausted         the org's daily requests or batches are used up; the day rolls, so they come back
+    │   ├── QuotaExhausted         an allowance of the org's day is used up; the day rolls, so it comes back
+    │   │   ├── RequestQuotaExhausted
+    │   │   └── BatchQuotaExhausted
     │   ├── StorageUnavailable     DynamoDB or S3 throttled or failed beyond the SDK's own retries
     │   └── StateChanged           somebody else was faster: a repetition of the task, or who changed the org's job
     └── FinalError                 a person must act; never retried
@@ -87,6 +89,14 @@ class SessionExpired(PassingError):
 
 class QuotaExhausted(PassingError):
     """A daily allowance of the org is used up. It counts the last 24 hours, so it comes back little by little."""
+
+
+class RequestQuotaExhausted(QuotaExhausted):
+    """The org's API requests of the last 24 hours are used up."""
+
+
+class BatchQuotaExhausted(QuotaExhausted):
+    """The org's Bulk API batches of the last 24 hours are used up."""
 
 
 ORG_NOT_READY = (SalesforceUnavailable, SalesforceBusy, SessionExpired, QuotaExhausted)
@@ -188,17 +198,9 @@ class InternalError(FinalError):
     """A defect of this product."""
 
 
-def passing_error_names() -> list[str]:
-    """The names of the errors that Step Functions retries, in the tree's order."""
-    return [cls.__name__ for cls in PassingError.__subclasses__()]
-
-
-def final_error_names() -> list[str]:
-    """The names of every final error, in the tree's order."""
+def error_names(kind: type[LoadError]) -> list[str]:
+    """The names of every error of a kind, in the tree's order."""
     names: list[str] = []
-    pending: list[type[FinalError]] = list(FinalError.__subclasses__())
-    while pending:
-        cls = pending.pop(0)
-        names.append(cls.__name__)
-        pending = list(cls.__subclasses__()) + pending
+    for cls in kind.__subclasses__():
+        names += [cls.__name__, *error_names(cls)]
     return names

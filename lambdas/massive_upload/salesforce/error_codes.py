@@ -13,9 +13,10 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
 from massive_upload.errors import (
+    BatchQuotaExhausted,
     CredentialsRejected,
     LoadError,
-    QuotaExhausted,
+    RequestQuotaExhausted,
     RequestRefused,
     RunHalted,
     SalesforceBusy,
@@ -72,13 +73,13 @@ _SESSION_REFUSED = (
 _OF_ANY_CALL = (
     Rule(SalesforceBusy, _WAITS, codes=("REQUEST_LIMIT_EXCEEDED",), message_contains="concurrent"),
     Rule(
-        QuotaExhausted,
+        RequestQuotaExhausted,
         "The org's API requests of the last 24 hours are used up: they come back as the day rolls on.",
         codes=("REQUEST_LIMIT_EXCEEDED",),
     ),
     Rule(SalesforceBusy, _WAITS, statuses=(429,)),
     Rule(
-        QuotaExhausted,
+        BatchQuotaExhausted,
         "The org's Bulk API batches of the last 24 hours are used up: they come back as the day rolls on.",
         codes=("ExceededQuota",),
     ),

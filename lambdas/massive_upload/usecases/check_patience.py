@@ -6,9 +6,10 @@ from massive_upload.constants import ALLOWANCE_PATIENCE_SECONDS, ALLOWANCE_WAITS
 from massive_upload.contracts import CheckPatienceInput, Next, Step
 from massive_upload.domain.progress import Partition
 from massive_upload.domain.waits import PATIENCE_EVENTS, PAUSE_EVENTS, longest_wait_seconds, org_wait_seconds
-from massive_upload.errors import OrgUnreachable, QuotaExhausted, SalesforceBusy
+from massive_upload.errors import OrgUnreachable, QuotaExhausted, SalesforceBusy, error_names
 from massive_upload.observability import Event, Marker, log
 from massive_upload.ports import Heartbeat, ProgressStore
+from massive_upload.usecases.org_usage import tell_used_up
 from massive_upload.usecases.run_config import RunConfigs
 from massive_upload.usecases.slice_tasks import claimed_partition
 
@@ -29,7 +30,8 @@ def check_patience(task: CheckPatienceInput, store: ProgressStore, configs: RunC
         store.stop_partition(partition)
         log(Marker.STOP, Event.PARTITION_STOPPED)
         return task.step.model_copy(update={"next": Next.DONE})
-    if task.error.name == QuotaExhausted.__name__:
+    if task.error.name in error_names(QuotaExhausted):
+        tell_used_up(task.error.name)
         return _wait_for_allowances(task.step, partition, store)
     patience_seconds = configs.of(task.run_id).load.effective_pace.patience_seconds
     waited_seconds = task.step.org_waited_seconds

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from massive_upload.errors import BatchQuotaExhausted, RequestQuotaExhausted
 from massive_upload.observability import Metric, emit
 from massive_upload.salesforce.api_usage import ApiUsage
 from massive_upload.salesforce.metadata import Limits
+
+_USED_UP = {
+    RequestQuotaExhausted.__name__: Metric.API_REQUESTS_USED_PERCENT,
+    BatchQuotaExhausted.__name__: Metric.BULK_BATCHES_USED_PERCENT,
+}
+
+
+def tell_used_up(error: str) -> None:
+    """Emit that all of an allowance is used, as a refusal of this name says even where the org tells no allowance."""
+    emit({_USED_UP[error]: 100})
 
 
 def tell_usage(usage: ApiUsage | None) -> None:

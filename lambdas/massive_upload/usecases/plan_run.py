@@ -9,9 +9,17 @@ from pydantic import ValidationError
 
 from massive_upload.contracts import RUN_ID_PATTERN, Mode, Plan, PlanRunInput, PlanSoFar, StartInput
 from massive_upload.domain.waits import plan_wait_seconds
-from massive_upload.errors import ORG_NOT_READY, InvalidInput, LoadError, OrgUnreachable, SalesforceUnavailable
+from massive_upload.errors import (
+    ORG_NOT_READY,
+    InvalidInput,
+    LoadError,
+    OrgUnreachable,
+    QuotaExhausted,
+    SalesforceUnavailable,
+)
 from massive_upload.observability import Event, Marker, log
 from massive_upload.salesforce.data_cloud import QueryExpired
+from massive_upload.usecases.org_usage import tell_used_up
 from massive_upload.usecases.planning.begin import BeginRun
 from massive_upload.usecases.planning.request import Planner, PlanRequest, PlanServices, begun_run
 from massive_upload.usecases.planning.resume import ResumeRun
@@ -75,6 +83,8 @@ def _plan(request: PlanRequest, so_far: PlanSoFar, services: PlanServices) -> Pl
 
 def _wait_for_org(before: PlanSoFar, run_id: str, error: LoadError, patience_seconds: int) -> Plan:
     """The next wait for an org that does not answer, which is nobody's fault before anything is written either."""
+    if isinstance(error, QuotaExhausted):
+        tell_used_up(type(error).__name__)
     waited_seconds = before.org_waited_seconds
     is_for_jobs = isinstance(error, JobsLeft)
     if waited_seconds >= patience_seconds and is_for_jobs:

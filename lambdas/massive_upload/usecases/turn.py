@@ -16,7 +16,7 @@ from massive_upload.domain.quota import OrgQuota, need_of_a_batch, requests_of_a
 from massive_upload.errors import CredentialsRejected, LoadError, PassingError, QuotaExhausted
 from massive_upload.observability import Event, Marker, log
 from massive_upload.usecases.org import Org
-from massive_upload.usecases.org_usage import tell_quota
+from massive_upload.usecases.org_usage import tell_quota, tell_used_up
 from massive_upload.usecases.run_config import RunConfig
 from massive_upload.usecases.slice_tasks import SliceServices
 
@@ -173,7 +173,8 @@ def _look(seen: OrgQuota | None, org: Org) -> dict[str, int]:
         return tell_quota(org.metadata.limits())
     except CredentialsRejected:  # says nothing of the org, and ends the lane
         raise
-    except QuotaExhausted:
+    except QuotaExhausted as error:
+        tell_used_up(type(error).__name__)
         requests_max = seen.requests_max if seen else None
         return {"requests_max": requests_max or 1, "requests_left": 0}
     except LoadError as error:

@@ -13,7 +13,7 @@ from local.org.credentials import CLIENT_ID, CLIENT_SECRET, USERNAME, new_key_pa
 from massive_upload.errors import (
     CredentialsRejected,
     LoadError,
-    QuotaExhausted,
+    RequestQuotaExhausted,
     SalesforceUnavailable,
     SourceRejected,
     StateChanged,
@@ -243,7 +243,7 @@ def test_limits_fall_as_requests_are_made(org):
 def test_used_up_requests_are_an_exhausted_quota():
     with running(daily_api_requests=1) as org:
         org.connection.request("GET", "/limits")
-        with pytest.raises(QuotaExhausted, match="REQUEST_LIMIT_EXCEEDED"):
+        with pytest.raises(RequestQuotaExhausted, match="REQUEST_LIMIT_EXCEEDED"):
             org.connection.request("GET", "/limits")
 
 

@@ -149,3 +149,48 @@ def test_batches_near_the_org_s_limit_raise_their_alarm(
         world.server.backend.limits.count_batches(19)
         world.execute()
     assert_alarms(alarms["BulkBatches"], points(), good_run)
+
+
+USED_UP = {
+    "ApiRequests": "{status: 403, code: REQUEST_LIMIT_EXCEEDED, message: TotalRequests Limit exceeded.}",
+    "BulkBatches": "{status: 400, code: ExceededQuota}",
+}
+NOT_TOLD = "- match: {path: /limits}\n  action: {status: 403, code: FORBIDDEN}\n"
+
+
+@pytest.mark.parametrize("name", USED_UP)
+def test_a_lane_that_is_refused_as_an_allowance_is_used_up_raises_its_alarm_until_it_gets_on(
+    alarms: dict[str, Alarm], points: Read, good_run: list[Point], name: str
+) -> None:
+    """The org does not tell what is left."""
+    used_up = f"- match: {{method: POST, path: ingest$, until_seconds: 4000}}\n  action: {USED_UP[name]}"
+    with open_world(load=WITHOUT_RESERVE, faults=NOT_TOLD + used_up) as world:
+        told = []
+
+        def look(_name: str, _seconds: int) -> None:
+            told.append(points())
+
+        world.slices.on_wait = look
+        verdict = world.execute()
+        assert verdict is not None
+        assert verdict.status == "Completed"
+        assert world.slices.visited.count("WaitForOrg") == 2
+    waits = 1 + 6  # ten minutes, and an hour
+    assert_alarms(alarms[name], told[0], good_run)
+    looks = [point for read in told[:waits] for point in (read, [])]
+    assert [alarms[name].state(*looks[: number + 1]) for number in range(len(looks))] == ["ALARM"] * len(looks)
+    (other,) = set(USED_UP) - {name}
+    assert alarms[other].state(*looks) == "OK"
+
+
+@pytest.mark.parametrize("path", ["/sobjects/", "/limits"])
+def test_requests_that_are_used_up_as_a_run_begins_raise_their_alarm(
+    alarms: dict[str, Alarm], points: Read, good_run: list[Point], path: str
+) -> None:
+    """The one refuses the plan, the other a lane's look before its first batch."""
+    refusal = f"- match: {{path: {path}, nth: 1}}\n  action: {USED_UP['ApiRequests']}"
+    with open_world(load=ONE_JOB, faults=refusal) as world:
+        verdict = world.execute()
+        assert verdict is not None
+        assert verdict.status == "Completed"
+    assert_alarms(alarms["ApiRequests"], points(), good_run)

@@ -9,7 +9,7 @@ from massive_upload.constants import LONG_WAIT_SECONDS
 from massive_upload.contracts import CaughtError, CheckPatienceInput, Next, Step
 from massive_upload.domain.progress import BatchState, Halt, PartitionStatus
 from massive_upload.domain.waits import PATIENCE_EVENTS
-from massive_upload.errors import QuotaExhausted, SalesforceUnavailable
+from massive_upload.errors import BatchQuotaExhausted, SalesforceUnavailable
 from massive_upload.observability import Event
 from massive_upload.usecases.check_job import check_job
 from massive_upload.usecases.check_patience import check_patience
@@ -311,8 +311,8 @@ def test_an_org_that_refuses_for_more_than_a_day_ends_the_lane_as_somebody_has_t
 
 
 def test_an_org_may_refuse_for_as_long_again_once_the_lane_has_got_on():
-    """Fourteen tries, each with its three retries, before the first batch, and as many before the second."""
-    refused = (number for number in range(1, 2 * 56 + 2) if number != 57)
+    """Fourteen tries before the first batch, and as many before the second."""
+    refused = (number for number in range(1, 2 * 14 + 2) if number != 15)
     faults = "".join(
         f"- match: {{method: POST, path: ingest$, nth: {number}}}\n  action: {{status: 400, code: ExceededQuota}}\n"
         for number in refused
@@ -344,14 +344,13 @@ def test_a_lane_that_waits_for_used_up_allowances_is_not_taken_for_silent_and_st
 
 
 def test_waits_for_used_up_allowances_take_nothing_off_the_patience_with_an_org_that_does_not_answer():
-    """Each try of UploadBatch, its three retries included, is refused by used-up allowances but for the second, which
-    finds nobody there."""
+    """The second try of UploadBatch, with its three retries, finds nobody there."""
     used_up = "".join(
         f"- match: {{method: POST, path: ingest$, nth: {nth}}}\n  action: {{status: 400, code: ExceededQuota}}\n"
-        for nth in (*range(1, 5), *range(9, 13))
+        for nth in (1, 6)
     )
     silent = "".join(
-        f"- match: {{method: POST, path: ingest$, nth: {nth}}}\n  action: {SILENT}\n" for nth in range(5, 9)
+        f"- match: {{method: POST, path: ingest$, nth: {nth}}}\n  action: {SILENT}\n" for nth in range(2, 6)
     )
     with open_world(load=paced(batch_rows=30, patience_seconds=300), faults=used_up + silent) as world:
         waits = note_org_waits(world)
@@ -366,7 +365,7 @@ def test_a_wait_for_used_up_allowances_changes_nothing_that_is_known_of_an_org_t
         world.plan({"load": "opportunity"})
         world.slices.run_slice(RUN, "0000", stop_before="FetchPage")
         step = Step(epoch=world.partition().epoch, org_waits=2, org_waited_seconds=360, turn_unanswered_seconds=90)
-        error = CaughtError(Error=QuotaExhausted.__name__)
+        error = CaughtError(Error=BatchQuotaExhausted.__name__)
         refused = CheckPatienceInput(run_id=RUN, partition="0000", step=step, error=error)
         services = world.services
         waiting = check_patience(refused, services.store, services.configs)

@@ -1,6 +1,12 @@
 import pytest
 
-from massive_upload.errors import QuotaExhausted, RequestRefused, SalesforceUnavailable, StateChanged, TargetRejected
+from massive_upload.errors import (
+    BatchQuotaExhausted,
+    RequestRefused,
+    SalesforceUnavailable,
+    StateChanged,
+    TargetRejected,
+)
 from massive_upload.salesforce.bulk import BulkIngest, Job, JobGone, JobState
 from massive_upload.salesforce.transport import TRANSFER_TIMEOUT, Response
 from tests.unit.salesforce.scripted_org import (
@@ -50,7 +56,7 @@ def test_a_refused_job_is_the_targets_fault(status, code):
 
 def test_a_job_refused_for_want_of_batches_is_an_exhausted_quota():
     org = ScriptedOrg(answers=[error_response(400, "ExceededQuota")])
-    with pytest.raises(QuotaExhausted):
+    with pytest.raises(BatchQuotaExhausted):
         BulkIngest(connect(org)).create(object_name="Order__c", external_id="Ext__c")
 
 

@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from massive_upload.errors import (
     CredentialsRejected,
-    QuotaExhausted,
+    RequestQuotaExhausted,
     RequestRefused,
     SalesforceBusy,
     SalesforceUnavailable,
@@ -206,7 +206,7 @@ def test_a_login_without_a_token_or_to_an_open_address_is_rejected(body):
         (403, {"error": "rate_limit_exceeded"}, SalesforceBusy),
         (400, {"error": "invalid_grant", "error_description": "Login Rate Exceeded, hidden"}, SalesforceBusy),
         (403, [{"errorCode": "LOGIN_RATE_EXCEEDED", "message": "hidden"}], SalesforceBusy),
-        (403, [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "TotalRequests Limit"}], QuotaExhausted),
+        (403, [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "TotalRequests Limit"}], RequestQuotaExhausted),
     ],
 )
 def test_a_refused_login_names_its_code_and_keeps_the_text_back(status, body, error):

@@ -3,7 +3,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from massive_upload.errors import (
-    QuotaExhausted,
+    RequestQuotaExhausted,
     RequestRefused,
     SalesforceBusy,
     SalesforceUnavailable,
@@ -206,7 +206,7 @@ def test_cancelling_is_done_even_if_the_query_is_gone(answer):
         (error_response(404, "NOT_FOUND"), SourceRejected),
         (error_response(422, "UNKNOWN_ATTRIBUTE"), SourceRejected),
         (error_response(429, "TOO_MANY_REQUESTS"), SalesforceBusy),
-        (error_response(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded."), QuotaExhausted),
+        (error_response(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded."), RequestQuotaExhausted),
         (error_response(500, "UNKNOWN_EXCEPTION"), SalesforceUnavailable),
         (Response(status=200, body=b'{"data": [["A1"'), SalesforceUnavailable),
         (json_response(["A1"]), RequestRefused),

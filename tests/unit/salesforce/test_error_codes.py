@@ -2,8 +2,9 @@ import orjson
 import pytest
 
 from massive_upload.errors import (
+    BatchQuotaExhausted,
     LoadError,
-    QuotaExhausted,
+    RequestQuotaExhausted,
     RequestRefused,
     RunHalted,
     SalesforceBusy,
@@ -36,13 +37,13 @@ HTML = b"<html><body>We are down for maintenance: hidden</body></html>"
         (403, "InvalidSessionId", "", SessionExpired),
         (400, "URL_NOT_RESET", "", SessionExpired),
         (404, "URL_NOT_RESET", "", SessionExpired),
-        (403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.", QuotaExhausted),
+        (403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.", RequestQuotaExhausted),
         (403, "REQUEST_LIMIT_EXCEEDED", "ConcurrentPerOrgLongTxn Limit exceeded.", SalesforceBusy),
         (403, "REQUEST_LIMIT_EXCEEDED", "ConcurrentRequests Limit exceeded.", SalesforceBusy),
-        (403, "REQUEST_LIMIT_EXCEEDED", "", QuotaExhausted),
+        (403, "REQUEST_LIMIT_EXCEEDED", "", RequestQuotaExhausted),
         (429, "TOO_MANY_REQUESTS", "", SalesforceBusy),
-        (400, "ExceededQuota", "", QuotaExhausted),
-        (400, "EXCEEDED_QUOTA", "", QuotaExhausted),
+        (400, "ExceededQuota", "", BatchQuotaExhausted),
+        (400, "EXCEEDED_QUOTA", "", BatchQuotaExhausted),
         (400, "STORAGE_LIMIT_EXCEEDED", "", RunHalted),
         (408, "REQUEST_TIMEOUT", "", SalesforceUnavailable),
         (500, "UNKNOWN_EXCEPTION", "", SalesforceUnavailable),

@@ -3,7 +3,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from massive_upload.errors import QuotaExhausted, RequestRefused, SalesforceUnavailable, TargetRejected
+from massive_upload.errors import RequestQuotaExhausted, RequestRefused, SalesforceUnavailable, TargetRejected
 from massive_upload.salesforce.metadata import Allowance, Field, Limits, Metadata
 from tests.unit.salesforce.scripted_org import (
     INSTANCE_URL,
@@ -145,7 +145,7 @@ def test_requests_that_the_answer_about_the_limits_does_not_tell_are_those_of_it
 
 def test_limits_that_are_used_up_are_no_missing_permission():
     org = ScriptedOrg(answers=[error_response(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")])
-    with pytest.raises(QuotaExhausted):
+    with pytest.raises(RequestQuotaExhausted):
         Metadata(connect(org)).limits()
 
 
