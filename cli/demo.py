@@ -59,5 +59,6 @@ def _whats_next(out: Path) -> str:
     return f"""
 Try next:
 - look at the rejected rows and their reasons:   head {out}/rejected/*/*.csv
-- keep an org running, with a file of your own:  massive-upload org --port 8080 --source FILE.csv
-- plan a load into it, or into a sandbox:        massive-upload plan opportunity --local --org-url URL"""
+- keep such an org running:                      massive-upload org --port 8080 --rows 20000
+- plan a load into it, or into a sandbox:        massive-upload plan opportunity --local --org-url URL
+- rehearse with a file of your own:              massive-upload org --port 8080 --source FILE.csv"""

@@ -123,10 +123,12 @@ def errors_as_exit_codes(
         raise typer.Exit(ExitCode.STOPPED) from None
     except typer.Exit:
         raise
-    except Exception as error:  # noqa: BLE001 - the last line of defence: a trace belongs into a file
+    except Exception as error:  # the last line of defence: a trace belongs into a file
         if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
             _say(_disk_refuses(error))
             raise typer.Exit(ExitCode.WRONG_CONFIGURATION) from None
+        if isinstance(error, BrokenPipeError) and _is_unread():
+            raise  # as of `| head`: Typer ends the command without a word
         _say(f"Internal failure: {type(error).__name__}: {error}")
         _say(f"This is a defect. Please report it with the trace in {_save_trace(error)}")
         raise typer.Exit(ExitCode.INTERNAL_FAILURE) from None
@@ -138,6 +140,15 @@ def _disk_refuses(error: OSError) -> str:
         f"{where} cannot be used ({why}). Make room, or name directories that can be written: "
         "--out, --state-dir, and TMPDIR for files of the moment."
     )
+
+
+def _is_unread() -> bool:
+    """Whether nobody reads the standard output any more, so that what is left of it cannot be written."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return True
+    return False
 
 
 def _say(line: str) -> None:

@@ -271,7 +271,7 @@ def org(
 
     massive-upload org --port 8080 --rows 20000 --row-ms 15 --workers 8 --daily-api-requests 5000
     """
-    with errors_as_exit_codes():
+    with lasting_output(), errors_as_exit_codes():
         from cli.org import org_settings, serve_org
 
         settings = org_settings(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Mapping
 from pathlib import Path
 from threading import Event
 from typing import Any
+
+import yaml
 
 from cli.credentials import CLIENT_ID, CLIENT_SECRET
 from cli.errors import UsageMistake
@@ -22,8 +25,17 @@ from local.org import (
     generated_opportunities,
 )
 from local.org.flights import FlightsError, flights_source, prepare_flights
+from local.org.schema import Field, FieldType
+from local.org.sources import EXTERNAL_ID
 
 _FLIGHTS = "flights"
+_TYPES = {
+    FieldType.DOUBLE: "number",
+    FieldType.BOOLEAN: "boolean",
+    FieldType.DATE: "date",
+    FieldType.DATETIME: "datetime",
+}
+"""What a load's file calls the types of fields that it does not write as text."""
 _FLIGHTS_DIRECTORY = Path(".massive-upload")
 
 
@@ -91,15 +103,19 @@ def directions(url: str, settings: OrgSettings) -> str:
     """How to use a simulated org: its address first."""
     tables = ", ".join(table.name for table in settings.source.tables)
     objects = ", ".join(each.name for each in settings.source.objects)
+    name = _load_name(settings.source)
+    described = (
+        f"\nDescribe the load, in loads/{name}.yaml:\n{_load_text(settings.source)}" if settings.source.columns else ""
+    )
     return f"""\
 Simulated org: {url}
   Data Cloud holds {tables}; Core takes {objects}.
   Time passes {settings.time_scale:g} times as fast as outside. Everything is in memory, and gone at the end.
   Stop it with Ctrl-C.
-
+{described}
 Load into it:
   export {CLIENT_ID}={credentials.CLIENT_ID} {CLIENT_SECRET}={credentials.CLIENT_SECRET}
-  massive-upload run LOAD --local --org-url {url} --time-scale {settings.time_scale:g}
+  massive-upload run {name} --local --org-url {url} --time-scale {settings.time_scale:g}
 
 Look at it with simple-salesforce:
   import requests, simple_salesforce
@@ -107,6 +123,34 @@ Look at it with simple-salesforce:
   form |= {{"client_id": "{credentials.CLIENT_ID}", "client_secret": "{credentials.CLIENT_SECRET}"}}
   token = requests.post("{url}/services/oauth2/token", data=form, timeout=10).json()["access_token"]
   bulk = simple_salesforce.bulk2.SFBulk2Handler(token, "{url}/services/data/v66.0/jobs/")"""
+
+
+def _load_name(source: Source) -> str:
+    """What a load of this source may be called; those of the objects that can be generated are in loads/."""
+    name = re.sub(r"[^a-z0-9_-]", "_", source.objects[-1].name.removesuffix("__c").lower())
+    return name[:40] if source.columns else {"flight": "flights"}.get(name, name)
+
+
+def _load_text(source: Source) -> str:
+    """A load's file for a source that is a file."""
+    key = next(column for column, field in source.columns.items() if field.external_id)
+    parent = next((column for column, field in source.columns.items() if field.reference_to), None)
+    load: dict[str, Any] = {
+        "source": {"object": source.tables[0].name, "key": key} | ({"parent": parent} if parent else {}),
+        "target": {"object": source.objects[-1].name, "external_id": source.columns[key].name},
+        "fields": {column: _mapping(field) for column, field in source.columns.items() if '"' not in column},
+    }
+    if parent is None:
+        load["lock_risk"] = "none"
+    text = yaml.safe_dump(load, sort_keys=False, allow_unicode=True, default_flow_style=None, width=1_000)
+    return "".join(f"  {line}\n" for line in text.splitlines())
+
+
+def _mapping(field: Field) -> str | dict[str, str]:
+    if field.reference_to:
+        return f"{field.relationship_name}.{EXTERNAL_ID}"
+    kind = _TYPES.get(field.type)
+    return {"to": field.name, "type": kind} if kind else field.name
 
 
 def _source(source: str | None, rows: int, *, object_name: str | None, key: str | None, parent: str | None) -> Source:

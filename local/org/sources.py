@@ -1,7 +1,8 @@
 """What the simulated org holds: the tables of its Data Cloud and the objects of its Core."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
@@ -41,11 +42,17 @@ class Seed:
 
 @dataclass(frozen=True)
 class Source:
-    """Tables to read from, objects to write to, and the parents that are there already."""
+    """Tables to read from, objects to write to, and the parents that are there already.
+
+    Attributes:
+        columns: of a file, the field that each of its columns is meant for; the key's is the external id, the parent's
+            the lookup.
+    """
 
     tables: tuple[Table, ...]
     objects: tuple[ObjectSchema, ...]
     seeds: tuple[Seed, ...] = ()
+    columns: Mapping[str, Field] = field(default_factory=dict)
 
 
 def generated_opportunities(
@@ -125,7 +132,8 @@ def file_source(
         raise SourceFileError(f"{name!r} can be no object's name: write letters, digits and '_', a letter first.")
     sql = f"SELECT * FROM {_reader(path, text_columns=())}"
     columns = _columns(path, sql)
-    text_columns = tuple(each for each in (key or next(iter(columns)), parent) if each is not None)
+    key = key or next(iter(columns))
+    text_columns = tuple(each for each in (key, parent) if each is not None)
     unknown = [each for each in text_columns if each not in columns]
     if unknown:
         raise SourceFileError(f"{path} has no column {unknown[0]!r}: it has {', '.join(columns)}.")
@@ -133,10 +141,12 @@ def file_source(
         sql = f"SELECT * FROM {_reader(path, text_columns)}"
         columns = _columns(path, sql)
     table = Table(f"{name.removesuffix('__c')}__dlm", sql)
-    fields = [Field(name=EXTERNAL_ID, length=255, external_id=True, required=True)]
+    external_id = Field(name=EXTERNAL_ID, length=255, external_id=True, required=True)
     if parent is None:
-        return Source((table,), (_object(name, fields, columns),))
-    fields.append(lookup_to(parent_object))
+        schema, meant = _object(name, [external_id], columns)
+        return Source((table,), (schema,), columns=meant | {key: external_id})
+    lookup = lookup_to(parent_object)
+    schema, meant = _object(name, [external_id, lookup], columns)
     parent_schema = ObjectSchema(
         name=parent_object,
         key_prefix="a00" if parent_object.endswith("__c") else "001",
@@ -147,7 +157,7 @@ def file_source(
         EXTERNAL_ID,
         f'SELECT DISTINCT CAST("{parent}" AS VARCHAR) FROM "{table.name}" WHERE "{parent}" IS NOT NULL ORDER BY 1',
     )
-    return Source((table,), (parent_schema, _object(name, fields, columns)), (seed,))
+    return Source((table,), (parent_schema, schema), (seed,), meant | {parent: lookup, key: external_id})
 
 
 def lookup_to(parent_object: str) -> Field:
@@ -181,15 +191,19 @@ def field_for(name: str, duckdb_type: str) -> Field:
     return Field(name=name, type=FieldType.TEXTAREA, length=131_072)
 
 
-def _object(name: str, fields: list[Field], columns: dict[str, str]) -> ObjectSchema:
+def _object(name: str, fields: list[Field], columns: dict[str, str]) -> tuple[ObjectSchema, dict[str, Field]]:
+    """The object that takes the columns, and which field is meant for each."""
     taken = {"id", *(each.name.lower() for each in fields)}
+    meant: dict[str, Field] = {}
     for column, duckdb_type in columns.items():
         api_name = _api_name(column)
         for candidate in (api_name, f"{api_name.removesuffix('__c')}__c"):
             if candidate.lower() not in taken:
                 taken.add(candidate.lower())
                 fields.append(field_for(candidate, duckdb_type))
-    return ObjectSchema(name=name, key_prefix="a01" if name.endswith("__c") else "006", fields=tuple(fields))
+                meant.setdefault(column, fields[-1])
+    schema = ObjectSchema(name=name, key_prefix="a01" if name.endswith("__c") else "006", fields=tuple(fields))
+    return schema, meant
 
 
 def _api_name(text: str) -> str:

@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
+from itertools import takewhile
 from pathlib import Path
 
 import requests
@@ -34,14 +36,39 @@ def test_the_demo_loads_generated_rows_and_leaves_its_files(tmp_path):
     assert "Warning" not in done.stderr
 
 
-def test_the_org_serves_a_file_until_it_is_told_to_end(tmp_path):
-    (tmp_path / "plane.csv").write_text("tail,seats\nN1,100\nN2,\n")
-    arguments = ["org", "--port", "0", "--source", str(tmp_path / "plane.csv"), "--time-scale", "10"]
+def test_the_org_serves_a_file_that_the_load_it_prints_brings_in_until_it_is_told_to_end(tmp_path):
+    (tmp_path / "plane.csv").write_text('no,owner,seats,"2nd: name"\n007,A,100,x\n008,B,,\n')
+    arguments = [
+        "org",
+        "--port",
+        "0",
+        "--source",
+        str(tmp_path / "plane.csv"),
+        "--parent",
+        "owner",
+        "--time-scale",
+        "10",
+    ]
     org = subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert org.stdout is not None
     assert org.stderr is not None
     try:
         url = org.stdout.readline().split()[-1]
+        lines = iter(org.stdout.readline, "")
+        before = list(takewhile(lambda line: not line.startswith("Describe the load"), lines))
+        described = takewhile(str.strip, lines)
+        (tmp_path / "plane.yaml").write_text(textwrap.dedent("".join(described)))
+        directions = "".join(takewhile(str.strip, lines))
+        run = ["run", "plane", "--local", "--org-url", url, "--time-scale", "10"]
+        assert f"massive-upload {' '.join(run)}" in directions
+        loaded = subprocess.run(
+            [*COMMAND, *run, "--loads-dir", str(tmp_path), "--out", str(tmp_path / "out")],
+            env={**os.environ, **dict(word.split("=") for word in directions.split() if "=" in word)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
         statistics = requests.get(f"{url}/__org__/statistics", timeout=30).json()
         org.send_signal(signal.SIGTERM)
         stdout, stderr = org.stdout.read(), org.stderr.read()
@@ -50,6 +77,8 @@ def test_the_org_serves_a_file_until_it_is_told_to_end(tmp_path):
         org.kill()
         org.communicate()
 
-    assert statistics["records"] == {"plane__c": 0}
-    assert f"--org-url {url}" in stdout
+    assert loaded.returncode == 0, loaded.stderr
+    assert statistics["records"] == {"Account": 2, "plane__c": 2}
+    assert "Core takes Account, plane__c" in "".join(before)
+    assert "The simulated org has ended." in stdout
     assert stderr == ""

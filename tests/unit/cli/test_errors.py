@@ -1,4 +1,6 @@
 import errno
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,27 @@ def test_errors_become_one_line_and_an_exit_status(raised, code, capsys):
 
     assert ended.value.exit_code == code
     assert len(capsys.readouterr().err.splitlines()) == (0 if isinstance(raised, typer.Exit) else 1)
+
+
+def test_output_that_nobody_reads_any_more_is_no_defect(monkeypatch, capsys):
+    reader, writer = os.pipe()
+    os.close(reader)
+    stream = os.fdopen(writer, "w", encoding="utf-8")
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", stream)
+        stream.write("the first line")
+        with pytest.raises(BrokenPipeError), errors_as_exit_codes():
+            stream.flush()
+    with pytest.raises(BrokenPipeError):
+        stream.close()
+    assert capsys.readouterr().err == ""
+
+
+def test_a_pipe_that_breaks_elsewhere_is_one(capsys):
+    with pytest.raises(typer.Exit) as ended, errors_as_exit_codes():
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+    assert ended.value.exit_code == ExitCode.INTERNAL_FAILURE
+    assert "This is a defect" in capsys.readouterr().err
 
 
 def test_an_unexpected_error_leaves_its_trace_in_a_file(capsys):
