@@ -56,7 +56,7 @@ soak: .venv/installed-dev ## all tests, with every crash point, every variant an
 bugs: .venv/installed-dev ## put each seeded bug into a copy of the tree and show that its test fails
 	@$(BIN)/python -m tests.seeded_bugs
 
-bench: .venv/installed-dev ## measure what docs/performance.md tells; takes about half an hour
+bench: .venv/installed-dev ## measure what docs/performance.md tells, in small; takes about half an hour
 	@$(BIN)/python -m benchmarks.packaging
 	@$(BIN)/python -m benchmarks.locks
 	@$(BIN)/python -m benchmarks.data_path
@@ -72,5 +72,5 @@ synth: .venv/installed ## write the CloudFormation template to cdk.out; needs ne
 lock: .venv/installed ## pin what the Lambda layer holds, with hashes
 	@$(BIN)/python -m infra.lock
 
-clean: ## remove what was built and installed
-	@rm -rf .venv build cdk.out node_modules out
+clean: ## remove what was built and installed; what runs have left in out/ stays
+	@rm -rf .venv build cdk.out node_modules

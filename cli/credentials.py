@@ -19,6 +19,11 @@ _HOW = (
     f"or {USERNAME} and {PRIVATE_KEY_FILE} (JWT bearer flow)"
 )
 
+WHAT_THE_SECRET_IS = (
+    f"On this machine the org's secret is made of --org-url (login_url), {CLIENT_ID}, and {CLIENT_SECRET} or "
+    f"{USERNAME} and {PRIVATE_KEY_FILE}."
+)
+
 
 def secret_for(org_url: str, environment: Mapping[str, str]) -> dict[str, str]:
     """The org's secret, as the deployed stack holds it.

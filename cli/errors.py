@@ -53,7 +53,7 @@ class RunRefused(Exception):
         super().__init__(f"{error}: {cause}")
 
 
-_UNMET = frozenset(
+UNMET = frozenset(
     {
         "SuccessRateBelowCriterion",
         "PartitionsFailed",
@@ -90,7 +90,7 @@ def exit_code_of(*, status: RunStatus | None, error: str | None, was_planned: bo
         return ExitCode.STOPPED
     if error is None:
         return ExitCode.OK
-    if was_planned and error in _KNOWN | _UNMET:
+    if was_planned and error in _KNOWN | UNMET:
         return ExitCode.CRITERION_NOT_MET
     if error in _KNOWN:
         return ExitCode.WRONG_CONFIGURATION

@@ -53,7 +53,7 @@ def _options(
     Then rehearse with your own file ([b]org[/b]), and load into a sandbox ([b]run --local[/b]).
     Before a load, [b]plan[/b] says what it will take.
     What is deployed is driven with [b]start[/b], [b]status[/b], [b]watch[/b], [b]stop[/b], [b]pause[/b] and
-    [b]resume[/b].
+    [b]resume[/b]; [b]failures[/b] shows the rejected rows of a run, and [b]retry-failed[/b] sends them once more.
     """
 
 

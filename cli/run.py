@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory, gettempdir
 
 from rich.console import Console
 
+from cli.credentials import WHAT_THE_SECRET_IS
 from cli.errors import ExitCode
 from cli.following import follow
 from cli.interrupts import Interrupts
@@ -26,6 +27,7 @@ from cli.results import LOGS_NAME, Results, make_private_directory, save_results
 from cli.summary import NO_ACCOUNT, RunFacts
 from massive_upload.domain.account import account_of
 from massive_upload.domain.progress import RunStatus
+from massive_upload.errors import CredentialsRejected, SalesforceUnavailable
 from massive_upload.usecases.plan_file import read_estimate
 from massive_upload.usecases.receipt import ReceiptNotes, read_notes
 from massive_upload.usecases.slice_tasks import unsettled_batches
@@ -47,6 +49,8 @@ _RUN_AGAIN = (
     "The state of this run ended with this command. Run the load again: rows that are already in the org are updated, "
     "not doubled."
 )
+_OF_THE_LOGIN = frozenset({CredentialsRejected.__name__, SalesforceUnavailable.__name__})
+"""Errors whose next step speaks of the org's secret."""
 _NAMED_FILES = 3
 _FILES_ARE_LOST = (
     "They ended with this command: make room before the next run, or give it --state-dir, which keeps them."
@@ -144,6 +148,8 @@ def carry_out(
             org.note()
             facts = _gather(run, request, out, started_at)
         code = tell_outcome(facts, _advice(run.run_id, kept, log_dir), as_json=as_json)
+        if not _OF_THE_LOGIN.isdisjoint({facts.error, *(lane.error for lane in facts.partitions)}):
+            print(WHAT_THE_SECRET_IS, file=sys.stderr)
         if facts.unwritten_files:
             _tell_unwritten(facts, kept)
             return ExitCode.FILES_NOT_WRITTEN if code is ExitCode.OK else code

@@ -186,7 +186,7 @@ def _explanation(error: ClientError | BotoCoreError) -> str:
     if isinstance(error, ClientError) and code in _FORBIDDEN:
         return (
             f"The credentials do not allow {error.operation_name} ({code}). "
-            "Ask for what docs/architecture.md lists under the command line, or name another profile with --profile."
+            "Ask for what docs/architecture.md lists under 'What the command line needs', or name another --profile."
         )
     return f"AWS did not do what was asked: {error}. Whatever goes on there goes on; try again."
 

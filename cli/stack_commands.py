@@ -67,6 +67,12 @@ def start(
             "only; plan: count and estimate, write nothing."
         ),
     ] = "full",
+    start_with: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LOAD", help="Of a sequence, the load to begin with: those before it have completed already."
+        ),
+    ] = None,
     run_id: Annotated[
         str | None, typer.Option(help="The run's id; by default one of the load's name and the time.")
     ] = None,
@@ -93,11 +99,13 @@ def start(
     massive-upload start opportunity --mode plan --watch
 
     massive-upload start opportunity --set pace.batch_rows=1000 --set partitioning.count=5
+
+    massive-upload start nightly --start-with opportunity
     """
     with on_stack(stack, region, profile) as found:
         from cli.stack_run import start_input, start_run
 
-        payload = start_input(load, mode=mode, sets=sets or [])
+        payload = start_input(load, mode=mode, sets=sets or [], start_with=start_with)
         go_on(start_run(found, payload, run_id=run_id), "begins", watch=watch, as_json=as_json)
 
 

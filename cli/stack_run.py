@@ -70,8 +70,8 @@ class StackRun:
         return take_snapshot(self.stack.store, runs[-1].run_id if runs else self.run_id)
 
 
-def start_input(load: str, *, mode: str, sets: Sequence[str]) -> dict[str, Any]:
-    """The input of an execution that begins a run.
+def start_input(load: str, *, mode: str, sets: Sequence[str], start_with: str | None = None) -> dict[str, Any]:
+    """The input of an execution that begins a run, or the runs of a sequence from one of its loads on.
 
     Raises:
         UsageMistake: a ``--set`` is wrong, or changes what only the deployed load's file can.
@@ -86,8 +86,9 @@ def start_input(load: str, *, mode: str, sets: Sequence[str]) -> dict[str, Any]:
             f"--set {fixed[0]}: a deployed load is changed in its file, then deployed; "
             f"a start can change {', '.join(_CHANGEABLE)} alone."
         )
+    begun = {"load": load, "mode": mode} | ({"start_with": start_with} if start_with is not None else {})
     try:
-        start = StartInput.model_validate({"load": load, "mode": mode, **changes.values})
+        start = StartInput.model_validate(begun | changes.values)
     except ValidationError as error:
         first = error.errors()[0]
         raise UsageMistake(f"--set {'.'.join(map(str, first['loc']))}: {first['msg']}.") from error

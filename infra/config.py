@@ -228,6 +228,14 @@ def _say_text(_path: KeyPath, details: ErrorDetails) -> str:
     return f"{_show(value)} is not text; write it in quotes: '{_show(value)}'"
 
 
+def _say_truth(_path: KeyPath, details: ErrorDetails) -> str:
+    return f"{_show(details['input'])} is neither true nor false; write one of them, without quotes"
+
+
+def _say_fraction(_path: KeyPath, details: ErrorDetails) -> str:
+    return f"{_show(details['input'])} is not a number; write digits without quotes"
+
+
 def _say_number(_path: KeyPath, details: ErrorDetails) -> str:
     return f"{_show(details['input'])} is not a whole number; write digits without quotes"
 
@@ -264,6 +272,8 @@ _SAYINGS: Mapping[str, Callable[[KeyPath, ErrorDetails], str]] = {
     "enum": _say_choice,
     "literal_error": _say_choice,
     "string_type": _say_text,
+    "bool_type": _say_truth,
+    "float_type": _say_fraction,
     "int_type": _say_number,
     "int_from_float": _say_number,
     "dict_type": _say_mapping,

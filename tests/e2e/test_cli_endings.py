@@ -194,7 +194,7 @@ def test_a_field_that_is_no_external_id_ends_with_2(run):
 def test_a_wrong_password_ends_with_2(run, monkeypatch):
     monkeypatch.setenv("SALESFORCE_CLIENT_SECRET", "wrong")
 
-    assert_refused(run(), "CredentialsRejected", "client_secret")
+    assert_refused(run(), "CredentialsRejected", "client_secret", "SALESFORCE_CLIENT_SECRET")
 
 
 def test_an_org_that_does_not_answer_ends_with_2(run):
@@ -217,7 +217,7 @@ def test_an_address_that_did_not_answer_is_not_kept_and_latest_is_no_run_that_wa
         run_id = summary_of(run(*state, url=org.url))["run_id"]
         with OrgServer(OrgSettings(source=generated_opportunities(1))) as gone:
             wrong_url = gone.url
-        assert_refused(run(*state, url=wrong_url), "SalesforceUnavailable", "no complete answer")
+        assert_refused(run(*state, url=wrong_url), "SalesforceUnavailable", "no complete answer", "--org-url")
         mistyped = resume(run_id, "--org-url", wrong_url)
         assert (mistyped.exit_code, summary_of(mistyped)["error"]) == (1, "SalesforceUnavailable"), mistyped.output
 
@@ -310,9 +310,10 @@ def assert_one_line(result: Result, words: str) -> None:
     assert words in line
 
 
-def assert_refused(result: Result, error: str, words: str) -> None:
+def assert_refused(result: Result, error: str, words: str, hint: str = "") -> None:
     assert result.exit_code == 2, result.output
     assert summary_of(result)["error"] == error
     (line,) = [line for line in result.stderr.splitlines() if line.startswith(f"{error}: ")]
     assert words in line
+    assert hint in result.stderr
     assert "Traceback" not in result.output

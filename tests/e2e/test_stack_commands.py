@@ -255,6 +255,8 @@ def test_an_execution_that_was_stopped_in_the_console_is_told_and_can_be_resumed
         (("start", "opportunity", "--set", "source.where=1"), "--set source: a deployed load is changed in its file"),
         (("start", "opportunity", "--set", "pace.batch_rows=x"), "--set pace.batch_rows: "),
         (("start", "opportunity", "--set", "pace"), "is no assignment"),
+        (("start", "opportunity", "--start-with", "account"), "InvalidInput: start_with is for a sequence of loads."),
+        (("start", "nightly", "--start-with", "contact"), "no load 'contact'. It has account, opportunity."),
         (("status", "--stack", "Other"), "There is no stack 'Other' in us-east-1; deploy it, or give --stack"),
         (("status", "--profile", "nobody"), "'aws configure list-profiles' names those"),
     ],

@@ -1,6 +1,7 @@
 """The seeded bugs themselves are tried by `make bugs`; here only that each of them could be."""
 
 import ast
+import re
 
 import pytest
 
@@ -15,6 +16,13 @@ def test_a_seeded_bug_applies_to_the_product_and_names_a_test_that_exists(bug: B
     path, _, name = bug.caught_by.partition("::")
     tests = (ROOT / path).read_text(encoding="utf-8")
     assert f"def {name}(" in tests if name else "def test_" in tests
+
+
+def test_the_document_names_every_bug_and_what_catches_it():
+    text = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([^|]+) \| `([^|`]+)`(?: `([^|`]+)`)? \|$", text, re.MULTILINE)
+    caught = [(bug.name, *bug.caught_by.rpartition("/")[2].partition("::")[::2]) for bug in BUGS]
+    assert set(rows) >= set(caught)
 
 
 def test_no_two_bugs_have_one_name():

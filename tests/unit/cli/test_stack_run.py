@@ -9,7 +9,7 @@ import pytest
 
 from cli.errors import UsageMistake
 from cli.stack import ExecutionState, Stack
-from cli.stack_run import resume_run
+from cli.stack_run import resume_run, start_input
 from massive_upload.constants import RESUMABLE_DAYS
 from massive_upload.domain.progress import Run, RunStatus
 from massive_upload.errors import RunNotResumable
@@ -46,6 +46,11 @@ NOW = datetime.now(UTC)
 RUNNING = a_run(run_id="newest", status=RunStatus.RUNNING, execution_arn="arn:newest", started_at=NOW)
 PAUSED = a_run(run_id="older", status=RunStatus.PAUSED, started_at=NOW)
 TOO_OLD = NOW - timedelta(days=RESUMABLE_DAYS, seconds=1)
+
+
+@pytest.mark.parametrize("given", [{}, {"start_with": "opportunity"}])
+def test_a_sequence_begins_with_its_first_load_or_with_the_one_that_is_named(given):
+    assert start_input("nightly", mode="full", sets=[], **given) == {"load": "nightly", "mode": "full", **given}
 
 
 def resumed(stack: FakeStack, run_id: str) -> str:

@@ -149,6 +149,14 @@ MISTAKES = {
         GOOD + "partitioning: {count: true}\n",
         "loads/opportunity.yaml:10: partitioning.count: true is not a whole number; write digits without quotes",
     ),
+    "a text for a truth value": (
+        GOOD + "pace: {adaptive: no}\n",
+        "loads/opportunity.yaml:10: pace.adaptive: 'no' is neither true nor false; write one of them, without quotes",
+    ),
+    "a text for a fraction": (
+        GOOD + 'success_criterion_percent: "99"\n',
+        "loads/opportunity.yaml:10: success_criterion_percent: '99' is not a number; write digits without quotes",
+    ),
     "too small a number": (
         GOOD + "partitioning: {count: 0}\n",
         "loads/opportunity.yaml:10: partitioning.count: 0 is too small; write 1 or more",
