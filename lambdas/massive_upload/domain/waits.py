@@ -70,7 +70,7 @@ def first_poll_seconds(rows: int, job_seconds: int | None, job_rows: int | None,
     if rows > job_rows:
         rows, job_rows = in_turn, min(job_rows, most_in_turn)
     expected_seconds = -(-job_seconds * rows // job_rows)
-    return _within(expected_seconds + max(1, expected_seconds // _MARGIN_PART))
+    return _within(expected_seconds + _margin_seconds(expected_seconds))
 
 
 def unbegun_poll_seconds(rows: int, job_seconds: int | None, job_rows: int | None, *, is_paired: bool = False) -> int:
@@ -149,7 +149,10 @@ def job_seconds(
 
     It had not ended at the look before, nor before the org had worked on it for as long as it says; the truth lies
     between the later of these and the time waited, and nearer to the former, as the wait is meant to be a little long.
-    A job that has been in the org's queue for long is told by its life.
+    A job that has been in the org's queue for long is told by its life. An org may add up what it has done side by
+    side: work that is longer than the job's life, or than anybody has waited for it, says nothing. Where nothing else
+    tells either, a job that was found ended is taken to have ended a little before: else the next one is expected to
+    take as long as this one was waited for, and is waited for a little longer, and so on.
 
     Args:
         before_seconds: how long it had been waited for at the look before; 0 at the first.
@@ -158,12 +161,15 @@ def job_seconds(
         life_seconds: from its creation to its end by the org's clock; None where it does not say.
         batches: of Salesforce's; of several, nobody says how their times are added up.
     """
+    worked_seconds = -(-processing_ms // 1000) if batches == 1 else 0
     lived_seconds = min(waited_seconds, life_seconds - _UPLOAD_SECONDS) if life_seconds is not None else 0
-    if processing_ms <= 0 or batches > 1:
-        return max(SHORTEST_POLL_SECONDS, lived_seconds or waited_seconds)
-    least_seconds = max(before_seconds, -(-processing_ms // 1000))
-    likely_seconds = least_seconds + max(0, waited_seconds - least_seconds) // 8
-    return max(SHORTEST_POLL_SECONDS, likely_seconds, lived_seconds)
+    most_seconds = waited_seconds + waited_seconds // _LITTLE_PART if life_seconds is None else life_seconds
+    if 0 < worked_seconds <= most_seconds + _OVERHEAD_SECONDS:
+        least_seconds = max(before_seconds, worked_seconds)
+        likely_seconds = least_seconds + max(0, waited_seconds - least_seconds) // 8
+        return max(SHORTEST_POLL_SECONDS, likely_seconds, lived_seconds)
+    a_little_before = max(before_seconds, waited_seconds - 2 * _margin_seconds(waited_seconds))
+    return max(SHORTEST_POLL_SECONDS, lived_seconds or a_little_before)
 
 
 def unqueued_seconds(seconds: int, processing_ms: int, *, before_seconds: int | None = None) -> int:
@@ -208,6 +214,10 @@ def plan_wait_seconds(waits_so_far: int) -> int:
 def split_stagger(start_delay_seconds: int) -> tuple[int, int]:
     """A lane's start delay as a short wait and a number of long ones."""
     return start_delay_seconds % LONG_WAIT_SECONDS, start_delay_seconds // LONG_WAIT_SECONDS
+
+
+def _margin_seconds(expected_seconds: int) -> int:
+    return max(1, expected_seconds // _MARGIN_PART)
 
 
 def _within(seconds: int) -> int:

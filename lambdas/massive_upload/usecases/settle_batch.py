@@ -162,14 +162,14 @@ def _work(partition: Partition, batch: Batch, outcome: JobOutcome, counters: Job
 
 
 def _processing_ms(partition: Partition, batch: Batch, counters: JobCounters) -> int:
-    """How long the org worked on a job, one batch added to the other.
+    """How long the org worked on a job, one batch added to the other; no longer than the job took.
 
     Of a job of several batches nobody says whether the org adds them up. A full one is taken to have been worked on for
     as long as the job took, and the last one for its part of that, side by side; where they share a parent, in turn.
     """
-    if bulk_batches_of(batch.rows) == 1:
-        return counters.processing_ms
     job_ms = 1000 * counters.seconds
+    if bulk_batches_of(batch.rows) == 1:
+        return min(counters.processing_ms, job_ms)
     return job_ms if partition.is_paired else job_ms * batch.rows // JOB_ROWS_PER_BATCH
 
 
