@@ -14,7 +14,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from infra.cron import cron_mistake, timezone_mistake
-from infra.documents import Document, KeyPath, apply_sets, read_document
+from infra.documents import SET, Document, KeyPath, apply_sets, read_document
 from massive_upload.domain.load import FieldMapping, Load, LoadName, LoadSequence, Schedule
 from massive_upload.errors import InvalidLoad
 
@@ -195,12 +195,18 @@ def _mistake(document: Document, details: ErrorDetails, root: type[BaseModel] = 
         if path:
             return f"{document.place(path)}: {'.'.join(map(str, path))}: {text}"
         # A rule over several keys; its text begins with the key.
-        return f"{document.place((text.partition(':')[0],))}: {text}"
+        return f"{_place_of_group(document, text.partition(':')[0])}: {text}"
     name = ".".join(map(str, path))
     if details["type"] == "extra_forbidden":
         return f"{document.place(path)}: {name}: {_say_unknown_key(path, root)}"
     say = _SAYINGS.get(details["type"], _say_otherwise)
     return f"{document.place(path)}: {name}: {say(path, details)}"
+
+
+def _place_of_group(document: Document, key: str) -> str:
+    """Where a group of keys is written; where a ``--set`` has changed one of them, that."""
+    sets = [place for path, place in document.places.items() if path[0] == key and place.startswith(SET)]
+    return sets[-1] if sets else document.place((key,))
 
 
 def _say_unknown_key(path: KeyPath, root: type[BaseModel]) -> str:

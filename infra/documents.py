@@ -12,6 +12,9 @@ import yaml
 
 KeyPath = tuple[str | int, ...]
 
+SET = "--set "
+"""How the place of a value begins that an option gave."""
+
 
 class _Loader(yaml.SafeLoader):
     """YAML 1.2's core types: ``no``, ``on``, ``22:00`` and ``2026-01-01`` are text, as anybody would expect."""
@@ -93,7 +96,7 @@ def parse_value(text: str) -> object:
 def apply_sets(document: Document, sets: Sequence[str]) -> None:
     """Change a document by ``dotted.path=value`` assignments; what cannot be done joins its ``mistakes``."""
     for assignment in sets:
-        place = f"--set {assignment}"
+        place = f"{SET}{assignment}"
         key, equals, text = assignment.partition("=")
         if not equals or not key:
             document.mistakes.append(f"{place}: is no assignment; write key=value, such as partitioning.count=5")

@@ -95,8 +95,8 @@ class StateDirectory:
                 sqlite3.OperationalError
             ) as error:  # the disk is full, read-only or at fault, whatever the file holds
                 raise StateDirectoryError(
-                    f"The state directory {self.path} cannot be used ({error}): make room, mend the disk, or give "
-                    "another directory."
+                    f"The state directory {self.path} cannot be used ({error}): make room, mend the disk, end "
+                    "what else has it open, or give another directory."
                 ) from error
             except sqlite3.DatabaseError as error:
                 raise StateDirectoryError(

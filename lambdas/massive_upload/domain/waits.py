@@ -158,9 +158,12 @@ def job_seconds(
         before_seconds: how long it had been waited for at the look before; 0 at the first.
         waited_seconds: how long until it was found ended.
         processing_ms: how long the org says that it worked on it; 0 where it does not say.
-        life_seconds: from its creation to its end by the org's clock; None where it does not say.
+        life_seconds: from its creation to its end by the org's clock; None where it does not say. One that was over
+            before the job was, or before it can have been uploaded, is none.
         batches: of Salesforce's; of several, nobody says how their times are added up.
     """
+    if life_seconds is not None and life_seconds <= max(before_seconds, _UPLOAD_SECONDS):
+        life_seconds = None
     worked_seconds = -(-processing_ms // 1000) if batches == 1 else 0
     lived_seconds = min(waited_seconds, life_seconds - _UPLOAD_SECONDS) if life_seconds is not None else 0
     most_seconds = waited_seconds + waited_seconds // _LITTLE_PART if life_seconds is None else life_seconds

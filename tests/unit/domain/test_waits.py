@@ -177,6 +177,13 @@ def test_a_job_that_was_in_the_queue_took_as_long_as_it_lived():
     assert job_seconds(0, 100, 0, life_seconds=1_000) == 100
 
 
+@pytest.mark.parametrize("life_seconds", [0, 1, 5, 19])
+def test_the_time_of_a_job_s_last_change_that_lies_before_its_end_tells_nothing(life_seconds):
+    """Of an org that says when the job was closed, and not when it ended."""
+    assert job_seconds(20, 24, 0, life_seconds=life_seconds) == job_seconds(20, 24, 0) == 22
+    assert job_seconds(20, 24, 21_000, life_seconds=life_seconds) == job_seconds(20, 24, 21_000) == 21
+
+
 def test_what_the_org_says_of_a_job_of_several_batches_does_not_tell_how_long_it_took():
     assert job_seconds(0, 108, 500_000, batches=5) == job_seconds(0, 108, 0, batches=5) == 106
     assert job_seconds(0, 108, 500_000, life_seconds=106, batches=5) == 101, "but the job's life does"

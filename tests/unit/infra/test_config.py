@@ -352,6 +352,11 @@ def test_sets_change_a_load_before_it_is_validated(file: Path) -> None:
             "partitioning.count",
             "--set partitioning.count: is no assignment; write key=value, such as partitioning.count=5",
         ),
+        (
+            "duplicates=keep_newest",
+            "--set duplicates=keep_newest: duplicates: keep_newest needs to know which row is newest; "
+            "give source.modified, or say duplicates: stop",
+        ),
         ("source.key.x=5", "--set source.key.x=5: source.key is a value and holds no keys"),
         ("lock_risk=[", "--set lock_risk=[: '[' is no YAML value; put it in quotes"),
         (
@@ -362,6 +367,12 @@ def test_sets_change_a_load_before_it_is_validated(file: Path) -> None:
 )
 def test_a_wrong_set_is_named_instead_of_a_line(file: Path, assignment: str, message: str) -> None:
     assert mistakes(file, GOOD, (assignment,)) == [message]
+
+
+def test_a_set_that_does_not_fit_the_file_is_named_instead_of_the_file(file: Path) -> None:
+    text = replaced("key: ExternalId__c}", "key: ExternalId__c, parent: AccountKey__c}")
+    (mistake,) = mistakes(file, text, ("pace.batch_rows=20000",))
+    assert mistake.startswith("--set pace.batch_rows=20000: pace: lanes of parents have batch_rows of at most 10000")
 
 
 def test_the_schema_in_the_repository_is_the_model_s() -> None:
