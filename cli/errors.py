@@ -17,8 +17,9 @@ from local.aws.state import StateDirectoryError
 from massive_upload.domain.progress import RunStatus
 from massive_upload.errors import (
     ConfigurationError,
+    FinalError,
     InternalError,
-    LoadError,
+    PassingError,
     RunNotResumable,
     error_names,
 )
@@ -68,7 +69,7 @@ UNMET = frozenset(
 _STOPPED = "RunStopped"
 """The error that FinishRun gives to a run that was stopped, and to a completed one whose sequence was."""
 
-_KNOWN = frozenset({*error_names(LoadError), "RunNotPlanned"}) - {InternalError.__name__}
+_KNOWN = frozenset({*error_names(PassingError), *error_names(FinalError), "RunNotPlanned"}) - {InternalError.__name__}
 
 
 def exit_code_of(*, status: RunStatus | None, error: str | None, was_planned: bool) -> ExitCode:

@@ -104,9 +104,7 @@ def directions(url: str, settings: OrgSettings) -> str:
     tables = ", ".join(table.name for table in settings.source.tables)
     objects = ", ".join(each.name for each in settings.source.objects)
     name = _load_name(settings.source)
-    described = (
-        f"\nDescribe the load, in loads/{name}.yaml:\n{_load_text(settings.source)}" if settings.source.columns else ""
-    )
+    described = f"\n{_described(settings.source, name)}" if settings.source.columns else ""
     return f"""\
 Simulated org: {url}
   Data Cloud holds {tables}; Core takes {objects}.
@@ -131,19 +129,23 @@ def _load_name(source: Source) -> str:
     return name[:40] if source.columns else {"flight": "flights"}.get(name, name)
 
 
-def _load_text(source: Source) -> str:
-    """A load's file for a source that is a file."""
-    key = next(column for column, field in source.columns.items() if field.external_id)
-    parent = next((column for column, field in source.columns.items() if field.reference_to), None)
+def _described(source: Source, name: str) -> str:
+    """A load's file for a source that is a file, and the columns that it leaves out: a load cannot name a quote."""
+    fields = {column: field for column, field in source.columns.items() if field is not None and '"' not in column}
+    key = next(column for column, field in fields.items() if field.external_id)
+    parent = next((column for column, field in fields.items() if field.reference_to), None)
     load: dict[str, Any] = {
         "source": {"object": source.tables[0].name, "key": key} | ({"parent": parent} if parent else {}),
-        "target": {"object": source.objects[-1].name, "external_id": source.columns[key].name},
-        "fields": {column: _mapping(field) for column, field in source.columns.items() if '"' not in column},
+        "target": {"object": source.objects[-1].name, "external_id": EXTERNAL_ID},
+        "fields": {column: _mapping(field) for column, field in fields.items()},
     }
     if parent is None:
         load["lock_risk"] = "none"
     text = yaml.safe_dump(load, sort_keys=False, allow_unicode=True, default_flow_style=None, width=1_000)
-    return "".join(f"  {line}\n" for line in text.splitlines())
+    left_out = [column for column in source.columns if column not in fields]
+    note = f"  # left out, as no field is theirs or no load can name them: {', '.join(left_out)}\n" if left_out else ""
+    lines = "".join(f"  {line}\n" for line in text.splitlines())
+    return f"Describe the load, in a file such as loads/{name}.yaml:\n{lines}{note}"
 
 
 def _mapping(field: Field) -> str | dict[str, str]:

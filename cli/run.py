@@ -148,7 +148,7 @@ def carry_out(
             org.note()
             facts = _gather(run, request, out, started_at)
         code = tell_outcome(facts, _advice(run.run_id, kept, log_dir), as_json=as_json)
-        if not _OF_THE_LOGIN.isdisjoint({facts.error, *(lane.error for lane in facts.partitions)}):
+        if facts.error in _OF_THE_LOGIN:
             print(WHAT_THE_SECRET_IS, file=sys.stderr)
         if facts.unwritten_files:
             _tell_unwritten(facts, kept)

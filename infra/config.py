@@ -204,9 +204,10 @@ def _mistake(document: Document, details: ErrorDetails, root: type[BaseModel] = 
 
 
 def _place_of_group(document: Document, key: str) -> str:
-    """Where a group of keys is written; where a ``--set`` has changed one of them, that."""
-    sets = [place for path, place in document.places.items() if path[0] == key and place.startswith(SET)]
-    return sets[-1] if sets else document.place((key,))
+    """Where a group of keys is written, and each ``--set`` that has changed one of them."""
+    place = document.place((key,))
+    sets = [each for path, each in document.places.items() if path[0] == key and each.startswith(SET) and each != place]
+    return " with ".join([place, *sets])
 
 
 def _say_unknown_key(path: KeyPath, root: type[BaseModel]) -> str:

@@ -11,7 +11,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_stepfunctions as sfn
 
 from massive_upload.constants import LONG_WAIT_SECONDS
-from massive_upload.errors import PassingError, QuotaExhausted, StorageUnavailable, error_names
+from massive_upload.errors import PassingError, StorageUnavailable, error_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,18 +37,15 @@ class RetryPolicy:
         )
 
 
-_OF_THE_DAY = (QuotaExhausted.__name__, *error_names(QuotaExhausted))
-"""What is used up does not come back within seconds, and each try costs a request of what everybody waits for."""
-
 ORG_ERRORS = RetryPolicy(
-    errors=tuple(name for name in error_names(PassingError) if name not in _OF_THE_DAY),
+    errors=tuple(error_names(PassingError)),
     interval_seconds=2,
     backoff_rate=2.5,
     max_attempts=3,
     max_delay_seconds=10,
     jitter=False,
 )
-"""Passing errors of the org, but for used-up allowances, and of storage: exactly 2, 5 and 10 s, 17 s in all."""
+"""Passing errors of the org and of storage: exactly 2, 5 and 10 s, 17 s in all."""
 
 _LAMBDA_SERVICE = (
     "Lambda.ClientExecutionTimeoutException",
@@ -132,8 +129,8 @@ SLICE_ERRORS = RetryPolicy(
 The next slice claims the partition anew and goes on with what DynamoDB holds.
 """
 
-PASSING_ERROR_NAMES = (*error_names(PassingError), *LAMBDA_ERRORS.errors)
-"""What a Catch takes for passing once the retries of a Lambda task, if any, are used up."""
+PASSING_ERROR_NAMES = ORG_ERRORS.errors + LAMBDA_ERRORS.errors
+"""What a Catch takes for passing once the retries of a Lambda task are used up."""
 
 AWS_ERRORS = _patience((StorageUnavailable.__name__, *_LAMBDA_SERVICE))
 """AWS itself refuses, where no CheckPatience waits for it to come back."""

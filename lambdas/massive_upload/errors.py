@@ -1,7 +1,7 @@
 """Every error of the product, in one tree.
 
     LoadError
-    ├── PassingError               retried by Step Functions by class name, but for used-up quotas; then waited for
+    ├── PassingError               retried: by Step Functions by class name, then by waiting for the org
     │   ├── SalesforceUnavailable  5xx, maintenance, connection or read time-out, a truncated answer
     │   ├── SalesforceBusy         429, too many concurrent requests, or too many logins
     │   ├── SessionExpired         a token refused again just after it was renewed

@@ -45,14 +45,14 @@ class Source:
     """Tables to read from, objects to write to, and the parents that are there already.
 
     Attributes:
-        columns: of a file, the field that each of its columns is meant for; the key's is the external id, the parent's
-            the lookup.
+        columns: of a file, the field that each of its columns is meant for, None where there is none; the key's is the
+            external id, the parent's the lookup.
     """
 
     tables: tuple[Table, ...]
     objects: tuple[ObjectSchema, ...]
     seeds: tuple[Seed, ...] = ()
-    columns: Mapping[str, Field] = field(default_factory=dict)
+    columns: Mapping[str, Field | None] = field(default_factory=dict)
 
 
 def generated_opportunities(
@@ -137,6 +137,9 @@ def file_source(
     unknown = [each for each in text_columns if each not in columns]
     if unknown:
         raise SourceFileError(f"{path} has no column {unknown[0]!r}: it has {', '.join(columns)}.")
+    for column in text_columns:
+        if '"' in column:
+            raise SourceFileError(f"{path}: no load can name the column {column!r}; take the quotes out of its name.")
     if not path.name.endswith(".parquet"):
         sql = f"SELECT * FROM {_reader(path, text_columns)}"
         columns = _columns(path, sql)
@@ -191,17 +194,17 @@ def field_for(name: str, duckdb_type: str) -> Field:
     return Field(name=name, type=FieldType.TEXTAREA, length=131_072)
 
 
-def _object(name: str, fields: list[Field], columns: dict[str, str]) -> tuple[ObjectSchema, dict[str, Field]]:
+def _object(name: str, fields: list[Field], columns: dict[str, str]) -> tuple[ObjectSchema, dict[str, Field | None]]:
     """The object that takes the columns, and which field is meant for each."""
     taken = {"id", *(each.name.lower() for each in fields)}
-    meant: dict[str, Field] = {}
+    meant: dict[str, Field | None] = dict.fromkeys(columns)
     for column, duckdb_type in columns.items():
         api_name = _api_name(column)
         for candidate in (api_name, f"{api_name.removesuffix('__c')}__c"):
             if candidate.lower() not in taken:
                 taken.add(candidate.lower())
                 fields.append(field_for(candidate, duckdb_type))
-                meant.setdefault(column, fields[-1])
+                meant[column] = meant[column] or fields[-1]
     schema = ObjectSchema(name=name, key_prefix="a01" if name.endswith("__c") else "006", fields=tuple(fields))
     return schema, meant
 

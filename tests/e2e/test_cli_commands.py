@@ -36,6 +36,22 @@ def test_the_demo_loads_generated_rows_and_leaves_its_files(tmp_path):
     assert "Warning" not in done.stderr
 
 
+def test_the_org_serves_on_when_nobody_reads_what_it_prints_any_more():
+    command = [*COMMAND, "org", "--port", "0", "--rows", "10"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as org:
+        assert org.stdout is not None
+        assert org.stderr is not None
+        try:
+            url = org.stdout.readline().split()[-1]
+            org.stdout.close()
+            assert requests.get(f"{url}/__org__/statistics", timeout=30).ok
+            org.send_signal(signal.SIGTERM)
+            assert org.wait(timeout=30) == 0
+            assert org.stderr.read() == ""
+        finally:
+            org.kill()
+
+
 def test_the_org_serves_a_file_that_the_load_it_prints_brings_in_until_it_is_told_to_end(tmp_path):
     (tmp_path / "plane.csv").write_text('no,owner,seats,"2nd: name"\n007,A,100,x\n008,B,,\n')
     arguments = [

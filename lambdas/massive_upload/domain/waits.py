@@ -165,14 +165,14 @@ def job_seconds(
     if life_seconds is not None and life_seconds <= max(before_seconds, _UPLOAD_SECONDS):
         life_seconds = None
     worked_seconds = -(-processing_ms // 1000) if batches == 1 else 0
-    lived_seconds = min(waited_seconds, life_seconds - _UPLOAD_SECONDS) if life_seconds is not None else 0
+    a_little_before = max(before_seconds, waited_seconds - 2 * _margin_seconds(waited_seconds))
+    lived_seconds = 0 if life_seconds is None else min(a_little_before, life_seconds - _UPLOAD_SECONDS)
     most_seconds = waited_seconds + waited_seconds // _LITTLE_PART if life_seconds is None else life_seconds
     if 0 < worked_seconds <= most_seconds + _OVERHEAD_SECONDS:
         least_seconds = max(before_seconds, worked_seconds)
         likely_seconds = least_seconds + max(0, waited_seconds - least_seconds) // 8
         return max(SHORTEST_POLL_SECONDS, likely_seconds, lived_seconds)
-    a_little_before = max(before_seconds, waited_seconds - 2 * _margin_seconds(waited_seconds))
-    return max(SHORTEST_POLL_SECONDS, lived_seconds or a_little_before)
+    return max(SHORTEST_POLL_SECONDS, before_seconds, lived_seconds or a_little_before)
 
 
 def unqueued_seconds(seconds: int, processing_ms: int, *, before_seconds: int | None = None) -> int:

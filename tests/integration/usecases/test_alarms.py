@@ -177,6 +177,8 @@ def test_a_lane_that_is_refused_as_an_allowance_is_used_up_raises_its_alarm_unti
         assert world.slices.visited.count("WaitForOrg") == 2
     waits = 1 + 6  # ten minutes, and an hour
     assert_alarms(alarms[name], told[0], good_run)
+    assert alarms[name].state(told[0], [], []) == "ALARM", "two waits of ten minutes lie a little further apart"
+    assert alarms[name].state(told[0], [], [], []) == "OK"
     looks = [point for read in told[:waits] for point in (read, [])]
     assert [alarms[name].state(*looks[: number + 1]) for number in range(len(looks))] == ["ALARM"] * len(looks)
     (other,) = set(USED_UP) - {name}

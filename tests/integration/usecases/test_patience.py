@@ -311,8 +311,8 @@ def test_an_org_that_refuses_for_more_than_a_day_ends_the_lane_as_somebody_has_t
 
 
 def test_an_org_may_refuse_for_as_long_again_once_the_lane_has_got_on():
-    """Fourteen tries before the first batch, and as many before the second."""
-    refused = (number for number in range(1, 2 * 14 + 2) if number != 15)
+    """Fourteen tries, each with its three retries, before the first batch, and as many before the second."""
+    refused = (number for number in range(1, 2 * 56 + 2) if number != 57)
     faults = "".join(
         f"- match: {{method: POST, path: ingest$, nth: {number}}}\n  action: {{status: 400, code: ExceededQuota}}\n"
         for number in refused
@@ -344,13 +344,14 @@ def test_a_lane_that_waits_for_used_up_allowances_is_not_taken_for_silent_and_st
 
 
 def test_waits_for_used_up_allowances_take_nothing_off_the_patience_with_an_org_that_does_not_answer():
-    """The second try of UploadBatch, with its three retries, finds nobody there."""
+    """Each try of UploadBatch, its three retries included, is refused by used-up allowances but for the second, which
+    finds nobody there."""
     used_up = "".join(
         f"- match: {{method: POST, path: ingest$, nth: {nth}}}\n  action: {{status: 400, code: ExceededQuota}}\n"
-        for nth in (1, 6)
+        for nth in (*range(1, 5), *range(9, 13))
     )
     silent = "".join(
-        f"- match: {{method: POST, path: ingest$, nth: {nth}}}\n  action: {SILENT}\n" for nth in range(2, 6)
+        f"- match: {{method: POST, path: ingest$, nth: {nth}}}\n  action: {SILENT}\n" for nth in range(5, 9)
     )
     with open_world(load=paced(batch_rows=30, patience_seconds=300), faults=used_up + silent) as world:
         waits = note_org_waits(world)

@@ -96,6 +96,17 @@ def test_an_org_that_does_not_tell_its_time_leaves_our_own():
         assert shown(world).org_took is None
 
 
+def test_an_org_that_adds_up_what_it_does_side_by_side_has_worked_no_longer_than_its_jobs_took():
+    adds_up = """
+- match: {object: Opportunity, every: 1}
+  action: {job_reports: {totalProcessingTime: 900000}}
+"""
+    with open_world(load=paced(lanes=1), row_ms=100, faults=adds_up) as world:
+        world.execute()
+        assert shown(world).processing_ms == 1_000 * shown(world).job_seconds
+        assert world.clock.seconds() < 60, "no lane waits for as long as that for its next job"
+
+
 @pytest.mark.parametrize("mode", ["plan", "retry_failed"])
 def test_a_plan_and_a_retry_of_rejected_rows_show_nothing(mode):
     source = generated_opportunities(30, rejected_share=0.3)

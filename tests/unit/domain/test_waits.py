@@ -174,7 +174,9 @@ def test_a_job_that_was_in_the_queue_took_as_long_as_it_lived():
     assert job_seconds(0, 152, 150_000, life_seconds=154) == job_seconds(0, 152, 150_000)
     assert job_seconds(290, 310, 150_000, life_seconds=280) == 292
     assert job_seconds(0, 100, 0, life_seconds=65) == 60
-    assert job_seconds(0, 100, 0, life_seconds=1_000) == 100
+    assert job_seconds(0, 100, 0, life_seconds=1_000) == 98, "a life that holds a long upload says nothing"
+    assert job_seconds(0, 101, 100_000, life_seconds=130) == 100, "nor does it make the next look later"
+    assert job_seconds(290, 310, 0, life_seconds=292) == 290, "at the look before it had not ended"
 
 
 @pytest.mark.parametrize("life_seconds", [0, 1, 5, 19])
@@ -182,6 +184,8 @@ def test_the_time_of_a_job_s_last_change_that_lies_before_its_end_tells_nothing(
     """Of an org that says when the job was closed, and not when it ended."""
     assert job_seconds(20, 24, 0, life_seconds=life_seconds) == job_seconds(20, 24, 0) == 22
     assert job_seconds(20, 24, 21_000, life_seconds=life_seconds) == job_seconds(20, 24, 21_000) == 21
+    if life_seconds <= 5:
+        assert job_seconds(0, 24, 0, life_seconds=life_seconds) == job_seconds(0, 24, 0) == 22
 
 
 def test_what_the_org_says_of_a_job_of_several_batches_does_not_tell_how_long_it_took():
@@ -193,6 +197,7 @@ def test_work_that_is_longer_than_the_job_is_added_up_and_does_not_tell_how_long
     """Four thousand rows at 12 ms, three at a time: 16 s, which the org calls 48."""
     assert job_seconds(0, 22, 48_000, life_seconds=18) == job_seconds(0, 22, 0, life_seconds=18) == 13
     assert job_seconds(0, 22, 48_000) == job_seconds(0, 22, 0) == 20
+    assert job_seconds(0, 22, 20_000, life_seconds=18) == 20, "a second or two more is no sum"
     assert job_seconds(0, 150, 153_000) == 153, (
         "a machine that is slow between two looks waits for longer than it counts"
     )

@@ -371,8 +371,11 @@ def test_a_wrong_set_is_named_instead_of_a_line(file: Path, assignment: str, mes
 
 def test_a_set_that_does_not_fit_the_file_is_named_instead_of_the_file(file: Path) -> None:
     text = replaced("key: ExternalId__c}", "key: ExternalId__c, parent: AccountKey__c}")
-    (mistake,) = mistakes(file, text, ("pace.batch_rows=20000",))
-    assert mistake.startswith("--set pace.batch_rows=20000: pace: lanes of parents have batch_rows of at most 10000")
+    words = "pace: lanes of parents have batch_rows of at most 10000"
+    (mistake,) = mistakes(file, text, ("lock_risk=low", "pace.batch_rows=20000"))
+    assert mistake.startswith(f"loads/opportunity.yaml with --set pace.batch_rows=20000: {words}")
+    (mistake,) = mistakes(file, text + "pace: {batch_rows: 20000}\n", ("pace.delay_seconds=1",))
+    assert mistake.startswith(f"loads/opportunity.yaml:10 with --set pace.delay_seconds=1: {words}")
 
 
 def test_the_schema_in_the_repository_is_the_model_s() -> None:

@@ -1,0 +1,46 @@
+"""What ``massive-upload org`` prints for a file of one's own."""
+
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from cli.org import directions
+from infra.config import load_file
+from local.org import OrgSettings, SourceFileError, file_source, generated_opportunities
+
+URL = "http://127.0.0.1:1"
+
+
+def described(path: Path) -> str:
+    text = directions(URL, OrgSettings(source=file_source(path)))
+    return textwrap.dedent(text.partition(".yaml:\n")[2].partition("\n\n")[0])
+
+
+def test_the_load_of_a_file_names_every_column_that_has_a_field_and_says_which_have_none(tmp_path):
+    source = tmp_path / "Übung 1.csv"
+    source.write_text('no,"a""b",External_ID__c,Name,name__c,on,1st\n007,x,y,A,B,2026-01-31,1.5\n')
+    text = described(source)
+    (tmp_path / "load.yaml").write_text(text)
+    load = load_file(tmp_path / "load.yaml")
+
+    assert load.target.object == "X_bung_1__c"
+    assert {column: (mapping.to, mapping.type.value) for column, mapping in load.fields.items()} == {
+        "no": ("External_ID__c", "text"),
+        "Name": ("Name", "text"),
+        "on": ("on", "date"),
+        "1st": ("X1st", "number"),
+    }
+    assert text.splitlines()[-1].endswith(': a"b, External_ID__c, name__c')
+
+
+def test_a_key_that_no_load_can_name_is_refused(tmp_path):
+    (tmp_path / "keys.csv").write_text('"k""x",b\n1,2\n')
+    with pytest.raises(SourceFileError, match="no load can name the column 'k\"x'; take the quotes out"):
+        file_source(tmp_path / "keys.csv")
+
+
+def test_without_a_file_the_load_of_this_repository_is_named():
+    text = directions(URL, OrgSettings(source=generated_opportunities(10)))
+    assert f"massive-upload run opportunity --local --org-url {URL}" in text
+    assert "Describe the load" not in text
