@@ -50,7 +50,7 @@ def test_it_says_what_counts_where_a_key_is_left_out(name: str, field: FieldInfo
     elif isinstance(field.default, bool):
         assert KEYS[name] == f"`{str(field.default).lower()}`"
     elif isinstance(field.default, int | float):
-        assert KEYS[name] == f"{field.default:,g}" if field.default < 1_000 else f"{field.default:,}"
+        assert KEYS[name] == f"{field.default:,g}"
     elif field.default is not None:
         assert KEYS[name] == f"`{field.default}`"
 
