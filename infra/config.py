@@ -310,11 +310,12 @@ def _known_keys(path: KeyPath, root: type[BaseModel]) -> list[str]:
         if model is Load and part == "fields":
             model = FieldMapping
         elif isinstance(part, str) and part in model.model_fields:
-            model = _model_of(model.model_fields[part].annotation) or model
+            model = model_of(model.model_fields[part].annotation) or model
     return [name for name in model.model_fields if (model, name) != (root, "name")]
 
 
-def _model_of(annotation: object) -> type[BaseModel] | None:
+def model_of(annotation: object) -> type[BaseModel] | None:
+    """The model of a group of keys, by how a field of the model around it is annotated; None of a single value."""
     candidates = [annotation, *getattr(annotation, "__args__", ())]
     return next((each for each in candidates if isinstance(each, type) and issubclass(each, BaseModel)), None)
 

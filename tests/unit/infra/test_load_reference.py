@@ -7,6 +7,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from infra.config import model_of
 from infra.synth import ROOT
 from massive_upload.domain.load import FieldMapping, Load, Pace
 from massive_upload.domain.presets import PACE, PARENT_PACE, LockRisk, lanes_for
@@ -28,8 +29,7 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldI
         if (model, name) == (Load, "pace"):
             yield from keys(Pace, "pace.")
             continue
-        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())]
-        group = next((each for each in candidates if isinstance(each, type) and issubclass(each, BaseModel)), None)
+        group = model_of(field.annotation)
         if group is None:
             yield f"{prefix}{name}", field
         else:
