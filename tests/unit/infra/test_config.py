@@ -369,7 +369,7 @@ def test_a_wrong_set_is_named_instead_of_a_line(file: Path, assignment: str, mes
     assert mistakes(file, GOOD, (assignment,)) == [message]
 
 
-def test_a_set_that_does_not_fit_the_file_is_named_instead_of_the_file(file: Path) -> None:
+def test_a_set_that_does_not_fit_the_file_is_named_beside_the_file(file: Path) -> None:
     text = replaced("key: ExternalId__c}", "key: ExternalId__c, parent: AccountKey__c}")
     words = "pace: lanes of parents have batch_rows of at most 10000"
     (mistake,) = mistakes(file, text, ("lock_risk=low", "pace.batch_rows=20000"))
