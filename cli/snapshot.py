@@ -15,6 +15,9 @@ MOST_ACTIVE_LANES = 16
 _LONG_WAIT = timedelta(minutes=1)
 """No lane without a job in flight waits for so long, but for its turn, the source or an org that does not answer."""
 
+_GETTING_ON = (BatchState.SUBMITTED, BatchState.SETTLED)
+"""Of an open batch: it has a job in flight, or was settled after its lane was read."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LaneProgress:
@@ -129,8 +132,8 @@ def _lane_progress(partition: Partition, batch: Batch | None) -> LaneProgress:
 
 
 def _is_waiting(partition: Partition, batch: Batch | None) -> bool:
-    has_job = batch is not None and batch.state is BatchState.SUBMITTED
-    if partition.status is not PartitionStatus.RUNNING or has_job:
+    gets_on = batch is not None and batch.state in _GETTING_ON
+    if partition.status is not PartitionStatus.RUNNING or gets_on:
         return False
     since, until = partition.last_progress_at, partition.next_wake_at
     return since is not None and until is not None and until - since >= _LONG_WAIT

@@ -50,6 +50,7 @@ def test_a_lane_whose_open_batch_is_no_longer_looked_at_does_not_go_back():
         (60, None, True),
         (59, BatchState.PLANNED, False),
         (600, BatchState.SUBMITTED, False),
+        (600, BatchState.SETTLED, False),
     ],
 )
 def test_a_lane_without_a_job_that_sleeps_for_long_is_waiting(wait_seconds, state, is_waiting):
