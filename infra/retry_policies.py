@@ -55,7 +55,8 @@ _LAMBDA_SERVICE = (
 )
 _ANY_LAMBDA_ERROR = "Lambda.AWSLambdaException"
 """Also of a call that the role does not allow (awslabs/aws-deployment-framework#460 shows one)."""
-_KILLED_CALLS = ("Lambda.Unknown", "Sandbox.Timedout", "Runtime.ExitError", "States.Timeout")
+_KILLED_CALLS = ("Lambda.Unknown", "Sandbox.Timedout", "Runtime.ExitError", "Runtime.OutOfMemory", "States.Timeout")
+"""Runtime.OutOfMemory, "signal: killed", is seen in awslabs/aws-deployment-framework#758."""
 
 
 def _some_tries(errors: tuple[str, ...]) -> RetryPolicy:
@@ -95,6 +96,7 @@ DYNAMODB_ERRORS = _patience(
         "DynamoDB.RequestLimitExceededException",
         "DynamoDB.InternalServerError",
         "DynamoDB.InternalServerErrorException",
+        "DynamoDB.TransactionConflictException",
         "DynamoDB.AmazonDynamoDBException",
         "DynamoDB.SdkClientException",
         "States.Timeout",

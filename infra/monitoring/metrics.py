@@ -18,7 +18,8 @@ PERIOD = cdk.Duration.minutes(5)
 """As often as the watchdog looks."""
 
 TABLE_OPERATIONS = ("BatchGetItem", "GetItem", "Query", "TransactWriteItems", "UpdateItem")
-"""What the functions and the native tasks call; every write of a function is a transaction."""
+"""What the functions and the native tasks call; every write of a function is a transaction, but for
+UpdateItem of the org's allowances."""
 
 
 def own(

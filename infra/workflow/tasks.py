@@ -16,8 +16,8 @@ from infra.retry_policies import DYNAMODB_TASK, LAMBDA_TASK, SLICE_TASK, RetryPo
 CONDITION_FAILED = "DynamoDB.ConditionalCheckFailedException"
 """The error of a native task whose condition does not hold (Step Functions guide, DynamoDB integration)."""
 
-SLICE_TIMEOUT = cdk.Duration.days(7)
-"""A slice yields by its events long before; this ends one that hangs."""
+SLICE_TIMEOUT = cdk.Duration.days(9)
+"""A slice yields by its events before, after 7.7 days where it does nothing but wait; this ends one that hangs."""
 
 _SLICE_TASK_TIMEOUT = sfn.Timeout.duration(SLICE_TIMEOUT.plus(cdk.Duration.minutes(5)))
 _DYNAMODB_TIMEOUT = sfn.Timeout.duration(cdk.Duration.seconds(30))

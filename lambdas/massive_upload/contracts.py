@@ -199,6 +199,7 @@ class Step(Contract):
         org_asked_seconds: what will be left, after the next wait, of a pause that the org has asked for, or that lets
             its allowances come back.
         allowances_waited_seconds: how long the slice has waited for these, since the lane last got on.
+        queries_failed: how many of the lane's queries have failed after they were taken, since the lane last got on.
         turn_looked_at: when the look at the org's allowances began that the lane waits on for its turn.
         turn_waited_seconds: how long the slice has waited on that look.
         turn_unanswered_seconds: how long it has waited for the org to answer, whatever it was asked, since the org last
@@ -224,6 +225,7 @@ class Step(Contract):
     org_waited_seconds: int = Field(default=0, ge=0)
     org_asked_seconds: int = Field(default=0, ge=0)
     allowances_waited_seconds: int = Field(default=0, ge=0)
+    queries_failed: int = Field(default=0, ge=0)
     turn_looked_at: datetime | None = None
     turn_waited_seconds: int = Field(default=0, ge=0)
     turn_unanswered_seconds: int = Field(default=0, ge=0)
@@ -271,6 +273,7 @@ class Step(Contract):
             org_waits=0 if is_progress else self.org_waits,
             org_waited_seconds=0 if is_progress else self.org_waited_seconds,
             allowances_waited_seconds=0 if is_progress else self.allowances_waited_seconds,
+            queries_failed=0 if is_progress else self.queries_failed,
             job_waited_seconds=job_waited_seconds,
             job_is_adopted=job_is_adopted,
             job=job,

@@ -94,7 +94,15 @@ def test_every_task_and_machine_has_a_timeout(
 ) -> None:
     assert all("TimeoutSeconds" in state.body for state in tasks(states))
     assert load_machine["TimeoutSeconds"] == 30 * 86_400
-    assert slice_machine["TimeoutSeconds"] == 7 * 86_400
+    assert slice_machine["TimeoutSeconds"] == 9 * 86_400
+
+
+def test_a_slice_that_only_waits_yields_before_its_time_is_up(slice_machine: Definition) -> None:
+    """Its waits are of ten minutes at most; a visit that waits has the fewest events where it does nothing else."""
+    fewest = min(waits.FETCH_EVENTS + waits.WAIT_EVENTS, waits.POLL_EVENTS, waits.PAUSE_EVENTS)
+    a_day_for_its_tasks = 24 * 3600
+    waited_seconds = LONG_WAIT_SECONDS * SLICE_EVENTS // fewest
+    assert waited_seconds + a_day_for_its_tasks < slice_machine["TimeoutSeconds"]
 
 
 def test_a_slice_ends_before_the_tasks_that_wait_for_it(states: dict[str, State], slice_machine: Definition) -> None:
@@ -125,7 +133,9 @@ def test_passing_errors_of_the_org_are_retried_after_exactly_2_5_and_10_seconds(
 
 
 @pytest.mark.parametrize("name", [*WORKING_TASKS, *LOAD_TASKS])
-@pytest.mark.parametrize("error", ["Lambda.Unknown", "Sandbox.Timedout", "Runtime.ExitError", "States.Timeout"])
+@pytest.mark.parametrize(
+    "error", ["Lambda.Unknown", "Sandbox.Timedout", "Runtime.ExitError", "Runtime.OutOfMemory", "States.Timeout"]
+)
 def test_a_call_that_was_killed_is_tried_six_times_more(states: dict[str, State], name: str, error: str) -> None:
     retrier = retrier_of(states[name], error)
     assert retrier["JitterStrategy"] == "FULL"
@@ -158,7 +168,8 @@ def test_an_outage_of_aws_ends_no_lane_between_two_slices(states: dict[str, Stat
     native = [state for state in tasks(states) if ":dynamodb:" in state.body["Resource"]]
     assert {state.name for state in native} == {"LookAtRun", "ClaimPartition", "RecordFailure", "MarkPartitionFailed"}
     for state in native:
-        assert lasts_as_long_as_patience(retrier_of(state, "DynamoDB.InternalServerError")), state.name
+        for error in ("DynamoDB.InternalServerError", "DynamoDB.TransactionConflictException"):
+            assert lasts_as_long_as_patience(retrier_of(state, error)), state.name
     for name in ("RunSlice", "Sweep"):
         assert lasts_as_long_as_patience(retrier_of(states[name], "StepFunctions.AWSStepFunctionsException"))
 

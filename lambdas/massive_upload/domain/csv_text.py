@@ -99,7 +99,7 @@ def to_csv(rows: Sequence[Sequence[str]]) -> bytes:
 
 def rows_of(content: bytes) -> Iterator[list[str]]:
     """The rows of what `to_csv` wrote."""
-    return csv.reader(io.StringIO(content.decode("utf-8"), newline=""))
+    return csv.reader(io.TextIOWrapper(io.BytesIO(content), encoding="utf-8", newline=""))
 
 
 def _quoted(row: Sequence[str]) -> str:

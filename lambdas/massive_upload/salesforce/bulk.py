@@ -70,7 +70,6 @@ class Job:
         state: where it is.
         processed: rows that were tried so far, the failed ones included; None where the org does not tell.
         failed: rows that were tried and failed; None where the org does not tell.
-        retries: how often the org itself has tried again to save the job's batches.
         total_processing_ms: time to process the job.
         api_active_processing_ms: of that, time spent on the rows themselves, reading and writing their texts left out.
         apex_processing_ms: of that, time spent in triggers and other automation.
@@ -83,7 +82,6 @@ class Job:
     state: JobState
     processed: int | None = None
     failed: int | None = None
-    retries: int = 0
     total_processing_ms: int = 0
     api_active_processing_ms: int = 0
     apex_processing_ms: int = 0
@@ -255,7 +253,6 @@ def _job(asked: str, answer: Answer, *, job_id: str) -> Job:
         state=state,
         processed=number("numberRecordsProcessed"),
         failed=number("numberRecordsFailed"),
-        retries=number("retries") or 0,
         total_processing_ms=number("totalProcessingTime") or 0,
         api_active_processing_ms=number("apiActiveProcessingTime") or 0,
         apex_processing_ms=number("apexProcessingTime") or 0,

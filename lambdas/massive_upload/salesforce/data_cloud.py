@@ -23,9 +23,6 @@ from massive_upload.salesforce.transport import TRANSFER_TIMEOUT, Response
 QUERY_PATH = "/ssot/query-sql"
 WORKLOAD_NAME = "massive-upload"
 
-MAX_WAIT_SECONDS = 10.0
-"""How long the org holds a status call back at most (Connect API: waitTimeMs)."""
-
 _CLIENT_ERRORS = range(400, 500)
 
 
@@ -144,14 +141,13 @@ class DataCloud:
             raise unexpected(asked, "the query has no id")
         return page
 
-    def status(self, query_id: str, *, wait_seconds: float = 0) -> QueryStatus:
-        """Where the query is; the org may answer up to `wait_seconds` later, at once when it has finished.
+    def status(self, query_id: str) -> QueryStatus:
+        """Where the query is.
 
         Raises:
             QueryExpired: the org does not know the query (any more), or the query failed after it was taken.
         """
-        wait_ms = int(min(wait_seconds, MAX_WAIT_SECONDS) * 1000)
-        asked, answer = self._get(query_id, "", {"waitTimeMs": str(wait_ms)} if wait_ms > 0 else {})
+        asked, answer = self._get(query_id)
         status = _status(asked, answer, query_id=query_id)
         if status is None:
             raise unexpected(asked, "the query has no status")
@@ -163,19 +159,10 @@ class DataCloud:
         Raises:
             QueryExpired: the org does not know the query (any more).
         """
-        asked, answer = self._get(query_id, "/rows", {"offset": str(offset), "rowLimit": str(limit)})
+        asked, answer = self._get(query_id, "/rows", offset=str(offset), rowLimit=str(limit))
         return _page(asked, answer, query_id=query_id)
 
-    def cancel(self, query_id: str) -> None:
-        """Stop a query and drop its result; one that is gone already is no error."""
-        path = _path(query_id)
-        response = self._connection.request(
-            "DELETE", path, params={"dataspace": self._dataspace}, expect=_CLIENT_ERRORS
-        )
-        if not (response.is_success or response.status in NOT_FOUND_STATUSES):
-            raise _refusal(f"DELETE {path}", response)
-
-    def _get(self, query_id: str, suffix: str, params: dict[str, str]) -> tuple[str, Answer]:
+    def _get(self, query_id: str, suffix: str = "", **params: str) -> tuple[str, Answer]:
         path = _path(query_id) + suffix
         asked = f"GET {path}"
         response = self._connection.request(

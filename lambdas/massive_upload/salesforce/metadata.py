@@ -21,13 +21,11 @@ class Field:
 
     name: str
     type: str
-    length: int | None
     external_id: bool | None
     id_lookup: bool | None
     case_sensitive: bool | None
     createable: bool | None
     updateable: bool | None
-    nillable: bool | None
     relationship_name: str | None
     reference_to: tuple[str, ...]
 
@@ -110,14 +108,6 @@ class Metadata:
             daily_bulk_batches=_allowance(asked, answer.get("DailyBulkApiBatches")),
         )
 
-    def count(self, object_name: str) -> int:
-        """How many records of the object the user can see.
-
-        Raises:
-            TargetRejected: there is no such object.
-        """
-        return self._count(object_name, "")
-
     def count_modified(self, object_name: str, *, since: datetime) -> int | None:
         """How many records of the object the logged-in user was the last to modify.
 
@@ -135,18 +125,16 @@ class Metadata:
         user_id = self._connection.user_id
         if not re.fullmatch(r"[A-Za-z0-9]{15,18}", user_id):
             return None
-        moment = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        return self._count(object_name, f" WHERE LastModifiedById = '{user_id}' AND LastModifiedDate >= {moment}")
-
-    def _count(self, object_name: str, condition: str) -> int:
         if not re.fullmatch(r"\w+", object_name):
             raise TargetRejected(
                 f"{object_name!r} is no API name of an object.", next_step="Correct it in the load's file."
             )
+        moment = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        condition = f"LastModifiedById = '{user_id}' AND LastModifiedDate >= {moment}"
         response = self._connection.request(
             "GET",
             QUERY_PATH,
-            params={"q": f"SELECT COUNT() FROM {object_name}{condition}"},  # noqa: S608 - a checked name
+            params={"q": f"SELECT COUNT() FROM {object_name} WHERE {condition}"},  # noqa: S608 - checked names
         )
         asked = f"GET {QUERY_PATH}"
         count = as_integer(asked, "totalSize", read_object(asked, response).get("totalSize"))
@@ -160,13 +148,11 @@ def _field(asked: str, entry: Answer) -> Field:
     return Field(
         name=as_text(entry.get("name")),
         type=as_text(entry.get("type")),
-        length=as_integer(asked, "length", entry.get("length")),
         external_id=as_flag(entry.get("externalId")),
         id_lookup=as_flag(entry.get("idLookup")),
         case_sensitive=as_flag(entry.get("caseSensitive")),
         createable=as_flag(entry.get("createable")),
         updateable=as_flag(entry.get("updateable")),
-        nillable=as_flag(entry.get("nillable")),
         relationship_name=as_text(entry.get("relationshipName")) or None,
         reference_to=tuple(map(as_text, targets)) if isinstance(targets, (list, tuple)) else (as_text(targets),),
     )

@@ -11,7 +11,6 @@ from massive_upload.errors import SalesforceUnavailable
 
 _ADDED_COLUMNS = "sf__"
 """How the names of the columns begin that Salesforce adds to ours."""
-RECORD_ID_COLUMN = "sf__Id"
 ERROR_COLUMN = "sf__Error"
 
 UNCODED = "UNCODED"
@@ -41,14 +40,12 @@ class FailedRow:
         code: the error's code.
         message: the error's text; it quotes values, so it goes to reject files only.
         fields: the fields that the error names.
-        record_id: the record, where the org names one; else empty.
     """
 
     key: str = field(repr=False)
     code: str
     message: str = field(repr=False)
     fields: tuple[str, ...]
-    record_id: str
 
 
 def split_row_error(text: str) -> ErrorParts:
@@ -86,15 +83,7 @@ def parse_failed(data: bytes, *, key_column: str) -> list[FailedRow]:
         return []
     key_at = file.position(key_column)
     error_at = file.position(ERROR_COLUMN)
-    record_id_at = file.position_or_none(RECORD_ID_COLUMN)
-    return [
-        _failed_row(
-            key=row[key_at],
-            error=split_row_error(row[error_at]),
-            record_id="" if record_id_at is None else row[record_id_at],
-        )
-        for row in file.rows()
-    ]
+    return [_failed_row(key=row[key_at], error=split_row_error(row[error_at])) for row in file.rows()]
 
 
 def parse_keys(data: bytes, *, key_column: str) -> list[str]:
@@ -111,17 +100,14 @@ def is_whole(data: bytes) -> bool:
     return not data or data.endswith((b"\n", b"\r"))
 
 
-def _failed_row(*, key: str, error: ErrorParts, record_id: str) -> FailedRow:
-    return FailedRow(key=key, code=error.code, message=error.message, fields=error.fields, record_id=record_id)
+def _failed_row(*, key: str, error: ErrorParts) -> FailedRow:
+    return FailedRow(key=key, code=error.code, message=error.message, fields=error.fields)
 
 
 class _ResultFile:
     def __init__(self, data: bytes) -> None:
-        try:
-            text = data.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise _damaged("it is not UTF-8") from error
-        self._reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        text = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline="")
+        self._reader = csv.reader(text, strict=True)
         self._header: Sequence[str] = next(self._records(), [])
         self._positions = {name.strip().casefold(): at for at, name in enumerate(self._header)}
 
@@ -134,11 +120,8 @@ class _ResultFile:
         has_our_columns = any(not name.startswith(_ADDED_COLUMNS) for name in self._positions)
         return not has_our_columns and next(self._records(), None) is None
 
-    def position_or_none(self, column: str) -> int | None:
-        return self._positions.get(column.casefold())
-
     def position(self, column: str) -> int:
-        at = self.position_or_none(column)
+        at = self._positions.get(column.casefold())
         if at is None:
             raise _damaged(f"the column {column} is missing")
         return at
@@ -152,6 +135,8 @@ class _ResultFile:
     def _records(self) -> Iterator[list[str]]:
         try:
             yield from filter(None, self._reader)  # the reader gives an empty list for a blank line
+        except UnicodeDecodeError as error:
+            raise _damaged("it is not UTF-8") from error
         except csv.Error as error:
             raise _damaged("it is no readable CSV") from error
 

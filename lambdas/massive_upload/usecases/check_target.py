@@ -18,6 +18,11 @@ def check_target(load: Load, metadata: Metadata) -> Identity:
         TargetRejected: an object or field is missing, cannot be written, or is no external id.
     """
     target = metadata.describe(load.target.object)
+    if target.createable is False and target.updateable is False:
+        raise TargetRejected(
+            f"The integration user can neither create nor edit records of {target.name}.",
+            next_step="Give the user's permission set Create and Edit on the object.",
+        )
     _check_external_id(target, load.target.external_id)
     for mapping in load.fields.values():
         parent, dot, name = mapping.to.partition(".")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Lock
 from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
@@ -22,10 +23,10 @@ from massive_upload.ports import Files
 
 T = TypeVar("T")
 
-_READERS = 8
-"""Fewer than the ten connections that a client of boto3 keeps."""
-_READ_AHEAD = 64
-"""So many files at most are in memory at a time."""
+_READERS = 4
+"""Fewer than the ten connections that a client of boto3 keeps, and so many files of 100 MB fit in a function's 2 GB."""
+_READ_AHEAD = 2 * _READERS
+"""What was made of so many files at most is in memory before it is asked for."""
 
 
 class KeptRows(BaseModel):
@@ -96,10 +97,16 @@ def next_kept_rows(files: Files, partition: Partition, *, key_column: str, max_r
 
 
 def read_each(files: Files, keys: Sequence[str], work: Callable[[str, KeptFile], T]) -> Iterator[T]:
-    """What ``work`` makes of each kept file, in order; several are read at a time, as there may be thousands."""
+    """What ``work`` makes of each kept file, in order; several are read at a time, as there may be thousands.
+
+    One is parsed at a time: its rows take several times its size, and Python would do no two at once.
+    """
+    parsing = Lock()
 
     def read(key: str) -> T:
-        return work(key, parse_kept_file(files.read(key)))
+        content = files.read(key)
+        with parsing:
+            return work(key, parse_kept_file(content))
 
     with ThreadPoolExecutor(_READERS) as pool:
         for start in range(0, len(keys), _READ_AHEAD):

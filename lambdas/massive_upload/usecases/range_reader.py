@@ -133,17 +133,18 @@ class RangeReader:
         log(Marker.WARNING, Event.QUERY_EXPIRED, error=type(error).__name__, code=error.code)
 
     def _wait_before_another_query(self, step: Step) -> Step:
+        queries_failed = step.queries_failed + 1
         check_may_ask_again(
             "The source's query",
-            queries=step.org_waits + 1,
+            queries=queries_failed,
             next_step="Look at the query in Data Cloud; narrow source.where, or raise partitioning.count.",
         )
-        wait_seconds = org_wait_seconds(step.org_waits)
+        wait_seconds = org_wait_seconds(step.queries_failed)
         beat = self._services.org.heartbeat(wake_after_seconds=wait_seconds)
         self._services.store.record_heartbeat(self._partition, beat)
         events = FETCH_EVENTS + WAIT_EVENTS
         following = step.then(Next.WAIT_FOR_QUERY, events=events, wait_seconds=wait_seconds)
-        return following.model_copy(update={"org_waits": step.org_waits + 1})
+        return following.model_copy(update={"queries_failed": queries_failed})
 
     def _wait_for_query(self, step: Step) -> Step:
         has_waited = step.next is Next.WAIT_FOR_QUERY

@@ -253,6 +253,16 @@ def test_a_load_that_does_not_fit_the_org_is_refused_before_anything_is_written(
         assert world.jobs == {}
 
 
+def test_an_object_that_the_user_may_not_write_is_refused_before_anything_is_written():
+    body = '{"name": "Opportunity", "createable": false, "updateable": false, "fields": []}'
+    faults = f"- {{match: {{path: '/Opportunity/describe$'}}, action: {{status: 200, body: '{body}'}}}}"
+    with (
+        open_world(load=paced(), faults=faults) as world,
+        pytest.raises(TargetRejected, match="neither create nor edit records of Opportunity"),
+    ):
+        world.plan(START)
+
+
 @pytest.mark.parametrize(
     ("start", "says"),
     [

@@ -102,6 +102,21 @@ def test_a_query_that_fails_again_and_again_ends_the_lane():
         assert "has failed 6 times" in (world.partition().cause or "")
 
 
+def test_waits_for_an_org_that_does_not_answer_are_no_failed_queries():
+    with open_world(load=paced(), query_running_seconds=1_200.0) as world:
+        world.plan({"load": "opportunity"})
+        world.break_org("- {match: {path: '/query-sql'}, action: {status: 503}}")
+
+        def mend_after_a_while(name: str, _seconds: int) -> None:
+            if name == "WaitForOrg" and world.slices.visited.count(name) == 8:
+                world.break_org(FAILS_AT_THE_END % "nth: 1")
+
+        world.slices.on_wait = mend_after_a_while
+        world.slices.most_states = 200
+        world.slices.run_lane(RUN, "0000")
+        assert_all_loaded(world, world.finish({}))
+
+
 def test_a_count_that_fails_after_many_looks_is_asked_again():
     with open_world(load=paced(), query_running_seconds=1_200.0) as world:
         world.break_org(FAILS_AT_THE_END % "nth: 12")

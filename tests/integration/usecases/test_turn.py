@@ -380,7 +380,7 @@ def test_what_the_org_said_of_its_requests_a_day_ago_holds_nobody_up():
         services = world.services
         for _ in range(100):
             world.server.backend.limits.count_request()
-        services.org.metadata.count(load.target.object)
+        services.org.metadata.describe(load.target.object)
         assert services.org.api_usage is not None
         world.wait(DAY_SECONDS)
         assert fetch_page(task, services).next is Next.UPLOAD

@@ -1,4 +1,5 @@
 import itertools
+from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -40,6 +41,27 @@ def test_no_lane_is_heavier_than_an_even_share_by_more_than_its_last_bucket(size
 def test_even_buckets_make_as_many_lanes_as_asked_for(bucket_count, count):
     lanes = cut_lanes(as_buckets([7] * bucket_count), min(count, bucket_count))
     assert len(lanes) == min(count, bucket_count)
+
+
+@pytest.mark.parametrize(
+    ("rows", "rows_without", "count", "lanes", "lanes_without"),
+    [
+        (500, 500, 1, 1, 1),
+        (500, 500, 3, 1, 2),
+        (500, 500, 5, 3, 2),
+        (900, 3, 100, 99, 1),
+        (10, 90, 20, 2, 18),
+        (1, 900, 100, 1, 99),
+        (0, 900, 100, 0, 100),
+    ],
+)
+def test_lanes_of_parents_and_of_rows_without_one_are_together_as_many_as_asked_for(
+    rows, rows_without, count, lanes, lanes_without
+):
+    buckets = [Bucket(last=f"p{index:04d}", rows=1, kind=LaneKind.PARENT, parents=1) for index in range(rows)]
+    buckets += [Bucket(last=f"k{index:04d}", rows=1, kind=LaneKind.NO_PARENT) for index in range(rows_without)]
+    kinds = Counter(lane.kind for lane in cut_lanes(buckets, count))
+    assert (kinds[LaneKind.PARENT], kinds[LaneKind.NO_PARENT]) == (lanes, lanes_without)
 
 
 def test_a_source_without_rows_has_no_lanes():

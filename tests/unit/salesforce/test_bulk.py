@@ -87,7 +87,6 @@ def test_get_reads_state_counters_and_times():
                     "state": "Failed",
                     "numberRecordsProcessed": "1200",
                     "numberRecordsFailed": 7.0,
-                    "retries": 1,
                     "totalProcessingTime": 900,
                     "apiActiveProcessingTime": 800,
                     "apexProcessingTime": 70,
@@ -104,7 +103,6 @@ def test_get_reads_state_counters_and_times():
         state=JobState.FAILED,
         processed=1200,
         failed=7,
-        retries=1,
         total_processing_ms=900,
         api_active_processing_ms=800,
         apex_processing_ms=70,
@@ -137,7 +135,7 @@ def test_the_life_of_a_job_is_unknown_until_it_has_ended_or_where_the_org_does_n
 
 @pytest.mark.parametrize("word", [*JobState, "jobcomplete", "JOB_COMPLETE", "upload_complete", "IN PROGRESS"])
 def test_state_words_are_read_in_every_spelling(word):
-    org = ScriptedOrg(answers=[json_response({"state": word, "errorMessage": None, "retries": None})])
+    org = ScriptedOrg(answers=[json_response({"state": word, "errorMessage": None})])
     job = BulkIngest(connect(org)).get("750A")
     assert job is not None
     assert job.state.lower() == word.lower().replace("_", "").replace(" ", "")

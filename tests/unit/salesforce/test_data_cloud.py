@@ -134,20 +134,12 @@ def test_status_is_read_nested_or_flat_and_with_or_without_the_id(answer):
     org = ScriptedOrg(answers=[json_response(answer)])
     status = DataCloud(connect(org)).status("q1")
     assert status == QueryStatus(query_id="q1", state=QueryState.FINISHED, row_count=3)
-    assert "waitTimeMs" not in query_of(org)
 
 
 def test_a_status_without_a_state_is_an_error():
     org = ScriptedOrg(answers=[json_response({"status": {"queryId": "q1"}})])
     with pytest.raises(RequestRefused, match="no status"):
         DataCloud(connect(org)).status("q1")
-
-
-@pytest.mark.parametrize(("wait_seconds", "sent"), [(2.5, "2500"), (10, "10000"), (60, "10000")])
-def test_a_status_call_waits_ten_seconds_at_most(wait_seconds, sent):
-    org = ScriptedOrg(answers=[json_response(FINISHED)])
-    DataCloud(connect(org)).status("q1", wait_seconds=wait_seconds)
-    assert query_of(org)["waitTimeMs"] == [sent]
 
 
 def test_rows_asks_for_a_range_and_takes_fewer():
@@ -190,13 +182,6 @@ def test_a_query_that_is_gone_has_expired(status):
         DataCloud(connect(org)).status("q1")
 
 
-@pytest.mark.parametrize("answer", [Response(status=204), error_response(404, "NOT_FOUND"), Response(status=410)])
-def test_cancelling_is_done_even_if_the_query_is_gone(answer):
-    org = ScriptedOrg(answers=[answer])
-    DataCloud(connect(org)).cancel("q1")
-    assert org.last_call.method == "DELETE"
-
-
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
@@ -216,12 +201,6 @@ def test_refused_queries(answer, error):
     org = ScriptedOrg(answers=[answer])
     with pytest.raises(error):
         DataCloud(connect(org)).submit(SQL, row_limit=1)
-
-
-def test_a_refusal_to_cancel_is_told():
-    org = ScriptedOrg(answers=[error_response(400, "BAD_REQUEST")])
-    with pytest.raises(SourceRejected, match="400 BAD_REQUEST"):
-        DataCloud(connect(org)).cancel("q1")
 
 
 @pytest.mark.parametrize(

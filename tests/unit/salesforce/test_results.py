@@ -72,22 +72,19 @@ def test_failed_rows_are_read():
             code="UNABLE_TO_LOCK_ROW",
             message="unable to obtain exclusive access to this record or 200 records: 001a,001b",
             fields=(),
-            record_id="006a",
         ),
-        FailedRow(key="K2", code="CODE", message="m", fields=(), record_id=""),
+        FailedRow(key="K2", code="CODE", message="m", fields=()),
     ]
 
 
 def test_order_case_and_byte_order_mark_of_the_header_do_not_matter():
     data = b"\xef\xbb\xbfEXT__C, Name ,SF__ERROR,Sf__Id\r\nK1,n,CODE:m:--,006a\r\n"
-    assert [(row.key, row.code, row.record_id) for row in parse_failed(data, key_column="Ext__c")] == [
-        ("K1", "CODE", "006a")
-    ]
+    assert [(row.key, row.code) for row in parse_failed(data, key_column="Ext__c")] == [("K1", "CODE")]
 
 
 def test_the_record_id_may_be_missing():
     rows = parse_failed(b"sf__Error,Ext__c\nCODE:m:--,K1\n", key_column="Ext__c")
-    assert [row.record_id for row in rows] == [""]
+    assert [row.key for row in rows] == ["K1"]
 
 
 def test_line_breaks_quotes_and_commas_inside_fields_are_kept():

@@ -2,16 +2,18 @@
 
 import tracemalloc
 from collections.abc import Mapping, Sequence
+from threading import Barrier
+from time import sleep
 
 import pytest
 
 from massive_upload.domain.csv_text import to_csv
-from massive_upload.domain.kept_file import parse_kept_file
+from massive_upload.domain.kept_file import KeptFile, parse_kept_file
 from massive_upload.domain.progress import Partition, PartitionStatus
 from massive_upload.domain.staged_file import REJECT_COLUMNS
 from massive_upload.errors import InternalError
 from massive_upload.usecases import kept_rows
-from massive_upload.usecases.kept_rows import KeptRows, NextRows, next_kept_rows, write_kept_list
+from massive_upload.usecases.kept_rows import KeptRows, NextRows, next_kept_rows, read_each, write_kept_list
 
 KEY = "Id__c"
 HEADER = [KEY, "Name"]
@@ -70,7 +72,28 @@ def test_of_files_with_one_wanted_row_each_the_other_rows_are_not_held_in_memory
         tracemalloc.stop()
     assert (found.rows.rows, found.next_cursor) == (200, "200")
     assert found.rows.content == to_csv([HEADER, *([["7", name]] * 200)])
-    assert peak_bytes < 10_000_000, "eight files at a time, and no more"
+    assert peak_bytes < 10_000_000, "a few files at a time, and no more"
+
+
+def test_files_are_read_side_by_side_and_parsed_one_at_a_time():
+    class SlowFiles(MadeFiles):
+        def read(self, key: str) -> bytes:
+            both_are_read.wait(timeout=10)
+            return super().read(key)
+
+    def work(key: str, file: KeptFile) -> str:
+        at_work.append(key)
+        sleep(0.02)
+        most.append(len(at_work))
+        at_work.remove(key)
+        return f"{key} {len(file.rows)}"
+
+    both_are_read = Barrier(2)
+    at_work: list[str] = []
+    most: list[int] = []
+    files = SlowFiles({key: [kept(key, "n", "C")] for key in "abcdefgh"})
+    assert list(read_each(files, "abcdefgh", work)) == [f"{key} 1" for key in "abcdefgh"]
+    assert most == [1] * 8
 
 
 def test_parts_of_files_are_staged_in_the_lists_order():
