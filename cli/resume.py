@@ -55,7 +55,7 @@ def retry_locally(run_id: str, options: LocalOptions, *, only: str | None) -> Ex
     """Send the rejected rows of a run of a state directory once more, in a run of their own beside it.
 
     Args:
-        run_id: the run's id, or `latest`: the newest that has ended and had rows to send.
+        run_id: the run's id, or `latest`: the newest that has ended and has rejected rows.
         options: how.
         only: take up the rows with this code alone.
 
@@ -69,8 +69,8 @@ def retry_locally(run_id: str, options: LocalOptions, *, only: str | None) -> Ex
         store = kept.recorded()
         found = kept.find(
             run_id,
-            fits=lambda candidate: may_be_retried(store.run(candidate.run_id)),
-            what="run that has ended and could be retried",
+            fits=lambda candidate: may_be_retried(store.run(candidate.run_id), store),
+            what="run that has ended and has rejected rows",
         )
         _check_retry(found, only, kept)
         return _carry_out(found.as_retry(only), options, kept)

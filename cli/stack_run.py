@@ -144,7 +144,7 @@ def retry_run(stack: Stack, run_id: str, *, only: str | None) -> StackRun:
         UsageMistake: there is no such run.
         RunRefused: it was refused before it began.
     """
-    run = find_run(stack.store, run_id, fits=may_be_retried)
+    run = find_run(stack.store, run_id, fits=lambda run: may_be_retried(run, stack.store))
     payload = {"mode": Mode.RETRY_FAILED.value, "of": run.run_id} | ({"only": only} if only is not None else {})
     return start_run(stack, payload, run_id=new_run_id(f"{run.load}-retry"))
 

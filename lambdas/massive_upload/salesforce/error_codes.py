@@ -279,17 +279,22 @@ class JobVerdict(StrEnum):
     """Why a job failed as a whole."""
 
     PASSING = "passing"
-    """Locks, time-outs or the org itself: its rows go into smaller jobs."""
+    """Locks, time-outs, the org itself or a row at fault: its rows go into smaller jobs."""
     CONFIGURATION = "configuration"
-    """The file, its header or the user: every job of the load would fail in the same way."""
+    """The header or the user: every job of the load would fail in the same way."""
 
 
-_CONFIGURATION_JOB_CODES = frozenset(map(normalised_word, ("InvalidBatch", "ClientInputError", "InvalidUser")))
+_HEADER_AT_FAULT = "Field name not found"
 
 
 def job_verdict(error_message: str | None) -> JobVerdict:
-    """Judge the `errorMessage` of a failed job, such as "InvalidBatch : Field name not found : X"."""
-    code = (error_message or "").partition(":")[0]
-    if normalised_word(code) in _CONFIGURATION_JOB_CODES:
+    """Judge the `errorMessage` of a failed job, such as "InvalidBatch : Field name not found : X".
+
+    Any other InvalidBatch or ClientInputError ("LineEnding is invalid on user data") may be a matter of one row, as of a
+    text that is too long or has line ends of its own; where every job fails with it, the breaker ends the lane.
+    """
+    code, _, text = (error_message or "").partition(":")
+    is_header = normalised_word(code) == "invalidbatch" and _holds_any((_HEADER_AT_FAULT,), code, text)
+    if is_header or normalised_word(code) == "invaliduser":
         return JobVerdict.CONFIGURATION
     return JobVerdict.PASSING

@@ -92,10 +92,10 @@ def test_a_row_alone_is_retried_as_often_as_the_load_says(failures, succeeded):
         assert (verdict.succeeded, verdict.rejected) == (succeeded, 1 - succeeded)
 
 
-@pytest.mark.parametrize("code", ["InvalidBatch", "ClientInputError", "InvalidUser"])
-def test_a_job_that_is_refused_for_a_reason_of_configuration_is_never_halved(code):
+@pytest.mark.parametrize("message", ["InvalidBatch : Field name not found : x", "InvalidUser : x"])
+def test_a_job_that_is_refused_for_a_reason_of_configuration_is_never_halved(message):
     faults = (
-        f'- match: {{object: Opportunity, nth: 1}}\n  action: {{job_fails: {{after_rows: 0, message: "{code} : x"}}}}'
+        f'- match: {{object: Opportunity, nth: 1}}\n  action: {{job_fails: {{after_rows: 0, message: "{message}"}}}}'
     )
     with loaded(faults) as world:
         verdict = world.execute()

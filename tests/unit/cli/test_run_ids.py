@@ -7,16 +7,17 @@ import pytest
 
 from cli.errors import UsageMistake
 from cli.run_ids import find_run, has_lanes, may_be_retried, new_run_id
-from massive_upload.domain.progress import Run, RunStatus
+from massive_upload.domain.progress import Partition, Run, RunStatus
 from massive_upload.ports import ProgressStore
-from tests.unit.cli.progress_examples import a_run
+from tests.unit.cli.progress_examples import a_partition, a_run
 
 
 class Runs:
     """The part of `massive_upload.ports.ProgressStore` that finds runs; the newest is the first."""
 
-    def __init__(self, *runs: Run) -> None:
+    def __init__(self, *runs: Run, rejected: int) -> None:
         self._runs = {run.run_id: run for run in runs}
+        self._rejected = rejected
 
     def run(self, run_id: str) -> Run | None:
         return self._runs.get(run_id)
@@ -24,9 +25,12 @@ class Runs:
     def newest_runs(self, most: int) -> Sequence[str]:
         return list(self._runs)[:most]
 
+    def partitions(self, run_id: str) -> Sequence[Partition]:
+        return [a_partition(run_id=run_id), a_partition("0001", run_id=run_id, rejected=self._rejected)]
 
-def store(*runs: Run) -> ProgressStore:
-    return cast("ProgressStore", Runs(*runs))
+
+def store(*runs: Run, rejected: int = 0) -> ProgressStore:
+    return cast("ProgressStore", Runs(*runs, rejected=rejected))
 
 
 TWO = (a_run(run_id="newer"), a_run(run_id="older", status=RunStatus.RUNNING))
@@ -44,8 +48,20 @@ def test_latest_is_the_newest_run_that_fits():
 def test_a_run_that_only_planned_has_no_rows_to_show_or_to_retry():
     planned, unplanned = a_run(mode="plan"), a_run(plan_name=None)
     assert [has_lanes(run) for run in (a_run(), planned, unplanned, None)] == [True, False, False, False]
-    running = a_run(status=RunStatus.RUNNING)
-    assert [may_be_retried(run) for run in (a_run(), planned, running, None)] == [True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("run", "rejected", "fits"),
+    [
+        (a_run(), 1, True),
+        (a_run(), 0, False),
+        (a_run(mode="plan"), 1, False),
+        (a_run(status=RunStatus.RUNNING), 1, False),
+        (None, 1, False),
+    ],
+)
+def test_rejected_rows_of_a_run_that_has_ended_may_be_sent_once_more(run, rejected, fits):
+    assert may_be_retried(run, store(rejected=rejected)) is fits
 
 
 @pytest.mark.parametrize(
