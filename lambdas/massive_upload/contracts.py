@@ -153,6 +153,7 @@ class JobCounters(Contract):
         processing_ms: how long the org worked on it; 0 where it does not tell.
         apex_ms: of that, the time in triggers and other automation.
         api_requests: requests to the org that are not counted yet; whoever settles the job's rows counts them.
+        requests_left: what the org then had left of its day's API requests; None where it did not tell.
     """
 
     job_id: str
@@ -163,6 +164,7 @@ class JobCounters(Contract):
     processing_ms: int = 0
     apex_ms: int = 0
     api_requests: int = 0
+    requests_left: int | None = None
 
 
 @unique
@@ -200,6 +202,8 @@ class Step(Contract):
             its allowances come back.
         allowances_waited_seconds: how long the slice has waited for these, since the lane last got on.
         queries_failed: how many of the lane's queries have failed after they were taken, since the lane last got on.
+        requests_left: what the org had left of its day's API requests as the lane's job ended, before it asks for
+            its next turn; None where it did not tell.
         turn_looked_at: when the look at the org's allowances began that the lane waits on for its turn.
         turn_waited_seconds: how long the slice has waited on that look.
         turn_unanswered_seconds: how long it has waited for the org to answer, whatever it was asked, since the org last
@@ -226,6 +230,7 @@ class Step(Contract):
     org_asked_seconds: int = Field(default=0, ge=0)
     allowances_waited_seconds: int = Field(default=0, ge=0)
     queries_failed: int = Field(default=0, ge=0)
+    requests_left: int | None = None
     turn_looked_at: datetime | None = None
     turn_waited_seconds: int = Field(default=0, ge=0)
     turn_unanswered_seconds: int = Field(default=0, ge=0)
@@ -247,6 +252,7 @@ class Step(Contract):
         job_waited_seconds: int = 0,
         job_is_adopted: bool = False,
         job: JobCounters | None = None,
+        requests_left: int | None = None,
         is_progress: bool = False,
     ) -> Step:
         """The step after this one.
@@ -260,6 +266,7 @@ class Step(Contract):
             job_waited_seconds: how long the slice has waited for it.
             job_is_adopted: whether it was closed before that.
             job: the counters of a job that has ended.
+            requests_left: what the org had left then of its day's API requests.
             is_progress: whether the lane has got on. Only then the waits for the org begin anew; a lane whose tasks
                 succeed in part must come to the end of its patience too.
         """
@@ -277,6 +284,7 @@ class Step(Contract):
             job_waited_seconds=job_waited_seconds,
             job_is_adopted=job_is_adopted,
             job=job,
+            requests_left=requests_left,
         )
 
 

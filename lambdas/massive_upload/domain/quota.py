@@ -140,6 +140,23 @@ def need_of_a_batch(quota: OrgQuota, budget: Budget, *, requests: int, batches: 
     )
 
 
+def is_denied(quota: OrgQuota, budget: Budget, *, requests: int, told_left: int | None) -> bool:
+    """Whether a batch may begin by what is known of the org's API requests, and may not by what an answer has told.
+
+    Others have used them meanwhile. Where both say that too little is left, nobody need look again for that.
+
+    Args:
+        quota: what is known.
+        budget: how much of it the load leaves to others.
+        requests: how many API requests the batch is counted as.
+        told_left: how many were left as the org answered whatever it was asked last; None where it did not tell.
+    """
+    needed = need_of_a_batch(quota, budget, requests=requests, batches=0).requests_left
+    if needed is None or quota.requests_left is None or told_left is None:
+        return False
+    return told_left < needed <= quota.requests_left
+
+
 def beside_reserve(quota: OrgQuota, budget: Budget) -> tuple[int | None, int | None]:
     """API requests and Bulk batches that the org has left for a load; None where it does not tell."""
     return (

@@ -16,6 +16,11 @@ class ApiUsage:
     used: int
     allowed: int
 
+    @property
+    def left(self) -> int:
+        """Requests that may still be made."""
+        return self.allowed - self.used
+
 
 def parse_api_usage(headers: Mapping[str, str]) -> ApiUsage | None:
     """Read the header of an answer; None where it is missing or of another form."""

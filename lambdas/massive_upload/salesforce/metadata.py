@@ -96,7 +96,7 @@ class Metadata:
         """The org's daily allowances, as far as the user may see them."""
         response = self._connection.request("GET", LIMITS_PATH, expect=(403,))
         asked, usage = f"GET {LIMITS_PATH}", parse_api_usage(response.headers)
-        by_header = Allowance(max=usage.allowed, remaining=usage.allowed - usage.used) if usage else None
+        by_header = Allowance(max=usage.allowed, remaining=usage.left) if usage else None
         if response.status == 403:
             error = error_for(asked, response)
             if isinstance(error, (RequestRefused, TargetRejected)):

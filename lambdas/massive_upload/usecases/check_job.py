@@ -110,9 +110,11 @@ def _seconds_of(job: Job, looked_at_seconds: int, waited_seconds: int) -> int:
 
 
 def _counters(job: Job, org: Org, seconds: int) -> JobCounters:
-    """What an ended job reported, with the requests that are to be counted with it."""
-    tell_usage(org.api_usage)
-    return counters_of(job, seconds=seconds, api_requests=org.take_requests())
+    """What an ended job reported, with the requests that are to be counted with it, and those that the org has left."""
+    usage = org.api_usage
+    tell_usage(usage)
+    requests_left = None if usage is None else usage.left
+    return counters_of(job, seconds=seconds, api_requests=org.take_requests(), requests_left=requests_left)
 
 
 def _abort(job: Job, services: SliceServices, still_seconds: int, patience_seconds: int) -> None:

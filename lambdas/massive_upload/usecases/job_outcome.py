@@ -61,8 +61,8 @@ class JobOutcome:
         return replace(self, rejected={**self.rejected, **self.untried}, untried={})
 
 
-def counters_of(job: Job, *, seconds: int = 0, api_requests: int = 0) -> JobCounters:
-    """What a job that has ended reported; how long it took, where that is known; and requests to be counted with it."""
+def counters_of(job: Job, *, seconds: int = 0, api_requests: int = 0, requests_left: int | None = None) -> JobCounters:
+    """What a job that has ended reported; the other arguments are what `JobCounters` says besides."""
     return JobCounters(
         job_id=job.id,
         state=job.state,
@@ -72,6 +72,7 @@ def counters_of(job: Job, *, seconds: int = 0, api_requests: int = 0) -> JobCoun
         processing_ms=job.total_processing_ms,
         apex_ms=job.apex_processing_ms,
         api_requests=api_requests,
+        requests_left=requests_left,
     )
 
 

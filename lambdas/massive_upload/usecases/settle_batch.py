@@ -35,7 +35,7 @@ from massive_upload.usecases.slice_tasks import (
     slice_task,
 )
 from massive_upload.usecases.staging import pace_of
-from massive_upload.usecases.turn import ask_for_turn
+from massive_upload.usecases.turn import Turn, ask_for_turn
 
 
 @slice_task
@@ -66,7 +66,13 @@ def settle_batch(task: SliceInput, services: SliceServices) -> Step:
     edge_seconds = 0 if partition.is_sweep else pace.delay_seconds
     if following.state is BatchState.PLANNED:
         delay_seconds = delays[batch.retries] if following.retries > batch.retries else edge_seconds
-        return step.then(Next.BACK_OFF, events=SETTLE_EVENTS, wait_seconds=delay_seconds, is_progress=True)
+        return step.then(
+            Next.BACK_OFF,
+            events=SETTLE_EVENTS,
+            wait_seconds=delay_seconds,
+            requests_left=counters.requests_left,
+            is_progress=True,
+        )
     if _is_last(partition, batch):
         settled = claimed_partition(services.store, task)  # a newer claim may have found more to read since
         services.store.complete_partition(settled, services.org.heartbeat())
@@ -74,18 +80,25 @@ def settle_batch(task: SliceInput, services: SliceServices) -> Step:
         return step.then(Next.DONE, events=SETTLE_EVENTS)
     if step.events >= SLICE_EVENTS:
         return step.then(Next.MORE, events=SETTLE_EVENTS)
-    if lane.ahead is not None and not edge_seconds and _may_go_on(lane, lane.ahead, load, services):
+    if lane.ahead is not None and not edge_seconds and _may_go_on(lane, lane.ahead, load, services, counters):
         return step.then(Next.UPLOAD, events=SETTLE_EVENTS, batch=lane.ahead.number, is_progress=True)
-    return step.then(Next.FETCH, events=SETTLE_EVENTS, wait_seconds=edge_seconds, is_progress=True)
+    return step.then(
+        Next.FETCH,
+        events=SETTLE_EVENTS,
+        wait_seconds=edge_seconds,
+        requests_left=counters.requests_left,
+        is_progress=True,
+    )
 
 
-def _may_go_on(lane: LaneView, ahead: Batch, load: Load, services: SliceServices) -> bool:
+def _may_go_on(lane: LaneView, ahead: Batch, load: Load, services: SliceServices, counters: JobCounters) -> bool:
     """Whether the batch that is staged ahead may be sent at once; FetchPage sees to whatever speaks against it."""
     partition = lane.partition
     if has_to_halt(lane.run, partition.run_id) or is_run_given_up(partition, load, services.store):
         return False
     try:
-        return ask_for_turn(partition, services, batches=bulk_batches_of(ahead.rows), quota=lane.quota).has_come
+        batches, before = bulk_batches_of(ahead.rows), Turn(requests_left=counters.requests_left)
+        return ask_for_turn(partition, services, batches=batches, before=before, quota=lane.quota).has_come
     except PassingError:  # the batch before is settled; FetchPage asks again, and has patience
         return False
 

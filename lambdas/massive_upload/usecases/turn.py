@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from massive_upload.constants import LONG_WAIT_SECONDS
 from massive_upload.domain.progress import Partition
-from massive_upload.domain.quota import OrgQuota, need_of_a_batch, requests_of_a_batch
+from massive_upload.domain.quota import OrgQuota, is_denied, need_of_a_batch, requests_of_a_batch
 from massive_upload.errors import CredentialsRejected, LoadError, PassingError, QuotaExhausted
 from massive_upload.observability import Event, Marker, log
 from massive_upload.usecases.org import Org
@@ -38,12 +38,14 @@ class Turn:
         waited_seconds: how long it has waited on that look, this wait included.
         unanswered_seconds: how long the slice has waited for the org to answer, whatever it was asked, since the org
             last told what it has left.
+        requests_left: what it had left of its API requests by an answer to something else, before the lane asked.
     """
 
     wait_seconds: int = 0
     looked_at: datetime | None = None
     waited_seconds: int = 0
     unanswered_seconds: int = 0
+    requests_left: int | None = None
 
     @property
     def has_come(self) -> bool:
@@ -65,7 +67,7 @@ class Turn:
     def waiting_for_more(self, looked_at: datetime | None) -> Turn:
         """What the lane is told next where the latest look has found too little left."""
         wait_seconds = min(max(_FIRST_WAIT_SECONDS, 2 * self.wait_seconds), LONG_WAIT_SECONDS)
-        return replace(self._waiting_on(looked_at, wait_seconds), unanswered_seconds=0)
+        return replace(self._waiting_on(looked_at, wait_seconds), unanswered_seconds=0, requests_left=None)
 
     def _waiting_on(self, looked_at: datetime | None, wait_seconds: int) -> Turn:
         waited = self.waited_on(looked_at) + timedelta(seconds=wait_seconds)
@@ -100,10 +102,12 @@ def ask_for_turn(
         log(Marker.WAITING, Event.WAITING_FOR_WINDOW, wait_seconds=wait_seconds)
         return Turn(wait_seconds=wait_seconds, unanswered_seconds=before.unanswered_seconds)
     seen = quota or services.store.quota(config.org_id)
-    known = _known_quota(config, services, seen, before)
+    requests = requests_of_a_batch(taken=partition.api_requests, jobs=partition.jobs)
+    known = _known_quota(config, services, seen, before, requests=requests)
     if known is None:
         return before.waiting_for_answer(seen.look_begun_at if seen else None)
-    if _take(partition, config, services, batches, known):
+    need = need_of_a_batch(known, config.load.budget, requests=requests, batches=batches)
+    if services.store.take_quota(config.org_id, need):
         return Turn()
     return before.waiting_for_more(known.looked_at)
 
@@ -115,14 +119,20 @@ def _seconds_until_open(config: RunConfig, services: SliceServices) -> int:
     return schedule.hours.seconds_until_open(services.clock.now(), most=LONG_WAIT_SECONDS)
 
 
-def _known_quota(config: RunConfig, services: SliceServices, seen: OrgQuota | None, before: Turn) -> OrgQuota | None:
+def _known_quota(
+    config: RunConfig, services: SliceServices, seen: OrgQuota | None, before: Turn, *, requests: int
+) -> OrgQuota | None:
     """What is known of the org's day, once the org was asked where that is due; None where one has to wait for that.
 
     Until the org has answered, what is out of date stays out of date: nobody takes from it, whether the lane that asks
-    is slow, has died, or was told to come back.
+    is slow, has died, or was told to come back. So does what an answer of the org has denied since.
     """
     now = services.clock.now()
-    is_usable = seen is not None and not seen.is_out_of_date(now=now, waited=before.waited_on(seen.looked_at))
+    is_usable = (
+        seen is not None
+        and not seen.is_out_of_date(now=now, waited=before.waited_on(seen.looked_at))
+        and not is_denied(seen, config.load.budget, requests=requests, told_left=before.requests_left)
+    )
     usable = seen if is_usable else None
     if _is_look_due(seen, usable, before, now) and services.store.begin_look(config.org_id, seen, now):
         return _look_for_all(config, services, seen, usable, before, now)
@@ -188,10 +198,3 @@ def _tells_nothing(config: RunConfig, seen: OrgQuota | None, before: Turn) -> bo
     """Whether an org that does not answer is held to be one that does not tell its limits."""
     patience_seconds = min(_PATIENCE_SECONDS, config.load.effective_pace.patience_seconds)
     return (seen is not None and seen.is_untold) or before.unanswered_seconds >= patience_seconds
-
-
-def _take(partition: Partition, config: RunConfig, services: SliceServices, batches: int, quota: OrgQuota) -> bool:
-    """Take what a batch needs from the rest of the org's day, if that leaves the reserve."""
-    requests = requests_of_a_batch(taken=partition.api_requests, jobs=partition.jobs)
-    need = need_of_a_batch(quota, config.load.budget, requests=requests, batches=batches)
-    return services.store.take_quota(config.org_id, need)

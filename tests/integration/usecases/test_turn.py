@@ -85,6 +85,27 @@ def test_a_load_leaves_the_reserve_of_requests_while_it_waits_too():
 
 
 @pytest.mark.usefixtures("rare_questions")
+def test_requests_that_others_use_between_two_looks_are_seen_in_the_answers():
+    load = within(paced(batch_rows=1), budget=BUDGET.model_dump())
+    with open_world(load=load, daily_api_requests=1_000) as world, watched(world) as waits:
+        note, limits = world.slices.on_wait, world.server.backend.limits
+
+        def use(name: str, seconds: int) -> None:
+            note(name, seconds)
+            left = limits.describe()["DailyApiRequests"]["Remaining"]
+            if world.slices.visited.count("UploadBatch") == 3 and left > 260:
+                for _ in range(left - 260):
+                    limits.count_request()
+
+        world.slices.on_wait = use
+        verdict = world.execute()
+    assert verdict is not None
+    assert (verdict.status, verdict.succeeded) == ("Completed", 30)
+    assert "WaitForTurn" in [name for name, *_ in waits]
+    assert min(requests for _name, _at, requests, _batches in waits) >= 1_000 * 20 // 100
+
+
+@pytest.mark.usefixtures("rare_questions")
 def test_a_load_whose_rows_come_in_small_pages_leaves_the_reserve_of_requests():
     """Each batch takes ten pages; only what the lane's first one takes beyond `BATCH_REQUESTS` cannot be foreseen."""
     load = within(paced(), budget=BUDGET.model_dump())

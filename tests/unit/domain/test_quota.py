@@ -1,5 +1,6 @@
 """What a batch needs of the org's day, and when to look at it again."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,6 +14,7 @@ from massive_upload.domain.quota import (
     MOST_BATCH_REQUESTS,
     REFUSED_LOOK_AGE,
     OrgQuota,
+    is_denied,
     need_of_a_batch,
     requests_of_a_batch,
 )
@@ -41,6 +43,23 @@ def test_a_batch_may_begin_if_it_leaves_the_reserve():
 )
 def test_a_batch_is_counted_as_what_its_lanes_jobs_have_taken_and_its_results(taken, jobs, requests):
     assert requests_of_a_batch(taken=taken, jobs=jobs) == requests
+
+
+@pytest.mark.parametrize(
+    ("known_left", "told_left", "denied"),
+    [
+        (500, 136, True),
+        (137, 136, True),
+        (500, 137, False),
+        (136, 100, False),
+        (500, None, False),
+        (None, 100, False),
+    ],
+)
+def test_what_an_answer_tells_counts_where_a_batch_could_else_begin(known_left, told_left, denied):
+    budget = Budget(api_requests_reserve_percent=10, bulk_batches_reserve_percent=20)
+    known = replace(SEEN, requests_left=known_left)
+    assert is_denied(known, budget, requests=12, told_left=told_left) is denied
 
 
 def test_an_allowance_that_the_org_does_not_tell_holds_nobody_up():
