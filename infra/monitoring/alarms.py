@@ -1,4 +1,4 @@
-"""Alarms: what a person has to know of, and one composite of those that are worth waking somebody."""
+"""Alarms: what a person has to know of, and which of it is worth waking somebody."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ from massive_upload.constants import MOST_DRAINS
 from massive_upload.domain.load import Load
 from massive_upload.observability import Metric
 
-RESERVE_PERCENT = 20
-"""Of the org's daily allowances, left to others."""
+ALLOWANCE_PERCENT = 95
+"""Used of the org's daily allowances: half of the reserve that a load keeps by default (`domain/presets.py`) is gone. A
+load that waits at its reserve is no reason to wake anybody."""
 
 ALLOWANCE_PERIODS = 3
 """A lane whose calls are refused tells of it every ten minutes (`LONG_WAIT_SECONDS`): in between it is no better."""
@@ -46,7 +47,7 @@ class AlarmSpec:
     Attributes:
         name: the construct's id.
         means: what has happened, and what the operator does.
-        wakes: whether the pager's composite contains it; the others can wait for the morning.
+        wakes: whether the pager is told; the others can wait for the morning.
         points: how many of the last ``periods`` must breach.
         silence_breaches: whether no data is as bad as a breach; else it is well.
     """
@@ -63,7 +64,10 @@ class AlarmSpec:
 
 
 class Alarms(Construct):
-    """Every alarm, a topic that tells of each, and a topic that tells of the pager's composite alone."""
+    """Every alarm, a topic that tells of each, and the pager's, which tells of those that wake.
+
+    No composite alarm stands in between: while one of its alarms lasts it would tell of no other.
+    """
 
     def __init__(
         self,
@@ -80,15 +84,6 @@ class Alarms(Construct):
         if email is not None:
             self.topic.add_subscription(subscriptions.EmailSubscription(email))
         self.alarms = {spec.name: self._build_alarm(spec) for spec in alarm_specs(watched, loads)}
-        waking = [self.alarms[spec.name] for spec in alarm_specs(watched, loads) if spec.wakes]
-        self.pager = cw.CompositeAlarm(
-            self,
-            "Pager",
-            alarm_description="A load needs a person now; the alarms of this composite that are in ALARM say why.",
-            alarm_rule=cw.AlarmRule.any_of(*(cw.AlarmRule.from_alarm(alarm, cw.AlarmState.ALARM) for alarm in waking)),
-        )
-        self.pager.add_alarm_action(actions.SnsAction(self.pager_topic))
-        self.pager.add_ok_action(actions.SnsAction(self.pager_topic))
 
     def _build_topic(self, construct_id: str) -> sns.Topic:
         topic = sns.Topic(self, construct_id, enforce_ssl=True)
@@ -117,8 +112,9 @@ class Alarms(Construct):
                 cw.TreatMissingData.BREACHING if spec.silence_breaches else cw.TreatMissingData.NOT_BREACHING
             ),
         )
-        alarm.add_alarm_action(actions.SnsAction(self.topic))
-        alarm.add_ok_action(actions.SnsAction(self.topic))
+        for topic in (self.topic, self.pager_topic) if spec.wakes else (self.topic,):
+            alarm.add_alarm_action(actions.SnsAction(topic))
+            alarm.add_ok_action(actions.SnsAction(topic))
         return alarm
 
 
@@ -231,10 +227,10 @@ def _allowance_alarms(service: str) -> Iterator[AlarmSpec]:
     ):
         yield AlarmSpec(
             name=name,
-            means=f"The org has used {100 - RESERVE_PERCENT} % of its daily {what}, all its users together. "
+            means=f"The org has used {ALLOWANCE_PERCENT} % of its daily {what}, all its users together. "
             "Find out who uses them; stop the run where others need the rest.",
             metric=metrics.own(metric, "Maximum", service=service),
-            threshold=100 - RESERVE_PERCENT,
+            threshold=ALLOWANCE_PERCENT,
             periods=ALLOWANCE_PERIODS,
             wakes=True,
         )

@@ -11,7 +11,7 @@ from constructs import Construct
 
 from infra.functions import FUNCTIONS
 from infra.monitoring import metrics
-from infra.monitoring.alarms import LOCK_ERRORS_PERCENT, RESERVE_PERCENT, Alarms
+from infra.monitoring.alarms import ALLOWANCE_PERCENT, LOCK_ERRORS_PERCENT, Alarms
 from infra.monitoring.queries import ERRORS_BY_CODE, PARTITIONS, QUERIES, SLOWEST_BATCHES, SavedQuery
 from infra.monitoring.targets import Watched
 from massive_upload.constants import SUCCESS_CRITERION_PERCENT
@@ -106,7 +106,7 @@ class Dashboard(Construct):
     def _allowances(self) -> cw.IWidget:
         used = (Metric.API_REQUESTS_USED_PERCENT, "API requests"), (Metric.BULK_BATCHES_USED_PERCENT, "Bulk batches")
         lines = [metrics.own(m, "Maximum", service=self._watched.service, label=label) for m, label in used]
-        return _graph("Used of the org's day, %", lines, mark=(100 - RESERVE_PERCENT, "alarm"), top=100)
+        return _graph("Used of the org's day, %", lines, mark=(ALLOWANCE_PERCENT, "alarm"), top=100)
 
     def _processing(self) -> cw.IWidget:
         left = self._ratios(Metric.PROCESSING_MILLISECONDS, Metric.ROWS_SENT, factor=1000, ending=" processing")
@@ -184,7 +184,7 @@ class Dashboard(Construct):
         return cw.TextWidget(markdown=text, width=_HALF, height=_LOW)
 
     def _alarm_states(self, alarms: Alarms) -> cw.IWidget:
-        every = [alarms.pager, *alarms.alarms.values()]
+        every = list(alarms.alarms.values())
         return cw.AlarmStatusWidget(title="Alarms", alarms=every, width=_HALF, height=_LOW)
 
     def _log_table(self, query: SavedQuery, width: int) -> cw.IWidget:

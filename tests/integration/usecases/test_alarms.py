@@ -135,8 +135,8 @@ def test_a_watchdog_that_does_not_look_is_missed_after_a_quarter_of_an_hour(
 def test_requests_near_the_org_s_limit_raise_their_alarm(
     alarms: dict[str, Alarm], points: Read, good_run: list[Point]
 ) -> None:
-    with open_world(load=WITHOUT_RESERVE, daily_api_requests=1_000) as world:
-        for _ in range(900):
+    with open_world(load=WITHOUT_RESERVE, daily_api_requests=5_000) as world:
+        for _ in range(4_800):
             world.server.backend.limits.count_request()
         world.execute()
     assert_alarms(alarms["ApiRequests"], points(), good_run)
