@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cli.errors import ExitCode
 from cli.local_run import RunRequest
-from cli.run import carry_out
+from cli.run import carry_out_in_order
 from cli.run_ids import new_run_id
 from cli.synthesis import ROOT
 from infra.config import load_file
@@ -37,7 +37,7 @@ def run_demo(*, rows: int, lanes: int, time_scale: float) -> ExitCode:
     with OrgProcess(OrgSettings(source=source, faults=_FAULTS, time_scale=time_scale)) as org:
         secret = {"login_url": org.url, "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
         request = RunRequest(load=load, mode="full", secret=secret, run_id=run_id, time_scale=time_scale)
-        code = carry_out(request, out=out, as_json=False)
+        code = carry_out_in_order([request], out=out, as_json=False)
         print(f"The org has {org.count(load.target.object):,} opportunities now.")
     if code is ExitCode.OK:
         print(_whats_next(out))

@@ -124,8 +124,12 @@ class LocalRun:
         return take_snapshot(self.store, self.run_id)
 
     def ask_to_pause(self) -> bool:
-        """Ask the lanes to end at their next batch edge; False while no run is recorded that could be asked."""
-        if self.store.run(self.run_id) is None:
+        """Ask the lanes to end at their next batch edge; False while this execution has yet to record the run as its.
+
+        To take a run over clears what its last execution was asked.
+        """
+        run = self.store.run(self.run_id)
+        if run is None or run.execution_arn != self._execution_arn:
             return False
         self.store.ask_to_halt(self.run_id, Halt.PAUSE)
         return True

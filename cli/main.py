@@ -6,6 +6,7 @@ What is heavy to import (the CDK, moto, DuckDB) is imported by the commands that
 from __future__ import annotations
 
 import os
+import signal
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
@@ -31,8 +32,12 @@ app.add_typer(failure_commands)
 
 
 def main() -> None:
-    """The entry point."""
-    app(prog_name="massive-upload")
+    """The entry point. What is interrupted once a command has done its work would lose its exit status alone."""
+    try:
+        app(prog_name="massive-upload")
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _print_version(is_wanted: bool) -> None:

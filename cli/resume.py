@@ -10,7 +10,7 @@ from pathlib import Path
 from cli.errors import ExitCode, UsageMistake
 from cli.kept_runs import KeptRun, KeptRuns, open_runs
 from cli.request import kept_request
-from cli.run import carry_out
+from cli.run import carry_out_in_order
 from cli.run_ids import may_be_retried
 from massive_upload.usecases.retry_failed import first_run, still_rejected
 
@@ -91,4 +91,6 @@ def _check_retry(run: KeptRun, only: str | None, kept: KeptRuns) -> None:
 
 def _carry_out(run: KeptRun, options: LocalOptions, kept: KeptRuns) -> ExitCode:
     request = kept_request(run, org_url=options.org_url, environment=options.environment, time_scale=options.time_scale)
-    return carry_out(request, out=options.out or Path("out") / run.run_id, as_json=options.as_json, kept=kept)
+    return carry_out_in_order(
+        [request], out=options.out or Path("out") / run.run_id, as_json=options.as_json, kept=kept
+    )

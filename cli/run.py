@@ -69,26 +69,22 @@ def carry_out_in_order(
         as_json: whether each summary is one JSON object, a line of the standard output.
         kept: the runs of the state directory, where there is one.
     """
-    interrupts, left = Interrupts(), list(requests)
+    left = list(requests)
     try:
-        while left:
-            request = left.pop(0)
-            of_this_run = out / request.load.name if out is not None and len(requests) > 1 else out
-            try:
-                code = carry_out(
-                    request,
-                    out=of_this_run or Path("out") / request.run_id,
-                    as_json=as_json,
-                    kept=kept,
-                    interrupts=interrupts,
-                )
-            except KeyboardInterrupt:
-                left.insert(0, request)
-                raise
-            if code is not ExitCode.OK:
-                return code
-            if left and interrupts.count:
-                return ExitCode.STOPPED
+        with Interrupts() as interrupts:
+            while left:
+                request = left.pop(0)
+                of_this_run = out / request.load.name if out is not None and len(requests) > 1 else out
+                of_this_run = of_this_run or Path("out") / request.run_id
+                try:
+                    code = _carry_out(request, out=of_this_run, as_json=as_json, kept=kept, interrupts=interrupts)
+                except KeyboardInterrupt:
+                    left.insert(0, request)
+                    raise
+                if code is not ExitCode.OK:
+                    return code
+                if left and interrupts.count:
+                    return ExitCode.STOPPED
         return ExitCode.OK
     finally:
         if left and len(requests) > 1:
@@ -96,13 +92,8 @@ def carry_out_in_order(
             print(f"Not begun: {names}. Run them in this order, once the load before has completed.", file=sys.stderr)
 
 
-def carry_out(
-    request: RunRequest,
-    *,
-    out: Path,
-    as_json: bool,
-    kept: KeptRuns | None = None,
-    interrupts: Interrupts | None = None,
+def _carry_out(
+    request: RunRequest, *, out: Path, as_json: bool, kept: KeptRuns | None, interrupts: Interrupts
 ) -> ExitCode:
     """Bring a run to its end, show how it goes, keep what it leaves behind and say how it ended.
 
@@ -112,12 +103,11 @@ def carry_out(
         as_json: whether the summary is one JSON object, the last line of the standard output so far. Everything else
             goes to the standard error output then.
         kept: the runs of the state directory, where there is one: a run that it knows goes on.
-        interrupts: counts Ctrl-C from the first step to the last; whoever gives it may look at it afterwards.
+        interrupts: counts Ctrl-C from the first step to the last.
 
     Raises:
         KeyboardInterrupt: Ctrl-C came before the run began.
     """
-    interrupts = interrupts or Interrupts()
     log_dir = make_private_directory(make_private_directory(out) / LOGS_NAME)
     display = ProgressDisplay(Console(stderr=True))
     started_at = datetime.now(UTC)
@@ -132,7 +122,7 @@ def carry_out(
             raise KeyboardInterrupt
         display.say(line)
 
-    with _library_logs_to(log_dir / "command.log"), _work_dir(kept) as work_dir, interrupts:
+    with _library_logs_to(log_dir / "command.log"), _work_dir(kept) as work_dir:
         state = kept.state if kept else None
         with start_local_run(request, work_dir=work_dir, log_dir=log_dir, say=begin_step, state=state) as run:
             org = _OrgOfRun(run, asked_for, kept)

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +50,17 @@ def slow_org() -> Iterator[OrgServer]:
 def start(org: OrgServer, tmp_path: Path, assembled: Assembled) -> Iterator[Callable[..., Command]]:
     commands: list[Command] = []
 
-    def start(*sets: str, time_scale: int = 1000, org: OrgServer = org) -> Command:
+    def start(
+        *sets: str,
+        time_scale: int = 1000,
+        org: OrgServer = org,
+        options: Sequence[str] = (),
+        arguments: Sequence[str] = (),
+    ) -> Command:
+        of_run = arguments_of_run(org.url, tmp_path, *sets, time_scale=time_scale)
         commands.append(
             Command(
-                arguments_of_run(org.url, tmp_path, *sets, time_scale=time_scale),
+                arguments or [*of_run, *options],
                 assembly=assembled(load_file(LOADS / "opportunity.yaml", sets=list(sets))),
                 environment=LOGIN,
                 directory=tmp_path,
@@ -102,6 +109,23 @@ def test_one_signal_lets_the_run_pause_at_a_batch_edge(start, tmp_path, number):
     assert summary["unsettled"] == 0
     assert adds_up(summary)
     assert "Traceback" not in command.errors
+
+
+def test_ctrl_c_before_a_resumed_run_goes_on_pauses_it_again(start, tmp_path):
+    sets = ("partitioning.by=key", "pace.batch_rows=100", "pace.delay_seconds=500")
+    state = ("--state-dir", str(tmp_path / "state"))
+    command = start(*sets, options=state)
+    command.wait_for_line("1 running")
+    command.press_ctrl_c()
+    paused = summary_of(command)
+    command = start(*sets, arguments=["resume", "latest", "--local", "--json", *state])
+    command.wait_for_line("begins")
+    command.press_ctrl_c()
+    summary = summary_of(command)
+
+    assert summary["status"] == "Paused"
+    assert 0 < summary["not_sent"] <= paused["not_sent"]
+    assert adds_up(summary)
 
 
 def test_a_run_pauses_with_its_account_though_nobody_reads_its_output_any_more(org, tmp_path, assembled):

@@ -1,9 +1,12 @@
+import os
+import signal
 import subprocess
 import sys
 
 import pytest
 from typer.testing import CliRunner
 
+from cli import main
 from cli.main import app
 from local.org import OrgSettings
 from massive_upload.constants import RESUMABLE_DAYS
@@ -108,6 +111,19 @@ def test_a_region_of_the_environment_is_no_mistake_on_this_machine(monkeypatch):
     result = invoke("resume", "latest", "--local", "--state-dir", "nowhere")
 
     assert "there is no such directory" in result.stderr
+
+
+def test_ctrl_c_after_a_command_s_end_does_not_change_its_exit_status(monkeypatch):
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    monkeypatch.setattr(main, "app", lambda **_: sys.exit(1))
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main.main()
+        os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert ended.value.code == 1
 
 
 def test_help_imports_nothing_heavy():

@@ -1,7 +1,9 @@
 """Runs one after the other, each carried out by a stand-in."""
 
 import errno
+import os
 import shutil
+import signal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,7 +48,7 @@ def carried_out(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, Path]]:
         interrupts.count += request.load.name == "third"
         return ExitCode.CRITERION_NOT_MET if request.load.name == "first" else ExitCode.OK
 
-    monkeypatch.setattr(runs, "carry_out", carry_out)
+    monkeypatch.setattr(runs, "_carry_out", carry_out)
     return found
 
 
@@ -66,11 +68,20 @@ def test_ctrl_c_that_comes_too_late_for_a_run_ends_the_sequence_all_the_same(req
     assert "Not begun: fourth." in capsys.readouterr().err
 
 
+def test_ctrl_c_as_a_run_is_being_left_does_not_undo_what_it_came_to(requests, monkeypatch):
+    def carry_out(*_: object, **__: object) -> ExitCode:
+        os.kill(os.getpid(), signal.SIGINT)
+        return ExitCode.OK
+
+    monkeypatch.setattr(runs, "_carry_out", carry_out)
+    assert runs.carry_out_in_order(requests[:1], out=None, as_json=False) is ExitCode.OK
+
+
 def test_what_is_not_begun_is_named_where_a_run_cannot_begin(requests, monkeypatch, capsys):
     def carry_out(*_: object, **__: object) -> ExitCode:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runs, "carry_out", carry_out)
+    monkeypatch.setattr(runs, "_carry_out", carry_out)
     with pytest.raises(KeyboardInterrupt):
         runs.carry_out_in_order(requests, out=None, as_json=False)
     assert "Not begun: second, first, third, fourth." in capsys.readouterr().err
@@ -98,5 +109,5 @@ def test_a_run_begins_nothing_where_its_files_of_the_moment_have_no_room(request
     monkeypatch.setattr(runs, "start_local_run", lambda *_, **__: pytest.fail("It began."))
 
     with pytest.raises(OSError, match="No space left on device") as refused:
-        runs.carry_out(requests[0], out=tmp_path / "out", as_json=False)
+        runs.carry_out_in_order(requests[:1], out=tmp_path / "out", as_json=False)
     assert refused.value.errno == errno.ENOSPC
