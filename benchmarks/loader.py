@@ -7,6 +7,7 @@ resident memory, all included.
 
 from __future__ import annotations
 
+import gc
 import json
 import resource
 import sys
@@ -16,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.deals import JOB_ROWS, LARGE_JOB_ROWS, MIXED_SQL, MIXED_TYPES, SQL, Login
+from massive_upload.constants import GARBAGE_THRESHOLD
 
 PYTHON_LOADERS = (
     "floor",
@@ -24,6 +26,7 @@ PYTHON_LOADERS = (
     "massive-upload, large jobs",
     "floor, mixed rows",
     "massive-upload, mixed rows",
+    "floor, rare collections",
     "simple-salesforce, file",
     "simple-salesforce, dicts",
 )
@@ -57,6 +60,8 @@ def _loader(name: str) -> Callable[[Login], int]:
     from benchmarks.peers import python_loaders as peers
 
     if kind == "floor":
+        if variant == "rare collections":
+            gc.set_threshold(GARBAGE_THRESHOLD)
         return partial(peers.floor, job_rows=job_rows, sql=MIXED_SQL if variant == "mixed rows" else SQL)
     import simple_salesforce.bulk2  # noqa: F401 - before anything is measured
 

@@ -1,5 +1,10 @@
 """Limits and settings that the state machines and the code must agree on."""
 
+GARBAGE_THRESHOLD = 500_000
+"""New objects before Python looks for garbage in a function. Rows are lists of texts, without cycles. Looking through
+them again and again, as with Python's threshold of 700, took a quarter of a lane's CPU time and found nothing
+(benchmarks/data_path.py)."""
+
 LONG_WAIT_SECONDS = 600
 """No Wait state is longer: a run's stop or pause flag is looked at at least this often."""
 

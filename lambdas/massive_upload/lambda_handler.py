@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from massive_upload.constants import GARBAGE_THRESHOLD
 from massive_upload.errors import FinalError, InternalError, LoadError
 from massive_upload.observability import Event, Marker, log, task_ids
 
@@ -19,9 +20,7 @@ Handler = Callable[[Mapping[str, Any], Any], dict[str, Any]]
 
 _IDS = ("run_id", "partition")
 
-gc.set_threshold(500_000)
-"""Rows are lists of texts, without cycles. Looking through them again and again, as with Python's threshold of 700,
-took a quarter of a lane's CPU time and found nothing (benchmarks/data_path.py)."""
+gc.set_threshold(GARBAGE_THRESHOLD)
 
 
 def lambda_handler(model: type[In]) -> Callable[[Callable[[In], Out]], Handler]:
