@@ -28,6 +28,7 @@ class KeptRun(BaseModel):
     Attributes:
         retry_of: with mode retry_failed, the first run of those whose rejected rows it sends once more.
         retry_only: with mode retry_failed, the code of the errors that it takes up; all where it is None.
+        followed_by: the loads that come after it in its sequence, which are runs of their own.
         begun_at: when the command that began it was started.
         is_reported: whether a command has shown how it ended, and left its receipt and its rejected rows behind.
     """
@@ -39,6 +40,7 @@ class KeptRun(BaseModel):
     mode: str
     retry_of: str | None = None
     retry_only: str | None = None
+    followed_by: tuple[str, ...] = ()
     org_url: str
     time_scale: float
     begun_at: datetime
@@ -56,6 +58,7 @@ class KeptRun(BaseModel):
             "mode": Mode.RETRY_FAILED.value,
             "retry_of": self.first_run_id,
             "retry_only": only,
+            "followed_by": (),
         }
         return self.model_copy(update=changes)
 

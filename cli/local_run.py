@@ -44,6 +44,7 @@ class RunRequest:
         secret: how to log in to the org, as the deployed stack's secret holds it.
         run_id: the run's id, and its first execution's name.
         time_scale: by how much every wait is divided.
+        followed_by: the loads that come after it in its sequence.
     """
 
     load: Load
@@ -53,6 +54,7 @@ class RunRequest:
     time_scale: float
     retry_of: str | None = None
     retry_only: str | None = None
+    followed_by: tuple[str, ...] = ()
 
     @property
     def start_input(self) -> dict[str, Any]:

@@ -37,8 +37,15 @@ def local_requests(
     secret = secret_for(org_url, environment)
     scale = _checked_time_scale(time_scale, org_url)
     return [
-        RunRequest(load=load, mode=mode, secret=secret, run_id=new_run_id(load.name), time_scale=scale)
-        for load in loads
+        RunRequest(
+            load=load,
+            mode=mode,
+            secret=secret,
+            run_id=new_run_id(load.name),
+            time_scale=scale,
+            followed_by=tuple(later.name for later in loads[place + 1 :]),
+        )
+        for place, load in enumerate(loads)
     ]
 
 
@@ -56,6 +63,7 @@ def kept_request(
         mode=run.mode,
         retry_of=run.retry_of,
         retry_only=run.retry_only,
+        followed_by=run.followed_by,
         secret=secret_for(url, environment),
         run_id=run.run_id,
         time_scale=_checked_time_scale(time_scale or run.time_scale, url),

@@ -63,7 +63,7 @@ def carry_out_in_order(
     """Bring one run after the other to its end, for as long as they end well and nobody interrupts.
 
     Args:
-        requests: what is to be run.
+        requests: what is to be run. Of a sequence that is gone on with, what follows the last of them is named.
         out: the directory for what they leave behind, with one in it for each load where there are several; by default
             `out/<run id>`.
         as_json: whether each summary is one JSON object, a line of the standard output.
@@ -87,8 +87,9 @@ def carry_out_in_order(
                     return ExitCode.STOPPED
         return ExitCode.OK
     finally:
-        if left and len(requests) > 1:
-            names = ", ".join(following.load.name for following in left)
+        not_begun = [request.load.name for request in left if len(requests) > 1] + list(requests[-1].followed_by)
+        if not_begun:
+            names = ", ".join(not_begun)
             print(f"Not begun: {names}. Run them in this order, once the load before has completed.", file=sys.stderr)
 
 
@@ -179,6 +180,7 @@ def _as_kept(request: RunRequest) -> KeptRun:
         mode=request.mode,
         retry_of=request.retry_of,
         retry_only=request.retry_only,
+        followed_by=request.followed_by,
         org_url=request.secret["login_url"],
         time_scale=request.time_scale,
         begun_at=datetime.now(UTC),

@@ -68,6 +68,14 @@ def test_ctrl_c_that_comes_too_late_for_a_run_ends_the_sequence_all_the_same(req
     assert "Not begun: fourth." in capsys.readouterr().err
 
 
+def test_what_follows_a_run_of_a_sequence_that_is_gone_on_with_is_named(requests, carried_out, capsys):
+    assert requests[0].followed_by == ("first", "third", "fourth")
+    assert runs.carry_out_in_order(requests[:1], out=None, as_json=False) is ExitCode.OK
+    assert "Not begun: first, third, fourth." in capsys.readouterr().err
+    runs.carry_out_in_order(requests[3:], out=None, as_json=False)
+    assert capsys.readouterr().err == ""
+
+
 def test_ctrl_c_as_a_run_is_being_left_does_not_undo_what_it_came_to(requests, monkeypatch):
     def carry_out(*_: object, **__: object) -> ExitCode:
         os.kill(os.getpid(), signal.SIGINT)
@@ -86,7 +94,7 @@ def test_what_is_not_begun_is_named_where_a_run_cannot_begin(requests, monkeypat
         runs.carry_out_in_order(requests, out=None, as_json=False)
     assert "Not begun: second, first, third, fourth." in capsys.readouterr().err
     with pytest.raises(KeyboardInterrupt):
-        runs.carry_out_in_order(requests[:1], out=None, as_json=False)
+        runs.carry_out_in_order(requests[3:], out=None, as_json=False)
     assert capsys.readouterr().err == ""
 
 
