@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -14,9 +15,13 @@ from local.org.opportunities import (
     accounts_sql,
     opportunities_sql,
 )
+from local.org.query_pages import quoted
 from local.org.schema import Field, FieldType, ObjectSchema
 
 EXTERNAL_ID = "External_ID__c"
+
+_MOST_DIGITS = 38
+"""Of a decimal, in Data 360's SQL as in DuckDB."""
 
 
 class SourceFileError(ValueError):
@@ -113,7 +118,8 @@ def file_source(
     """A CSV or Parquet file as a table of Data Cloud, and an object that takes all of its columns.
 
     The table is named after the object, `<object>__dlm`. Types are those of the Parquet file, or are found by
-    DuckDB in the whole CSV; the key and the parent of a CSV are read as text, so that '007' stays '007'. The
+    DuckDB in the whole CSV; the key and the parent of a CSV are read as text, so that '007' stays '007', and its
+    decimals with all their digits, but for those with an exponent or of more than 38 digits, which are doubles. The
     target has `External_ID__c` and, for each column, a field of its name and one with `__c` added, wide enough
     for anything.
 
@@ -130,7 +136,7 @@ def file_source(
     name = object_name or f"{_api_name(path.name.split('.')[0])}__c"
     if name != _api_name(name):
         raise SourceFileError(f"{name!r} can be no object's name: write letters, digits and '_', a letter first.")
-    sql = f"SELECT * FROM {_reader(path, text_columns=())}"
+    sql = f"SELECT * FROM {_reader(path, {})}"
     columns = _columns(path, sql)
     key = key or next(iter(columns))
     text_columns = tuple(each for each in (key, parent) if each is not None)
@@ -141,8 +147,11 @@ def file_source(
         if '"' in column:
             raise SourceFileError(f"{path}: no load can name the column {column!r}; take the quotes out of its name.")
     if not path.name.endswith(".parquet"):
-        sql = f"SELECT * FROM {_reader(path, text_columns)}"
-        columns = _columns(path, sql)
+        types = dict.fromkeys(text_columns, "VARCHAR")
+        decimals = _decimals(path, types, [each for each, kind in columns.items() if kind == "DOUBLE"])
+        types = decimals | types
+        sql = f"SELECT * FROM {_reader(path, types)}"
+        columns |= types
     table = Table(f"{name.removesuffix('__c')}__dlm", sql)
     external_id = Field(name=EXTERNAL_ID, length=255, external_id=True, required=True)
     if parent is None:
@@ -215,24 +224,51 @@ def _api_name(text: str) -> str:
     return name if re.match("[A-Za-z]", name) else f"X{name}"
 
 
-def _reader(path: Path, text_columns: tuple[str, ...]) -> str:
+def _decimals(path: Path, types: Mapping[str, str], columns: list[str]) -> dict[str, str]:
+    """Of columns that DuckDB takes for doubles, the types of those that a decimal can hold digit for digit."""
+    if not columns:
+        return {}
+    measures = ", ".join(_measures(quoted(column)) for column in columns)
+    texts = _reader(path, {**dict.fromkeys(columns, "VARCHAR"), **types})
+    (found,) = _fetch(path, f"SELECT {measures} FROM {texts}")
+    measured = zip(columns, found[::3], found[1::3], found[2::3], strict=True)
+    return {
+        column: f"DECIMAL({_MOST_DIGITS},{places})"
+        for column, is_plain, digits, places in measured
+        if is_plain and digits + places <= _MOST_DIGITS
+    }
+
+
+def _measures(column: str) -> str:
+    """Whether all texts are plain numbers, their most digits before the point, and their most after it."""
+    return (
+        f"bool_and(regexp_full_match({column}, '[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)')), "
+        f"max(length(split_part(ltrim({column}, '+-'), '.', 1))), max(length(split_part({column}, '.', 2)))"
+    )
+
+
+def _reader(path: Path, types: Mapping[str, str]) -> str:
     location = sql_text(str(path.resolve()))
     if path.name.endswith(".parquet"):
         return f"read_parquet({location})"
     if not path.name.endswith((".csv", ".csv.gz", ".tsv")):
         raise SourceFileError(f"{path} is neither CSV nor Parquet: it must end in .csv, .csv.gz, .tsv or .parquet.")
-    types = ", ".join(f"{sql_text(each)}: 'VARCHAR'" for each in text_columns)
+    given = ", ".join(f"{sql_text(column)}: {sql_text(kind)}" for column, kind in types.items())
     return (
-        f"read_csv({location}, header = true, sample_size = -1, types = {{{types}}})"
+        f"read_csv({location}, header = true, sample_size = -1, types = {{{given}}})"
         if types
         else (f"read_csv({location}, header = true, sample_size = -1)")
     )
 
 
 def _columns(path: Path, sql: str) -> dict[str, str]:
+    return {name: kind for name, kind, *_ in _fetch(path, f"DESCRIBE {sql}")}
+
+
+def _fetch(path: Path, sql: str) -> list[Any]:
     try:
         with duckdb.connect() as connection:
-            return {name: kind for name, kind, *_ in connection.execute(f"DESCRIBE {sql}").fetchall()}
+            return connection.execute(sql).fetchall()
     except duckdb.Error as wrong:
         raise SourceFileError(f"{path} cannot be read: {wrong}") from wrong
 

@@ -118,7 +118,20 @@ def test_a_csv_becomes_a_table_whose_keys_stay_text(people):
         rows = connection.execute('SELECT * FROM "people_2026__dlm" ORDER BY 1').fetchall()
         kinds = [kind for _, kind, *_ in connection.execute('DESCRIBE "people_2026__dlm"').fetchall()]
     assert rows[0][:2] == ("007", "0042")
-    assert kinds == ["VARCHAR", "VARCHAR", "DATE", "DOUBLE", "VARCHAR"]
+    assert kinds == ["VARCHAR", "VARCHAR", "DATE", "DECIMAL(38,2)", "VARCHAR"]
+
+
+def test_the_decimals_of_a_csv_keep_their_digits(tmp_path):
+    path = tmp_path / "sums.csv"
+    long = "1" * 37
+    path.write_text(f"id,pay,size,tiny,wide,long\n1,1.50,20000000000000001,-.05,1e2,{long}.25\n2,,1.5,0.1,1.5,{long}\n")
+    source = file_source(path)
+    with open_database(source) as connection:
+        columns = {name: kind for name, kind, *_ in connection.execute('DESCRIBE "sums__dlm"').fetchall()}
+        texts = ", ".join(f'CAST("{name}" AS VARCHAR)' for name in ("pay", "size", "tiny"))
+        rows = connection.execute(f'SELECT {texts} FROM "sums__dlm" ORDER BY id').fetchall()
+    assert rows == [("1.50", "20000000000000001.0", "-0.05"), (None, "1.5", "0.10")]
+    assert (columns["wide"], columns["long"]) == ("DOUBLE", "DOUBLE"), "an exponent, and more than 38 digits"
 
 
 def test_the_target_of_a_file_takes_every_column_by_its_own_name_and_with_c(people):
