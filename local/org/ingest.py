@@ -18,8 +18,8 @@ from local.org.records import ObjectTable, Upserter
 from local.org.results import ResultFiles
 from local.org.upload import DELIMITERS, LINE_ENDINGS, Upload, UploadError, read_upload
 
-MAX_UPLOAD_BYTES = 150_000_000
-"""Bulk API 2.0 guide: at most 150 MB for each job."""
+MAX_ENCODED_BYTES = 150_000_000
+"""Bulk API 2.0 guide: a job's data may be 150 MB after base64 encoding, which is 112.5 MB as it is sent."""
 
 LIST_PAGE_JOBS = 1000
 """Bulk API 2.0 guide: at most 1,000 jobs in one answer of the list."""
@@ -82,8 +82,8 @@ class IngestJobs:
         Raises:
             ApiError: the job is not open, has content already, or the content is too long.
         """
-        if len(content) > MAX_UPLOAD_BYTES:
-            message = f"Failed to read request. Exceeded max size limit of {MAX_UPLOAD_BYTES}"
+        if _encoded_bytes(len(content)) > MAX_ENCODED_BYTES:
+            message = f"Failed to read request. Exceeded max size limit of {MAX_ENCODED_BYTES}"
             raise ApiError(400, "ClientInputError", message)
         with self._lock:
             job = self._find(job_id)
@@ -269,6 +269,11 @@ class IngestJobs:
                 raise invalid_job_state(f"Aborting already {_past(job.state)} Job not allowed")
             job.move(JobState.ABORTED, self._clock.seconds())
             return job.describe(self._clock.at, details=False)
+
+
+def _encoded_bytes(raw_bytes: int) -> int:
+    """How long so many bytes are in base64: four characters for three bytes, or for what is left of them."""
+    return 4 * -(-raw_bytes // 3)
 
 
 def _past(state: JobState) -> str:
