@@ -261,7 +261,14 @@ def org(
     daily_api_requests: Annotated[int | None, typer.Option(min=1, help="API requests that it has for a day.")] = None,
     daily_bulk_batches: Annotated[int | None, typer.Option(min=1, help="Bulk batches that it has for a day.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Bulk batches that it works on at once.")] = None,
-    row_ms: Annotated[float | None, typer.Option(min=0, help="Milliseconds in which it writes a row.")] = None,
+    row_ms: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Milliseconds in which it writes a row. It has no batch time-out: above 30, a batch of 10,000 rows "
+            "takes longer than the 5 minutes after which Salesforce tries it again, and fails the job in the end.",
+        ),
+    ] = None,
     lock_wait_seconds: Annotated[float | None, typer.Option(min=0, help="How long a row waits for a lock.")] = None,
 ) -> None:
     """Serve a simulated Salesforce org on this machine until Ctrl-C.

@@ -19,7 +19,8 @@ class OrgSettings:
         daily_api_requests: DailyApiRequests of `/limits`.
         daily_bulk_batches: DailyBulkApiBatches of `/limits` (Salesforce: 15,000 for each 24 hours).
         workers: bulk batches that are written at the same time, over all jobs.
-        row_ms: time to write one row, in milliseconds.
+        row_ms: time to write one row, in milliseconds. There is no batch time-out: above 30, a batch of 10,000 rows
+            takes longer than the 5 minutes after which Salesforce tries it again, up to 20 times.
         locks: whether rows lock their parents while they are written.
         lock_wait_seconds: how long a chunk waits for a lock (about ten seconds in Salesforce).
         queue_seconds: from closing a job to its first batch reaching the queue.
