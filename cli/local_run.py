@@ -97,6 +97,11 @@ class LocalRun:
         self.result = ExecutionResult(status, error=run.error, cause=run.cause)
         return run.execution_arn
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether an execution of this process goes on with what an earlier one has begun."""
+        return self._has_begun and not self.is_first
+
     def has_ended(self, *, within_seconds: float) -> bool:
         """Wait a while for the end of the execution; its ``result`` is there afterwards.
 

@@ -35,7 +35,7 @@ def plan_view(summary: RunSummary, plan: Estimate, lanes: Sequence[Partition]) -
 
 
 def beside_table(summary: RunSummary, plan: Estimate) -> Table:
-    """What a run took, beside what its plan expected; its duration, unless waits were shorter than the plan's."""
+    """What a run took, beside what its plan expected; its duration, unless waits were shorter or it was resumed."""
     rows = [
         ("rows", f"{plan.rows:,}", f"{summary.succeeded + summary.rejected:,}"),
         ("Bulk API 2.0 jobs", _range(plan.jobs), f"{summary.jobs:,}"),
@@ -43,7 +43,7 @@ def beside_table(summary: RunSummary, plan: Estimate) -> Table:
     ]
     if summary.state_transitions is not None:
         rows.append(("state transitions", _range(plan.state_transitions), f"{summary.state_transitions:,}"))
-    if summary.time_scale == 1:
+    if summary.time_scale == 1 and not summary.was_resumed:
         rows.append(("duration", _durations(plan), duration_text(summary.seconds)))
     return figures_table("plan and outcome", rows, headers=("planned", "came to"))
 

@@ -258,6 +258,7 @@ def _gather(run: LocalRun, request: RunRequest, out: Path, started_at: datetime)
         load_name=request.load.name,
         mode=request.mode,
         time_scale=request.time_scale,
+        was_resumed=run.goes_on,
         run=item,
         partitions=partitions,
         account=account_of(item, partitions, open_batches) if item is not None else NO_ACCOUNT,

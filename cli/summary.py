@@ -35,7 +35,7 @@ class RunSummary:
     Functions counted is known of local runs alone, and not of one that was gone on with. ``hot_parents`` are those that
     cost most lock errors, with how many.
     ``estimate`` is what the plan expected, null where there was none; its durations are those of an org whose time is
-    not scaled.
+    not scaled. Of one that ``was_resumed`` nobody knows for how long it was at work between its beginning and its end.
     """
 
     run_id: str
@@ -70,6 +70,7 @@ class RunSummary:
     estimate: Estimate | None = None
     advice: tuple[str, ...] = ()
     time_scale: float = 1
+    was_resumed: bool = False
     out: str = ""
 
     @property
@@ -79,7 +80,7 @@ class RunSummary:
 
     @property
     def seconds(self) -> float:
-        """For how long the run went on, or has gone on so far."""
+        """From the beginning of the run to its end, or until now."""
         ended_at = datetime.fromisoformat(self.ended_at) if self.ended_at else datetime.now(UTC)
         return (ended_at - datetime.fromisoformat(self.started_at)).total_seconds()
 
@@ -102,6 +103,7 @@ class RunFacts:
         advice: what a person might change for the load's next run, as its receipt says.
         hot_parents: the parents that cost most lock errors, most first, as its receipt says.
         time_scale: how many times faster than real time its waits passed.
+        was_resumed: whether it was gone on with; its partitions tell that, too, unless all of them had ended.
         out: where its files are.
         receipt: where the receipt of its end is; None while it has not ended, as far as is recorded.
         unwritten_files: what should be there, and could not be written.
@@ -123,6 +125,7 @@ class RunFacts:
     advice: Sequence[str] = ()
     hot_parents: Mapping[str, int] = field(default_factory=dict)
     time_scale: float = 1
+    was_resumed: bool = False
     state_transitions: int | None = None
     max_history_events: int | None = None
     receipt: str | None = None
@@ -166,6 +169,7 @@ def summarize(facts: RunFacts) -> RunSummary:
         estimate=facts.estimate,
         advice=tuple(facts.advice),
         time_scale=facts.time_scale,
+        was_resumed=facts.was_resumed or any(partition.reopened_by for partition in partitions),
         out=facts.out,
     )
 
@@ -208,11 +212,17 @@ def summary_view(summary: RunSummary, lanes: Sequence[Partition] = ()) -> Render
 
 
 def _headline(summary: RunSummary) -> Text:
+    style = "bold green" if summary.error is None and summary.status == RunStatus.COMPLETED else "bold yellow"
+    return Text(f"\nRun {summary.run_id}: {summary.status}{_pace(summary)}", style=style)
+
+
+def _pace(summary: RunSummary) -> str:
+    """How long the run took, and its rate; nothing where time has passed in which it was not carried out."""
+    if summary.was_resumed:
+        return ""
     seconds = summary.seconds
     rate = f", {summary.succeeded / seconds:,.0f} rows/s" if seconds >= 1 and summary.succeeded else ""
-    style = "bold green" if summary.error is None and summary.status == RunStatus.COMPLETED else "bold yellow"
-    took = f"{summary.status} {'after' if summary.ended_at else 'for'} {duration_text(seconds)}{rate}"
-    return Text(f"\nRun {summary.run_id}: {took}", style=style)
+    return f" {'after' if summary.ended_at else 'for'} {duration_text(seconds)}{rate}"
 
 
 def _account_table(summary: RunSummary) -> Table:

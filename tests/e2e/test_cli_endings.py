@@ -243,6 +243,7 @@ def test_a_kept_run_that_failed_is_finished_by_resume_and_then_has_nothing_to_go
         assert summary_of(failed)["state_transitions"] > 0
         counted = {summary_of(finished)[figure] for figure in ("state_transitions", "max_history_events")}
         assert counted == {None}, "those of one execution are not those of the run"
+        assert (summary_of(failed)["was_resumed"], summary_of(finished)["was_resumed"]) == (False, True)
 
     assert_one_line(resume(run_id), f"Run {run_id} is Completed and has nothing to go on with")
     assert_one_line(resume("latest"), "has no unfinished run")
@@ -271,6 +272,7 @@ def test_a_run_whose_files_cannot_be_written_ends_with_5_and_its_account_and_res
     written = resume("latest")
     assert written.exit_code == 0, written.output
     assert summary_of(written)["rejected_files"] == summary["unwritten_files"]
+    assert not summary_of(written)["was_resumed"], "it had ended, and its time is right"
     assert all(Path(file).is_file() for file in summary["unwritten_files"])
     assert_one_line(resume("latest"), "has no unfinished run")
 

@@ -199,6 +199,19 @@ def test_a_run_whose_waits_were_shortened_is_not_compared_in_time():
     assert "duration" not in text
 
 
+@pytest.mark.parametrize(
+    "changes", [{"was_resumed": True}, {"partitions": [a_partition(), a_partition("0001", reopened_by="arn:resume")]}]
+)
+def test_the_time_in_which_a_run_was_not_carried_out_is_counted_for_nothing(changes):
+    summary = a_summary(**changes)
+    text = text_of(summary)
+    assert "Run run-1: Completed\n" in text.replace(" \n", "\n")
+    assert "plan and outcome" in text
+    assert not any(word in text for word in ("rows/s", "duration", "1 min 30 s"))
+    assert json.loads(summary.as_json())["was_resumed"]
+    assert not json.loads(a_summary().as_json())["was_resumed"]
+
+
 def test_a_run_without_a_plan_has_nothing_beside_it():
     assert "plan and outcome" not in text_of(a_summary(estimate=None))
 
