@@ -121,7 +121,7 @@ def failures_view(run_id: str, failures: Sequence[CodeFailures]) -> Table | Text
     if not failures:
         return Text(f"Run {run_id} has no such rejected rows.")
     table = Table(title=f"rejected rows of {run_id}", title_justify="left", title_style="bold")
-    table.add_column("code")
+    table.add_column("code", overflow="fold")
     table.add_column("rows", justify="right")
     for name in ("fields", "first keys", "what Salesforce says of the first"):
         table.add_column(name)

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.snapshot import MOST_ACTIVE_LANES, LaneProgress, Snapshot
+from cli.tables import fits
 from massive_upload.domain.progress import PartitionStatus
 
 _RATE_WINDOW_SECONDS = 15.0
@@ -75,23 +76,33 @@ class Rates:
         return lane.settled - self._at_first.get(lane.name, lane.settled)
 
 
-def progress_view(snapshot: Snapshot, rates: Rates) -> Group:
-    """Bars of the lanes that matter now, a count of the others, and the total."""
-    shown = _shown_lanes(snapshot)
-    table = Table(box=None, pad_edge=False, header_style="dim")
+def progress_view(snapshot: Snapshot, rates: Rates, console: Console) -> Group:
+    """Bars of the lanes that matter now, a count of the others, and the total.
+
+    Where room is short bars are shorter, and the count is below: no figure is cut.
+    """
+    counts = Text(_counts(snapshot), style="bold")
+    table = _bars(snapshot, rates, beside_total=counts, has_room=True)
+    if fits(table, console):
+        return Group(table)
+    return Group(_bars(snapshot, rates, beside_total=Text(), has_room=False), counts)
+
+
+def _bars(snapshot: Snapshot, rates: Rates, *, beside_total: Text, has_room: bool) -> Table:
+    table = Table(box=None, pad_edge=False, collapse_padding=not has_room, header_style="dim")
     table.add_column("lane", no_wrap=True)
-    table.add_column("", width=_BAR_WIDTH)
+    table.add_column("", width=_BAR_WIDTH if has_room else None)
     table.add_column("rows", justify="right", no_wrap=True)
     table.add_column("rows/s", justify="right", no_wrap=True)
     table.add_column("succeeded", justify="right", no_wrap=True)
     table.add_column("left", justify="right", no_wrap=True)
     table.add_column("status", no_wrap=True)
-    for lane in shown:
+    for lane in _shown_lanes(snapshot):
         status = Text("Waiting" if lane.is_waiting else lane.status, style=STATUS_STYLES[lane.status])
         _add_bar(table, lane, rates, left=rates.seconds_left(lane), status=status)
     left = rates.seconds_left_of_all(snapshot)
-    _add_bar(table, snapshot.total, rates, left=left, status=Text(_counts(snapshot), style="bold"))
-    return Group(table)
+    _add_bar(table, snapshot.total, rates, left=left, status=beside_total)
+    return table
 
 
 def progress_line(snapshot: Snapshot, rates: Rates) -> str:
@@ -167,7 +178,7 @@ class ProgressDisplay:
         self._shown = snapshot = snapshot.not_behind(self._shown)
         self._rates.note(snapshot, at_seconds=at_seconds)
         if self._live is not None:
-            self._live.update(progress_view(snapshot, self._rates), refresh=True)
+            self._live.update(progress_view(snapshot, self._rates, self._console), refresh=True)
             return
         is_due = self._last_line_seconds is None or at_seconds - self._last_line_seconds >= _LINE_EVERY_SECONDS
         line = progress_line(snapshot, self._rates)
@@ -199,7 +210,7 @@ def _add_bar(table: Table, lane: LaneProgress, rates: Rates, *, left: float | No
     is_done = lane.settled >= lane.rows
     table.add_row(
         lane.name,
-        ProgressBar(total=max(1, lane.rows), completed=lane.settled if lane.rows else 1, width=_BAR_WIDTH),
+        ProgressBar(total=max(1, lane.rows), completed=lane.settled if lane.rows else 1),
         f"{lane.settled:,} / {lane.rows:,}",
         "" if is_done else f"{rates.rows_per_second(lane):,.0f}",
         _rate_text(lane),

@@ -17,12 +17,26 @@ from cli.snapshot import snapshot_of
 from cli.stack import Stack
 from cli.stack_facts import facts_of
 from cli.summary import partition_failures, summarize, summary_view
+from cli.tables import fits, stack_cells
 from massive_upload.domain.progress import Partition, Run
 
 _MOST_LISTED = 10
 _PARTITION_FIELDS = (
     *("partition", "status", "planned_rows", "source_rows", "settled_rows", "succeeded", "rejected", "deferred"),
     *("batches", "jobs", "resent_rows", "lock_errors", "api_requests", "error"),
+)
+_RUN_FIGURES = ("source rows", "settled", "succeeded", "rejected")
+_RUN_STACKS = (
+    ("run", "mode", "error"),
+    ("status", "began (UTC)"),
+    ("source rows", "settled"),
+    ("succeeded", "rejected"),
+)
+_BESIDE_RUN_WIDTH = 38
+"""Of the other columns beside the ids of runs, where each has two cells."""
+_PARTITION_FIGURES = ("rows", "settled", "succeeded", "rejected", "batches", "lock errors")
+_PARTITION_STACKS = (
+    *(("partition",), ("status", "error"), ("rows", "settled"), ("succeeded", "rejected"), ("batches", "lock errors")),
 )
 
 
@@ -51,7 +65,8 @@ def show_newest(stack: Stack, *, as_json: bool) -> None:
     elif not lines:
         print(f"The stack {stack.name} has no runs yet; begin one: {stack.command('start', 'LOAD')}")
     else:
-        Console(highlight=False).print(_runs_table(lines))
+        console = Console(highlight=False)
+        console.print(_runs_table(lines, console))
 
 
 def show_run(stack: Stack, run_id: str, *, as_json: bool) -> None:
@@ -70,7 +85,7 @@ def show_run(stack: Stack, run_id: str, *, as_json: bool) -> None:
     console = Console(highlight=False)
     console.print(summary_view(summary, facts.partitions))
     if facts.partitions and not summary.is_plan:
-        console.print(_partitions_table(facts.partitions))
+        console.print(_partitions_table(facts.partitions, console))
     if run.is_unfinished and run.halt_asked_for is not None:
         console.print(f"It is asked to {run.halt_asked_for}: its lanes end at their next batch edge.")
     if summary.error is not None:
@@ -99,42 +114,59 @@ def _partition_line(partition: Partition) -> dict[str, object]:
     return {name: getattr(partition, name) for name in _PARTITION_FIELDS}
 
 
-def _runs_table(lines: Sequence[RunLine]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("run", no_wrap=True, min_width=max(len(line.run_id) for line in lines))
-    for name in ("mode", "status", "began (UTC)"):
-        table.add_column(name, no_wrap=True)
-    for name in ("source rows", "settled", "succeeded", "rejected"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("")
-    for line in lines:
-        began = datetime.fromisoformat(line.started_at)
-        asked = f" ({line.asked_to} asked for)" if line.asked_to else ""
-        counts = (line.source_rows, line.settled, line.succeeded, line.rejected)
-        table.add_row(
-            line.run_id,
-            line.mode,
-            f"{line.status}{asked}",
-            f"{began:%Y-%m-%d %H:%M}",
-            *(f"{count:,}" for count in counts),
-            Text(line.error or ""),
-        )
-    return table
+def _runs_table(lines: Sequence[RunLine], console: Console) -> Table:
+    """A row for each run, in less room with what it is about above its figures; no figure is cut."""
+    rows = [_cells_of_run(line) for line in lines]
+    longest = max(len(line.run_id) for line in lines)
+    whole = ("run", "mode", "status", "began (UTC)")
+    table = stack_cells(_plain_table(), rows, [[name] for name in rows[0]], whole=whole, figures=_RUN_FIGURES)
+    if fits(table, console):
+        return table
+    ids = ("run",) if longest <= console.width - _BESIDE_RUN_WIDTH else ()
+    return stack_cells(_plain_table(), rows, _RUN_STACKS, whole=ids, figures=_RUN_FIGURES)
 
 
-def _partitions_table(partitions: Sequence[Partition]) -> Table:
-    table = Table(title="partitions", title_justify="left", title_style="bold", header_style="dim")
-    table.add_column("partition", no_wrap=True)
-    table.add_column("status", no_wrap=True)
-    for name in ("rows", "settled", "succeeded", "rejected", "batches", "lock errors"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("error")
-    for each in partitions:
-        counts = (each.source_rows, each.settled_rows, each.succeeded, each.rejected, each.batches, each.lock_errors)
-        table.add_row(
-            each.partition,
-            Text(each.status, style=STATUS_STYLES[each.status]),
-            *(f"{count:,}" for count in counts),
-            Text(each.error or ""),
-        )
-    return table
+def _plain_table() -> Table:
+    return Table(box=None, pad_edge=False, header_style="dim")
+
+
+def _cells_of_run(line: RunLine) -> dict[str, Text]:
+    began = datetime.fromisoformat(line.started_at)
+    asked = f" ({line.asked_to} asked for)" if line.asked_to else ""
+    counts = (line.source_rows, line.settled, line.succeeded, line.rejected)
+    return {
+        "run": Text(line.run_id),
+        "mode": Text(line.mode),
+        "status": Text(f"{line.status}{asked}"),
+        "began (UTC)": Text(f"{began:%Y-%m-%d %H:%M}"),
+        **_figures(_RUN_FIGURES, counts),
+        "error": Text(line.error or ""),
+    }
+
+
+def _partitions_table(partitions: Sequence[Partition], console: Console) -> Table:
+    """A row for each partition, in less room with two figures in a column; no figure is cut."""
+    rows = [_cells_of_partition(each) for each in partitions]
+    whole = ("partition", "status")
+    table = stack_cells(_titled_table(), rows, [[name] for name in rows[0]], whole=whole, figures=_PARTITION_FIGURES)
+    if fits(table, console):
+        return table
+    return stack_cells(_titled_table(), rows, _PARTITION_STACKS, whole=("partition",), figures=_PARTITION_FIGURES)
+
+
+def _titled_table() -> Table:
+    return Table(title="partitions", title_justify="left", title_style="bold", header_style="dim")
+
+
+def _cells_of_partition(each: Partition) -> dict[str, Text]:
+    counts = (each.source_rows, each.settled_rows, each.succeeded, each.rejected, each.batches, each.lock_errors)
+    return {
+        "partition": Text(each.partition),
+        "status": Text(each.status, style=STATUS_STYLES[each.status]),
+        **_figures(_PARTITION_FIGURES, counts),
+        "error": Text(each.error or ""),
+    }
+
+
+def _figures(names: Sequence[str], counts: Sequence[int]) -> dict[str, Text]:
+    return {name: Text(f"{count:,}") for name, count in zip(names, counts, strict=True)}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 _NAME_WIDTH = 48
 _FIRST_OF_SEVERAL_WIDTH = 30
 _FIGURE_WIDTH = 10
+_ANY_WIDTH = 10_000
 
 
 def figures_table(title: str, rows: Iterable[tuple[str, ...]], *, headers: Sequence[str] = ()) -> Table:
@@ -31,3 +33,45 @@ def figures_table(title: str, rows: Iterable[tuple[str, ...]], *, headers: Seque
     for name, *figures in rows:
         table.add_row(Text(f"{name:<{name_width}}"), *figures)
     return table
+
+
+def fits(table: Table, console: Console) -> bool:
+    """Whether a console has room for all that is in a table; else rich cuts, or breaks, what it holds."""
+    needed = console.measure(table, options=console.options.update(max_width=_ANY_WIDTH)).maximum
+    return needed <= console.width
+
+
+def stack_cells(
+    table: Table,
+    rows: Iterable[Mapping[str, Text]],
+    columns: Sequence[Sequence[str]],
+    *,
+    whole: Collection[str],
+    figures: Collection[str],
+) -> Table:
+    """Fill a table; where room is short a column has several cells of each row, one below the other.
+
+    Args:
+        table: without columns and rows.
+        rows: the cells of each, by name.
+        columns: the names of the cells that each column has.
+        whole: what is never broken into lines, by the name of the first cell of a column; figures are not, either.
+        figures: the names of cells that are figures.
+    """
+    for names in columns:
+        is_figure = names[0] in figures
+        table.add_column(
+            "\n".join(names),
+            justify="right" if is_figure else "left",
+            no_wrap=is_figure or names[0] in whole,
+            overflow="fold",
+        )
+    for row in rows:
+        table.add_row(*(_one_below_the_other([row[name] for name in names]) for names in columns))
+    return table
+
+
+def _one_below_the_other(cells: Sequence[Text]) -> Text:
+    text = Text("\n").join(cells)
+    text.rstrip()
+    return text

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from cli.errors import UsageMistake
-from cli.failures import Rejects, csv_file, failures_json, failures_view, gather_failures
+from cli.failures import CodeFailures, Rejects, csv_file, failures_json, failures_view, gather_failures
 from cli.results import saved_rejects
 from massive_upload.domain.kept_file import parse_kept_file
 
@@ -69,6 +69,17 @@ def test_the_table_and_the_json_tell_the_same():
         ("TOO_LONG", 2, ["a", "c"]),
         ("NO_PARENT", 1, ["b"]),
     ]
+
+
+def test_a_code_is_not_cut_where_the_terminal_is_narrow():
+    code = "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST"
+    text = "bad value for restricted picklist field: Prospect"
+    found = CodeFailures(code, rows=12_345_678, fields={"StageName": 1}, keys=["OPP-0000001"], message=text)
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(failures_view("run", [found]))
+    cells = [line.split("│") for line in console.export_text().splitlines() if line.startswith("│")]
+    assert "".join(cell[1].strip() for cell in cells).startswith(code)
+    assert "12,345,678" in cells[0][2]
 
 
 def test_a_run_without_rejected_rows_says_so():

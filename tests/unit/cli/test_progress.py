@@ -9,9 +9,10 @@ from massive_upload.domain.progress import PartitionStatus
 from tests.unit.cli.progress_examples import a_lane, lanes
 
 
-def text_of(snapshot: Snapshot, rates: Rates) -> str:
+def text_of(snapshot: Snapshot, rates: Rates, *, width: int = 140) -> str:
     written = StringIO()
-    Console(file=written, width=140).print(progress_view(snapshot, rates))
+    console = Console(file=written, width=width)
+    console.print(progress_view(snapshot, rates, console))
     return written.getvalue()
 
 
@@ -98,6 +99,28 @@ def test_the_view_shows_each_lane_and_the_total():
     assert "3,000 / 4,000" in text
     assert "1 running, 1 completed" in text
     assert any(line.startswith("sweep") for line in text.splitlines())
+
+
+def test_on_80_columns_no_figure_lane_or_status_is_cut():
+    before, now = (
+        Snapshot(
+            lanes=(
+                *(a_lane(f"{n:04d}", rows=1_200_000, settled=settled + n) for n in range(12)),
+                a_lane("0012", rows=90_000_000, status=PartitionStatus.PENDING),
+            ),
+            sweep=a_lane("sweep", rows=5, settled=5, status=PartitionStatus.COMPLETED),
+        )
+        for settled in (0, 20_000)
+    )
+    lines = text_of(now, rates_of((0, before), (10, now)), width=80).splitlines()
+
+    cells = [line.replace("━", "").replace("╸", "").replace("╺", "").split() for line in lines]
+    assert ["0011", *["20,011", "/", "1,200,000", "2,000", "100.00", "%", "9", "min", "50", "s", "Running"]] in cells
+    assert ["sweep", *["5", "/", "5", "100.00", "%", "Completed"]] in cells
+    assert ["all", *["240,066", "/", "104,400,000", "24,000", "100.00", "%"]] in cells
+    assert lines[-1].rstrip() == "1 pending, 12 running"
+    assert any("━" in line for line in lines)
+    assert "…" not in "".join(lines)
 
 
 def test_of_many_lanes_the_view_shows_those_at_work_only():

@@ -1,0 +1,90 @@
+"""The tables of runs and of partitions where there is little room."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from cli import status
+from cli.summary import NO_ACCOUNT, RunFacts
+from massive_upload.domain.progress import PartitionStatus, RunStatus
+from tests.unit.cli.progress_examples import STARTED_AT, a_partition, a_run
+
+RUN_ID = "opportunity-retry-20260131-220000-1a2b"
+RUN = a_run(
+    run_id=RUN_ID, mode="retry_failed", status=RunStatus.FAILED, error="AccountDoesNotBalance", source_rows=150_000_000
+)
+STOPPING = a_run(run_id="a-night", status=RunStatus.RUNNING, stop_requested=True, source_rows=1)
+PARTITION = a_partition(
+    rows=12_000_000,
+    status=PartitionStatus.FAILED,
+    error="AccountDoesNotBalance",
+    settled_rows=11_900_000,
+    succeeded=11_800_000,
+    rejected=100_000,
+    batches=1_200,
+    lock_errors=61_322,
+)
+FIGURES = {"11,900,000", "11,800,000", "100,000"}
+
+
+@pytest.fixture
+def stack() -> Any:
+    runs = {run.run_id: run for run in (RUN, STOPPING)}
+    store = SimpleNamespace(
+        newest_runs=lambda _most: list(runs), run=runs.get, partitions=lambda run_id: [PARTITION] * (run_id == RUN_ID)
+    )
+    return SimpleNamespace(store=store)
+
+
+@pytest.mark.parametrize("columns", ["80", "100", "200"])
+def test_no_figure_id_or_error_of_a_run_is_cut(stack, columns, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", columns)
+    status.show_newest(stack, as_json=False)
+    text = capsys.readouterr().out
+    assert {*FIGURES, RUN_ID, "150,000,000", "Failed", "retry_failed", "AccountDoesNotBalance"} <= set(text.split())
+    assert "rejected" in text
+    assert {"(stop", "for)"} <= set(text.split())
+    assert max(map(len, text.splitlines())) <= int(columns)
+
+
+def test_where_there_is_room_each_run_has_one_line(stack, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "200")
+    status.show_newest(stack, as_json=False)
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+def test_an_id_that_is_too_long_goes_on_in_the_next_line(stack, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "70")
+    status.show_newest(stack, as_json=False)
+    text = capsys.readouterr().out
+    assert set(text.split()) >= FIGURES
+    assert RUN_ID not in text
+    first, second = text.splitlines()[3:5]
+    assert first.split()[0] + second.split()[0] == RUN_ID
+
+
+@pytest.mark.parametrize(("columns", "lines_of_a_row"), [("80", 2), ("200", 1)])
+def test_no_figure_or_error_of_a_partition_is_cut(stack, columns, lines_of_a_row, monkeypatch, capsys):
+    facts = RunFacts(
+        run_id=RUN_ID,
+        load_name="opportunity",
+        mode="full",
+        run=RUN,
+        partitions=[PARTITION],
+        account=NO_ACCOUNT,
+        status=RunStatus.RUNNING,
+        error=None,
+        cause=None,
+        started_at=STARTED_AT,
+        ended_at=None,
+        out="out",
+    )
+    monkeypatch.setattr(status, "facts_of", lambda *_: facts)
+    monkeypatch.setenv("COLUMNS", columns)
+    status.show_run(stack, RUN_ID, as_json=False)
+    table = capsys.readouterr().out.rpartition("partitions ")[2]
+    rows = [line for line in table.splitlines() if line.startswith("│")]
+    words = set(" ".join(rows).replace("│", " ").split())
+    assert len(rows) == lines_of_a_row
+    assert {*FIGURES, "12,000,000", "1,200", "61,322", "0000", "Failed", "AccountDoesNotBalance"} <= words
