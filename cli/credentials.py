@@ -24,21 +24,21 @@ WHAT_THE_SECRET_IS = (
     f"{USERNAME} and {PRIVATE_KEY_FILE}."
 )
 
+_PLAIN_HTTP = "Plain http is for 127.0.0.1 only, as it would show the secret to everybody on the way."
+
 
 def secret_for(org_url: str, environment: Mapping[str, str]) -> dict[str, str]:
     """The org's secret, as the deployed stack holds it.
 
     Raises:
-        UsageMistake: a variable is missing, there are too many, or the URL would give a secret away.
+        UsageMistake: a variable is missing, there are too many, or the URL would give a secret away or serves no login.
     """
     secret = {"login_url": org_url} | _variables(environment)
     try:
         parse_credentials(secret)
-    except CredentialsRejected as error:  # the URL: everything else has been looked at
-        raise UsageMistake(
-            "--org-url is not an https URL such as https://example.my.salesforce.com; "
-            "plain http is for 127.0.0.1 only, as it would show the secret to everybody on the way."
-        ) from error
+    except CredentialsRejected as error:  # its message names keys of the secret, never a value
+        hint = f" {_PLAIN_HTTP}" if org_url.startswith("http:") else ""
+        raise UsageMistake(f"{error} {WHAT_THE_SECRET_IS}{hint}") from error
     return secret
 
 
@@ -66,8 +66,11 @@ def _other(given: set[str]) -> str:
 
 def _private_key(path: Path) -> str:
     try:
-        return path.read_text(encoding="ascii")
+        key = path.read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageMistake(
             f"{PRIVATE_KEY_FILE}: {path} cannot be read ({type(error).__name__}); name a private key in PEM form."
         ) from error
+    if not key.strip():
+        raise UsageMistake(f"{PRIVATE_KEY_FILE}: {path} is empty; name a private key in PEM form.")
+    return key

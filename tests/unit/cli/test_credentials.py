@@ -40,6 +40,11 @@ def test_the_jwt_bearer_flow_needs_an_id_a_user_and_a_key(tmp_path):
             {"SALESFORCE_CLIENT_ID": "i", "SALESFORCE_USERNAME": "u", "SALESFORCE_PRIVATE_KEY_FILE": "/no/such"},
             "cannot be read",
         ),
+        (
+            {"SALESFORCE_CLIENT_ID": "i", "SALESFORCE_USERNAME": "u", "SALESFORCE_PRIVATE_KEY_FILE": "/dev/null"},
+            "SALESFORCE_PRIVATE_KEY_FILE: /dev/null is empty",
+        ),
+        (CLIENT | {"SALESFORCE_CLIENT_ID": " "}, "lacks client_id"),
     ],
 )
 def test_what_is_missing_is_named(environment, words):
@@ -53,6 +58,15 @@ def test_a_url_that_would_give_the_secret_away_is_refused_without_being_repeated
         secret_for(url, CLIENT)
 
     assert url not in str(refused.value)
+    assert "hidden" not in str(refused.value)
+
+
+@pytest.mark.parametrize("host", ["login", "test"])
+def test_the_shared_login_host_is_refused_for_what_it_is(host):
+    with pytest.raises(UsageMistake, match=r"is the shared login host.*Give the org's My Domain") as refused:
+        secret_for(f"https://{host}.salesforce.com", CLIENT)
+
+    assert "--org-url (login_url)" in str(refused.value)
     assert "hidden" not in str(refused.value)
 
 
