@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,13 +11,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from pydantic import BaseModel, ValidationError
+
 from cli.errors import UsageMistake
 from cli.failures import Rejects
 from massive_upload.domain.csv_text import rows_of
 from massive_upload.domain.file_keys import receipt_key
-from massive_upload.domain.kept_file import parse_kept_file
+from massive_upload.domain.kept_file import KeptFile, parse_kept_file
 from massive_upload.domain.progress import Run
-from massive_upload.domain.staged_file import REJECT_COLUMNS
+from massive_upload.domain.staged_file import REJECT_COLUMNS, index_of
 from massive_upload.errors import InternalError
 from massive_upload.ports import Files
 
@@ -24,6 +27,18 @@ RECEIPT_NAME = "receipt.json"
 LOGS_NAME = "logs"
 _REJECTED_NAME = "rejected"
 _PRIVATE = 0o700
+
+
+class _Target(BaseModel):
+    external_id: str = ""
+
+
+class _Receipt(BaseModel):
+    """What is read again of a receipt on disk, where anything may be called so."""
+
+    run_id: str
+    rejected_files: tuple[str, ...]
+    target: _Target | None = None
 
 
 @dataclass(frozen=True)
@@ -66,11 +81,12 @@ def save_results(files: Files, run: Run, out: Path) -> Results:
     content = _receipt_of_end(files, run)
     if content is None:
         return Results()
-    receipt, paths = out / RECEIPT_NAME, _local_paths(content, out)
+    keys = _Receipt.model_validate_json(content).rejected_files
+    receipt, paths = out / RECEIPT_NAME, _local_paths(keys, out)
     _remove_earlier(out)
     is_written = {receipt: _write(receipt, content)}
     reasons: Counter[str] = Counter()
-    for key, path in zip(_rejected_keys(content), paths, strict=True):
+    for key, path in zip(keys, paths, strict=True):
         rows = files.read(key)
         reasons.update(_reasons(rows))
         is_written[path] = _write(path, rows)
@@ -111,21 +127,41 @@ def saved_rejects(out: Path, run_id: str | None) -> Rejects:
         run_id: the run that is expected there; None for whichever it is.
 
     Raises:
-        UsageMistake: there is no receipt, or that of another run, or a file that it names is missing.
+        UsageMistake: there is no receipt, or that of another run, or a file that it names is missing; or, once it is
+            read, a file is damaged.
     """
+    path = out / RECEIPT_NAME
     try:
-        content = (out / RECEIPT_NAME).read_bytes()
+        receipt = _Receipt.model_validate_json(path.read_bytes())
     except OSError as error:
         raise UsageMistake(f"{out} holds no {RECEIPT_NAME}; give the directory that the run called Files.") from error
-    receipt = json.loads(content)
-    if run_id not in (None, receipt["run_id"]):
-        raise UsageMistake(f"{out} holds run {receipt['run_id']}, not {run_id}.")
-    paths = _local_paths(content, out)
+    except ValidationError as error:
+        raise UsageMistake(
+            f"{path} is no receipt of a run, or damaged; give the directory that the run called Files."
+        ) from error
+    if run_id not in (None, receipt.run_id):
+        raise UsageMistake(f"{out} holds run {receipt.run_id}, not {run_id}.")
+    paths = _local_paths(receipt.rejected_files, out)
     missing = [path for path in paths if not path.is_file()]
     if missing:
         raise UsageMistake(f"{out} is incomplete: {missing[0]} could not be written, or was removed.")
-    files = (parse_kept_file(path.read_bytes()) for path in paths)
-    return Rejects(receipt["run_id"], (receipt["target"] or {}).get("external_id", ""), files)
+    key_column = receipt.target.external_id if receipt.target is not None else ""
+    return Rejects(receipt.run_id, key_column, (_saved_file(path, key_column) for path in paths))
+
+
+def _saved_file(path: Path, key_column: str) -> KeptFile:
+    try:
+        file = parse_kept_file(path.read_bytes())
+        index_of(key_column, file.columns)
+    except (OSError, ValueError, StopIteration, csv.Error) as error:  # without a line it has no header
+        raise UsageMistake(_damaged(path)) from error
+    if any(len(row.cells) != len(file.columns) for row in file.rows):
+        raise UsageMistake(_damaged(path))
+    return file
+
+
+def _damaged(path: Path) -> str:
+    return f"{path} cannot be read as the rejected rows that the run has left: it is damaged, or has been changed."
 
 
 def _reasons(rejected: bytes) -> list[str]:
@@ -141,13 +177,9 @@ def _reason(row: Sequence[str]) -> str:
     return f"{code} ({named})" if named else code
 
 
-def _rejected_keys(receipt: bytes) -> list[str]:
-    return [str(key) for key in json.loads(receipt)["rejected_files"]]
-
-
-def _local_paths(receipt: bytes, out: Path) -> list[Path]:
+def _local_paths(rejected_keys: Sequence[str], out: Path) -> list[Path]:
     """``rejected/<partition>/<file>``: in the bucket a key ends so as well."""
-    return [out / _REJECTED_NAME / Path(key).parent.name / Path(key).name for key in _rejected_keys(receipt)]
+    return [out / _REJECTED_NAME / Path(key).parent.name / Path(key).name for key in rejected_keys]
 
 
 def _write(path: Path, content: bytes) -> bool:
@@ -166,9 +198,12 @@ def _write(path: Path, content: bytes) -> bool:
 
 
 def _remove_earlier(out: Path) -> None:
-    """Remove a receipt and the files that it names; where that is refused, writing is refused next, and told."""
+    """Remove a receipt and the files that it names; where that is refused, writing is refused next, and told.
+
+    What is called so and is no receipt, or a damaged one, names no files.
+    """
     receipt = out / RECEIPT_NAME
-    with suppress(OSError):
-        for path in _local_paths(receipt.read_bytes(), out):
+    with suppress(OSError, ValueError):
+        for path in _local_paths(_Receipt.model_validate_json(receipt.read_bytes()).rejected_files, out):
             path.unlink(missing_ok=True)
         receipt.unlink()

@@ -59,6 +59,50 @@ def test_files_of_an_earlier_run_do_not_stay_beside_those_of_the_new_one(tmp_pat
     assert [path.relative_to(tmp_path) for path in tmp_path.rglob("*.csv")] == [Path("rejected/0001/000000-0.csv")]
 
 
+FOREIGN = [b"{}", b"[]", b"{", b"\xff", b'{"run_id": "a", "rejected_files": 1}', b'{"run_id": 1, "total": 3}']
+
+
+@pytest.mark.parametrize("content", FOREIGN)
+def test_a_file_that_is_no_receipt_takes_nothing_of_a_run_away(tmp_path, content):
+    (tmp_path / "receipt.json").write_bytes(content)
+
+    results = save_results(bucket_with("a", "0000/1.csv"), ended("a"), tmp_path)
+
+    assert (results.receipt, results.unwritten) == (tmp_path / "receipt.json", ())
+    assert json.loads((tmp_path / "receipt.json").read_bytes())["run_id"] == "a"
+
+
+@pytest.mark.parametrize("content", FOREIGN)
+def test_a_file_that_is_no_receipt_is_a_mistake_of_usage_for_who_looks_for_rejected_rows(tmp_path, content):
+    (tmp_path / "receipt.json").write_bytes(content)
+    with pytest.raises(UsageMistake, match=r"receipt\.json is no receipt of a run, or damaged"):
+        saved_rejects(tmp_path, None)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff",
+        b"External_ID__c,Name\n",
+        HEADER.encode() + b"a,x,CODE,m,--,many\n",
+        HEADER.encode() + b"x,CODE,m,--,1\n",
+        HEADER.encode() + b"a,x\n",
+    ],
+    ids=["empty", "no text", "another header", "no tries", "a cell too few", "no error"],
+)
+def test_a_damaged_file_of_rejected_rows_is_a_mistake_of_usage(tmp_path, content):
+    bucket = bucket_with("a", "0000/1.csv")
+    receipt = json.loads(bucket.objects["runs/a/receipt.json"]) | {"target": {"external_id": "External_ID__c"}}
+    bucket.objects["runs/a/receipt.json"] = json.dumps(receipt)
+    (path,) = save_results(bucket, ended("a"), tmp_path).rejected_files
+    assert [file.rows for file in saved_rejects(tmp_path, "a").files] == [[]]
+
+    path.write_bytes(content)
+    with pytest.raises(UsageMistake, match=r"0000/1\.csv cannot be read as the rejected rows"):
+        list(saved_rejects(tmp_path, "a").files)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
