@@ -35,7 +35,7 @@ class ExitCode(IntEnum):
     STOPPED = 3
     INTERNAL_FAILURE = 4
     FILES_NOT_WRITTEN = 5
-    """The run ended well, and what it leaves behind could not be written."""
+    """The run ended well, and what it leaves behind or says could not be written."""
 
 
 class UsageMistake(Exception):

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import typer
 from rich.console import Console
 
+from cli.errors import ExitCode, errors_as_exit_codes
 from cli.output import lasting_output
 
 FULL = Path("/dev/full")
@@ -29,11 +31,44 @@ def test_what_nobody_can_read_any_more_is_dropped(opened: Callable[[], tuple[int
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="this system has no device that is always full")
-def test_a_full_disk_is_still_told(monkeypatch):
+@pytest.mark.parametrize(
+    ("ended", "code"),
+    [
+        (None, ExitCode.FILES_NOT_WRITTEN),
+        (ExitCode.OK, ExitCode.FILES_NOT_WRITTEN),
+        (ExitCode.CRITERION_NOT_MET, ExitCode.CRITERION_NOT_MET),
+    ],
+)
+def test_what_a_full_disk_does_not_take_is_told_once_and_by_the_status(ended, code, monkeypatch, capsys):
+
+    def command() -> None:
+        sys.stdout.write("the account\n")
+        sys.stdout.write("what is still in memory at the end")
+        if ended is not None:
+            raise typer.Exit(ended)
+
     with FULL.open("w", encoding="utf-8") as stream:
         monkeypatch.setattr(sys, "stdout", stream)
-        with pytest.raises(OSError, match="No space left"), lasting_output():
-            sys.stdout.write("the account\n")
+        with pytest.raises(typer.Exit) as exited, lasting_output(), errors_as_exit_codes():
+            command()
+    assert exited.value.exit_code == code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "The output cannot be written (No space left on device)" in line
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="this system has no device that is always full")
+def test_messages_that_a_full_disk_does_not_take_are_told_by_the_status(monkeypatch):
+    with FULL.open("w", encoding="utf-8") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        with pytest.raises(typer.Exit) as exited, lasting_output():
+            sys.stderr.write("a message\n")
+    assert exited.value.exit_code == ExitCode.FILES_NOT_WRITTEN
+
+
+def test_an_output_that_is_closed_is_no_failure(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    with lasting_output():
+        assert sys.stdout is None
 
 
 def test_a_stream_in_memory_stays_as_it_is(capsys):
