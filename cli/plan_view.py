@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.progress import duration_text
-from cli.tables import figures_table
+from cli.tables import figures_table, printable
 from massive_upload.domain.estimate import Estimate, Parents, Range
 from massive_upload.domain.progress import Partition
 
@@ -121,7 +121,10 @@ def _lanes_table(lanes: Sequence[Partition]) -> Table:
     table.add_column("up to")
     for lane in lanes[:_MOST_LANES_LISTED]:
         table.add_row(
-            lane.partition, f"{lane.planned_rows:,}", duration_text(lane.start_delay_seconds), Text(lane.upto or "")
+            lane.partition,
+            f"{lane.planned_rows:,}",
+            duration_text(lane.start_delay_seconds),
+            Text(printable(lane.upto or "")),
         )
     if len(lanes) > _MOST_LANES_LISTED:
         table.add_row("...", f"{len(lanes) - _MOST_LANES_LISTED} more", "", "")

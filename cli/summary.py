@@ -264,8 +264,7 @@ def _work_table(summary: RunSummary) -> Table:
 
 def _hot_parents_table(summary: RunSummary) -> Table:
     by_parent = summary.hot_parents.items()
-    shown = ((parent if parent.isprintable() else ascii(parent), f"{rows:,}") for parent, rows in by_parent)
-    return figures_table("lock errors, by parent", shown)
+    return figures_table("lock errors, by parent", ((parent, f"{rows:,}") for parent, rows in by_parent))
 
 
 def _files(summary: RunSummary) -> Text:

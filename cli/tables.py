@@ -1,4 +1,4 @@
-"""Tables of names and figures, all of one look."""
+"""Tables of names and figures, all of one look, and texts of records as they may be shown."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def figures_table(title: str, rows: Iterable[tuple[str, ...]], *, headers: Seque
 
     Args:
         title: of the table.
-        rows: a name and a figure for each header; one figure where there are no headers.
+        rows: a name, which may be a text of a record, and a figure for each header; one figure where there are no
+            headers.
         headers: of the figures.
     """
     table = Table(title=title, title_justify="left", title_style="bold", show_header=bool(headers))
@@ -31,7 +32,7 @@ def figures_table(title: str, rows: Iterable[tuple[str, ...]], *, headers: Seque
         table.add_column(header, justify="right", overflow="fold", min_width=None if headers else _FIGURE_WIDTH)
     name_width = _FIRST_OF_SEVERAL_WIDTH if headers else _NAME_WIDTH
     for name, *figures in rows:
-        table.add_row(Text(f"{name:<{name_width}}"), *figures)
+        table.add_row(Text(f"{printable(name):<{name_width}}"), *figures)
     return table
 
 
@@ -75,3 +76,8 @@ def _one_below_the_other(cells: Sequence[Text]) -> Text:
     text = Text("\n").join(cells)
     text.rstrip()
     return text
+
+
+def printable(text: str) -> str:
+    """A text of a record, or of the org, for a terminal: control sequences of it are spelt, never obeyed."""
+    return text if text.isprintable() else ascii(text)

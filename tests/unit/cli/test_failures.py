@@ -82,6 +82,17 @@ def test_a_code_is_not_cut_where_the_terminal_is_narrow():
     assert "12,345,678" in cells[0][2]
 
 
+def test_control_sequences_of_records_are_spelt_and_never_reach_the_terminal():
+    text = 'K,error_code,error_message,error_fields,tries\nk\x1b[2J,C\x1b[1m,"one\ntwo \x1b]0;t\x07",F\x9b31m,1\n'
+    found = gather_failures(Rejects("run", "K", [parse_kept_file(text.encode())]), code=None, sample=1)
+    written = io.StringIO()
+    Console(width=200, file=written).print(failures_view("run", found))
+    shown = written.getvalue()
+    assert all(character.isprintable() for line in shown.split("\n") for character in line)
+    for spelt in (r"'k\x1b[2J'", r"'C\x1b[1m'", r"'two \x1b]0;t\x07'", r"'F\x9b31m'", "one "):
+        assert spelt in shown
+
+
 def test_a_run_without_rejected_rows_says_so():
     found = gather_failures(Rejects("run", "", []), code=None, sample=3)
     assert "Run run has no such rejected rows" in str(failures_view("run", found))
