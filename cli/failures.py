@@ -102,19 +102,33 @@ class CsvWriter:
 
 @contextmanager
 def csv_file(path: Path) -> Iterator[CsvWriter]:
-    """A new CSV file that only its owner may read.
+    """A new CSV file that only its owner may read; it takes the place of an earlier one once all of it is there.
 
     Raises:
-        UsageMistake: it cannot be written.
+        UsageMistake: it cannot be written, or what is there is no regular file.
     """
+    with _csv_mistakes(path):
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise UsageMistake(f"{path} is there, and is no regular file; give another --csv.")
+        part = path.with_name(f"{path.name}.part")
+        part.unlink(missing_ok=True)
+        part.touch(mode=_PRIVATE, exist_ok=False)
+        file = part.open("w", encoding="utf-8", newline="")
     try:
-        path.unlink(missing_ok=True)
-        path.touch(mode=_PRIVATE)
-        file = path.open("w", encoding="utf-8", newline="")
+        with file:
+            yield CsvWriter(file)
+        with _csv_mistakes(path):
+            part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _csv_mistakes(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise UsageMistake(f"{path} cannot be written ({type(error).__name__}); give another --csv.") from error
-    with file:
-        yield CsvWriter(file)
 
 
 def failures_view(run_id: str, failures: Sequence[CodeFailures]) -> Table | Text:

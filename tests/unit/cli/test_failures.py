@@ -1,6 +1,9 @@
 import csv
 import io
 import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -8,7 +11,7 @@ from rich.console import Console
 from cli.errors import UsageMistake
 from cli.failures import CodeFailures, Rejects, csv_file, failures_json, failures_view, gather_failures
 from cli.results import saved_rejects
-from massive_upload.domain.kept_file import parse_kept_file
+from massive_upload.domain.kept_file import KeptFile, parse_kept_file
 
 FIRST = """Name,External_ID__c,error_code,error_message,error_fields,tries
 "two
@@ -50,6 +53,38 @@ def test_the_csv_holds_the_rows_of_a_code_as_they_were_and_is_for_its_owner_alon
         ["=1+1", "c", "TOO_LONG", "other", "Name", "1"],
     ]
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_csv_takes_the_place_of_an_earlier_one_once_it_is_whole(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("of an earlier command")
+
+    def files() -> Iterator[KeptFile]:
+        yield parse_kept_file(FIRST.encode())
+        assert path.read_text() == "of an earlier command"
+        raise UsageMistake("The second file is damaged.")
+
+    with pytest.raises(UsageMistake, match="is damaged"), csv_file(path) as writer:
+        gather_failures(Rejects("run", "External_ID__c", files()), code=None, sample=0, writer=writer)
+    assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("rows.csv", "of an earlier command")]
+
+
+@pytest.mark.parametrize("kind", ["symlink", "symlink to nothing", "FIFO", "directory", "."])
+def test_a_csv_never_takes_the_place_of_what_is_no_regular_file(tmp_path, kind):
+    path, target = (Path() if kind == "." else tmp_path / "rows.csv"), tmp_path / "target"
+    if kind == "FIFO":
+        os.mkfifo(path)
+    elif kind == "directory":
+        path.mkdir()
+    elif kind.startswith("symlink"):
+        path.symlink_to(target)
+        if kind == "symlink":
+            target.write_text("somebody's")
+    mode = path.lstat().st_mode
+    with pytest.raises(UsageMistake, match="no regular file; give another --csv"), csv_file(path):
+        pass
+    assert path.lstat().st_mode == mode
+    assert not target.exists() or target.read_text() == "somebody's"
 
 
 def test_a_csv_that_cannot_be_written_is_a_mistake_of_usage(tmp_path):
