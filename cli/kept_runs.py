@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -161,8 +162,8 @@ class KeptRuns:
         return known[wanted]
 
     def command(self, *words: str) -> str:
-        """How a command for this directory is written."""
-        return f"massive-upload {' '.join(words)} --local --state-dir {self.state.path}"
+        """How a command for this directory is written, for a shell."""
+        return shlex.join(["massive-upload", *words, "--local", "--state-dir", str(self.state.path)])
 
     @contextmanager
     def work_dir(self) -> Iterator[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -165,8 +166,9 @@ def _tell_unwritten(facts: RunFacts, kept: KeptRuns | None) -> None:
     if kept is None:
         print(_FILES_ARE_LOST, file=sys.stderr)
         return
+    resume = f"{kept.command('resume', facts.run_id)} --out {shlex.quote(facts.out)}"
     print(
-        f"They are kept. Make room, then have them written: {kept.command('resume', facts.run_id)} --out {facts.out}",
+        f"They are kept. Make room, then have them written: {resume}",
         f"Rejected rows alone: {kept.command('failures', facts.run_id)} --csv FILE",
         sep="\n",
         file=sys.stderr,

@@ -42,7 +42,7 @@ def login(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
-    return tmp_path / "out"
+    return tmp_path / "out of a run"
 
 
 @pytest.fixture
@@ -265,7 +265,8 @@ def test_a_run_whose_files_cannot_be_written_ends_with_5_and_its_account_and_res
     assert summary["rejected"] == sum(summary["rejected_by_reason"].values()) > 0
     assert summary["rejected_files"] == []
     assert summary["unwritten_files"]
-    assert f"massive-upload resume {summary['run_id']} --local --state-dir {tmp_path / 'state'}" in result.stderr
+    command = f"massive-upload resume {summary['run_id']} --local --state-dir {tmp_path / 'state'}"
+    assert f"{command} --out '{out}'" in result.stderr
     assert "defect" not in result.stderr
 
     in_the_way.unlink()

@@ -1,3 +1,4 @@
+import shlex
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -150,6 +151,17 @@ def test_what_is_recorded_is_read_and_never_written(kept):
     with pytest.raises(InternalError, match="nothing can be written"):
         kept.files.write("runs/night/receipt.json", b"")
     assert list(kept.state.objects()) == [("bucket", "runs/night/receipt.json", b"{}")]
+
+
+def test_a_command_is_written_as_a_shell_reads_it(tmp_path):
+    directory = tmp_path / "state; of $HOME"
+    with StateDirectory(directory) as state:
+        command = KeptRuns(state).command("resume", "night")
+    assert shlex.split(command, comments=True) == [
+        *("massive-upload", "resume", "night", "--local"),
+        *("--state-dir", str(directory)),
+    ]
+    assert command.endswith(f" --state-dir '{directory}'")
 
 
 def test_nothing_unfinished_is_told(kept):
