@@ -17,6 +17,9 @@ from cli.errors import UsageMistake
 LOCAL_PANEL = "With --local"
 STACK_PANEL = "On a deployed stack"
 
+MOST_TIME_SCALE = 1_000_000
+"""A simulated day in a tenth of a second. Infinitely fast, or nearly so, an org's clock runs out of dates."""
+
 Local = Annotated[
     bool,
     typer.Option("--local", rich_help_panel=LOCAL_PANEL, help="For a run of this machine that was given --state-dir."),
@@ -26,7 +29,10 @@ StateDir = Annotated[
 ]
 OrgUrl = Annotated[str | None, typer.Option(rich_help_panel=LOCAL_PANEL, help="The org's URL, where it has changed.")]
 TimeScale = Annotated[
-    float | None, typer.Option(min=1, rich_help_panel=LOCAL_PANEL, help="Divide every wait; by default as before.")
+    float | None,
+    typer.Option(
+        min=1, max=MOST_TIME_SCALE, rich_help_panel=LOCAL_PANEL, help="Divide every wait; by default as before."
+    ),
 ]
 LoadsDir = Annotated[
     Path | None,

@@ -16,7 +16,7 @@ import typer
 from cli.errors import UsageMistake, errors_as_exit_codes
 from cli.exit_status import EXIT_STATUS
 from cli.failure_commands import failure_commands
-from cli.local_options import LOCAL_PANEL, check_options
+from cli.local_options import LOCAL_PANEL, MOST_TIME_SCALE, check_options
 from cli.output import lasting_output
 from cli.stack_commands import AsJson, Profile, Region, StackName, stack_commands, start
 
@@ -66,7 +66,9 @@ def _options(
 def demo(
     rows: Annotated[int, typer.Option(min=1, help="Opportunities to generate.")] = 100_000,
     lanes: Annotated[int, typer.Option(min=1, max=1000, help="Lanes that load side by side.")] = 20,
-    time_scale: Annotated[float, typer.Option(min=1, help="How many times faster than real time waits pass.")] = 100,
+    time_scale: Annotated[
+        float, typer.Option(min=1, max=MOST_TIME_SCALE, help="How many times faster than real time waits pass.")
+    ] = 100,
 ) -> None:
     """Show a whole run on this machine: a simulated org, an embedded AWS, generated opportunities.
 
@@ -103,7 +105,10 @@ def run(
         typer.Option("--set", metavar="KEY=VALUE", help="Change a key of a single load, such as pace.batch_rows=500."),
     ] = None,
     time_scale: Annotated[
-        float, typer.Option(min=1, help="Divide every wait; for a simulated org, at the scale that the org has.")
+        float,
+        typer.Option(
+            min=1, max=MOST_TIME_SCALE, help="Divide every wait; for a simulated org, at the scale that the org has."
+        ),
     ] = 1,
     out: Annotated[
         Path | None,
@@ -191,7 +196,9 @@ def plan(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a key of a single load, such as partitioning.by=key."),
     ] = None,
-    time_scale: Annotated[float, typer.Option(min=1, rich_help_panel=LOCAL_PANEL, help="Divide every wait.")] = 1,
+    time_scale: Annotated[
+        float, typer.Option(min=1, max=MOST_TIME_SCALE, rich_help_panel=LOCAL_PANEL, help="Divide every wait.")
+    ] = 1,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -257,7 +264,9 @@ def org(
     key: Annotated[str | None, typer.Option(help="The file's key column; by default the first.")] = None,
     parent: Annotated[str | None, typer.Option(help="The file's column with the parent's key.")] = None,
     faults: Annotated[Path | None, typer.Option(help="A YAML or JSON file of what is to go wrong on purpose.")] = None,
-    time_scale: Annotated[float, typer.Option(min=1, help="How many times faster than real time it works.")] = 1,
+    time_scale: Annotated[
+        float, typer.Option(min=1, max=MOST_TIME_SCALE, help="How many times faster than real time it works.")
+    ] = 1,
     daily_api_requests: Annotated[int | None, typer.Option(min=1, help="API requests that it has for a day.")] = None,
     daily_bulk_batches: Annotated[int | None, typer.Option(min=1, help="Bulk batches that it has for a day.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Bulk batches that it works on at once.")] = None,

@@ -53,6 +53,14 @@ def test_the_version_is_that_of_the_installed_package():
         (("resume", "latest", "--partition", "-1"), "--partition"),
         (("run", "opportunity", "--local", "--mode", "half"), "--mode"),
         (("run", "opportunity", "--local", "--time-scale", "0"), "--time-scale"),
+        *(
+            ((command, "--time-scale", scale, *others), "Invalid value for '--time-scale'")
+            for scale in ("inf", "1e300")
+            for command, *others in (
+                *(("demo", "--lanes", "0"), ("run", "opportunity"), ("plan", "opportunity"), ("org",)),
+                *(("resume", "latest"), ("retry-failed", "latest")),
+            )
+        ),
         (("run", "nothing", "--local", "--org-url", "http://127.0.0.1:1"), "There is no load 'nothing'"),
         (("resume", "latest", "--state-dir", "state"), "add --local"),
         (("resume", "latest", "--local", "--state-dir", "state", "--partition", "7"), "--partition is for a deployed"),
