@@ -72,7 +72,7 @@ def failures(
     """
     with errors_as_exit_codes(interrupted="Interrupted."):
         check_options(context, is_local=local or (out is not None and state_dir is None))
-        directory = checked_state_dir(local, state_dir)
+        directory = checked_state_dir(local and out is None, state_dir)
         if directory is not None and out is not None:
             raise UsageMistake("--out and --state-dir both say where the rejected rows are: give one of them.")
         if directory is not None:

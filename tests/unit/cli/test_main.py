@@ -84,6 +84,7 @@ def test_the_version_is_that_of_the_installed_package():
         (("retry-failed", "--local", "--state-dir", "state"), "Missing argument"),
         (("failures", "--state-dir", "state"), "add --local"),
         (("failures", "--local"), "--state-dir is missing"),
+        (("failures", "--local", "--out", "nowhere"), "nowhere holds no receipt.json"),
         (("failures", "--local", "--state-dir", "state", "--out", "out"), "give one of them"),
         (("resume", "latest", "--local", "--state-dir", "nowhere"), "--state-dir nowhere: there is no such directory"),
         (("org", "--port", "0", "--source", "nothing.csv"), "there is no such file"),
