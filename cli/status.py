@@ -75,18 +75,18 @@ def show_run(stack: Stack, run_id: str, *, as_json: bool) -> None:
     Raises:
         UsageMistake: there is no such run.
     """
-    run = find_run(stack.store, run_id)
-    facts = facts_of(stack, run)
+    facts = facts_of(stack, find_run(stack.store, run_id))
+    run = facts.run
     summary = summarize(facts)
     if as_json:
         lines = [_partition_line(partition) for partition in facts.partitions]
-        print(json.dumps(asdict(summary) | {"asked_to": run.halt_asked_for, "lanes": lines}))
+        print(json.dumps(asdict(summary) | {"asked_to": run.halt_asked_for if run else None, "lanes": lines}))
         return
     console = Console(highlight=False)
     console.print(summary_view(summary, facts.partitions))
     if facts.partitions and not summary.is_plan:
         console.print(_partitions_table(facts.partitions, console))
-    if run.is_unfinished and run.halt_asked_for is not None:
+    if run is not None and run.is_unfinished and run.halt_asked_for is not None:
         console.print(f"It is asked to {run.halt_asked_for}: its lanes end at their next batch edge.")
     if summary.error is not None:
         failures = partition_failures(facts.partitions)
