@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cli.errors import ExitCode
+from cli.interrupts import Interrupts
 from cli.local_run import RunRequest
 from cli.run import carry_out_in_order
 from cli.run_ids import new_run_id
@@ -34,10 +35,11 @@ def run_demo(*, rows: int, lanes: int, time_scale: float) -> ExitCode:
     run_id = new_run_id(load.name)
     out = Path("out") / run_id
     source = generated_opportunities(rows, null_keys=max(1, rows // _ROWS_PER_ROW_WITHOUT_KEY))
-    with OrgProcess(OrgSettings(source=source, faults=_FAULTS, time_scale=time_scale)) as org:
+    settings = OrgSettings(source=source, faults=_FAULTS, time_scale=time_scale)
+    with Interrupts() as interrupts, OrgProcess(settings) as org:
         secret = {"login_url": org.url, "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
         request = RunRequest(load=load, mode="full", secret=secret, run_id=run_id, time_scale=time_scale)
-        code = carry_out_in_order([request], out=out, as_json=False)
+        code = carry_out_in_order([request], out=out, as_json=False, interrupts=interrupts)
         print(f"The org has {org.count(load.target.object):,} opportunities now.")
     if code is ExitCode.OK:
         print(_whats_next(out))

@@ -9,7 +9,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
@@ -59,7 +59,12 @@ _FILES_ARE_LOST = (
 
 
 def carry_out_in_order(
-    requests: Sequence[RunRequest], *, out: Path | None, as_json: bool, kept: KeptRuns | None = None
+    requests: Sequence[RunRequest],
+    *,
+    out: Path | None,
+    as_json: bool,
+    kept: KeptRuns | None = None,
+    interrupts: Interrupts | None = None,
 ) -> ExitCode:
     """Bring one run after the other to its end, for as long as they end well and nobody interrupts.
 
@@ -69,10 +74,11 @@ def carry_out_in_order(
             `out/<run id>`.
         as_json: whether each summary is one JSON object, a line of the standard output.
         kept: the runs of the state directory, where there is one.
+        interrupts: counts Ctrl-C already, where the command has more to do than the runs.
     """
     left = list(requests)
     try:
-        with Interrupts() as interrupts:
+        with Interrupts() if interrupts is None else nullcontext(interrupts) as interrupts:
             while left:
                 request = left.pop(0)
                 of_this_run = out / request.load.name if out is not None and len(requests) > 1 else out
@@ -88,10 +94,12 @@ def carry_out_in_order(
                     return ExitCode.STOPPED
         return ExitCode.OK
     finally:
-        not_begun = [request.load.name for request in left if len(requests) > 1] + list(requests[-1].followed_by)
-        if not_begun:
-            names = ", ".join(not_begun)
+        if left and len(requests) > 1:
+            names = ", ".join(following.load.name for following in left)
             print(f"Not begun: {names}. Run them in this order, once the load before has completed.", file=sys.stderr)
+        elif requests[-1].followed_by:
+            names = ", ".join(requests[-1].followed_by)
+            print(f"Its sequence goes on with {names}: run what has not been run, in this order.", file=sys.stderr)
 
 
 def _carry_out(

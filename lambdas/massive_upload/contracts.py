@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from massive_upload.domain.load import PaceOverrides, PartitioningOverrides, SampleOverrides
+from massive_upload.domain.quota import RequestsTold
 from massive_upload.errors import InvalidInput
 
 PartitionId = Annotated[str, StringConstraints(pattern=r"^(\d{4}|sweep)$")]
@@ -153,7 +154,7 @@ class JobCounters(Contract):
         processing_ms: how long the org worked on it; 0 where it does not tell.
         apex_ms: of that, the time in triggers and other automation.
         api_requests: requests to the org that are not counted yet; whoever settles the job's rows counts them.
-        requests_left: what the org then had left of its day's API requests; None where it did not tell.
+        requests_told: what the org then told of its day's API requests; None where it did not.
     """
 
     job_id: str
@@ -164,7 +165,7 @@ class JobCounters(Contract):
     processing_ms: int = 0
     apex_ms: int = 0
     api_requests: int = 0
-    requests_left: int | None = None
+    requests_told: RequestsTold | None = None
 
 
 @unique
@@ -202,8 +203,8 @@ class Step(Contract):
             its allowances come back.
         allowances_waited_seconds: how long the slice has waited for these, since the lane last got on.
         queries_failed: how many of the lane's queries have failed after they were taken, since the lane last got on.
-        requests_left: what the org had left of its day's API requests as the lane's job ended, before it asks for
-            its next turn; None where it did not tell.
+        requests_told: what the org told of its day's API requests as the lane's job ended, until the lane has asked
+            for its next turn; None where it did not tell.
         turn_looked_at: when the look at the org's allowances began that the lane waits on for its turn.
         turn_waited_seconds: how long the slice has waited on that look.
         turn_unanswered_seconds: how long it has waited for the org to answer, whatever it was asked, since the org last
@@ -230,7 +231,7 @@ class Step(Contract):
     org_asked_seconds: int = Field(default=0, ge=0)
     allowances_waited_seconds: int = Field(default=0, ge=0)
     queries_failed: int = Field(default=0, ge=0)
-    requests_left: int | None = None
+    requests_told: RequestsTold | None = None
     turn_looked_at: datetime | None = None
     turn_waited_seconds: int = Field(default=0, ge=0)
     turn_unanswered_seconds: int = Field(default=0, ge=0)
@@ -252,7 +253,7 @@ class Step(Contract):
         job_waited_seconds: int = 0,
         job_is_adopted: bool = False,
         job: JobCounters | None = None,
-        requests_left: int | None = None,
+        requests_told: RequestsTold | None = None,
         is_progress: bool = False,
     ) -> Step:
         """The step after this one.
@@ -266,7 +267,7 @@ class Step(Contract):
             job_waited_seconds: how long the slice has waited for it.
             job_is_adopted: whether it was closed before that.
             job: the counters of a job that has ended.
-            requests_left: what the org had left then of its day's API requests.
+            requests_told: what the org told then of its day's API requests.
             is_progress: whether the lane has got on. Only then the waits for the org begin anew; a lane whose tasks
                 succeed in part must come to the end of its patience too.
         """
@@ -284,7 +285,7 @@ class Step(Contract):
             job_waited_seconds=job_waited_seconds,
             job_is_adopted=job_is_adopted,
             job=job,
-            requests_left=requests_left,
+            requests_told=requests_told,
         )
 
 

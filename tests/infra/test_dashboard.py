@@ -56,7 +56,7 @@ def test_every_load_has_a_line_in_the_graphs_of_loads(widgets: list[Widget]) -> 
 
 def test_it_shows_every_alarm_and_the_partitions(template: Template, widgets: list[Widget]) -> None:
     (states,) = [widget for widget in widgets if widget.kind == "alarm"]
-    alarms = resources(template, "AWS::CloudWatch::Alarm") | resources(template, "AWS::CloudWatch::CompositeAlarm")
+    alarms = resources(template, "AWS::CloudWatch::Alarm")
     assert len(states.properties["alarms"]) == len(alarms)
     (partitions,) = [widget for widget in widgets if widget.title == PARTITIONS.title]
     assert partitions.properties["query"].endswith("\n| ".join(PARTITIONS.lines))

@@ -58,20 +58,20 @@ class SourceCount:
 
 
 def cut_lanes(buckets: Sequence[Bucket], count: int) -> list[SourceRange]:
-    """Put neighbouring buckets together to at most ``count`` ranges, the heaviest of them as light as can be.
+    """Put neighbouring buckets together to ``count`` ranges, the heaviest of them as light as can be.
 
     The ranges cover every bucket once. Those of keys are in the order of the keys. Ranges of parents come heaviest
     first, so that the one that takes longest starts first; rows without a parent are in ranges of their own, of which
-    there are as many as is their part of the rows, at least one: beside parents there are two ranges where one was
-    asked for.
+    there are as many as is their part of the rows. Where that is none, they have one more range than was asked for:
+    the parents' would be heavier with one less.
     """
     without = [bucket for bucket in buckets if bucket.kind is LaneKind.NO_PARENT]
     others = [bucket for bucket in buckets if bucket.kind is not LaneKind.NO_PARENT]
     if not without or not others:
         return _heaviest_first(_ranges(buckets, count))
     part = sum(bucket.rows for bucket in without) / sum(bucket.rows for bucket in buckets)
-    count_without = max(1, min(round(count * part), count - 1))
-    return _heaviest_first(_ranges(others, max(1, count - count_without)) + _ranges(without, count_without))
+    count_without = round(count * part)
+    return _heaviest_first(_ranges(others, max(1, count - count_without)) + _ranges(without, max(1, count_without)))
 
 
 def _heaviest_first(ranges: list[SourceRange]) -> list[SourceRange]:

@@ -99,6 +99,21 @@ class OrgQuota:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RequestsTold:
+    """What any answer of the org tells of its API requests.
+
+    Attributes:
+        allowed: of 24 hours.
+        left: of these.
+        at: when it answered.
+    """
+
+    allowed: int
+    left: int
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class Need:
     """What must be left so that a batch may begin, and what it takes; None where the org does not tell an allowance."""
 
@@ -140,21 +155,23 @@ def need_of_a_batch(quota: OrgQuota, budget: Budget, *, requests: int, batches: 
     )
 
 
-def is_denied(quota: OrgQuota, budget: Budget, *, requests: int, told_left: int | None) -> bool:
-    """Whether a batch may begin by what is known of the org's API requests, and may not by what an answer has told.
+def is_denied(quota: OrgQuota, budget: Budget, *, requests: int, told: RequestsTold | None) -> bool:
+    """Whether a batch may begin by what is known of the org's API requests, and may not by what it has told since.
 
-    Others have used them meanwhile. Where both say that too little is left, nobody need look again for that.
+    Others have used them meanwhile. Where both say that too little is left, nobody need look again for that; and what
+    tells of another allowance than the look did is not to be compared with it.
 
     Args:
         quota: what is known.
         budget: how much of it the load leaves to others.
         requests: how many API requests the batch is counted as.
-        told_left: how many were left as the org answered whatever it was asked last; None where it did not tell.
+        told: what the org told as it answered something else; None where it did not.
     """
     needed = need_of_a_batch(quota, budget, requests=requests, batches=0).requests_left
-    if needed is None or quota.requests_left is None or told_left is None:
+    if needed is None or quota.requests_left is None or quota.looked_at is None or told is None:
         return False
-    return told_left < needed <= quota.requests_left
+    is_news = told.at > quota.looked_at and told.allowed == quota.requests_max
+    return is_news and told.left < needed <= quota.requests_left
 
 
 def beside_reserve(quota: OrgQuota, budget: Budget) -> tuple[int | None, int | None]:

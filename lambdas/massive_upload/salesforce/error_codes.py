@@ -291,7 +291,8 @@ def job_verdict(error_message: str | None) -> JobVerdict:
     """Judge the `errorMessage` of a failed job, such as "InvalidBatch : Field name not found : X".
 
     Any other InvalidBatch or ClientInputError ("LineEnding is invalid on user data") may be a matter of one row, as of
-    a text that is too long or has line ends of its own; where every job fails with it, the breaker ends the lane.
+    a text that is too long or has line ends of its own; where every job fails with it, the breaker ends the
+    lane, but for batches of less than 256 rows, which are rejected sooner.
     """
     code, _, text = (error_message or "").partition(":")
     is_header = normalised_word(code) == "invalidbatch" and _holds_any((_HEADER_AT_FAULT,), code, text)

@@ -6,13 +6,13 @@ from massive_upload.constants import LONG_WAIT_SECONDS, SLICE_EVENTS
 from massive_upload.contracts import JobCounters, Next, SliceInput, Step
 from massive_upload.domain.bulk_batches import bulk_batches_of
 from massive_upload.domain.progress import Batch, BatchState, Partition
+from massive_upload.domain.quota import RequestsTold
 from massive_upload.domain.waits import POLL_EVENTS, Look, job_seconds, next_poll_seconds, unbegun_poll_seconds
 from massive_upload.errors import OrgUnreachable
 from massive_upload.observability import Event, Marker, follow, log
 from massive_upload.salesforce.bulk import Job, JobState
 from massive_upload.usecases.job_outcome import counters_of
 from massive_upload.usecases.lost_jobs import send_again
-from massive_upload.usecases.org import Org
 from massive_upload.usecases.org_usage import tell_usage
 from massive_upload.usecases.slice_tasks import (
     SliceServices,
@@ -43,7 +43,7 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
     job = None if step.job_id is None else services.org.bulk.get(step.job_id)
     if job is not None and job.state.is_terminal:
         seconds = 0 if step.job_is_adopted else _seconds_of(job, before.waited_seconds, waited_seconds)
-        counters = _counters(job, services.org, seconds)
+        counters = _counters(job, services, seconds)
         return step.then(Next.SETTLE, events=POLL_EVENTS, job=counters)
     lane = claimed_lane(store, task)
     partition, batch = lane.partition, lane.batch
@@ -109,12 +109,13 @@ def _seconds_of(job: Job, looked_at_seconds: int, waited_seconds: int) -> int:
     )
 
 
-def _counters(job: Job, org: Org, seconds: int) -> JobCounters:
-    """What an ended job reported, with the requests that are to be counted with it, and those that the org has left."""
+def _counters(job: Job, services: SliceServices, seconds: int) -> JobCounters:
+    """What an ended job reported, with the requests that are to be counted with it, and what the org tells of them."""
+    org = services.org
     usage = org.api_usage
     tell_usage(usage)
-    requests_left = None if usage is None else usage.left
-    return counters_of(job, seconds=seconds, api_requests=org.take_requests(), requests_left=requests_left)
+    told = None if usage is None else RequestsTold(allowed=usage.allowed, left=usage.left, at=services.clock.now())
+    return counters_of(job, seconds=seconds, api_requests=org.take_requests(), requests_told=told)
 
 
 def _abort(job: Job, services: SliceServices, still_seconds: int, patience_seconds: int) -> None:

@@ -101,7 +101,7 @@ def _ask_for_turn(
         looked_at=step.turn_looked_at,
         waited_seconds=step.turn_waited_seconds,
         unanswered_seconds=step.turn_unanswered_seconds,
-        requests_left=step.requests_left,
+        requests_told=step.requests_told,
     )
     return ask_for_turn(partition, services, batches=bulk_batches_of(rows), before=before)
 
@@ -111,7 +111,7 @@ def _wait_for_turn(step: Step, turn: Turn) -> Step:
         Next.WAIT_FOR_TURN,
         events=FETCH_EVENTS + WAIT_EVENTS,
         wait_seconds=turn.wait_seconds,
-        requests_left=turn.requests_left,
+        requests_told=turn.requests_told,
     )
     return waiting.model_copy(
         update={

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from massive_upload.contracts import JobCounters
 from massive_upload.domain.progress import Batch
+from massive_upload.domain.quota import RequestsTold
 from massive_upload.domain.staged_file import RowError, StagedFile
 from massive_upload.domain.stored_text import stored, stored_texts
 from massive_upload.errors import InternalError, SalesforceUnavailable
@@ -61,7 +62,9 @@ class JobOutcome:
         return replace(self, rejected={**self.rejected, **self.untried}, untried={})
 
 
-def counters_of(job: Job, *, seconds: int = 0, api_requests: int = 0, requests_left: int | None = None) -> JobCounters:
+def counters_of(
+    job: Job, *, seconds: int = 0, api_requests: int = 0, requests_told: RequestsTold | None = None
+) -> JobCounters:
     """What a job that has ended reported; the other arguments are what `JobCounters` says besides."""
     return JobCounters(
         job_id=job.id,
@@ -72,7 +75,7 @@ def counters_of(job: Job, *, seconds: int = 0, api_requests: int = 0, requests_l
         processing_ms=job.total_processing_ms,
         apex_ms=job.apex_processing_ms,
         api_requests=api_requests,
-        requests_left=requests_left,
+        requests_told=requests_told,
     )
 
 

@@ -70,7 +70,7 @@ def settle_batch(task: SliceInput, services: SliceServices) -> Step:
             Next.BACK_OFF,
             events=SETTLE_EVENTS,
             wait_seconds=delay_seconds,
-            requests_left=counters.requests_left,
+            requests_told=counters.requests_told,
             is_progress=True,
         )
     if _is_last(partition, batch):
@@ -86,7 +86,7 @@ def settle_batch(task: SliceInput, services: SliceServices) -> Step:
         Next.FETCH,
         events=SETTLE_EVENTS,
         wait_seconds=edge_seconds,
-        requests_left=counters.requests_left,
+        requests_told=counters.requests_told,
         is_progress=True,
     )
 
@@ -97,7 +97,7 @@ def _may_go_on(lane: LaneView, ahead: Batch, load: Load, services: SliceServices
     if has_to_halt(lane.run, partition.run_id) or is_run_given_up(partition, load, services.store):
         return False
     try:
-        batches, before = bulk_batches_of(ahead.rows), Turn(requests_left=counters.requests_left)
+        batches, before = bulk_batches_of(ahead.rows), Turn(requests_told=counters.requests_told)
         return ask_for_turn(partition, services, batches=batches, before=before, quota=lane.quota).has_come
     except PassingError:  # the batch before is settled; FetchPage asks again, and has patience
         return False

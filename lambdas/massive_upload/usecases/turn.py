@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from massive_upload.constants import LONG_WAIT_SECONDS
 from massive_upload.domain.progress import Partition
-from massive_upload.domain.quota import OrgQuota, is_denied, need_of_a_batch, requests_of_a_batch
+from massive_upload.domain.quota import OrgQuota, RequestsTold, is_denied, need_of_a_batch, requests_of_a_batch
 from massive_upload.errors import CredentialsRejected, LoadError, PassingError, QuotaExhausted
 from massive_upload.observability import Event, Marker, log
 from massive_upload.usecases.org import Org
@@ -38,14 +38,14 @@ class Turn:
         waited_seconds: how long it has waited on that look, this wait included.
         unanswered_seconds: how long the slice has waited for the org to answer, whatever it was asked, since the org
             last told what it has left.
-        requests_left: what it had left of its API requests by an answer to something else, before the lane asked.
+        requests_told: what it told of its API requests as it answered something else, before the lane asked.
     """
 
     wait_seconds: int = 0
     looked_at: datetime | None = None
     waited_seconds: int = 0
     unanswered_seconds: int = 0
-    requests_left: int | None = None
+    requests_told: RequestsTold | None = None
 
     @property
     def has_come(self) -> bool:
@@ -67,7 +67,7 @@ class Turn:
     def waiting_for_more(self, looked_at: datetime | None) -> Turn:
         """What the lane is told next where the latest look has found too little left."""
         wait_seconds = min(max(_FIRST_WAIT_SECONDS, 2 * self.wait_seconds), LONG_WAIT_SECONDS)
-        return replace(self._waiting_on(looked_at, wait_seconds), unanswered_seconds=0, requests_left=None)
+        return replace(self._waiting_on(looked_at, wait_seconds), unanswered_seconds=0, requests_told=None)
 
     def _waiting_on(self, looked_at: datetime | None, wait_seconds: int) -> Turn:
         waited = self.waited_on(looked_at) + timedelta(seconds=wait_seconds)
@@ -131,7 +131,7 @@ def _known_quota(
     is_usable = (
         seen is not None
         and not seen.is_out_of_date(now=now, waited=before.waited_on(seen.looked_at))
-        and not is_denied(seen, config.load.budget, requests=requests, told_left=before.requests_left)
+        and not is_denied(seen, config.load.budget, requests=requests, told=before.requests_told)
     )
     usable = seen if is_usable else None
     if _is_look_due(seen, usable, before, now) and services.store.begin_look(config.org_id, seen, now):

@@ -119,7 +119,6 @@ def _accepted(name: str, _properties: Properties) -> Created:
 MISSING_TYPES: dict[str, Maker] = {
     "AWS::CDK::Metadata": _accepted,
     "AWS::CloudWatch::Alarm": _alarm,
-    "AWS::CloudWatch::CompositeAlarm": _accepted,
     "AWS::Lambda::EventInvokeConfig": _accepted,
     "AWS::Lambda::LayerVersionPermission": _accepted,
     "AWS::Logs::MetricFilter": _metric_filter,

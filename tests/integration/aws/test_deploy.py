@@ -42,7 +42,6 @@ def build(assembly: Assembly) -> None:
         "Schedule": ("AWS::Scheduler::Schedule", schedule),
         "Group": ("AWS::Scheduler::ScheduleGroup", {"Name": "loads"}),
         "Alarm": ("AWS::CloudWatch::Alarm", alarm),
-        "Both": ("AWS::CloudWatch::CompositeAlarm", {"AlarmName": "both", "AlarmRule": "TRUE"}),
         "Dashboard": ("AWS::CloudWatch::Dashboard", {"DashboardName": "loads", "DashboardBody": "{}"}),
         "Logs": ("AWS::Logs::LogGroup", {"LogGroupName": "/loads", "RetentionInDays": 7}),
         "Filter": (

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from massive_upload.constants import BATCHES_BETWEEN_LOOKS, LONG_WAIT_SECONDS, S
 from massive_upload.contracts import Next, SliceInput
 from massive_upload.domain.load import Budget, Load, Schedule
 from massive_upload.domain.progress import Halt
-from massive_upload.domain.quota import LOOK_AGE, LOOK_LASTS, Need
+from massive_upload.domain.quota import LOOK_AGE, LOOK_LASTS, Need, RequestsTold
 from massive_upload.errors import SalesforceUnavailable
 from massive_upload.salesforce.transport import Request, Response, Transport
 from massive_upload.usecases import turn
@@ -85,8 +85,9 @@ def test_a_load_leaves_the_reserve_of_requests_while_it_waits_too():
 
 
 @pytest.mark.usefixtures("rare_questions")
-def test_requests_that_others_use_between_two_looks_are_seen_in_the_answers():
-    load = within(paced(batch_rows=1), budget=BUDGET.model_dump())
+@pytest.mark.parametrize("delay_seconds", [0, 5])
+def test_requests_that_others_use_between_two_looks_are_seen_in_the_answers(delay_seconds):
+    load = within(paced(batch_rows=1, delay_seconds=delay_seconds), budget=BUDGET.model_dump())
     with open_world(load=load, daily_api_requests=1_000) as world, watched(world) as waits:
         note, limits = world.slices.on_wait, world.server.backend.limits
 
@@ -103,6 +104,26 @@ def test_requests_that_others_use_between_two_looks_are_seen_in_the_answers():
     assert (verdict.status, verdict.succeeded) == ("Completed", 30)
     assert "WaitForTurn" in [name for name, *_ in waits]
     assert min(requests for _name, _at, requests, _batches in waits) >= 1_000 * 20 // 100
+
+
+def test_a_lane_that_waits_for_another_s_look_remembers_why_it_has_to():
+    with open_world(load=within(paced(lanes=3), budget=BUDGET.model_dump()), daily_api_requests=1_000) as world:
+        first, second, _ = three_lanes(world)
+        assert fetch_page(first, world.services).next is Next.UPLOAD
+        world.wait(1)
+        now, org_id = world.services.clock.now(), world.services.configs.of(RUN).org_id
+        assert world.store.begin_look(org_id, world.store.quota(org_id), now)
+        told = RequestsTold(allowed=1_000, left=100, at=now)
+        told_so = second.model_copy(update={"step": second.step.model_copy(update={"requests_told": told})})
+        waiting = fetch_page(told_so, world.services)
+        assert (waiting.next, waiting.requests_told) == (Next.WAIT_FOR_TURN, told)
+        assert fetch_page(second, world.services).next is Next.UPLOAD, "what is known would let it begin"
+
+
+def test_what_a_look_has_answered_for_is_forgotten():
+    told = RequestsTold(allowed=1_000, left=100, at=datetime(2026, 1, 1, tzinfo=UTC))
+    assert turn.Turn(requests_told=told).waiting_for_answer(told.at).requests_told == told
+    assert turn.Turn(requests_told=told).waiting_for_more(told.at).requests_told is None
 
 
 @pytest.mark.usefixtures("rare_questions")

@@ -71,7 +71,7 @@ def test_ctrl_c_that_comes_too_late_for_a_run_ends_the_sequence_all_the_same(req
 def test_what_follows_a_run_of_a_sequence_that_is_gone_on_with_is_named(requests, carried_out, capsys):
     assert requests[0].followed_by == ("first", "third", "fourth")
     assert runs.carry_out_in_order(requests[:1], out=None, as_json=False) is ExitCode.OK
-    assert "Not begun: first, third, fourth." in capsys.readouterr().err
+    assert "Its sequence goes on with first, third, fourth: run" in capsys.readouterr().err
     runs.carry_out_in_order(requests[3:], out=None, as_json=False)
     assert capsys.readouterr().err == ""
 

@@ -49,13 +49,13 @@ def test_even_buckets_make_as_many_lanes_as_asked_for(bucket_count, count):
         (500, 500, 1, 1, 1),
         (500, 500, 3, 1, 2),
         (500, 500, 5, 3, 2),
-        (900, 3, 100, 99, 1),
+        (900, 3, 100, 100, 1),
         (10, 90, 20, 2, 18),
-        (1, 900, 100, 1, 99),
+        (1, 900, 100, 1, 100),
         (0, 900, 100, 0, 100),
     ],
 )
-def test_lanes_of_parents_and_of_rows_without_one_are_together_as_many_as_asked_for(
+def test_rows_without_a_parent_have_their_part_of_the_lanes_or_one_beside_them(
     rows, rows_without, count, lanes, lanes_without
 ):
     buckets = [Bucket(last=f"p{index:04d}", rows=1, kind=LaneKind.PARENT, parents=1) for index in range(rows)]

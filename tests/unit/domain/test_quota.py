@@ -14,6 +14,7 @@ from massive_upload.domain.quota import (
     MOST_BATCH_REQUESTS,
     REFUSED_LOOK_AGE,
     OrgQuota,
+    RequestsTold,
     is_denied,
     need_of_a_batch,
     requests_of_a_batch,
@@ -59,7 +60,17 @@ def test_a_batch_is_counted_as_what_its_lanes_jobs_have_taken_and_its_results(ta
 def test_what_an_answer_tells_counts_where_a_batch_could_else_begin(known_left, told_left, denied):
     budget = Budget(api_requests_reserve_percent=10, bulk_batches_reserve_percent=20)
     known = replace(SEEN, requests_left=known_left)
-    assert is_denied(known, budget, requests=12, told_left=told_left) is denied
+    told = None if told_left is None else RequestsTold(allowed=1_005, left=told_left, at=NOW + timedelta(seconds=1))
+    assert is_denied(known, budget, requests=12, told=told) is denied
+
+
+@pytest.mark.parametrize(
+    ("looked_at", "allowed", "denied"),
+    [(NOW, 1_005, True), (NOW + timedelta(seconds=1), 1_005, False), (None, 1_005, False), (NOW, 5_000, False)],
+)
+def test_what_was_told_before_a_look_or_of_another_allowance_denies_nothing(looked_at, allowed, denied):
+    told = RequestsTold(allowed=allowed, left=100, at=NOW + timedelta(seconds=1))
+    assert is_denied(replace(SEEN, looked_at=looked_at), Budget(), requests=12, told=told) is denied
 
 
 def test_an_allowance_that_the_org_does_not_tell_holds_nobody_up():
