@@ -111,6 +111,7 @@ def test_one_signal_lets_the_run_pause_at_a_batch_edge(start, tmp_path, number):
     assert "Traceback" not in command.errors
 
 
+@pytest.mark.soak
 def test_ctrl_c_before_a_resumed_run_goes_on_pauses_it_again(start, tmp_path):
     sets = ("partitioning.by=key", "pace.batch_rows=100", "pace.delay_seconds=500")
     state = ("--state-dir", str(tmp_path / "state"))
