@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 from massive_upload.constants import JOB_ROWS_PER_BATCH, SLICE_EVENTS
 from massive_upload.contracts import JobCounters, Next, SliceInput, Step
@@ -64,15 +65,10 @@ def settle_batch(task: SliceInput, services: SliceServices) -> Step:
         send_again(partition, batch, services)
         return step.then(Next.BACK_OFF, events=SETTLE_EVENTS)
     edge_seconds = 0 if partition.is_sweep else pace.delay_seconds
+    to_turn = partial(step.then, events=SETTLE_EVENTS, requests_told=counters.requests_told, is_progress=True)
     if following.state is BatchState.PLANNED:
         delay_seconds = delays[batch.retries] if following.retries > batch.retries else edge_seconds
-        return step.then(
-            Next.BACK_OFF,
-            events=SETTLE_EVENTS,
-            wait_seconds=delay_seconds,
-            requests_told=counters.requests_told,
-            is_progress=True,
-        )
+        return to_turn(Next.BACK_OFF, wait_seconds=delay_seconds)
     if _is_last(partition, batch):
         settled = claimed_partition(services.store, task)  # a newer claim may have found more to read since
         services.store.complete_partition(settled, services.org.heartbeat())
@@ -82,13 +78,7 @@ def settle_batch(task: SliceInput, services: SliceServices) -> Step:
         return step.then(Next.MORE, events=SETTLE_EVENTS)
     if lane.ahead is not None and not edge_seconds and _may_go_on(lane, lane.ahead, load, services, counters):
         return step.then(Next.UPLOAD, events=SETTLE_EVENTS, batch=lane.ahead.number, is_progress=True)
-    return step.then(
-        Next.FETCH,
-        events=SETTLE_EVENTS,
-        wait_seconds=edge_seconds,
-        requests_told=counters.requests_told,
-        is_progress=True,
-    )
+    return to_turn(Next.FETCH, wait_seconds=edge_seconds)
 
 
 def _may_go_on(lane: LaneView, ahead: Batch, load: Load, services: SliceServices, counters: JobCounters) -> bool:
