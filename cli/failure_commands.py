@@ -6,6 +6,7 @@ What is heavy to import is imported by the commands that need it, so that help c
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -70,7 +71,7 @@ def failures(
 
     massive-upload failures --out out/opportunity-20260131-220000-1a2b
     """
-    with errors_as_exit_codes(interrupted="Interrupted."):
+    with lasting_output(), errors_as_exit_codes(interrupted="Interrupted."):
         check_options(context, is_local=local or (out is not None and state_dir is None))
         directory = checked_state_dir(local and out is None, state_dir)
         if directory is not None and out is not None:
@@ -150,7 +151,7 @@ def _show(rejects: Rejects, *, code: str | None, sample: int, csv: Path | None, 
         found = gather_failures(rejects, code=code, sample=sample, writer=writer)
     Console(stderr=as_json, highlight=False).print(failures_view(rejects.run_id, found))
     if csv is not None:
-        Console(stderr=True, highlight=False).print(f"{sum(each.rows for each in found):,} rows are in {csv}")
+        print(f"{sum(each.rows for each in found):,} rows are in {csv}", file=sys.stderr)
     if as_json:
         print(failures_json(rejects.run_id, found))
 

@@ -279,12 +279,15 @@ class JobVerdict(StrEnum):
     """Why a job failed as a whole."""
 
     PASSING = "passing"
-    """Locks, time-outs, the org itself or a row at fault: its rows go into smaller jobs."""
+    """Locks, time-outs or the org itself: its rows go into smaller jobs."""
+    CONTENT = "content"
+    """What a row holds: its rows go into smaller jobs too, until it is found; going slower would not help them."""
     CONFIGURATION = "configuration"
     """The header or the user: every job of the load would fail in the same way."""
 
 
 _HEADER_AT_FAULT = "Field name not found"
+_FILE_AT_FAULT = frozenset(map(normalised_word, ("InvalidBatch", "ClientInputError")))
 
 
 def job_verdict(error_message: str | None) -> JobVerdict:
@@ -298,4 +301,4 @@ def job_verdict(error_message: str | None) -> JobVerdict:
     is_header = normalised_word(code) == "invalidbatch" and _holds_any((_HEADER_AT_FAULT,), code, text)
     if is_header or normalised_word(code) == "invaliduser":
         return JobVerdict.CONFIGURATION
-    return JobVerdict.PASSING
+    return JobVerdict.CONTENT if normalised_word(code) in _FILE_AT_FAULT else JobVerdict.PASSING

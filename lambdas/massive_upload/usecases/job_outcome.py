@@ -27,7 +27,7 @@ class JobOutcome:
     Attributes:
         passing: failed for a reason that may pass.
         rejected: failed for good.
-        untried: never tried by a job that failed as a whole for a passing reason, which is each row's error.
+        untried: never tried by a job that failed as a whole, though not for its configuration; why is each row's error.
         locked: the rows that were tried and failed on a lock.
         halting_code: the code of an error that would repeat for every row of the run.
         refused_code: why the org refused the job as a whole, where that is a matter of configuration.
@@ -47,9 +47,10 @@ class JobOutcome:
 
     @property
     def contended_rows(self) -> int:
-        """Rows that failed for a reason that going slower may spare them."""
+        """Rows that failed for a reason that going slower may spare them; what a row holds is none."""
         passing = sum(error.code != UNPROCESSED for error in self.passing.values())
-        return passing + len(self.untried)
+        untried = sum(job_verdict(error.code) is not JobVerdict.CONTENT for error in self.untried.values())
+        return passing + untried
 
     @property
     def main_code(self) -> str | None:

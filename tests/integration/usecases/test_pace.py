@@ -5,6 +5,8 @@ import io
 import json
 from collections import Counter
 
+import pytest
+
 from massive_upload.domain import pace as pace_module
 from massive_upload.domain.file_keys import receipt_key
 from massive_upload.domain.pace import LanePace
@@ -71,6 +73,22 @@ def test_rows_that_fail_for_good_say_nothing_about_the_pace(monkeypatch):
         assert verdict is not None
         assert verdict.rejected > 0
         assert world.partition().pace.speed_percent == 100
+
+
+@pytest.mark.parametrize(("message", "speed_percent"), [("ClientInputError : text", 100), ("Timeout : waited", 50)])
+def test_a_job_that_fails_as_a_whole_moves_the_pace_unless_it_does_so_for_what_a_row_holds(
+    message, speed_percent, monkeypatch
+):
+    monkeypatch.setattr(pace_module, "JUDGED_ROWS", 10)
+    rule = f'- match: {{object: Opportunity, nth: 1}}\n  action: {{job_fails: {{after_rows: 0, message: "{message}"}}}}'
+    speeds = []
+    with open_world(load=paced(), faults=rule) as world:
+        world.slices.after_task = lambda: speeds.append(world.partition().pace.speed_percent)
+        verdict = world.execute()
+        assert verdict is not None
+        assert (verdict.status, verdict.succeeded) == ("Completed", 30)
+        assert sum(world.jobs.values()) > 3, "the first batch was cut in two"
+    assert min(speeds) == speed_percent
 
 
 def test_a_load_may_keep_its_pace_whatever_the_org_answers(monkeypatch):

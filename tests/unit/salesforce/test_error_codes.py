@@ -223,8 +223,8 @@ def test_the_table_of_rows(code, message, verdict, is_lock):
     ("message", "verdict"),
     [
         ("InvalidBatch : Field name not found : X__c", JobVerdict.CONFIGURATION),
-        ("ClientInputError : LineEnding is invalid on user data.", JobVerdict.PASSING),
-        ("InvalidBatch : Failed to parse CSV", JobVerdict.PASSING),
+        ("ClientInputError : LineEnding is invalid on user data.", JobVerdict.CONTENT),
+        ("InvalidBatch : Failed to parse CSV", JobVerdict.CONTENT),
         ("InvalidUser", JobVerdict.CONFIGURATION),
         ("INVALID_BATCH: Field name not found", JobVerdict.CONFIGURATION),
         ("TooManyLockFailure : Too many lock failure 200", JobVerdict.PASSING),
