@@ -136,8 +136,7 @@ class Estimate:
         api_requests_left, bulk_batches_left: what the org had left for this load, the reserve taken off; None where it
             was not asked, or does not tell.
         org_batches, org_batches_reason: how many batches at the same time the plan counts on, and why, where the number
-            of lanes goes by it; 0 in plans of
-            earlier versions.
+            of lanes goes by it.
         row_ms_least, row_ms_most: what a row is taken to take the org, in milliseconds.
         last_run: the run that showed that; None where it is a guess.
         parents: None where it was not asked for, or no parent column is named.

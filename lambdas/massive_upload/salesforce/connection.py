@@ -80,11 +80,6 @@ class Connection:
         """The id of the user who is logged in, or nothing where the login does not tell it. Logs in if need be."""
         return self._logged_in().user_id
 
-    @property
-    def instance_url(self) -> str:
-        """Where the org's API is. Logs in if need be."""
-        return self._logged_in().instance_url
-
     def request(
         self,
         method: str,

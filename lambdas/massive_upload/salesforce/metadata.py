@@ -87,7 +87,7 @@ class Metadata:
         answer = read_object(asked, response)
         return ObjectDescription(
             name=as_text(answer.get("name")) or object_name,
-            fields=tuple(_field(asked, entry) for entry in _objects(asked, "fields", answer)),
+            fields=tuple(_field(entry) for entry in _objects(asked, "fields", answer)),
             createable=as_flag(answer.get("createable")),
             updateable=as_flag(answer.get("updateable")),
         )
@@ -143,7 +143,7 @@ class Metadata:
         return count
 
 
-def _field(asked: str, entry: Answer) -> Field:
+def _field(entry: Answer) -> Field:
     targets = entry.get("referenceTo") or ()
     return Field(
         name=as_text(entry.get("name")),

@@ -101,42 +101,8 @@ def _close(
     if run.is_halting and _goes_on(run, ending, task):
         ending = _halted_before(run.loads_after[0], run, task)
     if run.is_unfinished:
-        ended_at = services.clock.now()
-        ended = Ended(status=ending.status, error=ending.error, at=ended_at)
-        target = ask_target(run, services)
-        requests = services.org.take_requests()
-        if requests:
-            services.store.count_run_requests(run.run_id, requests)
-        counted = replace(run, api_requests=run.api_requests + requests)
-        shown_before = services.store.shown(run.load)
-        shown = shown_by(run, partitions, ended_at, shown_before, services)
-        receipt = gather_receipt(counted, ended, outcome, partitions, target, shown, services)
-        if not write_receipt(counted, receipt, services):
+        if not _record_end(run, ending, outcome, partitions, services):
             return _verdict_of_another(run, task, failure, services)
-        known = services.store.watermark(run.load)
-        is_first = services.store.finish_run(
-            run,
-            status=ending.status,
-            ended_at=ended_at,
-            error=ending.error,
-            cause=ending.cause,
-            watermark=_watermark(run, ended, known, services),
-            instead_of=known,
-            shown=shown if shown is not None and shown.may_replace(shown_before) else None,
-            shown_before=shown_before,
-        )
-        if not is_first:
-            return _verdict_of_another(run, task, failure, services)
-        log(
-            _MARKERS.get(ending.status, Marker.SUCCESS if ending.error is None else Marker.ERROR),
-            Event.RUN_ENDED,
-            run_id=run.run_id,
-            status=ending.status,
-            error=ending.error,
-            **asdict(account),
-        )
-        if run.plan_name is not None and run.mode != Mode.PLAN:
-            _emit_outcome(run, account)
     else:
         ending = _Ending(run.status, run.error, run.cause)
         if run.ended_at is not None:
@@ -153,6 +119,51 @@ def _close(
         cause=ending.cause or "",
         **asdict(account),
     )
+
+
+def _record_end(
+    run: Run, ending: _Ending, outcome: Outcome, partitions: list[Partition], services: SliceServices
+) -> bool:
+    """Write the receipt, end the run and tell of it, unless somebody else has changed the run since it was read."""
+    ended = Ended(status=ending.status, error=ending.error, at=services.clock.now())
+    target = ask_target(run, services)
+    requests = services.org.take_requests()
+    if requests:
+        services.store.count_run_requests(run.run_id, requests)
+    counted = replace(run, api_requests=run.api_requests + requests)
+    shown_before = services.store.shown(run.load)
+    shown = shown_by(run, partitions, ended.at, shown_before, services)
+    receipt = gather_receipt(counted, ended, outcome, partitions, target, shown, services)
+    if not write_receipt(counted, receipt, services):
+        return False
+    known = services.store.watermark(run.load)
+    is_first = services.store.finish_run(
+        run,
+        status=ending.status,
+        ended_at=ended.at,
+        error=ending.error,
+        cause=ending.cause,
+        watermark=_watermark(run, ended, known, services),
+        instead_of=known,
+        shown=shown if shown is not None and shown.may_replace(shown_before) else None,
+        shown_before=shown_before,
+    )
+    if is_first:
+        _tell(run, ending, outcome.account)
+    return is_first
+
+
+def _tell(run: Run, ending: _Ending, account: Account) -> None:
+    log(
+        _MARKERS.get(ending.status, Marker.SUCCESS if ending.error is None else Marker.ERROR),
+        Event.RUN_ENDED,
+        run_id=run.run_id,
+        status=ending.status,
+        error=ending.error,
+        **asdict(account),
+    )
+    if run.plan_name is not None and run.mode != Mode.PLAN:
+        _emit_outcome(run, account)
 
 
 def _verdict_of_another(

@@ -36,21 +36,20 @@ def read_plan(files: Files, run: Run) -> list[PlannedLane]:
             partition=lane["partition"],
             reads=_reads(lane["reads"]),
             start_delay_seconds=lane["start_delay_seconds"],
-            is_paired=lane.get("is_paired", False),
-            job_seconds=lane.get("job_seconds"),
-            job_rows=lane.get("job_rows"),
+            is_paired=lane["is_paired"],
+            job_seconds=lane["job_seconds"],
+            job_rows=lane["job_rows"],
         )
         for lane in document["lanes"]
     ]
 
 
 def read_estimate(files: Files, run: Run) -> Estimate | None:
-    """What the plan that the run's item names expects the run to take; None without one, or of an earlier version."""
+    """What the plan that the run's item names expects the run to take; None without one."""
     if run.plan_name is None:
         return None
     document = json.loads(files.read(plan_key(run.run_id, run.plan_name)))
-    estimate = document.get("estimate")
-    return None if estimate is None else TypeAdapter(Estimate).validate_python(estimate)
+    return TypeAdapter(Estimate).validate_python(document["estimate"])
 
 
 def _reads(document: Mapping[str, Any]) -> SourceRange | KeptList:

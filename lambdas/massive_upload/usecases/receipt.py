@@ -155,11 +155,11 @@ class ReceiptNotes:
 
 
 def read_notes(files: Files, run: Run) -> ReceiptNotes:
-    """The notes of a run's receipt; none where the run has not ended, or an earlier version ended it."""
+    """The notes of a run's receipt; none where the run has not ended, or was never planned."""
     if run.is_unfinished or run.plan_name is None:
         return ReceiptNotes()
     receipt = json.loads(files.read(receipt_key(run.run_id)))
-    return ReceiptNotes(advice=tuple(receipt.get("advice", ())), hot_parents=receipt.get("hot_parents", {}))
+    return ReceiptNotes(advice=tuple(receipt["advice"]), hot_parents=receipt["hot_parents"])
 
 
 def _shown(shown: Shown | None) -> dict[str, object] | None:

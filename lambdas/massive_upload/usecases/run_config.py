@@ -34,11 +34,11 @@ class RunConfig(BaseModel):
     load: Load
     key_type: str
     case_sensitive_key: bool
-    parent_is_id: bool = False
+    parent_is_id: bool
     sample_rows: int | None
     lease_key: str
-    keeps_window: bool = False
-    modified_after: datetime | None = None
+    keeps_window: bool
+    modified_after: datetime | None
 
     @property
     def identity(self) -> Identity:

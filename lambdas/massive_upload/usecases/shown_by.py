@@ -57,7 +57,7 @@ def shown_by(
         job_seconds=work.seconds,
         processing_ms=work.processing_ms,
         contended_rows=work.contended_rows,
-        org_batches=(estimate.org_batches if estimate else 0) or presets.ORG_BATCHES,
+        org_batches=estimate.org_batches if estimate is not None else presets.ORG_BATCHES,
         org_took=took if is_in_one_go else None,
         pairs_met=any(lane.has_pairs_that_met for lane in lanes) or (before is not None and before.pairs_met),
     )
