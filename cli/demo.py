@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from cli.errors import ExitCode
@@ -60,7 +61,7 @@ Simulated on this machine, {time_scale:g} times as fast as real time:
 def _whats_next(out: Path) -> str:
     return f"""
 Try next:
-- look at the rejected rows and their reasons:   head {out}/rejected/*/*.csv
+- look at the rejected rows and their reasons:   massive-upload failures --out {shlex.quote(str(out))}
 - keep such an org running:                      massive-upload org --port 8080 --rows 20000
 - plan a load into it, or into a sandbox:        massive-upload plan opportunity --local --org-url URL
 - rehearse with a file of your own:              massive-upload org --port 8080 --source FILE.csv"""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.errors import UsageMistake, errors_as_exit_codes
-from cli.exit_status import EXIT_STATUS
+from cli.exit_status import EXIT_STATUS_WATCHED
 from cli.local_options import (
     STACK_PANEL,
     LoadsDir,
@@ -86,7 +86,7 @@ def failures(
             _show(rejects, code=code, sample=sample, csv=csv, as_json=as_json)
 
 
-@failure_commands.command("retry-failed", epilog=EXIT_STATUS, rich_help_panel=STACK_PANEL)
+@failure_commands.command("retry-failed", epilog=EXIT_STATUS_WATCHED, rich_help_panel=STACK_PANEL)
 def retry_failed(
     context: typer.Context,
     run_id: RunId,
@@ -149,7 +149,7 @@ def _show(rejects: Rejects, *, code: str | None, sample: int, csv: Path | None, 
 
     with csv_file(csv) if csv is not None else nullcontext() as writer:
         found = gather_failures(rejects, code=code, sample=sample, writer=writer)
-    Console(stderr=as_json, highlight=False).print(failures_view(rejects.run_id, found))
+    Console(stderr=as_json, highlight=False).print(failures_view(rejects.run_id, found, code=code))
     if csv is not None:
         print(f"{sum(each.rows for each in found):,} rows are in {csv}", file=sys.stderr)
     if as_json:

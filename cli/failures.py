@@ -131,10 +131,16 @@ def _csv_mistakes(path: Path) -> Iterator[None]:
         raise UsageMistake(f"{path} cannot be written ({type(error).__name__}); give another --csv.") from error
 
 
-def failures_view(run_id: str, failures: Sequence[CodeFailures]) -> Table | Text:
-    """A table for people."""
+def failures_view(run_id: str, failures: Sequence[CodeFailures], *, code: str | None = None) -> Table | Text:
+    """A table for people.
+
+    Args:
+        run_id: whose rows they are.
+        failures: what was gathered.
+        code: the one that was asked for.
+    """
     if not failures:
-        return Text(f"Run {run_id} has no such rejected rows.")
+        return Text(f"Run {run_id} has no rejected rows{f' with the code {code}' if code else ''}.")
     table = Table(title=f"rejected rows of {run_id}", title_justify="left", title_style="bold")
     table.add_column("code", overflow="fold")
     table.add_column("rows", justify="right")

@@ -154,7 +154,8 @@ class KeptRuns:
         if wanted == LATEST:
             latest = next(filter(fits, newest_first), None)
             if latest is None:
-                raise UsageMistake(f"{self.state.path} has no {what}; start one with massive-upload run.")
+                begin = "" if newest_first else "; start one with massive-upload run"
+                raise UsageMistake(f"{self.state.path} has no {what}{begin}.")
             return latest
         if wanted not in known:
             newest = f"its newest is {newest_first[0].run_id}" if newest_first else "it has none"

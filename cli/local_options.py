@@ -17,6 +17,9 @@ from cli.errors import UsageMistake
 LOCAL_PANEL = "With --local"
 STACK_PANEL = "On a deployed stack"
 
+REGION_VARIABLE = "AWS_REGION"
+"""The environment variable of --region; botocore itself reads AWS_DEFAULT_REGION alone."""
+
 MOST_TIME_SCALE = 1_000_000
 """A simulated day in a tenth of a second. Infinitely fast, or nearly so, an org's clock runs out of dates."""
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import os
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +26,7 @@ from botocore.exceptions import (
 )
 
 from cli.errors import UsageMistake
+from cli.local_options import REGION_VARIABLE
 from cli.synthesis import STACK_NAME
 from massive_upload.adapters.aws import S3Files, SystemClock
 from massive_upload.adapters.aws_errors import error_code
@@ -75,15 +78,17 @@ class ExecutionState:
 class Stack:
     """A deployed stack: its progress table, its bucket and its load machine."""
 
-    def __init__(self, session: boto3.Session, name: str, outputs: Mapping[str, str]) -> None:
+    def __init__(
+        self, session: boto3.Session, name: str, outputs: Mapping[str, str], *, options: Sequence[str] = ()
+    ) -> None:
         self._session = session
         self._outputs = outputs
+        self._options = options
         self.name = name
 
     def command(self, *words: str) -> str:
-        """How a command for this stack is written."""
-        named = [] if self.name == STACK_NAME else ["--stack", self.name]
-        return " ".join(["massive-upload", *words, *named])
+        """How a command for this stack is written, for a shell."""
+        return shlex.join(["massive-upload", *words, *self._options])
 
     @cached_property
     def store(self) -> DynamoDbProgress:
@@ -153,7 +158,17 @@ def find_stack(name: str, *, region: str | None, profile: str | None) -> Stack:
             f"The stack {name!r} is {stack['StackStatus']} and has no outputs of massive-upload; "
             "wait for its deployment to end, or give the right --stack."
         )
-    return Stack(session, name, outputs)
+    return Stack(session, name, outputs, options=_options(name, region, profile))
+
+
+def _options(name: str, region: str | None, profile: str | None) -> list[str]:
+    """The options by which another command finds the same stack from the same shell."""
+    given = {
+        "--stack": name if name != STACK_NAME else None,
+        "--region": region if region != os.environ.get(REGION_VARIABLE) else None,
+        "--profile": profile,
+    }
+    return [word for option, value in given.items() if value is not None for word in (option, value)]
 
 
 @contextmanager

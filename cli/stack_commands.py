@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cli.errors import errors_as_exit_codes
-from cli.exit_status import EXIT_STATUS
+from cli.exit_status import EXIT_STATUS, EXIT_STATUS_WATCHED
 from cli.local_options import (
+    REGION_VARIABLE,
     STACK_PANEL,
     LoadsDir,
     Local,
@@ -38,7 +39,7 @@ StackName = Annotated[str, typer.Option("--stack", rich_help_panel=STACK_PANEL, 
 Region = Annotated[
     str | None,
     typer.Option(
-        envvar="AWS_REGION",
+        envvar=REGION_VARIABLE,
         rich_help_panel=STACK_PANEL,
         help="The stack's region; by default that of the AWS configuration.",
     ),
@@ -57,7 +58,7 @@ AsJson = Annotated[
 ]
 
 
-@stack_commands.command(epilog=EXIT_STATUS, rich_help_panel=STACK_PANEL)
+@stack_commands.command(epilog=EXIT_STATUS_WATCHED, rich_help_panel=STACK_PANEL)
 def start(
     load: Annotated[str, typer.Argument(help="The load, or the sequence: a file in loads/ as it was deployed.")],
     mode: Annotated[
@@ -109,7 +110,7 @@ def start(
         go_on(start_run(found, payload, run_id=run_id), "begins", watch=watch, as_json=as_json)
 
 
-@stack_commands.command(epilog=EXIT_STATUS, rich_help_panel=STACK_PANEL)
+@stack_commands.command(epilog=EXIT_STATUS_WATCHED, rich_help_panel=STACK_PANEL)
 def resume(
     context: typer.Context,
     run_id: RunId,
@@ -230,6 +231,8 @@ def stop(run_id: RunId, stack: StackName = "MassiveUpload", region: Region = Non
 @stack_commands.command(rich_help_panel=STACK_PANEL)
 def pause(run_id: RunId, stack: StackName = "MassiveUpload", region: Region = None, profile: Profile = None) -> None:
     """Pause a run at the next batch edge of each lane; its execution succeeds, and no alarm rings.
+
+    Before the run is planned, and where a load of a sequence has just completed, it ends as a stop does.
 
     Go on with [b]massive-upload resume[/b], within 60 days of the beginning of the run.
 

@@ -72,7 +72,8 @@ ONE_PARTITION = SavedQuery(
     (),
     (
         'filter run_id = "RUN-ID" and partition = "0000"',
-        "fields @timestamp, marker, message, batch, attempt, job_id, rows, code, wait_seconds, error, reason",
+        "fields @timestamp, marker, task, message, next, batch, attempt, job_id, rows, code, wait_seconds, error, "
+        "reason",
         "sort @timestamp asc",
         "limit 10000",
     ),

@@ -53,7 +53,7 @@ JUDGED_FROM_ROWS = 10_000
 
 BATCHES_BETWEEN_LOOKS = 25
 """How often a lane looks at what it shares with others, the org's limits and the run's other lanes: a batch takes at
-least six requests to the org, so that one more adds less than one in a hundred."""
+least five requests to the org, so that one more adds less than one in a hundred."""
 
 DRAIN_WAIT_SECONDS = 30
 """How long FinishRun lets pass before it looks again at jobs in flight that it has aborted."""

@@ -177,7 +177,7 @@ def test_a_run_without_rejected_rows_has_nothing_to_retry() -> None:
 
     result = on_state("failures", "latest")
     assert result.exit_code == 0, result.output
-    assert f"Run {run_id} has no such rejected rows." in result.stdout
+    assert f"Run {run_id} has no rejected rows." in result.stdout
 
 
 def kept_runs() -> list[str]:

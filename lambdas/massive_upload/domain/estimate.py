@@ -33,7 +33,7 @@ as `benchmarks/locks.py` has them."""
 
 LEAST_BATCH_REQUESTS = 5
 """Create, upload and close a job, one look at it, one page of rows, the first of which comes with the lane's query
-(benchmarks/data_path.py counts 5.2 a batch)."""
+(benchmarks/data_path.py counts 5.1 a batch)."""
 
 _LANE_REQUESTS = 2
 """A login of its function, which may still have one, and a query whose first page comes by itself."""

@@ -1,4 +1,4 @@
-"""The plan's one statement: count the source and cut its keys into buckets."""
+"""The plan's one statement: count the source and cut its keys, or whole parents, into buckets."""
 
 from __future__ import annotations
 

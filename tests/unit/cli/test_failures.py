@@ -130,7 +130,8 @@ def test_control_sequences_of_records_are_spelt_and_never_reach_the_terminal():
 
 def test_a_run_without_rejected_rows_says_so():
     found = gather_failures(Rejects("run", "", []), code=None, sample=3)
-    assert "Run run has no such rejected rows" in str(failures_view("run", found))
+    assert str(failures_view("run", found)) == "Run run has no rejected rows."
+    assert str(failures_view("run", found, code="C")) == "Run run has no rejected rows with the code C."
 
 
 def test_the_results_of_a_local_run_are_read_from_its_directory(tmp_path):

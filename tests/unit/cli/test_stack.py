@@ -1,10 +1,12 @@
 """What the commands for the deployed stack say when AWS does not do what was asked."""
 
+from types import SimpleNamespace
+
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, SSOTokenLoadError
 
 from cli.errors import UsageMistake
-from cli.stack import Stack, aws_errors_as_mistakes
+from cli.stack import aws_errors_as_mistakes, find_stack
 from massive_upload.errors import InternalError
 
 
@@ -41,8 +43,21 @@ def test_a_defect_stays_a_defect():
 
 
 @pytest.mark.parametrize(
-    ("name", "command"),
-    [("MassiveUpload", "massive-upload watch r"), ("Other", "massive-upload watch r --stack Other")],
+    ("named", "options"),
+    [
+        ({"name": "MassiveUpload", "region": None, "profile": None}, ""),
+        ({"name": "MassiveUpload", "region": "eu-west-1", "profile": None}, ""),
+        (
+            {"name": "Other", "region": "eu-west-2", "profile": "the night"},
+            " --stack Other --region eu-west-2 --profile 'the night'",
+        ),
+    ],
 )
-def test_a_command_names_a_stack_of_another_name(name, command):
-    assert Stack(None, name, {}).command("watch", "r") == command  # type: ignore[arg-type]  # no call is made
+def test_a_command_names_what_another_shell_line_would_not_know(named, options, monkeypatch):
+    """The region of the environment it knows."""
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    outputs = [{"OutputKey": key, "OutputValue": key} for key in ("TableName", "BucketName", "LoadMachineArn")]
+    answer = {"Stacks": [{"StackStatus": "UPDATE_COMPLETE", "Outputs": outputs}]}
+    session = SimpleNamespace(client=lambda *_, **__: SimpleNamespace(describe_stacks=lambda **_: answer))
+    monkeypatch.setattr("cli.stack.boto3.Session", lambda **_: session)
+    assert find_stack(**named).command("watch", "r") == f"massive-upload watch r{options}"

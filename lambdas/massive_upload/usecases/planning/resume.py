@@ -137,7 +137,8 @@ class ResumeRun(Planner):
     def _check_ended(self, run: Run) -> None:
         if run.status is RunStatus.RUNNING and self._services.executions.ended_as(run.execution_arn) is None:
             raise AnotherRunActive(
-                f"Run {run.run_id} is still being carried out.", next_step="Stop its execution first, or let it end."
+                f"Run {run.run_id} is still being carried out.",
+                next_step=f"Let it end, or pause it first: massive-upload pause {run.run_id}.",
             )
 
     def _check_org(self, run: Run) -> None:

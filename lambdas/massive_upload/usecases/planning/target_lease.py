@@ -94,5 +94,5 @@ def another_run(holder: Lease) -> AnotherRunActive:
     """What a run ends with that meets another one at its target."""
     return AnotherRunActive(
         f"Run {holder.run_id} is loading {holder.key.rpartition('#')[2]}.",
-        next_step="Wait for it to end, or stop its execution.",
+        next_step=f"Wait for it to end, or pause it: massive-upload pause {holder.run_id}.",
     )
