@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -63,6 +64,10 @@ class StackRun:
         newest = newest_runs(self.stack.store, _MOST_LOADS)
         found = [each for each in newest if each.execution_arn == self.execution_arn]
         return sorted(found, key=lambda each: -len(each.loads_after)) or ([run] if run is not None else [])
+
+    def is_carried_out(self) -> bool:
+        """Whether the run, or one of its sequence, is recorded as this execution's, and not as a later one's."""
+        return any(each.execution_arn == self.execution_arn for each in self.runs())
 
     def snapshot(self) -> Snapshot:
         """How far the run has come; of a sequence, the load that it has come to."""
@@ -178,13 +183,18 @@ def watch_run(run: StackRun, *, as_json: bool) -> ExitCode:
     Raises:
         RunRefused: its execution ended without having begun or resumed it.
     """
+    has_begun = run.is_carried_out()
     display = ProgressDisplay(Console(stderr=True))
     with display:
         follow(run, display, look_seconds=_LOOK_SECONDS)
         _wait_until_finished(run)
+    if not run.is_carried_out():
+        now = run.stack.store.run(run.run_id) if has_begun else None
+        if now is None:
+            raise _refusal(run)
+        print(f"Run {run.run_id} was resumed: it goes on in another execution.", file=sys.stderr)
+        return watch_run(replace(run, execution_arn=now.execution_arn), as_json=as_json)
     ended = run.runs()
-    if not any(each.execution_arn == run.execution_arn for each in ended):
-        raise _refusal(run)
     code = max(_tell(run, each, as_json=as_json) for each in ended)
     if code is ExitCode.OK and run.stack.execution(run.execution_arn).error is not None:
         raise _refusal(run)  # a later load of a sequence was refused before it began
@@ -206,8 +216,7 @@ def _wait_until_begun(run: StackRun) -> None:
     deadline = time.monotonic() + _LONGEST_BEGINNING_SECONDS
     while time.monotonic() < deadline:
         has_ended = run.stack.execution(run.execution_arn).has_ended
-        begun = run.runs()  # read after the execution's state: what it recorded is there
-        if any(each.execution_arn == run.execution_arn for each in begun):
+        if run.is_carried_out():  # read after the execution's state: what it recorded is there
             return
         if has_ended:
             raise _refusal(run)

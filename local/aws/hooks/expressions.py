@@ -51,12 +51,11 @@ def _build_lex(original: Untyped) -> Untyped:
 
 def _traverse(self: Untyped, node: Untyped, child_id: int = -1) -> Untyped:
     """Processes the nodes from the leaves to the root, each where it is."""
-    if not isinstance(node, Node):
-        return node
     parent = node.parent
     for number, child in enumerate(node.children or ()):
         self.pre_processing_of_child(node, number)
-        self.traverse_node_recursively(child, number)
+        if _is_node(type(child)):
+            _traverse(self, child, number)
     processor = _processor(self, type(node))
     if processor is None:
         return node
@@ -65,6 +64,11 @@ def _traverse(self: Untyped, node: Untyped, child_id: int = -1) -> Untyped:
     if parent:
         parent.children[child_id] = node
     return node
+
+
+@functools.cache
+def _is_node(kind: Untyped) -> bool:
+    return issubclass(kind, Node)
 
 
 def _processor(traverser: Untyped, kind: type) -> Untyped:

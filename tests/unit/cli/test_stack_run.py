@@ -7,9 +7,9 @@ from typing import cast
 
 import pytest
 
-from cli.errors import UsageMistake
+from cli.errors import ExitCode, UsageMistake
 from cli.stack import ExecutionState, Stack
-from cli.stack_run import resume_run, start_input
+from cli.stack_run import resume_run, start_input, watch_run, watched_run
 from massive_upload.constants import RESUMABLE_DAYS
 from massive_upload.domain.progress import Run, RunStatus
 from massive_upload.errors import RunNotResumable
@@ -87,3 +87,24 @@ def test_a_run_that_is_too_old_is_refused_before_an_execution_is_started():
     with pytest.raises(RunNotResumable, match="Start the load anew"):
         resumed(stack, "old")
     assert stack.run("old") == a_run(run_id="old", status=RunStatus.PAUSED, started_at=TOO_OLD)
+
+
+def test_a_run_that_somebody_resumes_while_it_is_watched_is_watched_on(monkeypatch, capsys):
+    stack = FakeStack(RUNNING)
+    watched = watched_run(cast("Stack", stack), "newest")
+    told: list[str] = []
+
+    def tell(run, ended, *, as_json):
+        told.append(run.execution_arn)
+        return ExitCode.STOPPED
+
+    def resumed_by_another(arn: str) -> ExecutionState:
+        stack.start({"run_id": "newest"}, "arn:theirs")
+        return ExecutionState(status="ABORTED", error=None, cause=None)
+
+    monkeypatch.setattr("cli.stack_run._tell", tell)
+    monkeypatch.setattr("cli.stack_run._wait_until_finished", lambda run: None)
+    monkeypatch.setattr(stack, "execution", resumed_by_another)
+    assert watch_run(watched, as_json=False) is ExitCode.STOPPED
+    assert told == ["arn:theirs"]
+    assert "Run newest was resumed" in capsys.readouterr().err
