@@ -14,7 +14,8 @@ from constructs import Construct
 
 from massive_upload.domain.load import Schedule
 
-RETRY_ATTEMPTS = 5
+RETRY_ATTEMPTS = 185
+"""The most that there are, so that the event's age decides (EventBridge Scheduler API reference, RetryPolicy)."""
 MAX_EVENT_AGE = cdk.Duration.hours(1)
 """A load that could not be started within the hour is not started at all: by default EventBridge tries for a whole day
 (EventBridge Scheduler user guide, "Retry policy"), and a nightly load would begin in the morning."""

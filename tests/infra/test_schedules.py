@@ -51,7 +51,7 @@ def test_a_start_that_fails_is_tried_for_an_hour_and_then_kept_as_a_dead_letter(
     scheduled: Path, properties: dict[str, Any]
 ) -> None:
     target = properties["Target"]
-    assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 5}
+    assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 185}
     queue = logical_id(read_template(scheduled), "AWS::SQS::Queue", "DeadLetters")
     assert flatten(target["DeadLetterConfig"]["Arn"]) == f"${{{queue}.Arn}}"
 

@@ -203,8 +203,13 @@ def test_errors_of_a_slice_are_caught_in_order(states: dict[str, State], name: s
 
 def test_whatever_fails_in_a_load_goes_through_finish_run(states: dict[str, State]) -> None:
     for name in ("PlanRun", "LoadPartitions", "PlanSweep", "Sweep"):
-        (catcher,) = states[name].body["Catch"]
+        *_, catcher = states[name].body["Catch"]
         assert catcher == {"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "FinishRun"}
+
+
+def test_lanes_that_say_too_much_as_they_fail_are_swept_as_ever(states: dict[str, State]) -> None:
+    first, _ = states["LoadPartitions"].body["Catch"]
+    assert first == {"ErrorEquals": ["States.DataLimitExceeded"], "ResultPath": None, "Next": "PlanSweep"}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The one place where HTTP happens, behind a seam of one method."""
 
 import io
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
@@ -14,6 +15,10 @@ from massive_upload.errors import CredentialsRejected, SalesforceUnavailable
 from massive_upload.salesforce.urls import is_confidential, is_loopback
 
 MAX_REDIRECTS = 3
+
+LONGEST_IDLE_SECONDS = 30
+"""After that a kept connection is not trusted any more. What lies between here and the org forgets it without a word,
+and the next request is reset (psf/requests#4506, from Lambda to Salesforce, after ten minutes without one)."""
 
 _READ_BYTES = 1 << 20
 """requests reads a body that it is not told to stream in pieces of 10 KB, which takes three times the CPU time."""
@@ -80,7 +85,7 @@ class Transport(Protocol):
 
 
 class RequestsTransport:
-    """HTTP by one `requests` session, so connections are reused from call to call.
+    """HTTP by one `requests` session, so connections are reused from call to call, unless long has passed between.
 
     Proxies and certificate bundles of the environment are honoured, except on the way to this machine.
     Redirects are followed for GET and on the same host only: a token goes nowhere else.
@@ -88,6 +93,7 @@ class RequestsTransport:
 
     def __init__(self) -> None:
         self._session = requests.Session()
+        self._used_at = time.monotonic()
         # A session with an auth of its own never looks into ~/.netrc, which would replace the token.
         self._session.auth = _leave_unchanged
         # The token is the only identity; cookies that the org sets are not sent back.
@@ -106,9 +112,12 @@ class RequestsTransport:
                 f"{request.asked}: not sent, since the org's address is not https.",
                 next_step="Use the https URL of the org's My Domain as login_url.",
             )
+        if time.monotonic() - self._used_at > LONGEST_IDLE_SECONDS:
+            self._session.close()
         try:
             with self._send_within_host(request) as answer:
                 body = b"".join(answer.iter_content(_READ_BYTES))
+            self._used_at = time.monotonic()
         except requests.RequestException as error:
             raise SalesforceUnavailable(
                 f"{request.asked}: no complete answer from {urlsplit(request.url).netloc} ({type(error).__name__}).",

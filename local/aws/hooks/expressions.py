@@ -24,6 +24,9 @@ _MOST_TEXTS = 1024
 _processors: dict[tuple[type, type], Untyped] = {}
 """What a kind of traverser does with a kind of node; None where it does nothing."""
 
+_are_nodes: dict[type, bool] = {}
+"""Whether a kind of child is a node."""
+
 
 def install() -> None:
     """Remembers texts and kinds; what is accepted, refused and changed stays the same."""
@@ -66,9 +69,10 @@ def _traverse(self: Untyped, node: Untyped, child_id: int = -1) -> Untyped:
     return node
 
 
-@functools.cache
-def _is_node(kind: Untyped) -> bool:
-    return issubclass(kind, Node)
+def _is_node(kind: type) -> bool:
+    if kind not in _are_nodes:
+        _are_nodes[kind] = issubclass(kind, Node)
+    return _are_nodes[kind]
 
 
 def _processor(traverser: Untyped, kind: type) -> Untyped:

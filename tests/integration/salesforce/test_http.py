@@ -45,6 +45,16 @@ def test_connections_are_used_again(transport):
         transport.close()
 
 
+def test_a_connection_that_was_idle_for_long_is_not_used_again(transport, monkeypatch):
+    monkeypatch.setattr("massive_upload.salesforce.transport.LONGEST_IDLE_SECONDS", 0)
+    with serving(lambda handler: handler.answer(200, b"{}")) as server:
+        connection = connect(server.url, transport)
+        for _ in range(3):
+            connection.request("GET", "/limits")
+        assert len(server.client_ports) == len(set(server.client_ports)) > 2
+        transport.close()
+
+
 def test_an_upload_arrives_whole_and_not_chunked(transport):
     data = b"0123456789abcdef" * 500_000
     seen: list[tuple[str, str | None]] = []

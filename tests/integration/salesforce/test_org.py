@@ -79,7 +79,6 @@ def load(org: Org, data: bytes, *, seconds: float = 3600) -> tuple[BulkIngest, J
 
 
 def test_the_org_is_known_after_a_login_by_client_secret(org):
-    assert org.connection.instance_url == org.server.url
     assert org.connection.org_id.startswith("00D")
     org.connection.request("GET", "/limits")
     assert org.connection.api_usage is not None
