@@ -99,7 +99,11 @@ def carry_out_in_order(
             print(f"Not begun: {names}. Run them in this order, once the load before has completed.", file=sys.stderr)
         elif requests[-1].followed_by:
             names = ", ".join(requests[-1].followed_by)
-            print(f"Its sequence goes on with {names}: run what has not been run, in this order.", file=sys.stderr)
+            print(
+                f"Its sequence goes on with {names}: run what has not been run, in this order, once this load has "
+                "completed.",
+                file=sys.stderr,
+            )
 
 
 def _carry_out(

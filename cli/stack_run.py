@@ -163,7 +163,12 @@ def halt_run(stack: Stack, run_id: str, halt: Halt) -> Run:
     run = find_run(stack.store, run_id, fits=lambda candidate: candidate.is_unfinished)
     if not stack.store.ask_to_halt(run.run_id, halt):
         ended = find_run(stack.store, run.run_id)
-        raise UsageMistake(f"Run {ended.run_id} is {ended.status}; there is nothing to {halt}.")
+        advice = f"there is nothing to {halt}"
+        if ended.loads_after and not stack.execution(ended.execution_arn).has_ended:
+            advice = (
+                f"the run of {ended.loads_after[0]}, which is next, is yet to be recorded: try again a little later"
+            )
+        raise UsageMistake(f"Run {ended.run_id} is {ended.status}; {advice}.")
     return run
 
 
@@ -196,6 +201,12 @@ def watch_run(run: StackRun, *, as_json: bool) -> ExitCode:
         return watch_run(replace(run, execution_arn=now.execution_arn), as_json=as_json)
     ended = run.runs()
     code = max(_tell(run, each, as_json=as_json) for each in ended)
+    last = ended[-1]
+    if last.loads_after and last.error is None:  # else its cause names them
+        names = ", ".join(last.loads_after)
+        print(
+            f"The loads after it have not begun: {names}. Begin them in order once it has completed.", file=sys.stderr
+        )
     if code is ExitCode.OK and run.stack.execution(run.execution_arn).error is not None:
         raise _refusal(run)  # a later load of a sequence was refused before it began
     return code

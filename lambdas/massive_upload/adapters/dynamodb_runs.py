@@ -163,7 +163,8 @@ class DynamoDbRuns(DynamoDbStore):
         return True
 
     def count_run_requests(self, run_id: str, api_requests: int) -> None:
-        self._change_existing_run(run_id, Change(add={"api_requests": api_requests}))
+        if api_requests:
+            self._change_existing_run(run_id, Change(add={"api_requests": api_requests}))
 
     def count_drain(self, run: Run, *, api_requests: int) -> None:
         self._change_existing_run(run.run_id, Change(add={"drains": 1, "api_requests": api_requests}))

@@ -93,6 +93,8 @@ def plan_statement(
         distinct_keys = f'COUNT(CASE WHEN {_has_key(key)} AND "{_RANK}" = 1 THEN 1 END)'
     else:
         distinct_keys = f"COUNT(DISTINCT CASE WHEN {_has_key(key)} THEN {same_key} END)"
+    if choice.is_window and not _keeps_newest(load):
+        distinct_keys = f"{distinct_keys} - ({_rows_outside_window(load, same_key)})"
     sql = f"""
 WITH "source" AS ({source}),
 "totals" AS (
@@ -381,6 +383,16 @@ def _is_in_window(load: Load) -> str:
     """
     modified = quoted(load.source.modified or "")
     return f"({modified} > CAST(:{MODIFIED_AFTER} AS TIMESTAMP WITH TIME ZONE) OR {modified} IS NULL)"
+
+
+def _rows_outside_window(load: Load, same_key: str) -> str:
+    """How many rows outside of the window, which is `source`, have the key of a row inside: each is a duplicate."""
+    key = quoted(load.source.key)
+    needed = _with_modified(load, [load.source.key])
+    return (
+        f'SELECT COUNT(*) FROM ({_rows(load, needed)}) AS "every_row" WHERE NOT {_is_in_window(load)}'
+        f' AND {_has_key(key)} AND {same_key} IN (SELECT {same_key} FROM "source")'
+    )
 
 
 def _window_values(modified_after: datetime | None) -> dict[str, str]:

@@ -54,6 +54,9 @@ def fetch_page(task: SliceInput, services: SliceServices) -> Step:
             return waiting
     turn = _ask_for_turn(task, services, partition, batch, config)
     if not turn.has_come:
+        # Of the run and not of the lane, by whose requests its next batch is reckoned: a lane that looks for days would
+        # come to ask for more than it needs.
+        store.count_run_requests(task.run_id, services.org.take_requests())
         store.record_heartbeat(partition, services.org.heartbeat(wake_after_seconds=turn.wait_seconds))
         return _wait_for_turn(step, turn)
     if batch is not None:

@@ -52,6 +52,7 @@ def finish_run(task: FinishRunInput, services: SliceServices) -> Verdict:
     failure = _failure(task.state)
     run = services.store.run(run_id)
     if run is None or run.execution_arn != task.execution.arn:
+        _give_back_of_sequence(task, services)
         return _verdict_without_run(run_id, failure)
     if run.status is RunStatus.RUNNING:
         # A PlanRun that died just after its plan counted has left partitions out; their rows are not sent.
@@ -98,7 +99,9 @@ def _close(
     if run.plan_name is not None and run.mode != Mode.PLAN:
         criterion = services.configs.of(run.run_id).load.success_criterion_percent
     ending = failure or _ending_of(run, partitions, outcome, criterion, task.ended)
-    if run.is_halting and _goes_on(run, ending, task):
+    if not _goes_on(run, ending, task):
+        ending = _without_loads_after(run, ending)
+    elif run.is_halting:
         ending = _halted_before(run.loads_after[0], run, task)
     if run.is_unfinished:
         if not _record_end(run, ending, outcome, partitions, services):
@@ -128,8 +131,7 @@ def _record_end(
     ended = Ended(status=ending.status, error=ending.error, at=services.clock.now())
     target = ask_target(run, services)
     requests = services.org.take_requests()
-    if requests:
-        services.store.count_run_requests(run.run_id, requests)
+    services.store.count_run_requests(run.run_id, requests)
     counted = replace(run, api_requests=run.api_requests + requests)
     shown_before = services.store.shown(run.load)
     shown = shown_by(run, partitions, ended.at, shown_before, services)
@@ -205,6 +207,25 @@ def _halted_before(next_load: str, run: Run, task: FinishRunInput) -> _Ending:
         RUN_STOPPED,
         f"The run was asked to end and has completed; the loads after it have not begun. Begin them with {start}.",
     )
+
+
+def _without_loads_after(run: Run, ending: _Ending) -> _Ending:
+    """An end that names the loads of the sequence which its execution does not come to."""
+    if not run.loads_after:
+        return ending
+    left = f"The loads after it in its sequence have not begun: {', '.join(run.loads_after)}."
+    return replace(ending, cause=" ".join(filter(None, [ending.cause, left])))
+
+
+def _give_back_of_sequence(task: FinishRunInput, services: SliceServices) -> None:
+    """Give back what an execution has taken whose next load failed before it was recorded."""
+    plan = task.state.get("plan")
+    position = plan.get("position") if isinstance(plan, dict) else None
+    if not isinstance(plan, dict) or not position:
+        return
+    before = services.store.run(f"{run_id_of(task.state, task.execution)}.{plan['sequence'][position - 1]}")
+    if before is not None and before.execution_arn == task.execution.arn:
+        _give_back(before, services, but=())
 
 
 def _give_back(run: Run, services: SliceServices, *, but: Sequence[str | None]) -> None:

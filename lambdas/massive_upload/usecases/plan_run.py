@@ -76,7 +76,7 @@ def _plan(request: PlanRequest, so_far: PlanSoFar, services: PlanServices) -> Pl
         return planner.plan()
     except (*ORG_NOT_READY, QueryExpired, JobsLeft) as error:
         silent = isinstance(error, SalesforceUnavailable) and not error.answered
-        if silent and begun_run(request, services) is None:
+        if silent and request.place.is_first and begun_run(request, services) is None:
             raise  # its address may be wrong: nobody is to wait for hours to hear of it
         return _wait_for_org(so_far, request.run_id, error, planner.patience_seconds())
 

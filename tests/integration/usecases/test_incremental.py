@@ -194,6 +194,14 @@ def test_the_newest_row_of_a_key_wins_though_another_one_is_in_every_window():
         assert "undated" not in {row["Name"] for row in world.server.backend.rows("Opportunity")}
 
 
+def test_a_second_row_of_a_key_ends_the_plan_though_the_first_is_outside_of_the_window():
+    with loaded_world() as world:
+        add(world, "OPP-0000003", "CURRENT_TIMESTAMP")
+        verdict = run_incrementally(world, "second")
+        assert (verdict.next, verdict.error) == ("Fail", "DuplicateKeys")
+        assert watermark(world).run_id == "full"
+
+
 # -- what goes on meanwhile
 
 

@@ -10,9 +10,11 @@ import pytest
 
 from infra.config import load_directory
 from infra.synth import ROOT
-from massive_upload.domain.load import LoadSequence
+from massive_upload.contracts import PlanSoFar
+from massive_upload.domain.load import Load, LoadSequence
 from massive_upload.domain.progress import Halt, Lease, RunStatus
 from massive_upload.errors import AnotherRunActive, InvalidInput, StateChanged
+from massive_upload.usecases.planning.begin import BeginRun
 from tests.integration.usecases.world import World, open_world, paced
 from tests.thoroughness import stride
 
@@ -78,6 +80,8 @@ def test_a_load_that_misses_its_criterion_ends_the_sequence():
         verdict = world.execute(NIGHTLY)
         assert verdict is not None
         assert (verdict.next, verdict.error, verdict.run_id) == ("Fail", "SuccessRateBelowCriterion", FIRST)
+        assert verdict.cause.endswith("have not begun: opportunity.")
+        assert (world.run(FIRST).cause, world.execute({"load": "nightly"})) == (verdict.cause, verdict)
         assert world.store.run(SECOND) is None
         assert leases(world) == {}
 
@@ -87,7 +91,9 @@ def test_a_load_that_is_halted_ends_the_sequence(halt):
     with nightly_world() as world:
         plan = world.plan(NIGHTLY)
         world.store.ask_to_halt(FIRST, halt)
-        assert world.go_on_after(plan).next == ("Fail" if halt is Halt.STOP else "Succeed")
+        verdict = world.go_on_after(plan)
+        assert verdict.next == ("Fail" if halt is Halt.STOP else "Succeed")
+        assert "have not begun: opportunity." in verdict.cause
         assert world.store.run(SECOND) is None
         assert leases(world) == {}
 
@@ -174,6 +180,41 @@ def test_a_resumed_load_does_not_go_on_with_the_sequence():
         verdict = world.execute({"mode": "resume", "run_id": FIRST}, "resuming")
         assert verdict is not None
         assert (verdict.next, verdict.run_id, verdict.status) == ("Succeed", FIRST, "Completed")
+        assert verdict.cause == "The loads after it in its sequence have not begun: opportunity."
+
+
+def test_an_org_that_falls_silent_between_two_loads_is_waited_for():
+    with nightly_world() as world:
+        assert world.go_on_after(world.plan(NIGHTLY)).next == "More"
+        world.break_org("- match: {path: /}\n  action: {reset: before}")
+        plan = world.plan_once(NIGHTLY, waits=PlanSoFar(sequence=("account", "opportunity"), position=1))
+        assert (plan.next, plan.org_waits) == ("Wait", 1)
+        world.mend_org()
+        verdict = world.carry_out(NIGHTLY, "run-1", 1)
+        assert (verdict and (verdict.next, verdict.run_id)) == ("Succeed", SECOND)
+
+
+def test_a_load_that_is_gone_as_its_turn_comes_gives_back_what_the_sequence_had_taken(monkeypatch):
+    def gone(_self: BeginRun) -> Load:
+        raise InvalidInput("There is no load 'opportunity'.")
+
+    with nightly_world() as world:
+        world.go_on_after(world.plan(NIGHTLY))
+        assert leases(world) == {"opportunity": SECOND}
+        monkeypatch.setattr(BeginRun, "_load", gone)
+        verdict = world.carry_out(NIGHTLY, "run-1", 1)
+        assert (verdict and verdict.next) == "Fail"
+        assert (world.store.run(SECOND), leases(world)) == (None, {})
+
+
+def test_a_load_that_cannot_run_incrementally_is_told_before_the_first_begins():
+    with nightly_world() as world:
+        for load, modified in ((world.loads["account"], "Changed__c"), (world.load, None)):
+            source = load.source.model_copy(update={"modified": modified})
+            world.loads[load.name] = load.model_copy(update={"source": source})
+        with pytest.raises(InvalidInput, match="opportunity does not name the column"):
+            world.plan({**NIGHTLY, "mode": "incremental"})
+        assert (world.store.run(FIRST), leases(world)) == (None, {})
 
 
 def test_an_execution_that_died_leaves_no_target_taken():

@@ -106,6 +106,22 @@ def test_requests_that_others_use_between_two_looks_are_seen_in_the_answers(dela
     assert min(requests for _name, _at, requests, _batches in waits) >= 1_000 * 20 // 100
 
 
+@pytest.mark.usefixtures("rare_questions")
+def test_a_lane_that_has_waited_for_days_asks_for_no_more_than_before():
+    budget = Budget(api_requests_reserve_percent=90).model_dump()
+    with open_world(load=within(paced(), budget=budget), daily_api_requests=400) as world:
+        waited_seconds: list[int] = []
+        world.slices.most_states = 2_000
+        world.slices.on_wait = lambda name, seconds: waited_seconds.append(seconds) if name == "WaitForTurn" else None
+        verdict = world.execute()
+        assert verdict is not None
+        assert (verdict.status, verdict.succeeded) == ("Completed", 30)
+        assert DAY_SECONDS < sum(waited_seconds) < 4 * DAY_SECONDS
+        lane = world.partition()
+        assert lane.api_requests <= 10 * lane.jobs
+        assert world.run().api_requests >= sum(waited_seconds) // 3_600 - 1, "its looks are counted all the same"
+
+
 def test_a_lane_that_waits_for_another_s_look_remembers_why_it_has_to():
     with open_world(load=within(paced(lanes=3), budget=BUDGET.model_dump()), daily_api_requests=1_000) as world:
         first, second, _ = three_lanes(world)

@@ -195,7 +195,7 @@ class World:
 
     def carry_out(self, given: Mapping[str, object], name: str, position: int) -> Verdict | None:
         """One load of an execution."""
-        state = {**given, "plan": {"position": position}}
+        state = {**given, "plan": {"position": position, "sequence": self._sequences_begun.get(name, ())}}
         try:
             plan = self._again(lambda: self.plan(given, name, position))
             if plan.next == "Skip":

@@ -15,6 +15,12 @@ from tests.unit.cli.progress_examples import STARTED_AT, a_partition, a_run
 
 RUNNING = a_run(status=RunStatus.RUNNING)
 COMPLETED = replace(RUNNING, status=RunStatus.COMPLETED, ended_at=STARTED_AT + timedelta(hours=1))
+_RANGE = {"least": 1, "most": 2}
+ESTIMATE = {
+    **{"rows": 100, "lanes": 1, "heaviest_lane_rows": 100, "by_parent": True, "batches": 1},
+    **dict.fromkeys(("jobs", "bulk_batches", "api_requests", "state_transitions", "duration_seconds"), _RANGE),
+    **{"cost_usd_least": 0.1, "cost_usd_most": 0.2},
+}
 RESUMED = replace(RUNNING, execution_arn="arn-of-resume")
 
 
@@ -41,7 +47,8 @@ class FakeStack:
         return [a_partition(run_id=run_id, succeeded=0 if self._recorded is RUNNING else 100)]
 
     def read(self, _key: str) -> bytes:
-        return json.dumps({}).encode()
+        """A plan, or a receipt."""
+        return json.dumps({"estimate": ESTIMATE, "advice": [], "hot_parents": {}}).encode()
 
 
 @pytest.mark.parametrize(

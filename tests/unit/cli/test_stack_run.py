@@ -9,9 +9,9 @@ import pytest
 
 from cli.errors import ExitCode, UsageMistake
 from cli.stack import ExecutionState, Stack
-from cli.stack_run import resume_run, start_input, watch_run, watched_run
+from cli.stack_run import halt_run, resume_run, start_input, watch_run, watched_run
 from massive_upload.constants import RESUMABLE_DAYS
-from massive_upload.domain.progress import Run, RunStatus
+from massive_upload.domain.progress import Halt, Run, RunStatus
 from massive_upload.errors import RunNotResumable
 from tests.unit.cli.progress_examples import a_run
 
@@ -26,6 +26,9 @@ class FakeStack:
 
     def run(self, run_id: str) -> Run | None:
         return self._runs.get(run_id)
+
+    def ask_to_halt(self, run_id: str, halt: Halt) -> bool:
+        return halt is not None and self._runs[run_id].is_unfinished
 
     def newest_runs(self, most: int) -> Sequence[str]:
         return list(self._runs)[:most]
@@ -108,3 +111,31 @@ def test_a_run_that_somebody_resumes_while_it_is_watched_is_watched_on(monkeypat
     assert watch_run(watched, as_json=False) is ExitCode.STOPPED
     assert told == ["arn:theirs"]
     assert "Run newest was resumed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("ended", "told"),
+    [
+        ({"status": RunStatus.COMPLETED}, "The loads after it have not begun: opportunity, task. Begin them in order"),
+        ({"status": RunStatus.FAILED, "error": "PartitionsFailed", "cause": "It names them."}, ""),
+    ],
+    ids=["resumed", "failed"],
+)
+def test_who_watches_a_load_of_a_sequence_hears_which_loads_have_not_begun(ended, told, monkeypatch, capsys):
+    first = replace(RUNNING, loads_after=("opportunity", "task"), **ended)
+    monkeypatch.setattr("cli.stack_run._tell", lambda run, ended, as_json: ExitCode.STOPPED)
+    watch_run(watched_run(cast("Stack", FakeStack(first)), "newest"), as_json=False)
+    said = capsys.readouterr().err
+    assert said.startswith(told)
+    assert bool(said) is bool(told)
+
+
+@pytest.mark.parametrize(
+    ("going_on", "advice"),
+    [("arn:newest", "the run of opportunity, which is next, is yet to be recorded"), ("", "there is nothing to stop")],
+    ids=["its sequence goes on", "over"],
+)
+def test_between_two_loads_there_is_no_run_to_stop(going_on, advice):
+    first = replace(RUNNING, loads_after=("opportunity",), status=RunStatus.COMPLETED)
+    with pytest.raises(UsageMistake, match=f"Run newest is Completed; {advice}"):
+        halt_run(cast("Stack", FakeStack(first, going_on=going_on)), "newest", Halt.STOP)

@@ -77,8 +77,11 @@ class BeginRun(Planner):
             ConfigurationError: something is wrong with the input, the load, the source or the target.
         """
         load = self._load()
+        loads_after = [self._services.load_named(name) for name in self._place.following]
+        for to_load in (load, *loads_after):
+            self._check_mode(to_load)
         lease = self._lease(load)
-        leases_after = self._leases_after()
+        leases_after = self._leases_of(loads_after)
         wanted = one_of_each_target([*([lease] if lease else []), *leases_after])
         holders = [holder for each in wanted if (holder := holder_at_work(each, self._services))]
         if holders and self._start.scheduled and self._place.is_first:
@@ -130,12 +133,14 @@ class BeginRun(Planner):
         load = with_overrides(self._services.load_named(self._start.load), self._start)
         if self._place.schedule is not None:
             load = load.model_copy(update={"schedule": self._place.schedule})
+        return load
+
+    def _check_mode(self, load: Load) -> None:
         if self._start.mode is Mode.INCREMENTAL and load.source.modified is None:
             raise InvalidInput(
                 f"The load {load.name} does not name the column that tells when a row was modified.",
                 next_step="Give source.modified in its file, or start with mode full.",
             )
-        return load
 
     def _lease(self, load: Load) -> Lease | None:
         """What the run is to hold of its target; one that only plans writes nothing, so it needs none.
@@ -150,11 +155,11 @@ class BeginRun(Planner):
     def _lease_key(self, load: Load) -> str:
         return f"{self._org.org_id}#{load.target.object.casefold()}"  # Salesforce ignores the case of names
 
-    def _leases_after(self) -> list[Lease]:
+    def _leases_of(self, loads_after: Sequence[Load]) -> list[Lease]:
         """Of the loads that are to follow: a sequence is not begun that another run would stop half way."""
         if self._start.mode is Mode.PLAN:
             return []
-        keys = {name: self._lease_key(self._services.load_named(name)) for name in self._place.following}
+        keys = {load.name: self._lease_key(load) for load in loads_after}
         own = self._run_id.removesuffix(self._place.load)
         return [Lease(key=key, run_id=f"{own}{name}", execution_arn=self._execution.arn) for name, key in keys.items()]
 
