@@ -30,7 +30,7 @@ def test_lanes_that_start_at_once_wait_for_one_another_only_where_they_share_par
     sets.append("pace.batch_rows=1500")
     loads = {"opportunity": load_file(ROOT / "loads" / "opportunity.yaml", sets=sets)}
     with (
-        OrgServer(OrgSettings(source=source, time_scale=time_scale, row_ms=200)) as org,
+        OrgServer(OrgSettings(source=source, time_scale=time_scale, row_ms=100)) as org,
         deployed(tmp_path, loads=loads, org_url=org.url, time_scale=time_scale) as world,
     ):
         result = world.run({"load": "opportunity"}, "contended")

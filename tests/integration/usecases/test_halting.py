@@ -28,10 +28,8 @@ WAITS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 """Each Wait state of a slice, and the pace and the org that lead there."""
 
-ENDINGS = pytest.mark.parametrize(
-    ("halt", "status", "following", "error"),
-    [(Halt.STOP, RunStatus.STOPPED, "Fail", "RunStopped"), (Halt.PAUSE, RunStatus.PAUSED, "Succeed", "")],
-)
+STOPPED = (Halt.STOP, RunStatus.STOPPED, "Fail", "RunStopped")
+PAUSED = (Halt.PAUSE, RunStatus.PAUSED, "Succeed", "")
 
 
 def account(world: World) -> Account:
@@ -60,7 +58,9 @@ def resume_whole(world: World) -> Verdict:
     return verdict
 
 
-@ENDINGS
+@pytest.mark.parametrize(
+    ("halt", "status", "following", "error"), [STOPPED, pytest.param(*PAUSED, marks=pytest.mark.soak)]
+)
 @pytest.mark.parametrize("wait", WAITS)
 def test_a_halt_is_seen_in_every_wait_of_a_lane(wait, halt, status, following, error):
     pace, org = WAITS[wait]
@@ -188,7 +188,7 @@ def test_a_flag_that_is_raised_as_the_plan_is_recorded_lets_no_lane_begin_work()
         assert resume_whole(world).succeeded == 30
 
 
-@ENDINGS
+@pytest.mark.parametrize(("halt", "status", "following", "error"), [STOPPED, PAUSED])
 def test_rows_that_wait_for_the_sweep_wait_for_resume(halt, status, following, error):
     with open_world(load=paced(retry_delays_seconds=()), faults=LOCKED) as world:
         world.plan(START)

@@ -79,7 +79,7 @@ ALL_LOCKED_OUT = """
 
 @pytest.mark.parametrize(
     ("faults", "lock_errors"),
-    [(A_FEW_LOCKED, range(1, 400)), (ALL_LOCKED_OUT, [19_600])],
+    [pytest.param(A_FEW_LOCKED, range(1, 400), marks=pytest.mark.soak), (ALL_LOCKED_OUT, [19_600])],
 )
 def test_once_a_row_of_it_has_met_a_lock_it_goes_on_in_jobs_of_one_batch(monkeypatch, faults, lock_errors):
     source = generated_opportunities(65_000, accounts=1, rejected_share=0)
