@@ -130,7 +130,12 @@ class KeptRuns:
             UsageMistake: there is none, or nothing of it is left to do.
         """
         store = self.recorded()
-        found = self.find(wanted, fits=lambda kept: _goes_on(kept, store.run(kept.run_id)), what="unfinished run")
+        found = self.find(
+            wanted,
+            fits=lambda kept: _goes_on(kept, store.run(kept.run_id)),
+            what="unfinished run",
+            but=self._not_begun(),
+        )
         run = store.run(found.run_id)
         if run is not None and _is_over(found, run):
             raise UsageMistake(
@@ -138,13 +143,21 @@ class KeptRuns:
             )
         return found
 
-    def find(self, wanted: str, *, fits: Callable[[KeptRun], bool], what: str) -> KeptRun:
+    def _not_begun(self) -> str:
+        """What is left of a sequence whose process was killed between two of its loads."""
+        newest = max(self._all().values(), key=lambda kept: kept.begun_at, default=None)
+        if newest is None or not newest.followed_by:
+            return ""
+        return f"; {newest.run_id} is over, and its sequence goes on with {', '.join(newest.followed_by)}"
+
+    def find(self, wanted: str, *, fits: Callable[[KeptRun], bool], what: str, but: str = "") -> KeptRun:
         """The run that a person means.
 
         Args:
             wanted: its id, or `latest`: the newest that fits.
             fits: whether `latest` may mean a run.
             what: what such a run is called.
+            but: what is said besides where there is none.
 
         Raises:
             UsageMistake: there is none.
@@ -154,7 +167,7 @@ class KeptRuns:
         if wanted == LATEST:
             latest = next(filter(fits, newest_first), None)
             if latest is None:
-                begin = "" if newest_first else "; start one with massive-upload run"
+                begin = but if newest_first else "; start one with massive-upload run"
                 raise UsageMistake(f"{self.state.path} has no {what}{begin}.")
             return latest
         if wanted not in known:

@@ -169,6 +169,14 @@ def test_nothing_unfinished_is_told(kept):
         kept.unfinished("latest")
 
 
+def test_what_is_left_of_a_sequence_that_was_killed_between_two_loads_is_told(kept):
+    record(kept, replace(RUN, run_id="first", status=RunStatus.COMPLETED))
+    kept.take_up(asked("first").model_copy(update={"followed_by": ("second", "third")}))
+    kept.mark_reported("first")
+    with pytest.raises(UsageMistake, match=r"no unfinished run; first is over, .* goes on with second, third\."):
+        kept.unfinished("latest")
+
+
 def test_an_unknown_run_is_told(kept):
     with pytest.raises(UsageMistake, match=r"There is no run 'night' in .*it has none"):
         kept.unfinished("night")
