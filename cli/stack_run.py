@@ -164,10 +164,12 @@ def halt_run(stack: Stack, run_id: str, halt: Halt) -> Run:
     if not stack.store.ask_to_halt(run.run_id, halt):
         ended = find_run(stack.store, run.run_id)
         advice = f"there is nothing to {halt}"
-        if ended.loads_after and not stack.execution(ended.execution_arn).has_ended:
-            advice = (
-                f"the run of {ended.loads_after[0]}, which is next, is yet to be recorded: try again a little later"
-            )
+        following = _runs_after(stack, ended)
+        under_way = next((later for later in following.values() if later is not None and later.is_unfinished), None)
+        if under_way is not None:
+            advice = f"its sequence has come to another: {stack.command(halt, under_way.run_id)}"
+        elif None in following.values() and not stack.execution(ended.execution_arn).has_ended:
+            advice = "the next run of its sequence is yet to be recorded: try again a little later"
         raise UsageMistake(f"Run {ended.run_id} is {ended.status}; {advice}.")
     return run
 
@@ -201,15 +203,22 @@ def watch_run(run: StackRun, *, as_json: bool) -> ExitCode:
         return watch_run(replace(run, execution_arn=now.execution_arn), as_json=as_json)
     ended = run.runs()
     code = max(_tell(run, each, as_json=as_json) for each in ended)
-    last = ended[-1]
-    if last.loads_after and last.error is None:  # else its cause names them
-        names = ", ".join(last.loads_after)
+    left = [name for name, later in _runs_after(run.stack, ended[-1]).items() if later is None]
+    if left and ended[-1].error is None:  # else its cause names them
+        names = ", ".join(left)
         print(
-            f"The loads after it have not begun: {names}. Begin them in order once it has completed.", file=sys.stderr
+            f"It does not go on with {names}: run in this order what has not been run, once it has completed.",
+            file=sys.stderr,
         )
     if code is ExitCode.OK and run.stack.execution(run.execution_arn).error is not None:
         raise _refusal(run)  # a later load of a sequence was refused before it began
     return code
+
+
+def _runs_after(stack: Stack, run: Run) -> dict[str, Run | None]:
+    """The runs of the loads that come after it in its sequence; None where its execution has begun none."""
+    own = run.run_id.removesuffix(run.load)
+    return {name: stack.store.run(f"{own}{name}") for name in run.loads_after}
 
 
 def _tell(run: StackRun, ended: Run, *, as_json: bool) -> ExitCode:

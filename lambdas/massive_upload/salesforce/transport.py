@@ -93,7 +93,7 @@ class RequestsTransport:
 
     def __init__(self) -> None:
         self._session = requests.Session()
-        self._used_at = time.monotonic()
+        self._used_at: dict[str, float] = {}
         # A session with an auth of its own never looks into ~/.netrc, which would replace the token.
         self._session.auth = _leave_unchanged
         # The token is the only identity; cookies that the org sets are not sent back.
@@ -112,15 +112,17 @@ class RequestsTransport:
                 f"{request.asked}: not sent, since the org's address is not https.",
                 next_step="Use the https URL of the org's My Domain as login_url.",
             )
-        if time.monotonic() - self._used_at > LONGEST_IDLE_SECONDS:
+        host = urlsplit(request.url).netloc
+        used_at = self._used_at.get(host)
+        if used_at is not None and time.monotonic() - used_at > LONGEST_IDLE_SECONDS:
             self._session.close()
         try:
             with self._send_within_host(request) as answer:
                 body = b"".join(answer.iter_content(_READ_BYTES))
-            self._used_at = time.monotonic()
+            self._used_at[host] = time.monotonic()
         except requests.RequestException as error:
             raise SalesforceUnavailable(
-                f"{request.asked}: no complete answer from {urlsplit(request.url).netloc} ({type(error).__name__}).",
+                f"{request.asked}: no complete answer from {host} ({type(error).__name__}).",
                 next_step="Check login_url, and that this network reaches the org.",
                 code=type(error).__name__,
                 answered=False,

@@ -52,8 +52,7 @@ def finish_run(task: FinishRunInput, services: SliceServices) -> Verdict:
     failure = _failure(task.state)
     run = services.store.run(run_id)
     if run is None or run.execution_arn != task.execution.arn:
-        _give_back_of_sequence(task, services)
-        return _verdict_without_run(run_id, failure)
+        return _end_of_sequence(task, run_id, failure, services)
     if run.status is RunStatus.RUNNING:
         # A PlanRun that died just after its plan counted has left partitions out; their rows are not sent.
         services.store.create_partitions(run, read_plan(services.files, run))
@@ -113,7 +112,7 @@ def _close(
             renew_receipt(run, run.ended_at, services)
     goes_on = _goes_on(run, ending, task)
     kept = [*(run.leases_after if goes_on else ()), *([run.lease_key] if account.unsettled else ())]
-    _give_back(run, services, but=kept)
+    _give_back(run, run.execution_arn, services, but=kept)
     return Verdict(
         next="Fail" if ending.error else "More" if goes_on else "Succeed",
         run_id=run.run_id,
@@ -213,26 +212,33 @@ def _without_loads_after(run: Run, ending: _Ending) -> _Ending:
     """An end that names the loads of the sequence which its execution does not come to."""
     if not run.loads_after:
         return ending
-    left = f"The loads after it in its sequence have not begun: {', '.join(run.loads_after)}."
-    return replace(ending, cause=" ".join(filter(None, [ending.cause, left])))
+    return replace(ending, cause=_with_loads_left(ending.cause, run.loads_after))
 
 
-def _give_back_of_sequence(task: FinishRunInput, services: SliceServices) -> None:
-    """Give back what an execution has taken whose next load failed before it was recorded."""
+def _with_loads_left(cause: str | None, loads: Sequence[str]) -> str:
+    left = f"This execution does not go on with {', '.join(loads)}: run in this order what has not been run."
+    return " ".join(filter(None, [cause, left]))
+
+
+def _end_of_sequence(task: FinishRunInput, run_id: str, failure: _Ending | None, services: SliceServices) -> Verdict:
+    """The verdict where nothing is recorded of a load; in a sequence the targets that were taken are given back."""
     plan = task.state.get("plan")
     position = plan.get("position") if isinstance(plan, dict) else None
-    if not isinstance(plan, dict) or not position:
-        return
-    before = services.store.run(f"{run_id_of(task.state, task.execution)}.{plan['sequence'][position - 1]}")
-    if before is not None and before.execution_arn == task.execution.arn:
-        _give_back(before, services, but=())
+    if isinstance(plan, dict) and position:
+        loads = plan["sequence"]
+        before = services.store.run(f"{run_id_of(task.state, task.execution)}.{loads[position - 1]}")
+        if before is not None:
+            _give_back(before, task.execution.arn, services, but=())
+        if failure is not None:
+            failure = replace(failure, cause=_with_loads_left(failure.cause, loads[position:]))
+    return _verdict_without_run(run_id, failure)
 
 
-def _give_back(run: Run, services: SliceServices, *, but: Sequence[str | None]) -> None:
-    """Give back the targets that the run's execution has taken; none that another has taken over meanwhile."""
+def _give_back(run: Run, execution_arn: str, services: SliceServices, *, but: Sequence[str | None]) -> None:
+    """Give back the targets that a run's execution has taken; none that another has taken over meanwhile."""
     for key in dict.fromkeys((run.lease_key, *run.leases_after)):
         lease = services.store.lease(key) if key is not None and key not in but else None
-        if lease is not None and lease.execution_arn == run.execution_arn:
+        if lease is not None and lease.execution_arn == execution_arn:
             services.store.release_lease(lease)
 
 

@@ -4,6 +4,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from threading import Event
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,7 +12,7 @@ from massive_upload.errors import SalesforceBusy, SalesforceUnavailable
 from massive_upload.salesforce.bulk import BulkIngest
 from massive_upload.salesforce.connection import Connection
 from massive_upload.salesforce.credentials import ClientSecret
-from massive_upload.salesforce.transport import Request, RequestsTransport, Timeout
+from massive_upload.salesforce.transport import LONGEST_IDLE_SECONDS, Request, RequestsTransport, Timeout
 from tests.integration.salesforce.http_script import Handler, serving
 
 SHORT = Timeout(connect_seconds=5, read_seconds=0.2)
@@ -46,12 +47,14 @@ def test_connections_are_used_again(transport):
 
 
 def test_a_connection_that_was_idle_for_long_is_not_used_again(transport, monkeypatch):
-    monkeypatch.setattr("massive_upload.salesforce.transport.LONGEST_IDLE_SECONDS", 0)
+    now_seconds = [0]
+    monkeypatch.setattr("massive_upload.salesforce.transport.time", SimpleNamespace(monotonic=lambda: now_seconds[0]))
     with serving(lambda handler: handler.answer(200, b"{}")) as server:
-        connection = connect(server.url, transport)
-        for _ in range(3):
-            connection.request("GET", "/limits")
-        assert len(server.client_ports) == len(set(server.client_ports)) > 2
+        for idle_seconds in (0, LONGEST_IDLE_SECONDS, LONGEST_IDLE_SECONDS, LONGEST_IDLE_SECONDS + 1):
+            now_seconds[0] += idle_seconds
+            transport.send(Request(method="GET", url=f"{server.url}/limits"))
+        first, second, third, fourth = server.client_ports
+        assert first == second == third != fourth
         transport.close()
 
 

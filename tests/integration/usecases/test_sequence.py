@@ -4,6 +4,7 @@ import itertools
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from tests.thoroughness import stride
 ACCOUNT = load_directory(ROOT / "loads")["account"]
 NIGHTLY: dict[str, Any] = {"load": "nightly"}
 FIRST, SECOND = "run-1.account", "run-1.opportunity"
+WITHOUT_SECOND = "This execution does not go on with opportunity: run in this order what has not been run."
 REFUSED_ACCOUNTS = """
 - match: {object: Account}
   action: {row_failures: {share: 0.5, code: FIELD_CUSTOM_VALIDATION_EXCEPTION, message: refused}}
@@ -80,7 +82,7 @@ def test_a_load_that_misses_its_criterion_ends_the_sequence():
         verdict = world.execute(NIGHTLY)
         assert verdict is not None
         assert (verdict.next, verdict.error, verdict.run_id) == ("Fail", "SuccessRateBelowCriterion", FIRST)
-        assert verdict.cause.endswith("have not begun: opportunity.")
+        assert verdict.cause.endswith(WITHOUT_SECOND)
         assert (world.run(FIRST).cause, world.execute({"load": "nightly"})) == (verdict.cause, verdict)
         assert world.store.run(SECOND) is None
         assert leases(world) == {}
@@ -93,7 +95,7 @@ def test_a_load_that_is_halted_ends_the_sequence(halt):
         world.store.ask_to_halt(FIRST, halt)
         verdict = world.go_on_after(plan)
         assert verdict.next == ("Fail" if halt is Halt.STOP else "Succeed")
-        assert "have not begun: opportunity." in verdict.cause
+        assert verdict.cause.endswith(WITHOUT_SECOND)
         assert world.store.run(SECOND) is None
         assert leases(world) == {}
 
@@ -180,7 +182,7 @@ def test_a_resumed_load_does_not_go_on_with_the_sequence():
         verdict = world.execute({"mode": "resume", "run_id": FIRST}, "resuming")
         assert verdict is not None
         assert (verdict.next, verdict.run_id, verdict.status) == ("Succeed", FIRST, "Completed")
-        assert verdict.cause == "The loads after it in its sequence have not begun: opportunity."
+        assert verdict.cause == WITHOUT_SECOND
 
 
 def test_an_org_that_falls_silent_between_two_loads_is_waited_for():
@@ -203,8 +205,21 @@ def test_a_load_that_is_gone_as_its_turn_comes_gives_back_what_the_sequence_had_
         assert leases(world) == {"opportunity": SECOND}
         monkeypatch.setattr(BeginRun, "_load", gone)
         verdict = world.carry_out(NIGHTLY, "run-1", 1)
-        assert (verdict and verdict.next) == "Fail"
+        assert verdict is not None
+        assert (verdict.next, verdict.cause) == ("Fail", f"There is no load 'opportunity'. {WITHOUT_SECOND}")
         assert (world.store.run(SECOND), leases(world)) == (None, {})
+
+
+def test_what_another_execution_has_taken_meanwhile_is_not_given_back(monkeypatch):
+    with nightly_world() as world:
+        world.go_on_after(world.plan(NIGHTLY))
+        taken = world.store.lease(world.run(FIRST).leases_after[0])
+        assert taken is not None
+        assert (
+            world.store.acquire_lease(replace(taken, run_id="other", execution_arn="others"), instead_of=taken) is None
+        )
+        world.carry_out(NIGHTLY, "run-1", 1)
+        assert leases(world) == {"opportunity": "other"}
 
 
 def test_a_load_that_cannot_run_incrementally_is_told_before_the_first_begins():

@@ -113,29 +113,41 @@ def test_a_run_that_somebody_resumes_while_it_is_watched_is_watched_on(monkeypat
     assert "Run newest was resumed" in capsys.readouterr().err
 
 
+FIRST = replace(RUNNING, run_id="n.account", load="account", loads_after=("opportunity", "task"))
+SECOND = replace(RUNNING, run_id="n.opportunity", load="opportunity", loads_after=("task",))
+
+
 @pytest.mark.parametrize(
-    ("ended", "told"),
+    ("ended", "later", "told"),
     [
-        ({"status": RunStatus.COMPLETED}, "The loads after it have not begun: opportunity, task. Begin them in order"),
-        ({"status": RunStatus.FAILED, "error": "PartitionsFailed", "cause": "It names them."}, ""),
+        ({"status": RunStatus.COMPLETED}, [], "It does not go on with opportunity, task: run in this order what"),
+        ({"status": RunStatus.COMPLETED}, [SECOND], "It does not go on with task: run in this order what"),
+        ({"status": RunStatus.FAILED, "error": "PartitionsFailed", "cause": "It names them."}, [], ""),
     ],
-    ids=["resumed", "failed"],
+    ids=["resumed", "second resumed", "failed"],
 )
-def test_who_watches_a_load_of_a_sequence_hears_which_loads_have_not_begun(ended, told, monkeypatch, capsys):
-    first = replace(RUNNING, loads_after=("opportunity", "task"), **ended)
+def test_who_watches_a_load_of_a_sequence_hears_which_loads_it_does_not_go_on_with(
+    ended, later, told, monkeypatch, capsys
+):
+    others = [replace(each, execution_arn="arn:others", status=RunStatus.COMPLETED) for each in later]
     monkeypatch.setattr("cli.stack_run._tell", lambda run, ended, as_json: ExitCode.STOPPED)
-    watch_run(watched_run(cast("Stack", FakeStack(first)), "newest"), as_json=False)
+    stack = cast("Stack", FakeStack(replace(FIRST, **ended), *others))
+    watch_run(watched_run(stack, "n.account"), as_json=False)
     said = capsys.readouterr().err
     assert said.startswith(told)
     assert bool(said) is bool(told)
 
 
 @pytest.mark.parametrize(
-    ("going_on", "advice"),
-    [("arn:newest", "the run of opportunity, which is next, is yet to be recorded"), ("", "there is nothing to stop")],
-    ids=["its sequence goes on", "over"],
+    ("later", "going_on", "advice"),
+    [
+        ([SECOND], "arn:newest", "its sequence has come to another: stop n.opportunity"),
+        ([], "arn:newest", "the next run of its sequence is yet to be recorded"),
+        ([], "", "there is nothing to stop"),
+    ],
+    ids=["its sequence goes on", "between two loads", "over"],
 )
-def test_between_two_loads_there_is_no_run_to_stop(going_on, advice):
-    first = replace(RUNNING, loads_after=("opportunity",), status=RunStatus.COMPLETED)
-    with pytest.raises(UsageMistake, match=f"Run newest is Completed; {advice}"):
-        halt_run(cast("Stack", FakeStack(first, going_on=going_on)), "newest", Halt.STOP)
+def test_a_load_that_has_completed_cannot_be_stopped_though_its_sequence_can(later, going_on, advice):
+    first = replace(FIRST, status=RunStatus.COMPLETED)
+    with pytest.raises(UsageMistake, match=f"Run n.account is Completed; {advice}"):
+        halt_run(cast("Stack", FakeStack(first, *later, going_on=going_on)), "n.account", Halt.STOP)
