@@ -108,7 +108,10 @@ def test_a_sequence_is_watched_load_by_load() -> None:
 
 @pytest.mark.parametrize(
     ("command", "status", "execution", "error"),
-    [("stop", "Stopped", "FAILED", "RunStopped"), ("pause", "Paused", "SUCCEEDED", None)],
+    [
+        pytest.param("stop", "Stopped", "FAILED", "RunStopped", marks=pytest.mark.soak),
+        ("pause", "Paused", "SUCCEEDED", None),
+    ],
 )
 def test_a_run_is_halted_midway_and_resumed_by_one_partition_and_then_whole(
     org: OrgServer, world: World, command: str, status: str, execution: str, error: str | None

@@ -216,7 +216,10 @@ def test_a_sequence_waits_for_the_jobs_left_in_the_targets_of_all_its_loads():
         assert world.store.run(f"{NEXT}.first") is None
 
 
-@pytest.mark.parametrize(("queue_seconds", "succeeded"), [(1_000.0, 0), (1.0, 5)], ids=["aborted", "ended"])
+@pytest.mark.parametrize(
+    ("queue_seconds", "succeeded"),
+    [pytest.param(1_000.0, 0, id="aborted"), pytest.param(1.0, 5, id="ended", marks=pytest.mark.soak)],
+)
 def test_a_plan_that_dies_after_any_effect_goes_on_and_the_account_stays_true(queue_seconds, succeeded):
     for effects in itertools.count(1, stride(9)):
         with open_world(load=paced(), faults=HALF_REFUSED, queue_seconds=queue_seconds) as world:

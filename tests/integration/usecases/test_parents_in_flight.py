@@ -72,7 +72,7 @@ def fail_lane(world: World) -> None:
     )
 
 
-@pytest.mark.parametrize("is_finished", [True, False])
+@pytest.mark.parametrize("is_finished", [True, pytest.param(False, marks=pytest.mark.soak)])
 def test_a_lane_that_is_resumed_does_not_meet_the_job_that_the_sweep_was_left_with(is_finished):
     """A person stops the execution and resumes the run at once, maybe before FinishRun has heard of it."""
     with one_parent() as world:

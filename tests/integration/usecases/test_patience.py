@@ -241,7 +241,7 @@ def test_a_job_that_gets_on_is_waited_for_however_long_it_takes():
 STALLS = "- match: {object: Opportunity, nth: %d}\n  action: {job_stalls: {after_rows: %d}}\n"
 
 
-@pytest.mark.parametrize("after_rows", [0, 200, 300])
+@pytest.mark.parametrize("after_rows", [0, 300, pytest.param(200, marks=pytest.mark.soak)])
 def test_a_job_that_stands_still_is_aborted_and_what_it_left_is_sent_again(after_rows):
     source = generated_opportunities(300, rejected_share=0)
     load = paced(batch_rows=300, patience_seconds=3_600)

@@ -85,7 +85,7 @@ def test_a_load_leaves_the_reserve_of_requests_while_it_waits_too():
 
 
 @pytest.mark.usefixtures("rare_questions")
-@pytest.mark.parametrize("delay_seconds", [0, 5])
+@pytest.mark.parametrize("delay_seconds", [0, pytest.param(5, marks=pytest.mark.soak)])
 def test_requests_that_others_use_between_two_looks_are_seen_in_the_answers(delay_seconds):
     load = within(paced(batch_rows=1, delay_seconds=delay_seconds), budget=BUDGET.model_dump())
     with open_world(load=load, daily_api_requests=1_000) as world, watched(world) as waits:
