@@ -134,7 +134,7 @@ class KeptRuns:
             wanted,
             fits=lambda kept: _goes_on(kept, store.run(kept.run_id)),
             what="unfinished run",
-            but=self._not_begun(),
+            but=_not_begun,
         )
         run = store.run(found.run_id)
         if run is not None and _is_over(found, run):
@@ -143,21 +143,21 @@ class KeptRuns:
             )
         return found
 
-    def _not_begun(self) -> str:
-        """What is left of a sequence whose process was killed between two of its loads."""
-        newest = max(self._all().values(), key=lambda kept: kept.begun_at, default=None)
-        if newest is None or not newest.followed_by:
-            return ""
-        return f"; {newest.run_id} is over, and its sequence goes on with {', '.join(newest.followed_by)}"
-
-    def find(self, wanted: str, *, fits: Callable[[KeptRun], bool], what: str, but: str = "") -> KeptRun:
+    def find(
+        self,
+        wanted: str,
+        *,
+        fits: Callable[[KeptRun], bool],
+        what: str,
+        but: Callable[[KeptRun], str] = lambda _newest: "",
+    ) -> KeptRun:
         """The run that a person means.
 
         Args:
             wanted: its id, or `latest`: the newest that fits.
             fits: whether `latest` may mean a run.
             what: what such a run is called.
-            but: what is said besides where there is none.
+            but: what is said besides where there is none, of the newest run.
 
         Raises:
             UsageMistake: there is none.
@@ -167,7 +167,7 @@ class KeptRuns:
         if wanted == LATEST:
             latest = next(filter(fits, newest_first), None)
             if latest is None:
-                begin = but if newest_first else "; start one with massive-upload run"
+                begin = but(newest_first[0]) if newest_first else "; start one with massive-upload run"
                 raise UsageMistake(f"{self.state.path} has no {what}{begin}.")
             return latest
         if wanted not in known:
@@ -227,6 +227,13 @@ def open_runs(directory: Path) -> Iterator[KeptRuns]:
         raise UsageMistake(f"--state-dir {directory}: there is no such directory; give the one that the run was given.")
     with StateDirectory(directory) as state:
         yield KeptRuns(state)
+
+
+def _not_begun(newest: KeptRun) -> str:
+    """What is left of a sequence whose process was killed between two of its loads."""
+    if not newest.followed_by:
+        return ""
+    return f"; {newest.run_id} is over, and its sequence goes on with {', '.join(newest.followed_by)}"
 
 
 def _goes_on(kept: KeptRun, run: Run | None) -> bool:

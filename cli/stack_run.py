@@ -27,6 +27,7 @@ from massive_upload.contracts import RUN_ID_PATTERN, Mode, StartInput
 from massive_upload.domain.progress import Halt, Run
 from massive_upload.errors import RunNotResumable
 from massive_upload.usecases.planning.resume import resumable
+from massive_upload.usecases.run_ids import run_id_beside
 
 _LOOK_SECONDS = 2.0
 _LONGEST_BEGINNING_SECONDS = 120.0
@@ -217,8 +218,7 @@ def watch_run(run: StackRun, *, as_json: bool) -> ExitCode:
 
 def _runs_after(stack: Stack, run: Run) -> dict[str, Run | None]:
     """The runs of the loads that come after it in its sequence; None where its execution has begun none."""
-    own = run.run_id.removesuffix(run.load)
-    return {name: stack.store.run(f"{own}{name}") for name in run.loads_after}
+    return {name: stack.store.run(run_id_beside(run.run_id, run.load, name)) for name in run.loads_after}
 
 
 def _tell(run: StackRun, ended: Run, *, as_json: bool) -> ExitCode:

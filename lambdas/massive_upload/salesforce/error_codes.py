@@ -287,7 +287,7 @@ class JobVerdict(StrEnum):
 
 
 _HEADER_AT_FAULT = "Field name not found"
-_FILE_AT_FAULT = frozenset(map(normalised_word, ("InvalidBatch", "ClientInputError")))
+_FILE_AT_FAULT = frozenset({"invalidbatch", "clientinputerror"})
 
 
 def job_verdict(error_message: str | None) -> JobVerdict:
@@ -298,7 +298,8 @@ def job_verdict(error_message: str | None) -> JobVerdict:
     lane, but for batches of less than 256 rows, which are rejected sooner.
     """
     code, _, text = (error_message or "").partition(":")
-    is_header = normalised_word(code) == "invalidbatch" and _holds_any((_HEADER_AT_FAULT,), code, text)
-    if is_header or normalised_word(code) == "invaliduser":
+    word = normalised_word(code)
+    is_header = word == "invalidbatch" and _holds_any((_HEADER_AT_FAULT,), code, text)
+    if is_header or word == "invaliduser":
         return JobVerdict.CONFIGURATION
-    return JobVerdict.CONTENT if normalised_word(code) in _FILE_AT_FAULT else JobVerdict.PASSING
+    return JobVerdict.CONTENT if word in _FILE_AT_FAULT else JobVerdict.PASSING

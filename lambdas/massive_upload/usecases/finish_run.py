@@ -16,7 +16,7 @@ from massive_upload.observability import Event, Marker, Metric, emit, log
 from massive_upload.usecases.drain import Left, end_lane
 from massive_upload.usecases.plan_file import read_plan
 from massive_upload.usecases.receipt import Ended, ask_target, gather_receipt, renew_receipt, write_receipt
-from massive_upload.usecases.run_ids import run_id_of
+from massive_upload.usecases.run_ids import run_id_in_sequence, run_id_of
 from massive_upload.usecases.shown_by import shown_by
 from massive_upload.usecases.slice_tasks import SliceServices, unsettled_batches
 
@@ -94,15 +94,12 @@ def _close(
 ) -> Verdict:
     outcome = outcome_of(run, partitions, unsettled_batches(services.store, partitions))
     account = outcome.account
-    criterion = 0.0
-    if run.plan_name is not None and run.mode != Mode.PLAN:
-        criterion = services.configs.of(run.run_id).load.success_criterion_percent
-    ending = failure or _ending_of(run, partitions, outcome, criterion, task.ended)
-    if not _goes_on(run, ending, task):
-        ending = _without_loads_after(run, ending)
-    elif run.is_halting:
-        ending = _halted_before(run.loads_after[0], run, task)
     if run.is_unfinished:
+        ending = failure or _ending_of(run, partitions, outcome, task.ended, services)
+        if not _goes_on(run, ending, task):
+            ending = _without_loads_after(run, ending)
+        elif run.is_halting:
+            ending = _halted_before(run.loads_after[0], run, task)
         if not _record_end(run, ending, outcome, partitions, services):
             return _verdict_of_another(run, task, failure, services)
     else:
@@ -226,7 +223,7 @@ def _end_of_sequence(task: FinishRunInput, run_id: str, failure: _Ending | None,
     position = plan.get("position") if isinstance(plan, dict) else None
     if isinstance(plan, dict) and position:
         loads = plan["sequence"]
-        before = services.store.run(f"{run_id_of(task.state, task.execution)}.{loads[position - 1]}")
+        before = services.store.run(run_id_in_sequence(run_id_of(task.state, task.execution), loads[position - 1]))
         if before is not None:
             _give_back(before, task.execution.arn, services, but=())
         if failure is not None:
@@ -270,7 +267,7 @@ def _emit_outcome(run: Run, account: Account) -> None:
 
 
 def _ending_of(
-    run: Run, partitions: list[Partition], outcome: Outcome, criterion_percent: float, ended: str | None
+    run: Run, partitions: list[Partition], outcome: Outcome, ended: str | None, services: SliceServices
 ) -> _Ending:
     account = outcome.account
     if run.plan_name is None and run.is_halting:
@@ -306,6 +303,7 @@ def _ending_of(
         return _Ending(RunStatus.FAILED, "LanesUnfinished", _resume_hint(run))
     if account.unsettled:
         return _Ending(RunStatus.FAILED, "RowsUnsettled", _resume_hint(run))
+    criterion_percent = services.configs.of(run.run_id).load.success_criterion_percent
     if account.success_rate_percent < criterion_percent:
         return _Ending(
             RunStatus.COMPLETED,

@@ -49,8 +49,8 @@ class JobOutcome:
     def contended_rows(self) -> int:
         """Rows that failed for a reason that going slower may spare them; what a row holds is none."""
         passing = sum(error.code != UNPROCESSED for error in self.passing.values())
-        untried = sum(job_verdict(error.code) is not JobVerdict.CONTENT for error in self.untried.values())
-        return passing + untried
+        codes = Counter(error.code for error in self.untried.values())
+        return passing + sum(rows for code, rows in codes.items() if job_verdict(code) is not JobVerdict.CONTENT)
 
     @property
     def main_code(self) -> str | None:

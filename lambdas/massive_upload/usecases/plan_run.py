@@ -26,7 +26,7 @@ from massive_upload.usecases.planning.resume import ResumeRun
 from massive_upload.usecases.planning.retry import RetryRun
 from massive_upload.usecases.planning.sequence_place import place_in_sequence
 from massive_upload.usecases.planning.target_lease import JobsLeft
-from massive_upload.usecases.run_ids import run_id_of
+from massive_upload.usecases.run_ids import run_id_in_sequence, run_id_of
 
 _PLANNERS: Mapping[Mode, type[Planner]] = {Mode.RESUME: ResumeRun, Mode.RETRY_FAILED: RetryRun}
 """How a run is planned; all other modes count the source."""
@@ -57,7 +57,7 @@ def _request_of(task: PlanRunInput, services: PlanServices) -> PlanRequest:
     place = place_in_sequence(start, task.plan, sequence)
     run_id = run_id_of(task.input, task.execution)
     if place.sequence:
-        run_id = f"{run_id}.{place.load}"
+        run_id = run_id_in_sequence(run_id, place.load)
         start = start.model_copy(update={"load": place.load})
     if not re.fullmatch(RUN_ID_PATTERN, run_id):
         raise InvalidInput(

@@ -43,6 +43,7 @@ from massive_upload.usecases.planning.lane_plan import lanes_for, plan_of, stagg
 from massive_upload.usecases.planning.request import Planner
 from massive_upload.usecases.planning.target_lease import another_run, holder_at_work, one_of_each_target, take_over
 from massive_upload.usecases.run_config import RunConfig
+from massive_upload.usecases.run_ids import run_id_beside
 
 _FIRST_QUERY_WAIT_SECONDS = 5
 _LONGEST_QUERY_WAIT_SECONDS = 60
@@ -160,8 +161,14 @@ class BeginRun(Planner):
         if self._start.mode is Mode.PLAN:
             return []
         keys = {load.name: self._lease_key(load) for load in loads_after}
-        own = self._run_id.removesuffix(self._place.load)
-        return [Lease(key=key, run_id=f"{own}{name}", execution_arn=self._execution.arn) for name, key in keys.items()]
+        return [
+            Lease(
+                key=key,
+                run_id=run_id_beside(self._run_id, self._place.load, name),
+                execution_arn=self._execution.arn,
+            )
+            for name, key in keys.items()
+        ]
 
     def _wait_for_query(self, run: Run) -> Plan:
         """Longer the longer the query has run: 25,000 events are enough for days."""
