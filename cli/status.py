@@ -17,7 +17,7 @@ from cli.snapshot import snapshot_of
 from cli.stack import Stack
 from cli.stack_facts import facts_of
 from cli.summary import partition_failures, summarize, summary_view
-from cli.tables import fits, stack_cells
+from cli.tables import table_that_fits
 from massive_upload.domain.progress import Partition, Run
 
 _MOST_LISTED = 10
@@ -118,12 +118,15 @@ def _runs_table(lines: Sequence[RunLine], console: Console) -> Table:
     """A row for each run, in less room with what it is about above its figures; no figure is cut."""
     rows = [_cells_of_run(line) for line in lines]
     longest = max(len(line.run_id) for line in lines)
-    whole = ("run", "mode", "status", "began (UTC)")
-    table = stack_cells(_plain_table(), rows, [[name] for name in rows[0]], whole=whole, figures=_RUN_FIGURES)
-    if fits(table, console):
-        return table
-    ids = ("run",) if longest <= console.width - _BESIDE_RUN_WIDTH else ()
-    return stack_cells(_plain_table(), rows, _RUN_STACKS, whole=ids, figures=_RUN_FIGURES)
+    return table_that_fits(
+        console,
+        _plain_table,
+        rows,
+        _RUN_STACKS,
+        whole=("run", "mode", "status", "began (UTC)"),
+        whole_of_stacks=("run",) if longest <= console.width - _BESIDE_RUN_WIDTH else (),
+        figures=_RUN_FIGURES,
+    )
 
 
 def _plain_table() -> Table:
@@ -147,11 +150,15 @@ def _cells_of_run(line: RunLine) -> dict[str, Text]:
 def _partitions_table(partitions: Sequence[Partition], console: Console) -> Table:
     """A row for each partition, in less room with two figures in a column; no figure is cut."""
     rows = [_cells_of_partition(each) for each in partitions]
-    whole = ("partition", "status")
-    table = stack_cells(_titled_table(), rows, [[name] for name in rows[0]], whole=whole, figures=_PARTITION_FIGURES)
-    if fits(table, console):
-        return table
-    return stack_cells(_titled_table(), rows, _PARTITION_STACKS, whole=("partition",), figures=_PARTITION_FIGURES)
+    return table_that_fits(
+        console,
+        _titled_table,
+        rows,
+        _PARTITION_STACKS,
+        whole=("partition", "status"),
+        whole_of_stacks=("partition",),
+        figures=_PARTITION_FIGURES,
+    )
 
 
 def _titled_table() -> Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -36,13 +36,40 @@ def figures_table(title: str, rows: Iterable[tuple[str, ...]], *, headers: Seque
     return table
 
 
+def table_that_fits(
+    console: Console,
+    new_table: Callable[[], Table],
+    rows: Sequence[Mapping[str, Text]],
+    stacks: Sequence[Sequence[str]],
+    *,
+    whole: Collection[str],
+    whole_of_stacks: Collection[str],
+    figures: Collection[str],
+) -> Table:
+    """A table with a column for each cell of a row; where room is short, one with several cells in a column.
+
+    Args:
+        console: has the room.
+        new_table: makes one without columns and rows.
+        rows: the cells of each, by name; at least one row.
+        stacks: for each column of the narrow table, the names of its cells, one below the other.
+        whole: what the wide table does not break into lines, by name.
+        whole_of_stacks: the same of the narrow one, by the name of the first cell of a column.
+        figures: the names of cells that are figures, which are broken nowhere.
+    """
+    table = _filled(new_table(), rows, [[name] for name in rows[0]], whole=whole, figures=figures)
+    if fits(table, console):
+        return table
+    return _filled(new_table(), rows, stacks, whole=whole_of_stacks, figures=figures)
+
+
 def fits(table: Table, console: Console) -> bool:
     """Whether a console has room for all that is in a table; else rich cuts, or breaks, what it holds."""
     needed = console.measure(table, options=console.options.update(max_width=_ANY_WIDTH)).maximum
     return needed <= console.width
 
 
-def stack_cells(
+def _filled(
     table: Table,
     rows: Iterable[Mapping[str, Text]],
     columns: Sequence[Sequence[str]],
@@ -50,15 +77,6 @@ def stack_cells(
     whole: Collection[str],
     figures: Collection[str],
 ) -> Table:
-    """Fill a table; where room is short a column has several cells of each row, one below the other.
-
-    Args:
-        table: without columns and rows.
-        rows: the cells of each, by name.
-        columns: the names of the cells that each column has.
-        whole: what is never broken into lines, by the name of the first cell of a column; figures are not, either.
-        figures: the names of cells that are figures.
-    """
     for names in columns:
         is_figure = names[0] in figures
         table.add_column(
