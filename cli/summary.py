@@ -18,6 +18,7 @@ from massive_upload.contracts import Mode
 from massive_upload.domain.account import Account
 from massive_upload.domain.estimate import Estimate
 from massive_upload.domain.progress import Partition, PartitionStatus, Run, RunStatus
+from massive_upload.errors import message_of
 
 _MOST_REASONS = 10
 
@@ -179,17 +180,8 @@ def partition_failures(partitions: Sequence[Partition]) -> list[str]:
     first_with: dict[str, str] = {}
     for partition in partitions:
         if partition.status is PartitionStatus.FAILED:
-            first_with.setdefault(f"{partition.error}: {_message(partition.cause or '')}", partition.partition)
+            first_with.setdefault(f"{partition.error}: {message_of(partition.cause or '')}", partition.partition)
     return [f"partition {name}: {reason}" for reason, name in list(first_with.items())[:_MOST_REASONS]]
-
-
-def _message(cause: str) -> str:
-    """The message of a Lambda's error, which Step Functions keeps as JSON with a stack trace."""
-    try:
-        document = json.loads(cause)
-    except ValueError:
-        return cause
-    return str(document.get("errorMessage", cause)) if isinstance(document, dict) else cause
 
 
 def summary_view(summary: RunSummary, lanes: Sequence[Partition] = ()) -> RenderableType:

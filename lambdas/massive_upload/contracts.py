@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from massive_upload.domain.load import PaceOverrides, PartitioningOverrides, SampleOverrides
 from massive_upload.domain.quota import RequestsTold
-from massive_upload.errors import InvalidInput
+from massive_upload.errors import InvalidInput, message_of
 
 PartitionId = Annotated[str, StringConstraints(pattern=r"^(\d{4}|sweep)$")]
 RUN_ID_PATTERN = r"^[A-Za-z0-9._-]{1,121}$"
@@ -300,11 +300,18 @@ class SliceInput(Contract):
 
 
 class CaughtError(Contract):
-    """An error as a Catch of Step Functions puts it into the payload; its ``Cause`` is for people."""
+    """An error as a Catch of Step Functions puts it into the payload; its ``Cause`` is shown to people, and no more."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     name: str = Field(alias="Error")
+    cause: str = Field(default="", alias="Cause")
+
+    @property
+    def message(self) -> str:
+        """The error with what it said."""
+        said = message_of(self.cause)
+        return f"{self.name}: {said}" if said else self.name
 
 
 class CheckPatienceInput(SliceInput):

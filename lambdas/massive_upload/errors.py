@@ -33,6 +33,8 @@ A class's name is the error name that Step Functions sees, so the Retry and Catc
 from these classes. Messages never hold record content, secrets or Salesforce's message texts, which quote values.
 """
 
+import json
+
 
 class LoadError(Exception):
     """Any error of the product.
@@ -204,3 +206,12 @@ def error_names(kind: type[LoadError]) -> list[str]:
     for cls in kind.__subclasses__():
         names += [cls.__name__, *error_names(cls)]
     return names
+
+
+def message_of(cause: str) -> str:
+    """What an error said, from its Cause in Step Functions: of a Lambda's, JSON with a stack trace beside it."""
+    try:
+        document = json.loads(cause)
+    except ValueError:
+        return cause
+    return str(document.get("errorMessage", cause)) if isinstance(document, dict) else cause

@@ -28,14 +28,10 @@ MODIFIED_AFTER = "modified_after"
 PARENT_COLUMN = "massive_upload_parent"
 _RANK = "massive_upload_rank"
 
-_CASTS = {
-    "bigint": "BIGINT",
-    "integer": "BIGINT",
-    "smallint": "BIGINT",
-    "numeric": "NUMERIC(38, 18)",
-    "decimal": "NUMERIC(38, 18)",
-}
-"""What a bound key is cast to, by the key's type in Data Cloud: text and numbers are ordered differently."""
+_WHOLE_TYPES = ("bigint", "integer", "smallint")
+_DECIMAL_TYPES = ("numeric", "decimal")
+_NUMBER_SCALE = 18
+"""Decimals of a Number of Data Cloud, which is NUMERIC(38, 18) (forcedotcom/datacloud-jdbc, hyper_service.proto)."""
 
 UNFIT_KEY_TYPES = ("bool", "double", "float", "date", "time", "timestamp", "timestamptz")
 """Types that are no keys: text and back does not give the same value, or the server's text of it is not settled."""
@@ -45,6 +41,36 @@ _BLANKS = "E'" + "".join(f"\\x{ord(blank):02x}" for blank in BLANKS if blank != 
 
 _READ_AS_TEXT = (FieldType.TEXT, FieldType.NUMBER)
 """Read as text by the server: a JSON number loses digits beyond the 17th."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnType:
+    """The type of a column in Data Cloud.
+
+    Attributes:
+        name: as the query's metadata has it.
+        scale: how many decimals a number has; None where that is not told.
+    """
+
+    name: str
+    scale: int | None = None
+
+    @property
+    def is_decimal(self) -> bool:
+        """Whether it is a number with a fixed count of decimals."""
+        return self.name.casefold() in _DECIMAL_TYPES
+
+    @property
+    def decimals(self) -> int:
+        """How many decimals such a number has."""
+        return _NUMBER_SCALE if self.scale is None else self.scale
+
+    @property
+    def bound_type(self) -> str | None:
+        """What a key that travels as text is cast to, as text and numbers are ordered differently; None for text."""
+        if self.is_decimal:
+            return f"NUMERIC(38, {self.decimals})"
+        return "BIGINT" if self.name.casefold() in _WHOLE_TYPES else None
 
 
 def quoted(identifier: str) -> str:
@@ -63,8 +89,8 @@ def plan_statement(
     """The statement that counts the source and cuts it into buckets: even ones of keys, or of whole parents.
 
     Columns of each row: kind, last (the bucket's last key or parent, as text), bucket_rows, parents (as `lanes.Bucket`
-    has them; all NULL where nothing can be loaded), first_key (for its type), all_rows, keyed_rows,
-    distinct_keys, distinct_parents. ``all_rows - keyed_rows`` rows have no key, NULL or blank, and ``keyed_rows -
+    has them; all NULL where nothing can be loaded), all_rows, keyed_rows, distinct_keys, distinct_parents, and
+    `type_column` for each mapped column. ``all_rows - keyed_rows`` rows have no key, NULL or blank, and ``keyed_rows -
     distinct_keys`` are duplicates. as_of and undated_rows are of all rows, whichever of them are to be loaded: the
     newest time of modification up to the server's clock, and how many rows have none. ``with_parents`` adds how the
     rows are spread over their parents: exposed_parents, exposed_rows, heaviest_rows, heavy_rows, and shared_parents_N
@@ -89,6 +115,8 @@ def plan_statement(
     exposed_columns, exposed_tables = _exposure(load, _parent(load, identity)) if with_parents else ("", [])
     every_bucket = " UNION ALL ".join(f'SELECT * FROM "{kind}_buckets"' for kind in kinds)
     ctes = ",\n".join(buckets)
+    types = [type_column(place) for place in range(len(load.fields))]
+    typed = ", ".join(f'{quoted(column)} AS "{name}"' for column, name in zip(load.fields, types, strict=True))
     if choice.is_part and _keeps_newest(load):  # the newest row of a key may be outside of that part
         distinct_keys = f'COUNT(CASE WHEN {_has_key(key)} AND "{_RANK}" = 1 THEN 1 END)'
     else:
@@ -98,8 +126,7 @@ def plan_statement(
     sql = f"""
 WITH "source" AS ({source}),
 "totals" AS (
-  SELECT MIN({key}) AS "first_key",
-         COUNT(*) AS "all_rows",
+  SELECT COUNT(*) AS "all_rows",
          COUNT(CASE WHEN {_has_key(key)} THEN 1 END) AS "keyed_rows",
          {distinct_keys} AS "distinct_keys"
   FROM "source"
@@ -109,12 +136,18 @@ WITH "source" AS ({source}),
 {ctes},
 "buckets" AS ({every_bucket}){"".join(f", {table}" for table in exposed_tables)}
 SELECT "kind", "last", "bucket_rows", "parents",
-       "first_key", "all_rows", "keyed_rows", "distinct_keys", {distinct_parents} AS "distinct_parents",
-       "as_of", "undated_rows"{exposed_columns}
+       "all_rows", "keyed_rows", "distinct_keys", {distinct_parents} AS "distinct_parents",
+       "as_of", "undated_rows"{exposed_columns}{"".join(f', "{name}"' for name in types)}
 FROM "totals" CROSS JOIN "moments"{' CROSS JOIN "exposure"' if with_parents else ""} LEFT JOIN "buckets" ON 1 = 1
+LEFT JOIN (SELECT {typed} FROM {quoted(load.source.object)} WHERE 1 = 0) AS "types" ON 1 = 1
 ORDER BY "kind", "bucket", "is_heavy"
 """
     return Statement(sql, _window_values(modified_after))
+
+
+def type_column(place: int) -> str:
+    """The plan's column that is always NULL and of the type of the mapped column at this place."""
+    return f"type_of_{place}"
 
 
 def _key_buckets(load: Load, kind: LaneKind, condition: str) -> list[str]:
@@ -218,7 +251,7 @@ def page_statement(
     *,
     identity: Identity,
     sample_rows: int | None,
-    key_type: str,
+    column_types: Mapping[str, ColumnType],
     modified_after: datetime | None = None,
 ) -> Statement:
     """The statement of one lane: every mapped column, in the mapping's order, of the rows in a range that are left.
@@ -230,7 +263,8 @@ def page_statement(
     key = f'"kept".{quoted(load.source.key)}'
     choice = _Choice(identity, sample_rows, is_window=modified_after is not None)
     kept = _kept_rows(load, _columns(load, with_parent=load.lanes_by_parent), choice)
-    selected = [_selected(column, mapping) for column, mapping in load.fields.items()]
+    key_type = column_types[load.source.key]
+    selected = [_selected(column, mapping, column_types[column]) for column, mapping in load.fields.items()]
     if reading.kind is LaneKind.PARENT:
         parent = _parent(load, identity, table="kept")
         selected.append(f'{parent} AS "{PARENT_COLUMN}"')
@@ -246,7 +280,7 @@ def page_statement(
     return Statement(sql, {**values, **_window_values(modified_after)})
 
 
-def _keys_left(reading: Reading, key: str, key_type: str) -> tuple[list[str], dict[str, str]]:
+def _keys_left(reading: Reading, key: str, key_type: ColumnType) -> tuple[list[str], dict[str, str]]:
     after = reading.cursor if reading.cursor is not None else reading.after
     conditions, values = [f"{key} <= {_bound(UPTO, key_type)}"], {UPTO: reading.upto}
     if after is not None:
@@ -255,7 +289,7 @@ def _keys_left(reading: Reading, key: str, key_type: str) -> tuple[list[str], di
     return conditions, values
 
 
-def _parents_left(reading: Reading, parent: str, key: str, key_type: str) -> tuple[list[str], dict[str, str]]:
+def _parents_left(reading: Reading, parent: str, key: str, key_type: ColumnType) -> tuple[list[str], dict[str, str]]:
     conditions, values = [f"{parent} <= :{UPTO}", f"{parent} <> ''"], {UPTO: reading.upto}
     if reading.cursor is not None and reading.cursor_parent is not None:
         behind_key = f"{key} > {_bound(AFTER, key_type)}"
@@ -267,17 +301,23 @@ def _parents_left(reading: Reading, parent: str, key: str, key_type: str) -> tup
     return conditions, values
 
 
-def _bound(parameter: str, key_type: str) -> str:
-    """A bound key, which travels as text, in the key's own type."""
-    sql_type = _CASTS.get(key_type.casefold())
+def _bound(parameter: str, key_type: ColumnType) -> str:
+    """A bound key in the key's own type."""
+    sql_type = key_type.bound_type
     return f":{parameter}" if sql_type is None else f"CAST(:{parameter} AS {sql_type})"
 
 
-def _selected(column: str, mapping: FieldMapping) -> str:
-    """A column as it is to be read; a NULL that clears its field is written as such by the server already."""
+def _selected(column: str, mapping: FieldMapping, column_type: ColumnType) -> str:
+    """A column as it is to be read; a NULL that clears its field is written as such by the server already.
+
+    The text of a Number has all its decimals: 105 is 105.000000000000000000, a key that the target would not find.
+    """
     if mapping.type not in _READ_AS_TEXT:
         return quoted(column)
     text = f"CAST({quoted(column)} AS VARCHAR)"
+    if column_type.is_decimal and column_type.decimals == _NUMBER_SCALE:
+        shortest = f"TRIM(TRAILING '.' FROM TRIM(TRAILING '0' FROM {text}))"
+        text = f"CASE WHEN {text} LIKE '%.%' THEN {shortest} ELSE {text} END"
     if mapping.null == "clear":
         text = f"COALESCE({text}, '{CLEAR}')"
     return f"{text} AS {quoted(column)}"

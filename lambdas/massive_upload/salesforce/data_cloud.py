@@ -70,10 +70,11 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a result, with Data Cloud's name of its type."""
+    """A column of a result, with Data Cloud's name of its type, and how many decimals that has if it says so."""
 
     name: str
     type: str
+    scale: int | None = None
 
 
 @dataclass(frozen=True)
@@ -265,7 +266,14 @@ def _columns(asked: str, metadata: object) -> tuple[Column, ...]:
         return ()
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise unexpected(asked, "metadata is no list of columns")
-    return tuple(Column(name=as_text(entry.get("name")), type=as_text(entry.get("type"))) for entry in entries)
+    return tuple(
+        Column(
+            name=as_text(entry.get("name")),
+            type=as_text(entry.get("type")),
+            scale=as_integer(asked, "scale", entry.get("scale")),
+        )
+        for entry in entries
+    )
 
 
 def _rows(asked: str, data: object, columns: tuple[Column, ...]) -> list[list[object]]:

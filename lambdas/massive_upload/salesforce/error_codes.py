@@ -2,8 +2,9 @@
 
 Nothing else in the product looks at Salesforce's codes. Codes are compared without case and underscores, as
 the APIs differ (`INVALID_SESSION_ID`, `InvalidSessionId`). For a request the message text decides in one case
-only: REQUEST_LIMIT_EXCEEDED stands for the daily allowance and for concurrent requests alike. For a login it does so
-in one more: too many logins may be refused under the code of a wrong grant, with "login rate exceeded" as the text.
+only: REQUEST_LIMIT_EXCEEDED stands for the daily allowance, an hourly one and concurrent requests alike. For a login it
+does so in one more: too many logins may be refused under the code of a wrong grant, with "login rate exceeded" as the
+text.
 """
 
 import re
@@ -40,6 +41,10 @@ _CHECK_TARGET = (
 _CHECK_LOGIN = (
     "Check the org's secret: login_url must be the org's My Domain, and the user active and allowed to use the app."
 )
+CHECK_SESSION = (
+    "Give the app in the org the scopes api and cdp_query_api; and login_url of its secret must be the org's My Domain."
+)
+"""Without the scope api the org gives out tokens, and then refuses each of them (Salesforce Help, 005226515)."""
 _CHECK_APP = "Check client_id and client_secret (or the key) of the org's secret against the app in the org."
 _CHECK_FLOW = "Enable the client credentials or JWT bearer flow of the app, with a run-as user and the scope 'api'."
 
@@ -65,13 +70,19 @@ class Rule:
         )
 
 
+_IN_MAINTENANCE = "INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE"
+"""An org that is moved can be read for some minutes, and not written to (Salesforce Help, "Read-Only Mode")."""
+_NO_BATCHES_LEFT = "ExceededQuota"
+
 _SESSION_REFUSED = (
     # URL_NOT_RESET: the call went to a host that no longer is the org's; a login tells its host anew.
-    Rule(SessionExpired, _CHECK_LOGIN, codes=("INVALID_SESSION_ID", "URL_NOT_RESET")),
-    Rule(SessionExpired, _CHECK_LOGIN, statuses=(401,)),
+    Rule(SessionExpired, CHECK_SESSION, codes=("INVALID_SESSION_ID", "URL_NOT_RESET")),
+    Rule(SessionExpired, CHECK_SESSION, statuses=(401,)),
 )
 _OF_ANY_CALL = (
     Rule(SalesforceBusy, _WAITS, codes=("REQUEST_LIMIT_EXCEEDED",), message_contains="concurrent"),
+    # Data Cloud's queries are resources of the Connect API, which has a limit of its own for each user and app.
+    Rule(SalesforceBusy, _WAITS, codes=("REQUEST_LIMIT_EXCEEDED",), message_contains="hourly"),
     Rule(
         RequestQuotaExhausted,
         "The org's API requests of the last 24 hours are used up: they come back as the day rolls on.",
@@ -81,7 +92,7 @@ _OF_ANY_CALL = (
     Rule(
         BatchQuotaExhausted,
         "The org's Bulk API batches of the last 24 hours are used up: they come back as the day rolls on.",
-        codes=("ExceededQuota",),
+        codes=(_NO_BATCHES_LEFT,),
     ),
     Rule(
         RunHalted,
@@ -92,7 +103,14 @@ _OF_ANY_CALL = (
     Rule(
         SalesforceUnavailable,
         _CHECK_STATUS,
-        codes=("SERVER_UNAVAILABLE", "UNABLE_TO_LOCK_ROW", "REQUEST_RUNNING_TOO_LONG", "QUERY_TIMEOUT"),
+        codes=(
+            "SERVER_UNAVAILABLE",
+            "UNABLE_TO_LOCK_ROW",
+            "REQUEST_RUNNING_TOO_LONG",
+            "QUERY_TIMEOUT",
+            "TOO_MANY_APEX_REQUESTS",
+            _IN_MAINTENANCE,
+        ),
     ),
 )
 NOT_FOUND_STATUSES = (404, 410)
@@ -246,6 +264,11 @@ _PASSING_ROW_WORDS = (
     "QUERY_TIMEOUT",
     # Salesforce's code for an internal error of its own; the number of tries is bounded.
     "UNKNOWN_EXCEPTION",
+    # "This error is transient. Resend your request after a short wait" (SOAP API Developer Guide).
+    "TOO_MANY_APEX_REQUESTS",
+    # Rows at fault make those beside them fail, too (Apex Developer Guide, "Bulk DML Exception Handling").
+    "Too many batch retries in the presence of Apex triggers",
+    _IN_MAINTENANCE,
 )
 
 
@@ -270,6 +293,15 @@ def is_lock_error(code: str, message: str) -> bool:
     return _holds_any(_LOCK_WORDS, code, message)
 
 
+def is_org_closed(code: str, message: str) -> bool:
+    """Whether the org takes no rows for now, whatever they hold: it is in maintenance, or its batches are used up.
+
+    A job that was accepted fails with the latter where they are used up while it is worked on (Bulk API 2.0 guide, "How
+    Requests Are Processed").
+    """
+    return normalised_word(code) == normalised_word(_NO_BATCHES_LEFT) or _holds_any((_IN_MAINTENANCE,), code, message)
+
+
 def _holds_any(words: tuple[str, ...], code: str, message: str) -> bool:
     text = f"{code}:{message}".casefold()
     return any(word.casefold() in text for word in words)
@@ -286,7 +318,12 @@ class JobVerdict(StrEnum):
     """The header or the user: every job of the load would fail in the same way."""
 
 
-_HEADER_AT_FAULT = "Field name not found"
+_HEADER_AT_FAULT = (
+    "Field name not found",
+    # of a relationship: a lookup of one type whose column names a type, and one that there is not
+    "type is not needed for non polymorphic foreign key references",
+    "Unable to find relationship",
+)
 _FILE_AT_FAULT = frozenset({"invalidbatch", "clientinputerror"})
 
 
@@ -299,7 +336,7 @@ def job_verdict(error_message: str | None) -> JobVerdict:
     """
     code, _, text = (error_message or "").partition(":")
     word = normalised_word(code)
-    is_header = word == "invalidbatch" and _holds_any((_HEADER_AT_FAULT,), code, text)
+    is_header = word == "invalidbatch" and _holds_any(_HEADER_AT_FAULT, code, text)
     if is_header or word == "invaliduser":
         return JobVerdict.CONFIGURATION
     return JobVerdict.CONTENT if word in _FILE_AT_FAULT else JobVerdict.PASSING

@@ -144,5 +144,6 @@ class _ResultFile:
 def _damaged(problem: str) -> SalesforceUnavailable:
     return SalesforceUnavailable(
         f"A job's result file is damaged: {problem}.",
-        next_step="It is fetched again; if it stays so, open the job's results in the org's setup.",
+        next_step="It is fetched again; if it stays so, delete the job (DELETE jobs/ingest/ID of the org's API): its "
+        "rows are then sent again.",
     )

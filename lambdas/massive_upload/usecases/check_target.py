@@ -23,7 +23,7 @@ def check_target(load: Load, metadata: Metadata) -> Identity:
             f"The integration user can neither create nor edit records of {target.name}.",
             next_step="Give the user's permission set Create and Edit on the object.",
         )
-    _check_external_id(target, load.target.external_id)
+    _check_external_id(target, load)
     for mapping in load.fields.values():
         parent, dot, name = mapping.to.partition(".")
         if dot:
@@ -42,8 +42,16 @@ def _is_id(target: ObjectDescription, mapping: FieldMapping | None) -> bool:
     return field is not None and bool(field.reference_to)
 
 
-def _check_external_id(target: ObjectDescription, name: str) -> None:
+def _check_external_id(target: ObjectDescription, load: Load) -> None:
+    name = load.target.external_id
     field = _field(target, name)
+    if {name, load.fields[load.source.key].to} != {field.name}:
+        # Salesforce leaves a column of its result files blank that is spelt otherwise (known issue a028c00000gAyI4AAK).
+        raise TargetRejected(
+            f"{target.name} spells its external id {field.name}, and the load does not.",
+            next_step=f"Say external_id: {field.name}, and the same in fields; else the org's results do not tell "
+            "which rows failed.",
+        )
     if field.external_id is False and not field.id_lookup:
         raise TargetRejected(
             f"{target.name}.{name} is not an external id.",
@@ -74,6 +82,11 @@ def _check_relationship(target: ObjectDescription, relationship: str, name: str,
     parents = [type_name] if type_name else list(lookup.reference_to)
     if not parents:
         return
+    if type_name and len(lookup.reference_to) == 1:
+        raise TargetRejected(
+            f"{target.name}.{last} looks up records of {lookup.reference_to[0]} alone, so its type must not be named.",
+            next_step=f"Say {last}.{name} instead of {relationship}.{name} in the load's fields.",
+        )
     parent = metadata.describe(parents[0])
     field = _field(parent, name)
     if field.external_id is False and not field.id_lookup:

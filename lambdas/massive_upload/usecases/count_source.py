@@ -15,7 +15,7 @@ from massive_upload.domain.incremental import moment_of
 from massive_upload.domain.lanes import Bucket, SourceCount
 from massive_upload.domain.load import Load
 from massive_upload.domain.progress import LaneKind
-from massive_upload.domain.source_sql import UNFIT_KEY_TYPES, Statement, plan_statement
+from massive_upload.domain.source_sql import UNFIT_KEY_TYPES, ColumnType, Statement, plan_statement, type_column
 from massive_upload.domain.staged_file import is_writable
 from massive_upload.errors import SalesforceUnavailable, SourceRejected
 from massive_upload.salesforce.data_cloud import DataCloud, Parameter, QueryPage, QueryState, QueryStatus
@@ -32,14 +32,14 @@ class CountedSource:
 
     Attributes:
         count: of the rows that the run is about.
-        key_type: the key column's type.
+        column_types: Data Cloud's type of each mapped column.
         as_of: the newest time of modification in the source; None where no row tells.
         undated_rows: rows of the source of which nobody knows when they were modified.
         parents: how the rows are spread over their parents, where that was asked for.
     """
 
     count: SourceCount
-    key_type: str
+    column_types: Mapping[str, ColumnType]
     as_of: datetime | None
     undated_rows: int
     parents: Parents | None = None
@@ -133,7 +133,12 @@ def _read(source: DataCloud, load: Load, status: QueryStatus, row_count: int, fi
             "which UTF-8 cannot hold.",
             next_step="Mend that text in the source, or leave its row out by source.where.",
         )
-    key_type = columns[names.index("first_key")].type
+    described = dict(zip(names, columns, strict=True))
+    types = [described[type_column(place)] for place in range(len(load.fields))]
+    column_types = {
+        column: ColumnType(name=found.type, scale=found.scale) for column, found in zip(load.fields, types, strict=True)
+    }
+    key_type = column_types[load.source.key].name
     if key_type.casefold() in UNFIT_KEY_TYPES:
         raise SourceRejected(
             f"The key {load.source.key} of {load.source.object} is of type {key_type}.",
@@ -141,7 +146,7 @@ def _read(source: DataCloud, load: Load, status: QueryStatus, row_count: int, fi
         )
     return CountedSource(
         count,
-        key_type=key_type,
+        column_types=column_types,
         as_of=_as_of(load, totals),
         undated_rows=_number(totals["undated_rows"]),
         parents=_parents(totals) if "exposed_parents" in totals else None,

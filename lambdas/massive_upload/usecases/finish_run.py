@@ -11,7 +11,7 @@ from massive_upload.contracts import FinishRunInput, Mode, Verdict
 from massive_upload.domain.account import Account, Outcome, outcome_of
 from massive_upload.domain.incremental import Watermark, mapping_sha256, may_set
 from massive_upload.domain.progress import Halt, Partition, PartitionStatus, Run, RunStatus
-from massive_upload.errors import StateChanged
+from massive_upload.errors import StateChanged, message_of
 from massive_upload.observability import Event, Marker, Metric, emit, log
 from massive_upload.usecases.drain import Left, end_lane
 from massive_upload.usecases.plan_file import read_plan
@@ -349,16 +349,7 @@ def _failure(state: Mapping[str, object]) -> _Ending | None:
     if not isinstance(error, dict):
         return None
     cause = str(error.get("Cause", ""))
-    return _Ending(RunStatus.FAILED, str(error.get("Error", "Unknown")), _message(cause))
-
-
-def _message(cause: str) -> str:
-    """A Lambda's error message, without the stack trace that Step Functions puts beside it."""
-    try:
-        document = json.loads(cause)
-    except ValueError:
-        return cause
-    return str(document.get("errorMessage", cause)) if isinstance(document, dict) else cause
+    return _Ending(RunStatus.FAILED, str(error.get("Error", "Unknown")), message_of(cause))
 
 
 def _verdict_without_run(run_id: str, failure: _Ending | None) -> Verdict:

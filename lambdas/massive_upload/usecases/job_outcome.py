@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from massive_upload.contracts import JobCounters
 from massive_upload.domain.progress import Batch
@@ -13,7 +14,14 @@ from massive_upload.domain.staged_file import RowError, StagedFile
 from massive_upload.domain.stored_text import stored, stored_texts
 from massive_upload.errors import InternalError, SalesforceUnavailable
 from massive_upload.salesforce.bulk import BulkIngest, Job, JobState
-from massive_upload.salesforce.error_codes import JobVerdict, RowVerdict, is_lock_error, job_verdict, row_verdict
+from massive_upload.salesforce.error_codes import (
+    JobVerdict,
+    RowVerdict,
+    is_lock_error,
+    is_org_closed,
+    job_verdict,
+    row_verdict,
+)
 from massive_upload.salesforce.results import FailedRow, is_whole, parse_failed, parse_keys, split_row_error
 
 UNPROCESSED = "UNPROCESSED"
@@ -39,6 +47,12 @@ class JobOutcome:
     locked: tuple[int, ...] = ()
     halting_code: str | None = None
     refused_code: str | None = None
+
+    @cached_property
+    def closed_by(self) -> str | None:
+        """The code by which the org has taken no more rows for now, for no reason of theirs; None where it did not."""
+        errors = {(error.code, error.message) for error in (*self.passing.values(), *self.untried.values())}
+        return next((code for code, message in sorted(errors) if is_org_closed(code, message)), None)
 
     @property
     def lock_errors(self) -> int:
@@ -103,6 +117,8 @@ def read_outcome(bulk: BulkIngest, batch: Batch, counters: JobCounters, content:
     if counters.processed != batch.rows:
         lists.read_unprocessed()
     if not lists.agree_with(counters, batch.rows):
+        if counters.failed == 0:  # said of jobs all of whose rows have failed, too (forcedotcom/dataloader#1033)
+            lists.read_failed()
         lists.read_succeeded()
         if lists.unlisted and counters.failed not in (None, len(lists.failed)):
             raise lists.unbelieved(f"{counters.failed} rows were reported as failed, {len(lists.failed)} are listed")
@@ -164,7 +180,8 @@ class _Lists:
         """The error for result files that contradict what is known."""
         return SalesforceUnavailable(
             f"The results of job {self._job_id} are not believed: {problem}.",
-            next_step="They are read again by themselves; if it stays so, open the job's results in the org's setup.",
+            next_step="They are read again by themselves; if it stays so, delete the job (DELETE jobs/ingest/ID of the "
+            "org's API): its rows are then sent again.",
         )
 
     def _take_off(self, data: bytes, keys: list[str]) -> None:

@@ -11,14 +11,17 @@ from massive_upload.contracts import RUN_ID_PATTERN, Mode, Plan, PlanRunInput, P
 from massive_upload.domain.waits import plan_wait_seconds
 from massive_upload.errors import (
     ORG_NOT_READY,
+    CredentialsRejected,
     InvalidInput,
     LoadError,
     OrgUnreachable,
     QuotaExhausted,
     SalesforceUnavailable,
+    SessionExpired,
 )
 from massive_upload.observability import Event, Marker, log
 from massive_upload.salesforce.data_cloud import QueryExpired
+from massive_upload.salesforce.error_codes import CHECK_SESSION
 from massive_upload.usecases.org_usage import tell_used_up
 from massive_upload.usecases.planning.begin import BeginRun
 from massive_upload.usecases.planning.request import Planner, PlanRequest, PlanServices, begun_run
@@ -27,6 +30,9 @@ from massive_upload.usecases.planning.retry import RetryRun
 from massive_upload.usecases.planning.sequence_place import place_in_sequence
 from massive_upload.usecases.planning.target_lease import JobsLeft
 from massive_upload.usecases.run_ids import run_id_in_sequence, run_id_of
+
+_MOST_SESSIONS_REFUSED = 5
+"""Waits, six minutes in all, after which an org is not waited for that takes none of its own new tokens."""
 
 _PLANNERS: Mapping[Mode, type[Planner]] = {Mode.RESUME: ResumeRun, Mode.RETRY_FAILED: RetryRun}
 """How a run is planned; all other modes count the source."""
@@ -75,6 +81,10 @@ def _plan(request: PlanRequest, so_far: PlanSoFar, services: PlanServices) -> Pl
     try:
         return planner.plan()
     except (*ORG_NOT_READY, QueryExpired, JobsLeft) as error:
+        if isinstance(error, SessionExpired) and so_far.org_waits >= _MOST_SESSIONS_REFUSED:
+            raise CredentialsRejected(
+                "The org gives out tokens, and refuses each of them.", next_step=CHECK_SESSION, code=error.code
+            ) from error
         silent = isinstance(error, SalesforceUnavailable) and not error.answered
         if silent and request.place.is_first and begun_run(request, services) is None:
             raise  # its address may be wrong: nobody is to wait for hours to hear of it
@@ -94,8 +104,8 @@ def _wait_for_org(before: PlanSoFar, run_id: str, error: LoadError, patience_sec
         ) from error
     if waited_seconds >= patience_seconds:
         raise OrgUnreachable(
-            f"The org did not answer for {waited_seconds} s, which is the load's patience; last: {error}",
-            next_step="Start the run again when the org answers; raise pace.patience_seconds for longer outages.",
+            f"The plan has waited for {waited_seconds} s, which is the load's patience; last: {error}",
+            next_step="Start the run again when that is mended; raise pace.patience_seconds for longer outages.",
         ) from error
     wait_seconds = min(plan_wait_seconds(before.org_waits), patience_seconds - waited_seconds)
     event = Event.WAITING_FOR_OLD_JOBS if is_for_jobs else Event.WAITING_FOR_ORG

@@ -205,7 +205,7 @@ class RangeReader:
             reading,
             identity=config.identity,
             sample_rows=config.sample_rows,
-            key_type=config.key_type,
+            column_types=config.column_types,
             modified_after=config.modified_after,
         )
         return self._source.submit(statement.sql, bound_parameters(statement), row_limit=self._batch_rows)

@@ -19,12 +19,14 @@ class RowPlan:
         rejected: kept with their reason.
         deferred: given up by the lane for a passing reason; the sweep sends them once more.
         again: sent again, in two jobs where ``is_halved``.
+        is_retry: whether sending them again is one of the retries that the load allows.
     """
 
     rejected: Mapping[int, RowError] = field(default_factory=dict)
     deferred: Mapping[int, RowError] = field(default_factory=dict)
     again: frozenset[int] = frozenset()
     is_halved: bool = False
+    is_retry: bool = True
 
 
 def plan_rows(outcome: JobOutcome, batch: Batch, *, retries: int, is_sweep: bool) -> RowPlan:
@@ -32,7 +34,8 @@ def plan_rows(outcome: JobOutcome, batch: Batch, *, retries: int, is_sweep: bool
 
     Rows of a job that failed as a whole go into two smaller jobs, together with those that failed for a passing reason,
     as long as the batch may be cut. After that they are rejected and not left to the sweep, where they would take other
-    rows down with them. A row alone in its job can only be retried.
+    rows down with them. A row alone in its job can only be retried. Where the org takes no rows for now it is waited
+    for, and that is none of the retries.
 
     Args:
         outcome: what became of the attempt's rows.
@@ -44,6 +47,8 @@ def plan_rows(outcome: JobOutcome, batch: Batch, *, retries: int, is_sweep: bool
     if outcome.halting_code is not None:
         return _given_up(outcome.rejected, {**passing, **untried}, is_sweep=is_sweep)
     again = frozenset({*passing, *untried})
+    if outcome.closed_by is not None:
+        return RowPlan(rejected=outcome.rejected, again=again, is_retry=False)
     if untried and len(again) > 1:
         if batch.halvings < most_halvings(batch.first_rows):
             return RowPlan(rejected=outcome.rejected, again=again, is_halved=True)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from massive_upload.domain.file_keys import config_key
 from massive_upload.domain.identity import Identity
 from massive_upload.domain.load import Load
+from massive_upload.domain.source_sql import ColumnType
 from massive_upload.errors import InternalError
 from massive_upload.ports import Files
 
@@ -21,7 +22,7 @@ class RunConfig(BaseModel):
     """A run's load, and what its plan found out.
 
     Attributes:
-        key_type: Data Cloud's type of the key column.
+        column_types: Data Cloud's type of each mapped column.
         case_sensitive_key, parent_is_id: as `identity.Identity` has them.
         sample_rows: how many rows a sample takes, of a run that is one.
         lease_key: names the org and the object that the run writes to.
@@ -32,7 +33,7 @@ class RunConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     load: Load
-    key_type: str
+    column_types: dict[str, ColumnType]
     case_sensitive_key: bool
     parent_is_id: bool
     sample_rows: int | None

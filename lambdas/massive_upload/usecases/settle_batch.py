@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from massive_upload.constants import JOB_ROWS_PER_BATCH, SLICE_EVENTS
@@ -17,8 +17,8 @@ from massive_upload.domain.load import Load, Pace
 from massive_upload.domain.pace import LanePace, PaceReason, next_pace
 from massive_upload.domain.progress import Batch, BatchState, JobWork, LaneFailures, LaneNotes, Partition
 from massive_upload.domain.staged_file import StagedFile
-from massive_upload.domain.waits import SETTLE_EVENTS, unqueued_seconds
-from massive_upload.errors import JobRejected, PassingError, RunHalted
+from massive_upload.domain.waits import SETTLE_EVENTS, org_wait_seconds, unqueued_seconds
+from massive_upload.errors import JobRejected, OrgUnreachable, PassingError, RunHalted
 from massive_upload.observability import Event, Marker, Metric, emit, follow, log
 from massive_upload.ports import LaneView
 from massive_upload.salesforce.bulk import JobGone, JobState
@@ -47,6 +47,7 @@ def settle_batch(task: SliceInput, services: SliceServices) -> Step:
         FencedOut: another slice has claimed the partition.
         JobRejected: the org refused the whole job for a reason of configuration; its rows are kept as rejected.
         RunHalted: rows fail for a reason that would repeat for every row; the whole run is asked to stop.
+        OrgUnreachable: the org has taken no rows for as long as the load's patience lasts.
         PassingError: the org or AWS did not answer.
     """
     config = services.configs.of(task.run_id)
@@ -60,18 +61,21 @@ def settle_batch(task: SliceInput, services: SliceServices) -> Step:
     pace = load.pace_at(partition.pace)
     delays = presets.SWEEP_RETRY_DELAYS_SECONDS if partition.is_sweep else pace.retry_delays_seconds
     try:
-        following = settle_attempt(partition, batch, counters, services, load, retries=len(delays))
+        settled = settle_attempt(partition, batch, counters, services, load, retries=len(delays))
     except JobGone:
         send_again(partition, batch, services)
         return step.then(Next.BACK_OFF, events=SETTLE_EVENTS)
+    if settled.closed_by is not None:
+        return _wait_while_closed(step, settled.closed_by, partition, services, load)
+    following = settled.following
     edge_seconds = 0 if partition.is_sweep else pace.delay_seconds
     to_turn = partial(step.then, events=SETTLE_EVENTS, requests_told=counters.requests_told, is_progress=True)
     if following.state is BatchState.PLANNED:
         delay_seconds = delays[batch.retries] if following.retries > batch.retries else edge_seconds
         return to_turn(Next.BACK_OFF, wait_seconds=delay_seconds)
     if _is_last(partition, batch):
-        settled = claimed_partition(services.store, task)  # a newer claim may have found more to read since
-        services.store.complete_partition(settled, services.org.heartbeat())
+        latest = claimed_partition(services.store, task)  # a newer claim may have found more to read since
+        services.store.complete_partition(latest, services.org.heartbeat())
         log(Marker.SUCCESS, Event.PARTITION_COMPLETED)
         return step.then(Next.DONE, events=SETTLE_EVENTS)
     if step.events >= SLICE_EVENTS:
@@ -79,6 +83,24 @@ def settle_batch(task: SliceInput, services: SliceServices) -> Step:
     if lane.ahead is not None and not edge_seconds and _may_go_on(lane, lane.ahead, load, services, counters):
         return step.then(Next.UPLOAD, events=SETTLE_EVENTS, batch=lane.ahead.number, is_progress=True)
     return to_turn(Next.FETCH, wait_seconds=edge_seconds)
+
+
+def _wait_while_closed(step: Step, code: str, partition: Partition, services: SliceServices, load: Load) -> Step:
+    """The next wait for an org that takes no rows for now, though it answers, within the load's patience."""
+    waited_seconds, patience_seconds = step.org_waited_seconds, load.effective_pace.patience_seconds
+    if waited_seconds >= patience_seconds:
+        raise OrgUnreachable(
+            f"For {waited_seconds} s, which is the load's patience, the org has taken no rows: {code}.",
+            next_step="Resume the run when it takes rows again; the rows that it did not take are planned.",
+            code=code,
+        )
+    wait_seconds = min(org_wait_seconds(step.org_waits), patience_seconds - waited_seconds)
+    services.store.record_heartbeat(partition, services.org.heartbeat(wake_after_seconds=wait_seconds))
+    log(Marker.WAITING, Event.WAITING_FOR_ORG, code=code, wait_seconds=wait_seconds, waited_seconds=waited_seconds)
+    waiting = step.then(Next.BACK_OFF, events=SETTLE_EVENTS, wait_seconds=wait_seconds)
+    return waiting.model_copy(
+        update={"org_waits": step.org_waits + 1, "org_waited_seconds": waited_seconds + wait_seconds}
+    )
 
 
 def _may_go_on(lane: LaneView, ahead: Batch, load: Load, services: SliceServices, counters: JobCounters) -> bool:
@@ -93,9 +115,22 @@ def _may_go_on(lane: LaneView, ahead: Batch, load: Load, services: SliceServices
         return False
 
 
+@dataclass(frozen=True, kw_only=True)
+class SettledAttempt:
+    """An attempt whose outcome is recorded.
+
+    Attributes:
+        following: the batch as it is recorded: with its next attempt Planned, or Settled.
+        closed_by: the code by which the org has taken no more rows for now; None where it did not.
+    """
+
+    following: Batch
+    closed_by: str | None
+
+
 def settle_attempt(
     partition: Partition, batch: Batch, counters: JobCounters, services: SliceServices, load: Load, *, retries: int
-) -> Batch:
+) -> SettledAttempt:
     """Settle one attempt of a batch whose job has ended.
 
     Everything is written to S3 in files of its own, which one transaction then records: before it nothing has happened,
@@ -108,9 +143,6 @@ def settle_attempt(
         services: what the task works with.
         load: the run's load.
         retries: how often rows may be sent again for a passing reason.
-
-    Returns:
-        The batch as it is recorded: with its next attempt Planned, or Settled.
 
     Raises:
         JobRejected, RunHalted: after that was recorded.
@@ -148,12 +180,13 @@ def settle_attempt(
         _log_pace(pace_of(load, recorded), reason, pace.speed_percent)
     _tell(partition, batch, following, outcome, counters, load)
     _raise_if_hopeless(batch, outcome)
-    return following
+    return SettledAttempt(following=following, closed_by=outcome.closed_by)
 
 
 def _work(partition: Partition, batch: Batch, outcome: JobOutcome, counters: JobCounters) -> JobWork:
     """What an attempt tells of the org's speed: only a first one that completed, and whose time is known, does."""
-    if batch.attempt > 0 or counters.state != JobState.JOB_COMPLETE or not counters.seconds:
+    is_told = counters.state == JobState.JOB_COMPLETE and counters.seconds and outcome.closed_by is None
+    if batch.attempt > 0 or not is_told:
         return JobWork()
     return JobWork(
         jobs=1,
@@ -186,7 +219,7 @@ def _failures(
     partition: Partition, following: Batch, outcome: JobOutcome, counters: JobCounters, load: Load
 ) -> LaneFailures:
     """What the lane's circuit breaker goes by from here on."""
-    is_failed = counters.state != JobState.JOB_COMPLETE
+    is_failed = counters.state != JobState.JOB_COMPLETE and outcome.closed_by is None
     failures = after_job(partition.failures, is_failed=is_failed, code=outcome.main_code)
     if following.state is not BatchState.SETTLED:
         return failures
@@ -197,8 +230,9 @@ def _failures(
 def _next_pace(
     partition: Partition, batch: Batch, outcome: JobOutcome, load: Load
 ) -> tuple[LanePace, PaceReason | None]:
-    """The lane's pace from here on; only the first try of a batch tells how contended the org is."""
-    if batch.attempt > 0 or partition.is_sweep or not load.effective_pace.adaptive:
+    """The lane's pace from here on; only the first try of a batch tells how contended the org is, if it takes rows."""
+    tells = batch.attempt == 0 and not partition.is_sweep and outcome.closed_by is None
+    if not tells or not load.effective_pace.adaptive:
         return partition.pace, None
     return next_pace(
         partition.pace, speed_percent=batch.speed_percent, rows=batch.rows, failed_rows=outcome.contended_rows

@@ -319,9 +319,21 @@ def test_another_orgs_spelling_makes_no_difference(rewrite: Callable[[Request, R
         assert_complete(world, world.execute())
 
 
+REFUSED_SESSIONS = "- {match: {path: /services/data}, action: {status: 401, code: INVALID_SESSION_ID}}"
+
+
+def test_an_org_that_refuses_its_own_tokens_is_not_waited_for_as_if_it_were_silent():
+    """As it does where the app lacks the scope api."""
+    with open_world(load=paced(), faults=REFUSED_SESSIONS) as world:
+        verdict = world.execute()
+        assert verdict is not None
+        assert (verdict.next, verdict.error) == ("Fail", "CredentialsRejected")
+        assert "the scopes api and cdp_query_api" in verdict.cause
+        assert 300 < world.clock.seconds() < 600
+
+
 def test_a_session_that_is_refused_at_each_call_ends_the_run_with_its_name():
-    refused = "- {match: {path: /services/data}, action: {status: 401, code: INVALID_SESSION_ID}}"
-    with open_world(load=paced(patience_seconds=60), faults=refused) as world:
+    with open_world(load=paced(patience_seconds=60), faults=REFUSED_SESSIONS) as world:
         verdict = world.execute()
         assert verdict is not None
         assert (verdict.next, verdict.error) == ("Fail", "OrgUnreachable")

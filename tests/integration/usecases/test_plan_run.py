@@ -240,6 +240,17 @@ def with_field(column: str, to: str) -> dict[str, Any]:
         (with_field("Extra__c", "Nmae"), TargetRejected, "Nmae"),
         (with_field("Extra__c", "Acount.External_ID__c"), TargetRejected, "Acount"),
         (with_field("Extra__c", "Account.Name"), TargetRejected, "is not an external id"),
+        (
+            with_field("Extra__c", "Account:Account.External_ID__c"),
+            TargetRejected,
+            "Say Account.External_ID__c instead",
+        ),
+        (with_field("ExternalId__c", "external_id__c"), TargetRejected, "spells its external id External_ID__c"),
+        (
+            {"target": {"object": "Opportunity", "external_id": "EXTERNAL_ID__C"}},
+            TargetRejected,
+            "Say external_id: External_ID__c",
+        ),
     ],
 )
 def test_a_load_that_does_not_fit_the_org_is_refused_before_anything_is_written(changes, error, says):

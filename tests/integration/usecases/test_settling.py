@@ -17,7 +17,7 @@ from massive_upload.usecases.settle_batch import settle_batch
 from massive_upload.usecases.upload_batch import upload_batch
 from tests.integration.usecases.kept_rows import receipt, rejected_rows, rows_of
 from tests.integration.usecases.sources import opportunities_with
-from tests.integration.usecases.world import RUN, World, open_world, paced, renamed
+from tests.integration.usecases.world import RUN, World, open_world, paced
 
 LOCKED = """
 - match: {object: Opportunity, nth: 1}
@@ -136,6 +136,19 @@ def test_what_a_failed_job_did_not_try_is_sent_again_in_two_halves():
         assert [part.rows for part in batch.waiting] == [25]
         world.slices.run_lane(RUN, "0000")
         assert world.loaded_keys == world.keys_of()
+
+
+def test_a_job_whose_counters_were_not_brought_up_to_date_is_settled_by_its_lists():
+    faults = (
+        "- match: {object: Opportunity}\n  action: {row_failures: {share: 1, code: STRING_TOO_LONG}}\n"
+        "- match: {object: Opportunity}\n"
+        "  action: {job_reports: {numberRecordsProcessed: 0, numberRecordsFailed: 0}}"
+    )
+    with open_world(load=paced(batch_rows=30), faults=faults) as world:
+        verdict = world.execute()
+        assert verdict is not None
+        assert (verdict.rejected, world.partition().jobs) == (30, 1)
+        assert {row["error_code"] for row in rejected_rows(world)} == {"STRING_TOO_LONG"}
 
 
 def test_a_job_that_is_refused_as_a_whole_ends_the_lane_and_its_rows_are_kept():
@@ -316,18 +329,6 @@ def test_rows_given_up_before_their_lane_had_used_all_tries_tell_their_own_in_th
         world.execute({"mode": "resume", "run_id": RUN}, "again")
         tries = Counter(row["tries"] for row in rejected_rows(world) if row["error_code"] == "STRING_TOO_LONG")
         assert tries == {"2": deferred, "3": 15}
-
-
-def test_rows_that_fail_are_found_although_the_load_spells_the_external_id_in_another_case():
-    load = renamed(paced(batch_rows=30), "External_ID__c", "EXTERNAL_id__c")
-    refused = "- match: {object: Opportunity, nth: 2}\n  action: {row_failures: {share: 0.5, code: STRING_TOO_LONG}}"
-    with open_world(load=load, faults=LOCKED + refused) as world:
-        verdict = world.execute()
-        assert verdict is not None
-        kept = rejected_rows(world)
-        assert world.partition().resent_rows > len(kept) > 0
-        assert (verdict.succeeded, verdict.rejected) == (30 - len(kept), len(kept))
-        assert {row["EXTERNAL_id__c"] for row in kept} == world.keys_of() - world.loaded_keys
 
 
 def test_a_cell_longer_than_any_field_is_rejected_by_the_org_and_kept_whole():

@@ -13,11 +13,19 @@ from massive_upload.domain.identity import Identity
 from massive_upload.domain.lanes import Bucket, cut_lanes
 from massive_upload.domain.load import Load
 from massive_upload.domain.progress import LaneKind
-from massive_upload.domain.source_sql import BUCKETS, Reading, Statement, page_statement, plan_statement
+from massive_upload.domain.source_sql import (
+    BUCKETS,
+    ColumnType,
+    Reading,
+    Statement,
+    page_statement,
+    plan_statement,
+    type_column,
+)
 from massive_upload.domain.stored_text import BLANKS, stored
 from tests.unit.domain.loads import KEY, a_load
 
-TEXT, NUMBER = "Varchar", "BigInt"
+TEXT, WHOLE, NUMBER = ColumnType(name="Varchar"), ColumnType(name="BigInt"), ColumnType(name="Numeric", scale=18)
 
 
 @pytest.fixture
@@ -29,10 +37,12 @@ def database() -> Iterator[duckdb.DuckDBPyConnection]:
 class Source:
     """Deals in DuckDB, read as a run reads them: planned, cut into lanes, lane by lane."""
 
-    def __init__(self, database: duckdb.DuckDBPyConnection, select: str, load: Load, key_type: str = TEXT) -> None:
+    def __init__(
+        self, database: duckdb.DuckDBPyConnection, select: str, load: Load, key_type: ColumnType = TEXT
+    ) -> None:
         self._database = database
         self._load = load
-        self._key_type = key_type
+        self.column_types = dict.fromkeys(load.fields, TEXT) | {KEY: key_type}
         self.case_sensitive_key = False
         self.parent_is_id = False
         self.sample_rows: int | None = None
@@ -69,7 +79,7 @@ class Source:
             reading,
             identity=self._identity,
             sample_rows=self.sample_rows,
-            key_type=self._key_type,
+            column_types=self.column_types,
             modified_after=self.modified_after,
         )
         return self._run(statement)
@@ -101,9 +111,9 @@ def test_lanes_read_every_row_once_and_the_first_row_first(database, count):
 def test_the_counts_and_the_edges_come_from_one_statement(database):
     rows = f"{NUMBERED} UNION ALL SELECT NULL FROM range(3) UNION ALL SELECT 'k00001'"
     source = Source(database, rows, a_load(partitioning={"count": 5}))
-    assert {row[5:9] for row in source.plan()} == {(2504, 2501, 2500, 0)}
+    assert {row[4:8] for row in source.plan()} == {(2504, 2501, 2500, 0)}
     source.case_sensitive_key = True
-    assert {row[5:9] for row in source.plan()} == {(2504, 2501, 2501, 0)}
+    assert {row[4:8] for row in source.plan()} == {(2504, 2501, 2501, 0)}
 
 
 ENDS = f"""
@@ -119,7 +129,7 @@ def test_keys_are_the_same_if_they_are_so_for_salesforce(database, case_sensitiv
     source.case_sensitive_key = case_sensitive
     texts = [key for (key,) in database.execute('SELECT * FROM "Deal__dlm"').fetchall()]
     same = {stored(text) if case_sensitive else stored(text).lower() for text in texts}
-    assert {row[5:8] for row in source.plan()} == {(len(texts), len(texts), len(same))}
+    assert {row[4:7] for row in source.plan()} == {(len(texts), len(texts), len(same))}
 
 
 def test_a_key_of_nothing_but_what_salesforce_trims_is_none(database):
@@ -128,13 +138,13 @@ def test_a_key_of_nothing_but_what_salesforce_trims_is_none(database):
         f"SELECT * FROM (VALUES (NULL), (''), (chr(9) || chr(13) || ' '), (chr(160)), {blanks}) AS deals(\"{KEY}\")"
     )
     source = Source(database, keys_of, a_load())
-    assert source.plan()[0][5:8] == (36, 1, 1)
+    assert source.plan()[0][4:7] == (36, 1, 1)
     assert keys(source.read(None, "\uffff")) == ["\u00a0"]
 
 
 def test_a_source_without_a_key_has_one_row_that_says_so(database):
     source = Source(database, f'SELECT CAST(NULL AS VARCHAR) AS "{KEY}" FROM range(3)', a_load())
-    assert source.plan() == [(None, None, None, None, None, 3, 0, 0, 0, None, 0)]
+    assert source.plan() == [(None, None, None, None, 3, 0, 0, 0, None, 0, None)]
 
 
 def test_there_are_no_more_buckets_than_the_payload_of_the_plan_can_take(database):
@@ -143,7 +153,7 @@ def test_there_are_no_more_buckets_than_the_payload_of_the_plan_can_take(databas
 
 def test_numeric_keys_are_ordered_as_numbers(database):
     select = f'SELECT CAST(i AS BIGINT) AS "{KEY}" FROM range(1, 1301) AS numbers(i)'
-    lanes = Source(database, select, a_load(), NUMBER).lanes(4)
+    lanes = Source(database, select, a_load(), WHOLE).lanes(4)
     assert [key for lane in lanes for key in keys(lane)] == [str(number) for number in range(1, 1301)]
 
 
@@ -190,7 +200,7 @@ def test_a_sample_is_the_first_rows_by_key(database):
     source.sample_rows = 12
     (lane,) = source.lanes(1)
     assert keys(lane) == [f"K{number:05d}" for number in range(1, 13)]
-    assert {row[5:9] for row in source.plan()} == {(12, 12, 12, 0)}
+    assert {row[4:8] for row in source.plan()} == {(12, 12, 12, 0)}
 
 
 @pytest.mark.parametrize("order", ["ASC", "DESC"])
@@ -218,7 +228,7 @@ def test_a_sample_has_no_row_that_is_older_than_another_of_its_key(database, ord
     source.sample_rows = 2
     (lane,) = source.lanes(1)
     assert lane == [("B", "new")]
-    assert {row[5:8] for row in source.plan()} == {(2, 2, 1)}, "two rows, one of which is an older one of its key"
+    assert {row[4:7] for row in source.plan()} == {(2, 2, 1)}, "two rows, one of which is an older one of its key"
 
 
 def test_the_loads_filter_holds_for_the_count_and_the_rows(database):
@@ -226,7 +236,7 @@ def test_the_loads_filter_holds_for_the_count_and_the_rows(database):
     source = Source(database, select, a_load(source={"where": '"Odd" = 1 OR "Odd" > 7'}))
     (lane,) = source.lanes(1)
     assert keys(lane) == ["K00001", "K00003", "K00005", "K00007", "K00009"]
-    assert source.plan()[0][5:9] == (5, 5, 5, 0)
+    assert source.plan()[0][4:8] == (5, 5, 5, 0)
 
 
 def test_numbers_travel_digit_for_digit(database):
@@ -234,6 +244,53 @@ def test_numbers_travel_digit_for_digit(database):
     select = f'SELECT \'k\' AS "{KEY}", CAST({amount} AS DECIMAL(18, 2)) AS "Amount__c"'
     source = Source(database, select, a_load({"Amount__c": {"to": "Amount", "type": "number"}}))
     assert source.read(None, "k") == [("k", amount)]
+
+
+@pytest.mark.parametrize("mapped_as", ["number", "text"])
+@pytest.mark.parametrize(
+    ("number", "written"),
+    [("105", "105"), ("-100", "-100"), ("0", "0"), ("1.5", "1.5"), ("0.05", "0.05"), ("-12.30", "-12.3"), ("", "#N/A")],
+)
+def test_a_decimal_is_written_without_the_zeros_that_fill_its_type(database, number, written, mapped_as):
+    select = f"SELECT 'k' AS \"{KEY}\", CAST(nullif('{number}', '') AS DECIMAL(38, 18)) AS \"Amount__c\""
+    source = Source(database, select, a_load({"Amount__c": {"to": "Amount", "type": mapped_as}}))
+    source.column_types["Amount__c"] = NUMBER
+    assert source.read(None, "k") == [("k", written)]
+
+
+@pytest.mark.parametrize("scale", [0, 2])
+def test_a_text_of_digits_and_a_decimal_of_another_type_keep_their_zeros(database, scale):
+    fields = {"Code__c": {"to": "Code"}, "Count__c": {"to": "Count"}}
+    select = f'SELECT \'k\' AS "{KEY}", \'1.500\' AS "Code__c", CAST(500 AS DECIMAL(18, {scale})) AS "Count__c"'
+    source = Source(database, select, a_load(fields))
+    source.column_types["Count__c"] = ColumnType(name="Decimal", scale=scale)
+    assert source.read(None, "k") == [("k", "1.500", "500" if scale == 0 else "500.00")]
+
+
+@pytest.mark.parametrize(
+    ("key_type", "bound_type"),
+    [
+        (TEXT, None),
+        (WHOLE, "BIGINT"),
+        (NUMBER, "NUMERIC(38, 18)"),
+        (ColumnType(name="DECIMAL"), "NUMERIC(38, 18)"),
+        (ColumnType(name="numeric", scale=0), "NUMERIC(38, 0)"),
+    ],
+)
+def test_a_bound_key_has_the_keys_own_type(key_type, bound_type):
+    assert key_type.bound_type == bound_type
+
+
+def test_the_plan_tells_the_type_of_each_mapped_column(database):
+    select = f'SELECT \'k\' AS "{KEY}", CAST(1 AS DECIMAL(38, 18)) AS "Amount__c", true AS "Won__c"'
+    fields = {"Amount__c": {"to": "Amount"}, "Won__c": {"to": "Won", "type": "boolean"}}
+    load = a_load(fields)
+    source = Source(database, select, load)
+    statement = plan_statement(load, identity=Identity(case_sensitive_key=False, parent_is_id=False))
+    described = dict(row[:2] for row in database.execute(f"DESCRIBE {statement.sql}").fetchall())
+    types = [described[type_column(place)] for place in range(3)]
+    assert (list(load.fields), types) == ([KEY, *fields], ["VARCHAR", "DECIMAL(38,18)", "BOOLEAN"])
+    assert {row[-3:] for row in source.plan()} == {(None, None, None)}
 
 
 def test_nulls_that_clear_their_field_are_read_as_the_bulk_api_wants_them(database):
@@ -291,7 +348,7 @@ def test_the_plan_knows_each_parent_once_and_which_one_is_heaviest(database):
     of_parents = [bucket for bucket in buckets if bucket.kind is LaneKind.PARENT]
     giant = max(of_parents, key=lambda bucket: bucket.rows)
     assert (giant.last, giant.parents) == ("giant", 1)
-    assert {row[8] for row in source.plan()} == {sum(bucket.parents for bucket in of_parents)}
+    assert {row[7] for row in source.plan()} == {sum(bucket.parents for bucket in of_parents)}
     orphans = sum(bucket.rows for bucket in buckets if bucket.kind is LaneKind.NO_PARENT)
     assert orphans == sum(number % 10 == 0 or number % 77 == 0 for number in range(1, 2501))
 
@@ -335,7 +392,7 @@ IDS = f"""
 def test_an_id_of_15_characters_and_one_of_18_are_the_same_parent(database, parent_is_id, parents):
     source = Source(database, IDS, a_load_by_parent())
     source.parent_is_id = parent_is_id
-    assert {row[8] for row in source.plan()} == {parents}
+    assert {row[7] for row in source.plan()} == {parents}
     lanes = source.lanes(7)
     assert sorted(key for lane in lanes for key in keys(lane)) == [f"K{number:05d}" for number in range(1, 2501)]
     shared = sum(len({row[-1][:15] for row in lane}) for lane in lanes) - 40
@@ -365,8 +422,8 @@ def test_a_window_knows_the_rows_outside_that_have_a_key_of_its_own(database):
     select = f'SELECT * FROM (VALUES {rows}) AS deals("{KEY}", "Changed__c")'
     source = Source(database, select, a_load(source={"modified": "Changed__c"}))
     source.modified_after = datetime(2026, 1, 2, tzinfo=UTC)
-    assert {row[5:8] for row in source.plan()} == {(4, 2, 1)}, "A and B in the window, and a beside it"
+    assert {row[4:7] for row in source.plan()} == {(4, 2, 1)}, "A and B in the window, and a beside it"
     source.case_sensitive_key = True
-    assert {row[5:8] for row in source.plan()} == {(4, 2, 2)}
+    assert {row[4:7] for row in source.plan()} == {(4, 2, 2)}
     source.modified_after = None
-    assert {row[5:8] for row in source.plan()} == {(8, 5, 4)}, "both C are told by a full run alone"
+    assert {row[4:7] for row in source.plan()} == {(8, 5, 4)}, "both C are told by a full run alone"

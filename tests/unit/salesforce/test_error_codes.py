@@ -19,6 +19,7 @@ from massive_upload.salesforce.error_codes import (
     RowVerdict,
     error_for,
     is_lock_error,
+    is_org_closed,
     job_verdict,
     retry_after_seconds,
     row_verdict,
@@ -40,6 +41,7 @@ HTML = b"<html><body>We are down for maintenance: hidden</body></html>"
         (403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.", RequestQuotaExhausted),
         (403, "REQUEST_LIMIT_EXCEEDED", "ConcurrentPerOrgLongTxn Limit exceeded.", SalesforceBusy),
         (403, "REQUEST_LIMIT_EXCEEDED", "ConcurrentRequests Limit exceeded.", SalesforceBusy),
+        (503, "REQUEST_LIMIT_EXCEEDED", "You have reached the Connect API's hourly request limit.", SalesforceBusy),
         (403, "REQUEST_LIMIT_EXCEEDED", "", RequestQuotaExhausted),
         (429, "TOO_MANY_REQUESTS", "", SalesforceBusy),
         (400, "ExceededQuota", "", BatchQuotaExhausted),
@@ -55,6 +57,9 @@ HTML = b"<html><body>We are down for maintenance: hidden</body></html>"
         (400, "UNABLE_TO_LOCK_ROW", "", SalesforceUnavailable),
         (400, "REQUEST_RUNNING_TOO_LONG", "", SalesforceUnavailable),
         (400, "QUERY_TIMEOUT", "", SalesforceUnavailable),
+        (400, "TOO_MANY_APEX_REQUESTS", "", SalesforceUnavailable),
+        (400, "INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE", "", SalesforceUnavailable),
+        (403, "INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE", "", SalesforceUnavailable),
         (400, "INVALID_TYPE", "", TargetRejected),
         (400, "INVALIDENTITY", "", TargetRejected),
         (400, "INVALID_FIELD", "", TargetRejected),
@@ -212,6 +217,14 @@ def test_an_error_body_that_is_no_json_has_no_code(body):
         ("STRING_TOO_LONG", "", RowVerdict.FINAL, False),
         ("INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", "", RowVerdict.FINAL, False),
         ("NEVER_HEARD_OF", "", RowVerdict.FINAL, False),
+        ("TOO_MANY_APEX_REQUESTS", "", RowVerdict.PASSING, False),
+        ("INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE", "", RowVerdict.PASSING, False),
+        (
+            "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY",
+            "Too many batch retries in the presence of Apex triggers and partial failures.",
+            RowVerdict.PASSING,
+            False,
+        ),
     ],
 )
 def test_the_table_of_rows(code, message, verdict, is_lock):
@@ -226,6 +239,11 @@ def test_the_table_of_rows(code, message, verdict, is_lock):
         ("ClientInputError : LineEnding is invalid on user data.", JobVerdict.CONTENT),
         ("InvalidBatch : Failed to parse CSV", JobVerdict.CONTENT),
         ("InvalidUser", JobVerdict.CONFIGURATION),
+        (
+            "InvalidBatch : type is not needed for non polymorphic foreign key references: Account",
+            JobVerdict.CONFIGURATION,
+        ),
+        ("InvalidBatch : Unable to find relationship: Acount", JobVerdict.CONFIGURATION),
         ("INVALID_BATCH: Field name not found", JobVerdict.CONFIGURATION),
         ("TooManyLockFailure : Too many lock failure 200", JobVerdict.PASSING),
         ("Timeout : The batch was retried more than 20 times", JobVerdict.PASSING),
@@ -236,6 +254,25 @@ def test_the_table_of_rows(code, message, verdict, is_lock):
 )
 def test_the_table_of_jobs(message, verdict):
     assert job_verdict(message) is verdict
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "is_closed"),
+    [
+        ("INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE", "", True),
+        (
+            "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY",
+            "Insert_Update_Delete_not_allowed_during_Maintenance, try again",
+            True,
+        ),
+        ("ExceededQuota", "", True),
+        ("EXCEEDED_QUOTA", "", True),
+        ("UNKNOWN_EXCEPTION", "ExceededQuota of something else", False),
+        ("UNABLE_TO_LOCK_ROW", "", False),
+    ],
+)
+def test_an_org_that_takes_no_rows_for_now_is_told_from_rows_that_fail(code, message, is_closed):
+    assert is_org_closed(code, message) is is_closed
 
 
 def test_every_status_from_300_on_has_an_error():
