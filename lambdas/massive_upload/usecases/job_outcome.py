@@ -94,7 +94,9 @@ def counters_of(
     )
 
 
-def read_outcome(bulk: BulkIngest, batch: Batch, counters: JobCounters, content: StagedFile | None) -> JobOutcome:
+def read_outcome(
+    bulk: BulkIngest, batch: Batch, counters: JobCounters, content: StagedFile | None, *, are_lists_final: bool = False
+) -> JobOutcome:
     """Read what became of a job's rows, by the cheapest proof there is.
 
     Args:
@@ -102,6 +104,9 @@ def read_outcome(bulk: BulkIngest, batch: Batch, counters: JobCounters, content:
         batch: whose job has ended.
         counters: what the job reported in its final state.
         content: the batch's staged file; needed, and given, unless `is_proven_clean`.
+        are_lists_final: whether the result files have been read again for long enough: what they lack is not to come.
+            Salesforce keeps none of batches beyond the day's allowance (Bulk API 2.0 guide, "Get Job Failed Record
+            Results").
 
     Raises:
         SalesforceUnavailable: the result files contradict the counters or what was sent; they are not believed.
@@ -120,8 +125,8 @@ def read_outcome(bulk: BulkIngest, batch: Batch, counters: JobCounters, content:
         if counters.failed == 0:  # said of jobs all of whose rows have failed, too (forcedotcom/dataloader#1033)
             lists.read_failed()
         lists.read_succeeded()
-        if lists.unlisted and counters.failed not in (None, len(lists.failed)):
-            raise lists.unbelieved(f"{counters.failed} rows were reported as failed, {len(lists.failed)} are listed")
+        if lists.are_to_be_read_again(counters) and not are_lists_final:
+            raise lists.unbelieved(f"they do not tell what became of {lists.unlisted.total()} rows")
         # Whoever is on no list is sent again: only what the job lists as succeeded has succeeded.
         lists.unprocessed += lists.unlisted.elements()
     numbers = _RowNumbers(keys)
@@ -175,6 +180,11 @@ class _Lists:
             and len(self.failed) == counters.failed
             and len(self.unprocessed) == rows - (counters.processed or 0)
         )
+
+    def are_to_be_read_again(self, counters: JobCounters) -> bool:
+        """Whether rows are on no list although the job is said to have tried them."""
+        is_complete = counters.state == JobState.JOB_COMPLETE
+        return bool(self.unlisted) and (is_complete or counters.failed not in (None, len(self.failed)))
 
     def unbelieved(self, problem: str) -> SalesforceUnavailable:
         """The error for result files that contradict what is known."""
@@ -256,7 +266,9 @@ def _with_unprocessed(
         return replace(outcome, rejected=rejected, refused_code=refused_code)
     if counters.state == JobState.FAILED:
         return replace(outcome, untried=dict.fromkeys(unprocessed, _job_error(text)))
-    error = RowError(code=UNPROCESSED, message="The job ended without trying this row.", fields="")
+    error = RowError(
+        code=UNPROCESSED, message="The job ended without trying this row, or does not tell of it.", fields=""
+    )
     return replace(outcome, passing={**outcome.passing, **dict.fromkeys(unprocessed, error)})
 
 

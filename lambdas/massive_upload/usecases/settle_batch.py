@@ -38,6 +38,9 @@ from massive_upload.usecases.slice_tasks import (
 from massive_upload.usecases.staging import pace_of
 from massive_upload.usecases.turn import Turn, ask_for_turn
 
+_WAITS_FOR_LISTS = 2
+"""After so many waits for the org, six minutes, result files that do not tell of all rows are taken for final."""
+
 
 @slice_task
 def settle_batch(task: SliceInput, services: SliceServices) -> Step:
@@ -61,7 +64,15 @@ def settle_batch(task: SliceInput, services: SliceServices) -> Step:
     pace = load.pace_at(partition.pace)
     delays = presets.SWEEP_RETRY_DELAYS_SECONDS if partition.is_sweep else pace.retry_delays_seconds
     try:
-        settled = settle_attempt(partition, batch, counters, services, load, retries=len(delays))
+        settled = settle_attempt(
+            partition,
+            batch,
+            counters,
+            services,
+            load,
+            retries=len(delays),
+            are_lists_final=step.org_waits >= _WAITS_FOR_LISTS,
+        )
     except JobGone:
         send_again(partition, batch, services)
         return step.then(Next.BACK_OFF, events=SETTLE_EVENTS)
@@ -129,7 +140,14 @@ class SettledAttempt:
 
 
 def settle_attempt(
-    partition: Partition, batch: Batch, counters: JobCounters, services: SliceServices, load: Load, *, retries: int
+    partition: Partition,
+    batch: Batch,
+    counters: JobCounters,
+    services: SliceServices,
+    load: Load,
+    *,
+    retries: int,
+    are_lists_final: bool = False,
 ) -> SettledAttempt:
     """Settle one attempt of a batch whose job has ended.
 
@@ -143,6 +161,7 @@ def settle_attempt(
         services: what the task works with.
         load: the run's load.
         retries: how often rows may be sent again for a passing reason.
+        are_lists_final: as `read_outcome` has it.
 
     Raises:
         JobRejected, RunHalted: after that was recorded.
@@ -151,7 +170,7 @@ def settle_attempt(
     content: StagedFile | None = None
     if not is_proven_clean(batch, counters):
         content = StagedFile(services.files.read(batch.file_key), load.target.external_id)
-    outcome = read_outcome(services.org.bulk, batch, counters, content)
+    outcome = read_outcome(services.org.bulk, batch, counters, content, are_lists_final=are_lists_final)
     if outcome.halting_code is not None:
         services.store.request_stop(partition, outcome.halting_code, error=RunHalted.__name__)
     plan = plan_rows(outcome, batch, retries=retries, is_sweep=partition.is_sweep)

@@ -109,12 +109,42 @@ def test_a_result_file_that_was_cut_is_not_believed(name):
         task = ended_job(world)
         if name == "failedResults":
             before = (world.partition(), world.open_batch())
-            with pytest.raises(SalesforceUnavailable, match="reported as failed, 0 are listed"):
+            with pytest.raises(SalesforceUnavailable, match="do not tell what became of 11 rows"):
                 settle_batch(task, world.services)
             assert (world.partition(), world.open_batch()) == before
         world.slices.run_lane(RUN, "0000")
         assert world.partition().succeeded == 30
         assert world.loaded_keys == world.keys_of()
+
+
+def test_rows_that_no_result_file_tells_of_are_sent_again_once_it_was_read_for_long_enough():
+    """The first job reports failed rows, and lists none of them however often it is asked."""
+    header = '\\"sf__Id\\",\\"sf__Error\\",\\"External_ID__c\\"\\n'
+    faults = f"""{LOCKED}
+- match: {{path: failedResults, until_seconds: 3600}}
+  action: {{status: 200, body: "{header}"}}
+"""
+    with open_world(load=paced(batch_rows=30), faults=faults) as world:
+        verdict = world.execute()
+        assert verdict is not None
+        assert (verdict.status, verdict.succeeded, world.jobs) == ("Completed", 30, {"JobComplete": 2})
+        assert world.slices.visited.count("WaitForOrg") == 2
+        assert 0 < world.partition().resent_rows < 30
+
+
+def test_a_job_without_counters_is_asked_again_for_its_rows_before_they_are_sent_again():
+    uncounted = "{job_reports: {numberRecordsProcessed: null, numberRecordsFailed: null}}"
+    faults = f"""
+- match: {{object: Opportunity, nth: 1}}
+  action: {uncounted}
+- match: {{path: successfulResults, nth: 1}}
+  action: {{status: 200, body: ""}}
+"""
+    with open_world(load=paced(batch_rows=30), faults=faults) as world:
+        verdict = world.execute()
+        assert verdict is not None
+        assert (verdict.status, verdict.succeeded, world.jobs) == ("Completed", 30, {"JobComplete": 1})
+        assert world.partition().resent_rows == 0
 
 
 def job_fails(message: str) -> str:
