@@ -99,6 +99,7 @@ class PlanSoFar(Contract):
         position: how many of these the execution has completed.
         org_waits, org_waited_seconds: how often in a row, and for how long in all, it has waited for an org that does
             not answer, or has not ended the jobs of the run before.
+        sessions_refused: how often in a row the org has refused a token that it had just given out.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -107,6 +108,7 @@ class PlanSoFar(Contract):
     position: int = Field(default=0, ge=0)
     org_waits: int = Field(default=0, ge=0)
     org_waited_seconds: int = Field(default=0, ge=0)
+    sessions_refused: int = Field(default=0, ge=0)
 
 
 class PlanRunInput(Contract):

@@ -17,6 +17,7 @@ from massive_upload.errors import (
     BatchQuotaExhausted,
     CredentialsRejected,
     LoadError,
+    PassingError,
     RequestQuotaExhausted,
     RequestRefused,
     RunHalted,
@@ -293,13 +294,20 @@ def is_lock_error(code: str, message: str) -> bool:
     return _holds_any(_LOCK_WORDS, code, message)
 
 
-def is_org_closed(code: str, message: str) -> bool:
-    """Whether the org takes no rows for now, whatever they hold: it is in maintenance, or its batches are used up.
+_CLOSED_BY: Mapping[str, type[PassingError]] = {
+    normalised_word(_IN_MAINTENANCE): SalesforceUnavailable,
+    # of a job that was accepted, where they are used up while it is worked on (Bulk API 2.0 guide, "How Requests Are
+    # Processed")
+    normalised_word(_NO_BATCHES_LEFT): BatchQuotaExhausted,
+}
 
-    A job that was accepted fails with the latter where they are used up while it is worked on (Bulk API 2.0 guide, "How
-    Requests Are Processed").
+
+def org_closed_by(code: str) -> type[PassingError] | None:
+    """The error for an org that takes no rows for now, whatever they hold: in maintenance, or without batches left.
+
+    By the code alone: a row's text quotes values, and one row must not close the org to all others.
     """
-    return normalised_word(code) == normalised_word(_NO_BATCHES_LEFT) or _holds_any((_IN_MAINTENANCE,), code, message)
+    return _CLOSED_BY.get(normalised_word(code))
 
 
 def _holds_any(words: tuple[str, ...], code: str, message: str) -> bool:

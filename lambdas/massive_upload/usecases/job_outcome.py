@@ -18,8 +18,8 @@ from massive_upload.salesforce.error_codes import (
     JobVerdict,
     RowVerdict,
     is_lock_error,
-    is_org_closed,
     job_verdict,
+    org_closed_by,
     row_verdict,
 )
 from massive_upload.salesforce.results import FailedRow, is_whole, parse_failed, parse_keys, split_row_error
@@ -51,8 +51,8 @@ class JobOutcome:
     @cached_property
     def closed_by(self) -> str | None:
         """The code by which the org has taken no more rows for now, for no reason of theirs; None where it did not."""
-        errors = {(error.code, error.message) for error in (*self.passing.values(), *self.untried.values())}
-        return next((code for code, message in sorted(errors) if is_org_closed(code, message)), None)
+        codes = {error.code for error in (*self.passing.values(), *self.untried.values())}
+        return next((code for code in sorted(codes) if org_closed_by(code) is not None), None)
 
     @property
     def lock_errors(self) -> int:
@@ -117,12 +117,15 @@ def read_outcome(
         raise InternalError("The outcome of a job with failed rows cannot be told without its staged file.")
     keys = content.row_keys()
     lists = _Lists(bulk, batch.job_id, content.key_column, keys)
-    if counters.failed != 0:
+    is_complete = counters.state == JobState.JOB_COMPLETE
+    if counters.failed != 0 or not is_complete:
         lists.read_failed()
-    if counters.processed != batch.rows:
+    if counters.processed != batch.rows or not is_complete:
         lists.read_unprocessed()
     if not lists.agree_with(counters, batch.rows):
-        if counters.failed == 0:  # said of jobs all of whose rows have failed, too (forcedotcom/dataloader#1033)
+        if (
+            counters.failed == 0 and is_complete
+        ):  # said of jobs all of whose rows have failed, too (forcedotcom/dataloader#1033)
             lists.read_failed()
         lists.read_succeeded()
         if lists.are_to_be_read_again(counters) and not are_lists_final:
@@ -184,7 +187,7 @@ class _Lists:
     def are_to_be_read_again(self, counters: JobCounters) -> bool:
         """Whether rows are on no list although the job is said to have tried them."""
         is_complete = counters.state == JobState.JOB_COMPLETE
-        return bool(self.unlisted) and (is_complete or counters.failed not in (None, len(self.failed)))
+        return bool(self.unlisted) and (is_complete or len(self.failed) < (counters.failed or 0))
 
     def unbelieved(self, problem: str) -> SalesforceUnavailable:
         """The error for result files that contradict what is known."""

@@ -32,7 +32,8 @@ from massive_upload.usecases.planning.target_lease import JobsLeft
 from massive_upload.usecases.run_ids import run_id_in_sequence, run_id_of
 
 _MOST_SESSIONS_REFUSED = 5
-"""Waits, six minutes in all, after which an org is not waited for that takes none of its own new tokens."""
+"""In a row, with waits of six minutes in all where nothing was waited for before. Then an org is not waited for that
+takes none of its own new tokens."""
 
 _PLANNERS: Mapping[Mode, type[Planner]] = {Mode.RESUME: ResumeRun, Mode.RETRY_FAILED: RetryRun}
 """How a run is planned; all other modes count the source."""
@@ -81,7 +82,7 @@ def _plan(request: PlanRequest, so_far: PlanSoFar, services: PlanServices) -> Pl
     try:
         return planner.plan()
     except (*ORG_NOT_READY, QueryExpired, JobsLeft) as error:
-        if isinstance(error, SessionExpired) and so_far.org_waits >= _MOST_SESSIONS_REFUSED:
+        if isinstance(error, SessionExpired) and so_far.sessions_refused >= _MOST_SESSIONS_REFUSED:
             raise CredentialsRejected(
                 "The org gives out tokens, and refuses each of them.", next_step=CHECK_SESSION, code=error.code
             ) from error
@@ -115,6 +116,7 @@ def _wait_for_org(before: PlanSoFar, run_id: str, error: LoadError, patience_sec
         run_id=run_id,
         wait_seconds=wait_seconds,
         org_waits=before.org_waits + 1,
+        sessions_refused=before.sessions_refused + 1 if isinstance(error, SessionExpired) else 0,
         org_waited_seconds=waited_seconds + wait_seconds,
     )
 

@@ -18,14 +18,16 @@ from massive_upload.domain.pace import LanePace, PaceReason, next_pace
 from massive_upload.domain.progress import Batch, BatchState, JobWork, LaneFailures, LaneNotes, Partition
 from massive_upload.domain.staged_file import StagedFile
 from massive_upload.domain.waits import SETTLE_EVENTS, org_wait_seconds, unqueued_seconds
-from massive_upload.errors import JobRejected, OrgUnreachable, PassingError, RunHalted
+from massive_upload.errors import BatchQuotaExhausted, JobRejected, OrgUnreachable, PassingError, RunHalted
 from massive_upload.observability import Event, Marker, Metric, emit, follow, log
 from massive_upload.ports import LaneView
 from massive_upload.salesforce.bulk import JobGone, JobState
+from massive_upload.salesforce.error_codes import org_closed_by
 from massive_upload.usecases.attempt import Attempt
 from massive_upload.usecases.circuit_breaker import is_run_given_up
 from massive_upload.usecases.job_outcome import JobOutcome, is_proven_clean, read_outcome
 from massive_upload.usecases.lost_jobs import send_again
+from massive_upload.usecases.org_usage import tell_used_up
 from massive_upload.usecases.row_plan import plan_rows
 from massive_upload.usecases.run_config import RunConfig
 from massive_upload.usecases.slice_tasks import (
@@ -76,9 +78,11 @@ def settle_batch(task: SliceInput, services: SliceServices) -> Step:
     except JobGone:
         send_again(partition, batch, services)
         return step.then(Next.BACK_OFF, events=SETTLE_EVENTS)
-    if settled.closed_by is not None:
-        return _wait_while_closed(step, settled.closed_by, partition, services, load)
     following = settled.following
+    if settled.closed_by is not None:
+        has_got_on = following.succeeded + following.rejected > batch.succeeded + batch.rejected
+        so_far = step.then(Next.BACK_OFF, events=SETTLE_EVENTS, is_progress=has_got_on)
+        return _wait_while_closed(so_far, settled.closed_by, partition, services, load)
     edge_seconds = 0 if partition.is_sweep else pace.delay_seconds
     to_turn = partial(step.then, events=SETTLE_EVENTS, requests_told=counters.requests_told, is_progress=True)
     if following.state is BatchState.PLANNED:
@@ -98,19 +102,25 @@ def settle_batch(task: SliceInput, services: SliceServices) -> Step:
 
 def _wait_while_closed(step: Step, code: str, partition: Partition, services: SliceServices, load: Load) -> Step:
     """The next wait for an org that takes no rows for now, though it answers, within the load's patience."""
+    if org_closed_by(code) is BatchQuotaExhausted:
+        tell_used_up(BatchQuotaExhausted.__name__)
     waited_seconds, patience_seconds = step.org_waited_seconds, load.effective_pace.patience_seconds
     if waited_seconds >= patience_seconds:
         raise OrgUnreachable(
-            f"For {waited_seconds} s, which is the load's patience, the org has taken no rows: {code}.",
+            f"The lane has waited for {waited_seconds} s, which is the load's patience; last: the org took no rows, "
+            f"with {code}.",
             next_step="Resume the run when it takes rows again; the rows that it did not take are planned.",
             code=code,
         )
     wait_seconds = min(org_wait_seconds(step.org_waits), patience_seconds - waited_seconds)
     services.store.record_heartbeat(partition, services.org.heartbeat(wake_after_seconds=wait_seconds))
     log(Marker.WAITING, Event.WAITING_FOR_ORG, code=code, wait_seconds=wait_seconds, waited_seconds=waited_seconds)
-    waiting = step.then(Next.BACK_OFF, events=SETTLE_EVENTS, wait_seconds=wait_seconds)
-    return waiting.model_copy(
-        update={"org_waits": step.org_waits + 1, "org_waited_seconds": waited_seconds + wait_seconds}
+    return step.model_copy(
+        update={
+            "wait_seconds": wait_seconds,
+            "org_waits": step.org_waits + 1,
+            "org_waited_seconds": waited_seconds + wait_seconds,
+        }
     )
 
 
@@ -189,7 +199,7 @@ def settle_attempt(
         failures=_failures(partition, following, outcome, counters, load),
         pace=pace,
         hot_parents=_hot_parents(partition, outcome, content, services.configs.of(partition.run_id)),
-        job_seconds=_unqueued_seconds(partition, batch, counters) if batch.attempt == 0 else None,
+        job_seconds=_unqueued_seconds(partition, batch, counters) if _is_typical(batch, outcome) else None,
         work=_work(partition, batch, outcome, counters),
     )
     beat = services.org.heartbeat(uncounted_requests=counters.api_requests)
@@ -202,10 +212,14 @@ def settle_attempt(
     return SettledAttempt(following=following, closed_by=outcome.closed_by)
 
 
+def _is_typical(batch: Batch, outcome: JobOutcome) -> bool:
+    """Whether an attempt is like those of later batches: of all its rows, and by an org that takes rows."""
+    return batch.attempt == 0 and outcome.closed_by is None
+
+
 def _work(partition: Partition, batch: Batch, outcome: JobOutcome, counters: JobCounters) -> JobWork:
     """What an attempt tells of the org's speed: only a first one that completed, and whose time is known, does."""
-    is_told = counters.state == JobState.JOB_COMPLETE and counters.seconds and outcome.closed_by is None
-    if batch.attempt > 0 or not is_told:
+    if not _is_typical(batch, outcome) or counters.state != JobState.JOB_COMPLETE or not counters.seconds:
         return JobWork()
     return JobWork(
         jobs=1,
@@ -250,8 +264,7 @@ def _next_pace(
     partition: Partition, batch: Batch, outcome: JobOutcome, load: Load
 ) -> tuple[LanePace, PaceReason | None]:
     """The lane's pace from here on; only the first try of a batch tells how contended the org is, if it takes rows."""
-    tells = batch.attempt == 0 and not partition.is_sweep and outcome.closed_by is None
-    if not tells or not load.effective_pace.adaptive:
+    if not _is_typical(batch, outcome) or partition.is_sweep or not load.effective_pace.adaptive:
         return partition.pace, None
     return next_pace(
         partition.pace, speed_percent=batch.speed_percent, rows=batch.rows, failed_rows=outcome.contended_rows

@@ -332,6 +332,15 @@ def test_an_org_that_refuses_its_own_tokens_is_not_waited_for_as_if_it_were_sile
         assert 300 < world.clock.seconds() < 600
 
 
+def test_an_org_that_comes_back_and_refuses_a_few_tokens_at_first_is_waited_for():
+    silent = "- {match: {path: /services/data, until_seconds: 700}, action: {status: 503, code: SERVER_UNAVAILABLE}}\n"
+    refused = REFUSED_SESSIONS.replace("data}", "data, until_seconds: 1200}")
+    with open_world(load=paced(), faults=silent + refused) as world:
+        verdict = world.execute()
+        assert verdict is not None
+        assert (verdict.status, verdict.succeeded) == ("Completed", 30)
+
+
 def test_a_session_that_is_refused_at_each_call_ends_the_run_with_its_name():
     with open_world(load=paced(patience_seconds=60), faults=REFUSED_SESSIONS) as world:
         verdict = world.execute()

@@ -181,6 +181,23 @@ def test_a_job_whose_counters_were_not_brought_up_to_date_is_settled_by_its_list
         assert {row["error_code"] for row in rejected_rows(world)} == {"STRING_TOO_LONG"}
 
 
+def test_a_failed_job_whose_counters_speak_of_success_is_settled_by_its_lists():
+    faults = (
+        job_fails("Timeout : retried too often")
+        + "\n- match: {object: Opportunity, nth: 1}\n  action: {row_failures: {share: 0.1, code: STRING_TOO_LONG}}"
+        + "\n- match: {object: Opportunity, nth: 1}"
+        + "\n  action: {job_reports: {numberRecordsProcessed: 250, numberRecordsFailed: 0}}"
+    )
+    source = generated_opportunities(250, rejected_share=0)
+    with open_world(source=source, load=paced(batch_rows=250), faults=faults) as world:
+        verdict = world.execute()
+        assert verdict is not None
+        kept = {row["External_ID__c"] for row in rejected_rows(world)}
+        assert (verdict.status, verdict.succeeded, verdict.rejected) == ("Completed", 250 - len(kept), len(kept))
+        assert world.loaded_keys == world.keys_of() - kept
+        assert kept
+
+
 def test_a_job_that_is_refused_as_a_whole_ends_the_lane_and_its_rows_are_kept():
     source = generated_opportunities(250, rejected_share=0)
     faults = job_fails("InvalidBatch : Field name not found : Nmae")

@@ -19,8 +19,8 @@ from massive_upload.salesforce.error_codes import (
     RowVerdict,
     error_for,
     is_lock_error,
-    is_org_closed,
     job_verdict,
+    org_closed_by,
     retry_after_seconds,
     row_verdict,
 )
@@ -257,22 +257,17 @@ def test_the_table_of_jobs(message, verdict):
 
 
 @pytest.mark.parametrize(
-    ("code", "message", "is_closed"),
+    ("code", "error"),
     [
-        ("INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE", "", True),
-        (
-            "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY",
-            "Insert_Update_Delete_not_allowed_during_Maintenance, try again",
-            True,
-        ),
-        ("ExceededQuota", "", True),
-        ("EXCEEDED_QUOTA", "", True),
-        ("UNKNOWN_EXCEPTION", "ExceededQuota of something else", False),
-        ("UNABLE_TO_LOCK_ROW", "", False),
+        ("INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE", SalesforceUnavailable),
+        ("ExceededQuota", BatchQuotaExhausted),
+        ("EXCEEDED_QUOTA", BatchQuotaExhausted),
+        ("UNABLE_TO_LOCK_ROW", None),
+        ("STRING_TOO_LONG", None),
     ],
 )
-def test_an_org_that_takes_no_rows_for_now_is_told_from_rows_that_fail(code, message, is_closed):
-    assert is_org_closed(code, message) is is_closed
+def test_an_org_that_takes_no_rows_for_now_is_told_by_the_code(code, error):
+    assert org_closed_by(code) is error
 
 
 def test_every_status_from_300_on_has_an_error():
