@@ -35,18 +35,36 @@ class _Passed:
         return f"{self.percent:.1f} % of the rows passed at their first try"
 
 
-def advice_for(load: Load, shown: Shown | None, *, partitions: int) -> tuple[str, ...]:
+def advice_for(load: Load, shown: Shown | None, *, partitions: int, changed_lanes: int = 0) -> tuple[str, ...]:
     """Advice with its reason; none where the run showed too little, or gives no cause.
 
     Args:
         load: as the run was planned.
         shown: what the run has shown.
         partitions: how many it had, of which ``max_concurrency`` load at the same time.
+        changed_lanes: how many of them found more or fewer rows than the plan had counted, where no later run sees to
+            that by itself.
     """
+    advice = (_for_changes(load, changed_lanes), _for_pace(load, shown, partitions))
+    return tuple(each for each in advice if each)
+
+
+def _for_changes(load: Load, changed_lanes: int) -> str | None:
+    """A row's key stays, and with it its lane of keys; its parent may change between the queries of two lanes."""
+    if not load.lanes_by_parent or not changed_lanes:
+        return None
+    how = "with mode incremental" if load.source.modified is not None else "again"
+    return (
+        f"Run the load {how}: {changed_lanes} of its lanes found more or fewer rows than were planned, so the source "
+        "changed during the run. Rows that got another parent meanwhile may be missing, counted twice, or as they were "
+        "before."
+    )
+
+
+def _for_pace(load: Load, shown: Shown | None, partitions: int) -> str | None:
     if shown is None or shown.rows < JUDGED_ROWS:
-        return ()
-    advice = _for_lanes_of_keys(load, shown, partitions) if load.lanes_meet else _for_lanes_apart(load, shown)
-    return (advice,) if advice else ()
+        return None
+    return _for_lanes_of_keys(load, shown, partitions) if load.lanes_meet else _for_lanes_apart(load, shown)
 
 
 def _for_lanes_apart(load: Load, shown: Shown) -> str | None:

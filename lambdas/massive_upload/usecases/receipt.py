@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
+from massive_upload.contracts import Mode
 from massive_upload.domain.account import Outcome, outcome_of
 from massive_upload.domain.advice import advice_for
 from massive_upload.domain.file_keys import half_swept_key, receipt_key
 from massive_upload.domain.hot_parents import NAMED, hottest
+from massive_upload.domain.load import Load
 from massive_upload.domain.progress import Partition, Run
 from massive_upload.domain.shown import Shown
 from massive_upload.errors import LoadError
@@ -124,7 +126,7 @@ def gather_receipt(
         "figures": figures | {"api_requests": figures["api_requests"] + run.api_requests},
         "estimate": _estimate(run, services),
         "shown": _shown(shown),
-        "advice": advice_for(config.load, shown, partitions=len(lanes)) if config else (),
+        "advice": _advice(run, config.load, lanes, shown) if config else (),
         "hot_parents": _hot_parents(partitions, config) if config else {},
         "rejected_files": _rejected_files(run, partitions, services),
         "partitions": [{name: getattr(partition, name) for name in _OF_A_PARTITION} for partition in partitions],
@@ -182,6 +184,12 @@ def _estimate(run: Run, services: SliceServices) -> dict[str, object] | None:
     """What the plan expected the run to take."""
     estimate = read_estimate(services.files, run)
     return None if estimate is None else asdict(estimate)
+
+
+def _advice(run: Run, load: Load, lanes: Sequence[Partition], shown: Shown | None) -> tuple[str, ...]:
+    """What changed since a run's plan is read by the next incremental run; after a full one nobody knows of a next."""
+    changed_lanes = sum(lane.source_rows != lane.planned_rows for lane in lanes) if run.mode == Mode.FULL else 0
+    return advice_for(load, shown, partitions=len(lanes), changed_lanes=changed_lanes)
 
 
 def _drift(lanes: Sequence[Partition]) -> dict[str, int]:
