@@ -21,6 +21,7 @@ from massive_upload.contracts import Mode
 from massive_upload.domain.load import Load
 from massive_upload.domain.progress import Run, RunStatus
 from massive_upload.ports import Files, ProgressStore
+from massive_upload.usecases.planning.resume import later_writer
 
 
 class KeptRun(BaseModel):
@@ -124,15 +125,16 @@ class KeptRuns:
         """The run to go on with.
 
         Args:
-            wanted: its id, or `latest`: the newest that is unfinished, where it was planned or its process was killed.
+            wanted: its id, or `latest`: the newest that is unfinished, as `_goes_on` says.
 
         Raises:
             UsageMistake: there is none, or nothing of it is left to do.
         """
         store = self.recorded()
+        newest = max((kept.begun_at for kept in self._all().values()), default=None)
         found = self.find(
             wanted,
-            fits=lambda kept: _goes_on(kept, store.run(kept.run_id)),
+            fits=lambda kept: _goes_on(kept, store, is_newest=kept.begun_at == newest),
             what="unfinished run",
             but=_not_begun,
         )
@@ -236,12 +238,21 @@ def _not_begun(newest: KeptRun) -> str:
     return f"; {newest.run_id} is over, and its sequence goes on with {', '.join(newest.followed_by)}"
 
 
-def _goes_on(kept: KeptRun, run: Run | None) -> bool:
-    """Whether 'latest' may mean a run: not one that was refused before it was planned, as by a wrong login.
+def _goes_on(kept: KeptRun, store: ProgressStore, *, is_newest: bool) -> bool:
+    """Whether 'latest' may mean a run.
 
-    To go on with that would begin a whole load, of which nobody has thought any more since.
+    Not one that was given up before it was planned: it was refused, as by a wrong login, or somebody has begun another
+    run since. To go on with that would begin a whole load, of which nobody has thought any more. Nor one that cannot be
+    resumed, as a later run has written to its target.
     """
-    return not kept.is_reported or course_of(run) is Course.RESUME
+    run = store.run(kept.run_id)
+    match course_of(run):
+        case Course.BEGIN:
+            return is_newest and not kept.is_reported
+        case Course.RESUME:
+            return run is None or later_writer(store, run) is None
+        case Course.REPORT:
+            return not kept.is_reported
 
 
 def _is_over(kept: KeptRun, run: Run | None) -> bool:

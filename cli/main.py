@@ -17,7 +17,7 @@ from cli.errors import UsageMistake, errors_as_exit_codes
 from cli.exit_status import EXIT_STATUS
 from cli.failure_commands import failure_commands
 from cli.local_options import LOCAL_PANEL, MOST_TIME_SCALE, check_options
-from cli.output import lasting_output
+from cli.output import lasting_output, open_standard_streams
 from cli.stack_commands import AsJson, Profile, Region, StackName, stack_commands, start
 
 app = typer.Typer(
@@ -33,6 +33,7 @@ app.add_typer(failure_commands)
 
 def main() -> None:
     """The entry point. What is interrupted once a command has done its work would lose its exit status alone."""
+    open_standard_streams()
     try:
         app(prog_name="massive-upload")
     finally:

@@ -65,7 +65,9 @@ def _explain(summary: RunSummary, partitions: Sequence[Partition], code: ExitCod
     if code is ExitCode.OK:
         return
     if summary.error is not None:
-        print(f"{summary.error}: {summary.cause}", *partition_failures(partitions), sep="\n", file=sys.stderr)
+        # What ended a lane before says nothing of why the run cannot go on now.
+        failures = [] if code is ExitCode.WRONG_CONFIGURATION else partition_failures(partitions)
+        print(f"{summary.error}: {summary.cause}", *failures, sep="\n", file=sys.stderr)
     if code is ExitCode.INTERNAL_FAILURE:
         print(advice.defect, file=sys.stderr)
     elif summary.status == RunStatus.COMPLETED:

@@ -48,6 +48,21 @@ def lasting_output() -> Iterator[None]:
         raise typer.Exit(ExitCode.FILES_NOT_WRITTEN)
 
 
+def open_standard_streams() -> None:
+    """Let the null device stand for what the shell has closed (`>&-`).
+
+    Else the next file that is opened gets that descriptor, here or in a process of a function, and what is printed.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free is this one
+    # They live as long as the process.
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+
+
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:  # as where the shell has closed it

@@ -26,7 +26,7 @@ from infra.documents import Document, apply_sets
 from massive_upload.contracts import RUN_ID_PATTERN, Mode, StartInput
 from massive_upload.domain.progress import Halt, Run
 from massive_upload.errors import RunNotResumable
-from massive_upload.usecases.planning.resume import resumable
+from massive_upload.usecases.planning.resume import later_writer, resumable
 from massive_upload.usecases.run_ids import run_id_beside
 
 _LOOK_SECONDS = 2.0
@@ -263,4 +263,4 @@ def _can_be_resumed(stack: Stack, run: Run) -> bool:
         resumable(stack.store, run.run_id, begins_at=datetime.now(UTC))
     except RunNotResumable:
         return False
-    return True
+    return later_writer(stack.store, run) is None

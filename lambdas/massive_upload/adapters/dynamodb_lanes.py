@@ -223,8 +223,6 @@ class DynamoDbLanes(DynamoDbStore):
 
     def plan_batch(self, partition: Partition, batch: Batch, beat: Heartbeat) -> None:
         change = _taking("open_batch", batch) | self._beat(beat)
-        if partition.is_sweep:
-            change |= Change(add={"resent_rows": batch.rows})
         has_none = is_absent("open_batch") & _has_ahead(None) & _reads_as(partition)
         self._change_partition(partition, change, has_none, also=[self._new_batch(batch)])
 
@@ -239,11 +237,14 @@ class DynamoDbLanes(DynamoDbStore):
     ) -> Batch:
         submitted = replace(batch, state=BatchState.SUBMITTED)
         also = [self._batch_change(batch, submitted)]
+        change = self._beat(beat)
+        if batch.attempt or partition.is_sweep:
+            change |= Change(add={"resent_rows": batch.rows})
         if ahead is None:
-            self._change_partition(partition, self._beat(beat), also=also)
+            self._change_partition(partition, change, also=also)
             return submitted
         has_none_ahead = equals("open_batch", batch.number) & _has_ahead(None) & _reads_as(partition)
-        change = _taking("ahead_batch", ahead) | self._beat(beat)
+        change |= _taking("ahead_batch", ahead)
         self._change_partition(partition, change, has_none_ahead, also=[*also, self._new_batch(ahead)])
         return submitted
 
@@ -258,7 +259,7 @@ class DynamoDbLanes(DynamoDbStore):
     ) -> None:
         change = Change(
             put=_noted(notes, batch),
-            add={"resent_rows": following.rows, **_tried(batch, following, notes.work)},
+            add=_tried(batch, following, notes.work),
         )
         self._change_partition(partition, change | self._beat(beat), also=[self._batch_change(batch, following)])
 

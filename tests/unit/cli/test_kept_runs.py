@@ -55,6 +55,11 @@ def record(kept: KeptRuns, run: Run) -> None:
     kept.state.record_items(ItemChange("table", key, key | dynamodb_items.to_item(dynamodb_items.fields_of(run))))
 
 
+def note_writer(kept: KeptRuns, target: str, run_id: str) -> None:
+    key = dynamodb_items.writer_key(target)
+    kept.state.record_items(ItemChange("table", key, key | dynamodb_items.to_item({"run_id": run_id})))
+
+
 @pytest.mark.parametrize("status", RunStatus)
 def test_a_run_with_lanes_is_resumed_until_it_is_complete(status):
     expected = Course.REPORT if status is RunStatus.COMPLETED else Course.RESUME
@@ -116,6 +121,36 @@ def test_the_latest_is_not_a_run_that_was_refused_before_it_was_planned(kept, ru
     kept.mark_reported("refused")
     assert kept.unfinished("latest").run_id == "night"
     assert kept.unfinished("refused").run_id == "refused"
+
+
+def test_the_latest_is_not_a_run_that_was_given_up_before_it_was_planned_for_another_one(kept):
+    kept.take_up(asked("mistaken"))
+    assert kept.unfinished("latest").run_id == "mistaken"
+
+    kept.take_up(asked("right", hours=1))
+    record(kept, replace(RUN, run_id="right", status=RunStatus.COMPLETED))
+    kept.mark_reported("right")
+    with pytest.raises(UsageMistake, match="has no unfinished run"):
+        kept.unfinished("latest")
+    assert kept.unfinished("mistaken").run_id == "mistaken"
+
+
+def test_the_latest_is_not_a_run_whose_target_a_later_one_has_written_to(kept):
+    for hour, run_id in enumerate(("overtaken", "elsewhere", "later")):
+        kept.take_up(asked(run_id, hours=hour))
+    target, other = "org#Opportunity", "org#Account"
+    record(kept, replace(RUN, run_id="overtaken", status=RunStatus.FAILED, lease_key=target))
+    record(kept, replace(RUN, run_id="elsewhere", status=RunStatus.FAILED, lease_key=other))
+    record(kept, replace(RUN, run_id="later", status=RunStatus.COMPLETED, lease_key=target))
+    kept.mark_reported("later")
+    note_writer(kept, target, "later")
+    note_writer(kept, other, "elsewhere")
+    assert kept.unfinished("latest").run_id == "elsewhere"
+
+    record(kept, replace(RUN, run_id="elsewhere", status=RunStatus.COMPLETED, lease_key=other))
+    kept.mark_reported("elsewhere")
+    with pytest.raises(UsageMistake, match="has no unfinished run"):
+        kept.unfinished("latest")
 
 
 def test_a_retry_is_a_run_of_its_own_of_the_first_run_of_its_family():

@@ -1,4 +1,5 @@
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -69,6 +70,19 @@ def test_an_output_that_is_closed_is_no_failure(monkeypatch):
     monkeypatch.setattr(sys, "stdout", None)
     with lasting_output():
         assert sys.stdout is None
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_what_the_shell_has_closed_is_not_taken_by_another_file(closed, tmp_path):
+    script = (
+        "import os, sys, cli.output\n"
+        "cli.output.open_standard_streams()\n"
+        "print('out'); print('err', file=sys.stderr)\n"
+        "with open(sys.argv[1], 'w') as file: os.write(file.fileno(), b'%d' % file.fileno())\n"
+    )
+    command = f'"$1" -c "$2" "$3" {closed}'
+    subprocess.run(["bash", "-c", command, "bash", sys.executable, script, str(tmp_path / "file")], check=True)
+    assert int((tmp_path / "file").read_text()) > 2
 
 
 def test_a_stream_in_memory_stays_as_it_is(capsys):

@@ -22,6 +22,17 @@ from massive_upload.usecases.planning.target_lease import jobs_left, take_over
 from massive_upload.usecases.run_age import check_age
 
 
+def later_writer(store: ProgressStore, run: Run) -> str | None:
+    """The run that has written to the target since this one did, if one has.
+
+    None for a retry: its rows are as old as the run that rejected them in any case.
+    """
+    if run.lease_key is None or run.retry_of is not None:
+        return None
+    writer = store.last_writer(run.lease_key)
+    return None if writer == run.run_id else writer
+
+
 def resumable(store: ProgressStore, run_id: str, *, begins_at: datetime) -> Run:
     """The run, if there is something that an execution which begins then can go on with.
 
@@ -152,11 +163,10 @@ class ResumeRun(Planner):
     def _check_not_overtaken(self, run: Run, lease: Lease) -> None:
         """What the run has staged would replace what a later one has brought, for good: that one has set a watermark.
 
-        Rows of a retry are as old as the run that rejected them in any case. The target is held already, so that no
-        other run can come in between.
+        The target is held already, so that no other run can come in between.
         """
-        writer = self._store.last_writer(lease.key)
-        if writer in (None, run.run_id) or run.retry_of is not None:
+        writer = later_writer(self._store, run)
+        if writer is None:
             return
         self._store.release_lease(lease)
         raise RunNotResumable(
