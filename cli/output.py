@@ -57,7 +57,8 @@ def open_standard_streams() -> None:
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free is this one
+            # The lowest number that is free is this one. What is opened is not handed on to other programs by itself.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     # They live as long as the process.
     sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115

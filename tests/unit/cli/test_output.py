@@ -75,9 +75,10 @@ def test_an_output_that_is_closed_is_no_failure(monkeypatch):
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
 def test_what_the_shell_has_closed_is_not_taken_by_another_file(closed, tmp_path):
     script = (
-        "import os, sys, cli.output\n"
+        "import os, subprocess, sys, cli.output\n"
         "cli.output.open_standard_streams()\n"
         "print('out'); print('err', file=sys.stderr)\n"
+        "subprocess.run([sys.executable, '-c', 'import sys; sys.stdout.flush(); sys.stderr.flush()'], check=True)\n"
         "with open(sys.argv[1], 'w') as file: os.write(file.fileno(), b'%d' % file.fileno())\n"
     )
     command = f'"$1" -c "$2" "$3" {closed}'
