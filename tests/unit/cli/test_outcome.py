@@ -7,8 +7,8 @@ import pytest
 from cli.errors import ExitCode
 from cli.outcome import Advice, rejected_advice, tell_outcome
 from cli.summary import NO_ACCOUNT, RunFacts
-from massive_upload.domain.progress import RunStatus
-from tests.unit.cli.progress_examples import STARTED_AT, a_run
+from massive_upload.domain.progress import PartitionStatus, RunStatus
+from tests.unit.cli.progress_examples import STARTED_AT, a_partition, a_run
 
 ADVICE = Advice(unfinished="RESUME", rejected="RETRY", defect="REPORT")
 
@@ -45,6 +45,13 @@ def the_facts(**changes: Any) -> RunFacts:
 def test_the_next_step_is_one_that_the_run_still_allows(status, error, code, told, capsys):
     assert tell_outcome(the_facts(status=status, error=error), ADVICE, as_json=True) is code
     assert capsys.readouterr().err.endswith(f"{error}: why\n{told}" if error else told)
+
+
+def test_what_ended_a_lane_before_is_not_told_where_the_run_cannot_be_resumed(capsys):
+    lanes = [a_partition(status=PartitionStatus.FAILED, error="OrgUnreachable", cause="Resume the run.")]
+    facts = the_facts(status=RunStatus.FAILED, error="RunNotResumable", partitions=lanes)
+    tell_outcome(facts, ADVICE, as_json=True)
+    assert capsys.readouterr().err.endswith("RunNotResumable: why\n")
 
 
 def test_rejected_rows_are_looked_at_and_sent_once_more():
