@@ -179,7 +179,7 @@ BUGS = (
         failures=_failures(partition, following, outcome, counters, load),
         pace=pace,
         hot_parents=_hot_parents(partition, outcome, content, services.configs.of(partition.run_id)),
-        job_seconds=_unqueued_seconds(partition, batch, counters) if batch.attempt == 0 else None,
+        job_seconds=_unqueued_seconds(partition, batch, counters) if _is_typical(batch, outcome) else None,
         work=_work(partition, batch, outcome, counters),
     )
     beat = services.org.heartbeat(uncounted_requests=counters.api_requests)
@@ -203,7 +203,7 @@ BUGS = (
         failures=_failures(partition, following, outcome, counters, load),
         pace=pace,
         hot_parents=_hot_parents(partition, outcome, content, services.configs.of(partition.run_id)),
-        job_seconds=_unqueued_seconds(partition, batch, counters) if batch.attempt == 0 else None,
+        job_seconds=_unqueued_seconds(partition, batch, counters) if _is_typical(batch, outcome) else None,
         work=_work(partition, batch, outcome, counters),
     )
     beat = services.org.heartbeat(uncounted_requests=counters.api_requests)
