@@ -125,7 +125,7 @@ class KeptRuns:
         """The run to go on with.
 
         Args:
-            wanted: its id, or `latest`: the newest that is unfinished, as `_goes_on` says.
+            wanted: its id, or `latest`: the newest with which there is something to do.
 
         Raises:
             UsageMistake: there is none, or nothing of it is left to do.
@@ -241,9 +241,9 @@ def _not_begun(newest: KeptRun) -> str:
 def _goes_on(kept: KeptRun, store: ProgressStore, *, is_newest: bool) -> bool:
     """Whether 'latest' may mean a run.
 
-    Not one that was given up before it was planned: it was refused, as by a wrong login, or somebody has begun another
-    run since. To go on with that would begin a whole load, of which nobody has thought any more. Nor one that cannot be
-    resumed, as a later run has written to its target.
+    Of runs that were never planned only the newest, and only if it was not refused, as by a wrong login: to go on with
+    another one would begin a whole load, of which nobody has thought any more. Of planned ones none whose target a
+    later run has written to. Of ended ones those whose end nobody was shown.
     """
     run = store.run(kept.run_id)
     match course_of(run):

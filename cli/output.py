@@ -51,7 +51,8 @@ def lasting_output() -> Iterator[None]:
 def open_standard_streams() -> None:
     """Let the null device stand for what the shell has closed (`>&-`).
 
-    Else the next file that is opened gets that descriptor, here or in a process of a function, and what is printed.
+    Else the next file that is opened, here or in a function's process, gets that descriptor, and what is printed is
+    written into it.
     """
     for descriptor in range(3):
         try:
@@ -66,8 +67,7 @@ def open_standard_streams() -> None:
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None:  # as where the shell has closed it
-            stream.flush()
+        stream.flush()
 
 
 class _LastingFile(io.FileIO):
@@ -97,7 +97,7 @@ class _LastingFile(io.FileIO):
 def _lasting(stream: TextIO, tell: Callable[[OSError], None]) -> TextIO:
     try:
         descriptor = stream.fileno()
-    except (AttributeError, OSError):  # none at all, or one in memory
+    except OSError:  # one in memory
         return stream
     return io.TextIOWrapper(
         io.BufferedWriter(_LastingFile(descriptor, tell)),

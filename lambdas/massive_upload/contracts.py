@@ -199,7 +199,7 @@ class Step(Contract):
         job_id: the job in flight, as far as the task before knew, to look at it before anything else is read.
         wait_seconds: how long the Wait state before it waits.
         events: an estimate of the history events that this slice has used.
-        org_waits: how many times in a row the slice has waited for an org that does not answer.
+        org_waits: how many times in a row the slice has waited for an org that does not answer, or takes no rows.
         org_waited_seconds: the sum of those waits.
         org_asked_seconds: what will be left, after the next wait, of a pause that the org has asked for, or that lets
             its allowances come back.

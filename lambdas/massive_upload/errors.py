@@ -3,7 +3,7 @@
     LoadError
     ├── PassingError               retried: by Step Functions by class name, then by waiting for the org
     │   ├── SalesforceUnavailable  5xx, maintenance, connection or read time-out, a truncated answer
-    │   ├── SalesforceBusy         429, too many concurrent requests, or too many logins
+    │   ├── SalesforceBusy         429, too many concurrent requests, or too many logins or requests in an hour
     │   ├── SessionExpired         a token refused again just after it was renewed
     │   ├── QuotaExhausted         an allowance of the org's day is used up; the day rolls, so it comes back
     │   │   ├── RequestQuotaExhausted
@@ -18,12 +18,12 @@
         │   ├── SourceRejected     the source's query
         │   ├── TargetRejected     the target's object, field or external id
         │   ├── DuplicateKeys
-        │   ├── RunNotResumable    a run that does not exist, or has ended for good
+        │   ├── RunNotResumable    a run that does not exist, has ended for good, is too old, or was overtaken
         │   └── FullRunNeeded      an incremental run has nothing to go on from
         ├── AnotherRunActive       the target is being loaded by another run
         ├── FencedOut              a newer slice, or another run, has taken over
         ├── RequestRefused         an answer that no rule expects (any other 4xx)
-        ├── OrgUnreachable         the org did not answer for as long as patience lasts, or had nothing left for a day
+        ├── OrgUnreachable         the org did not answer, or took no rows, for as long as patience lasts
         ├── JobRejected            the org refused a whole job for a reason of configuration
         ├── BreakerTripped     so much of a lane, or of the run, fails that going on is of no use
         ├── RunHalted              an error that would repeat for every row
@@ -134,7 +134,7 @@ class InvalidLoad(ConfigurationError):
 
 
 class CredentialsRejected(ConfigurationError):
-    """The org refused the login, or the secret lacks what the login needs."""
+    """The org refused the login, or each token that it gave out; or the secret lacks what the login needs."""
 
 
 class SourceRejected(ConfigurationError):
@@ -178,7 +178,7 @@ class RequestRefused(FinalError):
 
 
 class OrgUnreachable(FinalError):
-    """The org did not answer for as long as the load's patience lasts, or refused a lane for a day.
+    """The org did not answer, or took no rows, for as long as the load's patience lasts; or refused a lane for a day.
 
     Also of jobs: one that stands still and is not aborted, or that a run before has left.
     """

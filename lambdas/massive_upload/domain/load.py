@@ -260,7 +260,7 @@ class Load(Model):
                 f"fields: the source's key {self.source.key!r} is not mapped; "
                 f"add '{self.source.key}: {self.target.external_id}'"
             )
-        if key.to.casefold() != self.target.external_id.casefold():
+        if key.to != self.target.external_id:
             raise ValueError(
                 f"fields: the source's key {self.source.key!r} goes to {key.to!r}; "
                 f"it must go to the external id {self.target.external_id!r}"
@@ -268,7 +268,7 @@ class Load(Model):
         if key.type is not FieldType.TEXT:
             raise ValueError(
                 f"fields: the source's key {self.source.key!r} has the type {key.type}, which may make two keys one "
-                "that the plan has counted as two; leave its type out, numbers are then written as they are"
+                "that the plan has counted as two; leave its type out, numbers are then written digit for digit"
             )
         targets: dict[str, str] = {}
         for column, mapping in self.fields.items():

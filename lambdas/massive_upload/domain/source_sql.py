@@ -62,7 +62,7 @@ class ColumnType:
 
     @property
     def decimals(self) -> int:
-        """How many decimals such a number has."""
+        """How many decimals such a number has; where that is not told, as many as a Number."""
         return _NUMBER_SCALE if self.scale is None else self.scale
 
     @property
@@ -310,7 +310,8 @@ def _bound(parameter: str, key_type: ColumnType) -> str:
 def _selected(column: str, mapping: FieldMapping, column_type: ColumnType) -> str:
     """A column as it is to be read; a NULL that clears its field is written as such by the server already.
 
-    The text of a Number has all its decimals: 105 is 105.000000000000000000, a key that the target would not find.
+    The text of a Number has all its decimals: 105 is 105.000000000000000000, a key that the target would not find. They
+    are left out where there are as many as a Number has, which nobody chose; another count is the source's own.
     """
     if mapping.type not in _READ_AS_TEXT:
         return quoted(column)

@@ -17,7 +17,6 @@ from massive_upload.errors import (
     BatchQuotaExhausted,
     CredentialsRejected,
     LoadError,
-    PassingError,
     RequestQuotaExhausted,
     RequestRefused,
     RunHalted,
@@ -294,20 +293,21 @@ def is_lock_error(code: str, message: str) -> bool:
     return _holds_any(_LOCK_WORDS, code, message)
 
 
-_CLOSED_BY: Mapping[str, type[PassingError]] = {
-    normalised_word(_IN_MAINTENANCE): SalesforceUnavailable,
-    # of a job that was accepted, where they are used up while it is worked on (Bulk API 2.0 guide, "How Requests Are
-    # Processed")
-    normalised_word(_NO_BATCHES_LEFT): BatchQuotaExhausted,
-}
+def is_out_of_batches(code: str) -> bool:
+    """Whether the org's batches of the day are used up.
 
-
-def org_closed_by(code: str) -> type[PassingError] | None:
-    """The error for an org that takes no rows for now, whatever they hold: in maintenance, or without batches left.
-
-    By the code alone: a row's text quotes values, and one row must not close the org to all others.
+    A job that was accepted fails so where that happens while it is worked on (Bulk API 2.0 guide, "How Requests Are
+    Processed").
     """
-    return _CLOSED_BY.get(normalised_word(code))
+    return normalised_word(code) == normalised_word(_NO_BATCHES_LEFT)
+
+
+def takes_no_rows(code: str) -> bool:
+    """Whether the org takes no rows for now, whatever they hold: it is in maintenance, or out of batches.
+
+    By the code alone: a row's text quotes values, and no row's value must keep the others waiting.
+    """
+    return is_out_of_batches(code) or normalised_word(code) == normalised_word(_IN_MAINTENANCE)
 
 
 def _holds_any(words: tuple[str, ...], code: str, message: str) -> bool:
@@ -319,7 +319,7 @@ class JobVerdict(StrEnum):
     """Why a job failed as a whole."""
 
     PASSING = "passing"
-    """Locks, time-outs or the org itself: its rows go into smaller jobs."""
+    """Locks, time-outs or the org itself: its rows go into smaller jobs, unless the org `takes_no_rows` for now."""
     CONTENT = "content"
     """What a row holds: its rows go into smaller jobs too, until it is found; going slower would not help them."""
     CONFIGURATION = "configuration"

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from massive_upload.constants import MAX_JOB_BYTES
-from massive_upload.errors import SalesforceUnavailable
 
 _ADDED_COLUMNS = "sf__"
 """How the names of the columns begin that Salesforce adds to ours."""
@@ -20,6 +19,13 @@ csv.field_size_limit(MAX_JOB_BYTES)  # by default Python's csv refuses a field o
 
 _CODE = re.compile(r"\s*([A-Za-z][A-Za-z0-9_]*)\s*")
 _FIELDS = re.compile(r"(?P<message>.*):\s*(?P<fields>[\w.]+(?:\s*,\s*[\w.]+)*)?\s*--\s*", re.DOTALL)
+
+
+class DamagedFile(ValueError):
+    """A result file cannot be read; the text says why.
+
+    A signal to the caller, hence neither passing nor final.
+    """
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,7 @@ def parse_failed(data: bytes, *, key_column: str) -> list[FailedRow]:
         key_column: the target's external id field.
 
     Raises:
-        SalesforceUnavailable: the file is damaged: not UTF-8, rows of another width than the header, no column for
+        DamagedFile: it is not UTF-8, rows of another width than the header, no column for
             the error or the key, as where a page of something in between came instead.
     """
     file = _ResultFile(data)
@@ -123,27 +129,19 @@ class _ResultFile:
     def position(self, column: str) -> int:
         at = self._positions.get(column.casefold())
         if at is None:
-            raise _damaged(f"the column {column} is missing")
+            raise DamagedFile(f"the column {column} is missing")
         return at
 
     def rows(self) -> Iterator[list[str]]:
         for row in self._records():
             if len(row) != len(self._header):
-                raise _damaged("a row has another number of fields than the header")
+                raise DamagedFile("a row has another number of fields than the header")
             yield row
 
     def _records(self) -> Iterator[list[str]]:
         try:
             yield from filter(None, self._reader)  # the reader gives an empty list for a blank line
         except UnicodeDecodeError as error:
-            raise _damaged("it is not UTF-8") from error
+            raise DamagedFile("it is not UTF-8") from error
         except csv.Error as error:
-            raise _damaged("it is no readable CSV") from error
-
-
-def _damaged(problem: str) -> SalesforceUnavailable:
-    return SalesforceUnavailable(
-        f"A job's result file is damaged: {problem}.",
-        next_step="It is fetched again; if it stays so, delete the job (DELETE jobs/ingest/ID of the org's API): its "
-        "rows are then sent again.",
-    )
+            raise DamagedFile("it is no readable CSV") from error

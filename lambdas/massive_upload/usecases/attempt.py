@@ -54,7 +54,7 @@ class Attempt:
         if self.plan.is_halved:
             batch = replace(batch, halvings=batch.halvings + 1, waiting=(*batch.waiting, *again))
         elif again:
-            return _attempt_with(batch, again[0], retries=batch.retries + int(self.plan.is_retry))
+            return _attempt_with(batch, again[0], retries=batch.retries + (self.outcome.waiting_code is None))
         return _next_in_line(batch)
 
     def _with_rejected(self, batch: Batch, content: StagedFile) -> Batch:

@@ -37,8 +37,9 @@ def check_patience(task: CheckPatienceInput, store: ProgressStore, configs: RunC
     waited_seconds = task.step.org_waited_seconds
     if waited_seconds >= patience_seconds:
         raise OrgUnreachable(
-            f"The lane has waited for {waited_seconds} s, which is the load's patience; last: {task.error.message}",
-            next_step="Resume the run when that is mended; raise pace.patience_seconds for longer outages.",
+            f"The lane has waited for {waited_seconds} s, which is the load's patience. The last try said: "
+            f"{task.error.message}",
+            next_step="Resume the run when the org answers; raise pace.patience_seconds for longer outages.",
         )
     left_seconds = patience_seconds - waited_seconds
     goes_on = task.step.org_asked_seconds > 0

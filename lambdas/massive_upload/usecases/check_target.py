@@ -15,7 +15,8 @@ def check_target(load: Load, metadata: Metadata) -> Identity:
         What the target takes for the same record.
 
     Raises:
-        TargetRejected: an object or field is missing, cannot be written, or is no external id.
+        TargetRejected: an object or field is missing, cannot be written, is no external id, or is named
+            otherwise than the org does.
     """
     target = metadata.describe(load.target.object)
     if target.createable is False and target.updateable is False:
@@ -23,7 +24,7 @@ def check_target(load: Load, metadata: Metadata) -> Identity:
             f"The integration user can neither create nor edit records of {target.name}.",
             next_step="Give the user's permission set Create and Edit on the object.",
         )
-    _check_external_id(target, load)
+    _check_external_id(target, load.target.external_id)
     for mapping in load.fields.values():
         parent, dot, name = mapping.to.partition(".")
         if dot:
@@ -42,21 +43,20 @@ def _is_id(target: ObjectDescription, mapping: FieldMapping | None) -> bool:
     return field is not None and bool(field.reference_to)
 
 
-def _check_external_id(target: ObjectDescription, load: Load) -> None:
-    name = load.target.external_id
+def _check_external_id(target: ObjectDescription, name: str) -> None:
     field = _field(target, name)
-    if {name, load.fields[load.source.key].to} != {field.name}:
-        # Salesforce leaves a column of its result files blank that is spelt otherwise (known issue a028c00000gAyI4AAK).
-        raise TargetRejected(
-            f"{target.name} spells its external id {field.name}, and the load does not.",
-            next_step=f"Say external_id: {field.name}, and the same in fields; else the org's results do not tell "
-            "which rows failed.",
-        )
     if field.external_id is False and not field.id_lookup:
         raise TargetRejected(
             f"{target.name}.{name} is not an external id.",
             next_step=f"Mark it as External ID in Setup, or give one that is as target.external_id"
             f"{_names('; there are', [f.name for f in target.fields if f.external_id])}.",
+        )
+    if name != field.name:
+        # Salesforce leaves a column of its result files blank that is spelt otherwise (known issue a028c00000gAyI4AAK).
+        raise TargetRejected(
+            f"The org spells the external id {field.name}, the load spells it {name}.",
+            next_step=f"Say external_id: {field.name}, and the same in fields: in a column that is spelt otherwise the "
+            "org's results leave the keys blank.",
         )
 
 

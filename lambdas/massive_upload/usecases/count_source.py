@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -18,7 +18,7 @@ from massive_upload.domain.progress import LaneKind
 from massive_upload.domain.source_sql import UNFIT_KEY_TYPES, ColumnType, Statement, plan_statement, type_column
 from massive_upload.domain.staged_file import is_writable
 from massive_upload.errors import SalesforceUnavailable, SourceRejected
-from massive_upload.salesforce.data_cloud import DataCloud, Parameter, QueryPage, QueryState, QueryStatus
+from massive_upload.salesforce.data_cloud import Column, DataCloud, Parameter, QueryPage, QueryState, QueryStatus
 
 _PAGE_ROWS = 2_000
 _MOST_QUERIES = 6
@@ -39,7 +39,7 @@ class CountedSource:
     """
 
     count: SourceCount
-    column_types: Mapping[str, ColumnType]
+    column_types: dict[str, ColumnType]
     as_of: datetime | None
     undated_rows: int
     parents: Parents | None = None
@@ -133,11 +133,7 @@ def _read(source: DataCloud, load: Load, status: QueryStatus, row_count: int, fi
             "which UTF-8 cannot hold.",
             next_step="Mend that text in the source, or leave its row out by source.where.",
         )
-    described = dict(zip(names, columns, strict=True))
-    types = [described[type_column(place)] for place in range(len(load.fields))]
-    column_types = {
-        column: ColumnType(name=found.type, scale=found.scale) for column, found in zip(load.fields, types, strict=True)
-    }
+    column_types = _column_types(load, columns)
     key_type = column_types[load.source.key].name
     if key_type.casefold() in UNFIT_KEY_TYPES:
         raise SourceRejected(
@@ -151,6 +147,11 @@ def _read(source: DataCloud, load: Load, status: QueryStatus, row_count: int, fi
         undated_rows=_number(totals["undated_rows"]),
         parents=_parents(totals) if "exposed_parents" in totals else None,
     )
+
+
+def _column_types(load: Load, columns: Sequence[Column]) -> dict[str, ColumnType]:
+    told = {column.name.casefold(): ColumnType(name=column.type, scale=column.scale) for column in columns}
+    return {column: told[type_column(place)] for place, column in enumerate(load.fields)}
 
 
 def _parents(totals: Mapping[str, object]) -> Parents:

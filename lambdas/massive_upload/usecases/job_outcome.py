@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TypeVar
 
 from massive_upload.contracts import JobCounters
 from massive_upload.domain.progress import Batch
@@ -19,13 +20,22 @@ from massive_upload.salesforce.error_codes import (
     RowVerdict,
     is_lock_error,
     job_verdict,
-    org_closed_by,
     row_verdict,
+    takes_no_rows,
 )
-from massive_upload.salesforce.results import FailedRow, is_whole, parse_failed, parse_keys, split_row_error
+from massive_upload.salesforce.results import (
+    DamagedFile,
+    FailedRow,
+    is_whole,
+    parse_failed,
+    parse_keys,
+    split_row_error,
+)
+
+T = TypeVar("T")
 
 UNPROCESSED = "UNPROCESSED"
-"""Our code for rows that their job never tried, where the org does not say why."""
+"""Our code for rows that their job did not try, or does not tell of, where the org does not say why."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +59,10 @@ class JobOutcome:
     refused_code: str | None = None
 
     @cached_property
-    def closed_by(self) -> str | None:
-        """The code by which the org has taken no more rows for now, for no reason of theirs; None where it did not."""
+    def waiting_code(self) -> str | None:
+        """The code for which the org is waited for, as it takes no rows for now; None where it takes them."""
         codes = {error.code for error in (*self.passing.values(), *self.untried.values())}
-        return next((code for code in sorted(codes) if org_closed_by(code) is not None), None)
+        return next(filter(takes_no_rows, sorted(codes)), None)
 
     @property
     def lock_errors(self) -> int:
@@ -104,9 +114,9 @@ def read_outcome(
         batch: whose job has ended.
         counters: what the job reported in its final state.
         content: the batch's staged file; needed, and given, unless `is_proven_clean`.
-        are_lists_final: whether the result files have been read again for long enough: what they lack is not to come.
-            Salesforce keeps none of batches beyond the day's allowance (Bulk API 2.0 guide, "Get Job Failed Record
-            Results").
+        are_lists_final: whether the org was waited for long enough; what the result files lack is then taken as not to
+            come. Salesforce keeps none of batches beyond the day's allowance (Bulk API 2.0 guide, "Get Job Failed
+            Record Results").
 
     Raises:
         SalesforceUnavailable: the result files contradict the counters or what was sent; they are not believed.
@@ -117,16 +127,13 @@ def read_outcome(
         raise InternalError("The outcome of a job with failed rows cannot be told without its staged file.")
     keys = content.row_keys()
     lists = _Lists(bulk, batch.job_id, content.key_column, keys)
-    is_complete = counters.state == JobState.JOB_COMPLETE
-    if counters.failed != 0 or not is_complete:
+    # Counters may not have been brought up to date where a batch has failed entirely (forcedotcom/dataloader#1033).
+    are_all_tried = counters.state == JobState.JOB_COMPLETE and counters.processed == batch.rows
+    if not are_all_tried or counters.failed != 0:
         lists.read_failed()
-    if counters.processed != batch.rows or not is_complete:
+    if not are_all_tried:
         lists.read_unprocessed()
     if not lists.agree_with(counters, batch.rows):
-        if (
-            counters.failed == 0 and is_complete
-        ):  # said of jobs all of whose rows have failed, too (forcedotcom/dataloader#1033)
-            lists.read_failed()
         lists.read_succeeded()
         if lists.are_to_be_read_again(counters) and not are_lists_final:
             raise lists.unbelieved(f"they do not tell what became of {lists.unlisted.total()} rows")
@@ -162,19 +169,19 @@ class _Lists:
     def read_failed(self) -> None:
         """Read the rows that were tried and failed."""
         data = self._bulk.failed_rows(self._job_id)
-        self.failed = parse_failed(data, key_column=self._key_column)
+        self.failed = self._read(parse_failed, data)
         self._take_off(data, stored_texts(row.key for row in self.failed))
 
     def read_unprocessed(self) -> None:
         """Read the rows that were not tried."""
         data = self._bulk.unprocessed_rows(self._job_id)
-        self.unprocessed = stored_texts(parse_keys(data, key_column=self._key_column))
+        self.unprocessed = stored_texts(self._read(parse_keys, data))
         self._take_off(data, self.unprocessed)
 
     def read_succeeded(self) -> None:
         """Read the rows that were saved."""
         data = self._bulk.successful_rows(self._job_id)
-        self._take_off(data, stored_texts(parse_keys(data, key_column=self._key_column)))
+        self._take_off(data, stored_texts(self._read(parse_keys, data)))
 
     def agree_with(self, counters: JobCounters, rows: int) -> bool:
         """Whether the lists are what the counters say, so that every row which is on neither list has succeeded."""
@@ -185,7 +192,10 @@ class _Lists:
         )
 
     def are_to_be_read_again(self, counters: JobCounters) -> bool:
-        """Whether rows are on no list although the job is said to have tried them."""
+        """Whether rows are on no list that should be on one.
+
+        Any of a complete job; of another one as long as fewer are listed as failed than it reported.
+        """
         is_complete = counters.state == JobState.JOB_COMPLETE
         return bool(self.unlisted) and (is_complete or len(self.failed) < (counters.failed or 0))
 
@@ -196,6 +206,12 @@ class _Lists:
             next_step="They are read again by themselves; if it stays so, delete the job (DELETE jobs/ingest/ID of the "
             "org's API): its rows are then sent again.",
         )
+
+    def _read(self, parse: Callable[..., list[T]], data: bytes) -> list[T]:
+        try:
+            return parse(data, key_column=self._key_column)
+        except DamagedFile as damaged:
+            raise self.unbelieved(f"a file is damaged, {damaged}") from damaged
 
     def _take_off(self, data: bytes, keys: list[str]) -> None:
         self._are_whole = self._are_whole and is_whole(data)

@@ -32,8 +32,8 @@ from massive_upload.usecases.planning.target_lease import JobsLeft
 from massive_upload.usecases.run_ids import run_id_in_sequence, run_id_of
 
 _MOST_SESSIONS_REFUSED = 5
-"""In a row, with waits of six minutes in all where nothing was waited for before. Then an org is not waited for that
-takes none of its own new tokens."""
+"""Refusals in a row after which a plan still waits: 2, 5, 10, 60 and 300 s, where it had not waited before. The next
+one ends it: an org that takes none of its own new tokens does not come back by itself."""
 
 _PLANNERS: Mapping[Mode, type[Planner]] = {Mode.RESUME: ResumeRun, Mode.RETRY_FAILED: RetryRun}
 """How a run is planned; all other modes count the source."""
@@ -105,8 +105,8 @@ def _wait_for_org(before: PlanSoFar, run_id: str, error: LoadError, patience_sec
         ) from error
     if waited_seconds >= patience_seconds:
         raise OrgUnreachable(
-            f"The plan has waited for {waited_seconds} s, which is the load's patience; last: {error}",
-            next_step="Start the run again when that is mended; raise pace.patience_seconds for longer outages.",
+            f"The plan has waited for {waited_seconds} s, which is the load's patience. The last try said: {error}",
+            next_step="Start the run again when the org answers; raise pace.patience_seconds for longer outages.",
         ) from error
     wait_seconds = min(plan_wait_seconds(before.org_waits), patience_seconds - waited_seconds)
     event = Event.WAITING_FOR_OLD_JOBS if is_for_jobs else Event.WAITING_FOR_ORG

@@ -13,7 +13,7 @@ from massive_upload.domain.advice import advice_for
 from massive_upload.domain.file_keys import half_swept_key, receipt_key
 from massive_upload.domain.hot_parents import NAMED, hottest
 from massive_upload.domain.load import Load
-from massive_upload.domain.progress import Partition, Run
+from massive_upload.domain.progress import Partition, Run, RunStatus
 from massive_upload.domain.shown import Shown
 from massive_upload.errors import LoadError
 from massive_upload.observability import Event, Marker, log
@@ -126,7 +126,7 @@ def gather_receipt(
         "figures": figures | {"api_requests": figures["api_requests"] + run.api_requests},
         "estimate": _estimate(run, services),
         "shown": _shown(shown),
-        "advice": _advice(run, config.load, lanes, shown) if config else (),
+        "advice": _advice(run, ended, config.load, lanes, shown) if config else (),
         "hot_parents": _hot_parents(partitions, config) if config else {},
         "rejected_files": _rejected_files(run, partitions, services),
         "partitions": [{name: getattr(partition, name) for name in _OF_A_PARTITION} for partition in partitions],
@@ -186,9 +186,14 @@ def _estimate(run: Run, services: SliceServices) -> dict[str, object] | None:
     return None if estimate is None else asdict(estimate)
 
 
-def _advice(run: Run, load: Load, lanes: Sequence[Partition], shown: Shown | None) -> tuple[str, ...]:
-    """What changed since a run's plan is read by the next incremental run; after a full one nobody knows of a next."""
-    changed_lanes = sum(lane.source_rows != lane.planned_rows for lane in lanes) if run.mode == Mode.FULL else 0
+def _advice(run: Run, ended: Ended, load: Load, lanes: Sequence[Partition], shown: Shown | None) -> tuple[str, ...]:
+    """The run's advice.
+
+    Only a full run that has completed asks for another one: after an incremental run the next one reads what has
+    changed since, and an unfinished run is resumed.
+    """
+    may_ask = run.mode == Mode.FULL and ended.status == RunStatus.COMPLETED
+    changed_lanes = sum(lane.source_rows != lane.planned_rows for lane in lanes) if may_ask else 0
     return advice_for(load, shown, partitions=len(lanes), changed_lanes=changed_lanes)
 
 

@@ -19,14 +19,12 @@ class RowPlan:
         rejected: kept with their reason.
         deferred: given up by the lane for a passing reason; the sweep sends them once more.
         again: sent again, in two jobs where ``is_halved``.
-        is_retry: whether sending them again is one of the retries that the load allows.
     """
 
     rejected: Mapping[int, RowError] = field(default_factory=dict)
     deferred: Mapping[int, RowError] = field(default_factory=dict)
     again: frozenset[int] = frozenset()
     is_halved: bool = False
-    is_retry: bool = True
 
 
 def plan_rows(outcome: JobOutcome, batch: Batch, *, retries: int, is_sweep: bool) -> RowPlan:
@@ -47,8 +45,8 @@ def plan_rows(outcome: JobOutcome, batch: Batch, *, retries: int, is_sweep: bool
     if outcome.halting_code is not None:
         return _given_up(outcome.rejected, {**passing, **untried}, is_sweep=is_sweep)
     again = frozenset({*passing, *untried})
-    if outcome.closed_by is not None:
-        return RowPlan(rejected=outcome.rejected, again=again, is_retry=False)
+    if outcome.waiting_code is not None:
+        return RowPlan(rejected=outcome.rejected, again=again)
     if untried and len(again) > 1:
         if batch.halvings < most_halvings(batch.first_rows):
             return RowPlan(rejected=outcome.rejected, again=again, is_halved=True)

@@ -22,7 +22,7 @@ from massive_upload.errors import BatchQuotaExhausted, JobRejected, OrgUnreachab
 from massive_upload.observability import Event, Marker, Metric, emit, follow, log
 from massive_upload.ports import LaneView
 from massive_upload.salesforce.bulk import JobGone, JobState
-from massive_upload.salesforce.error_codes import org_closed_by
+from massive_upload.salesforce.error_codes import is_out_of_batches
 from massive_upload.usecases.attempt import Attempt
 from massive_upload.usecases.circuit_breaker import is_run_given_up
 from massive_upload.usecases.job_outcome import JobOutcome, is_proven_clean, read_outcome
@@ -41,7 +41,8 @@ from massive_upload.usecases.staging import pace_of
 from massive_upload.usecases.turn import Turn, ask_for_turn
 
 _WAITS_FOR_LISTS = 2
-"""After so many waits for the org, six minutes, result files that do not tell of all rows are taken for final."""
+"""After so many waits in a row for the org, whatever it was asked (six minutes), what its result files lack is taken as
+not to come."""
 
 
 @slice_task
@@ -79,10 +80,10 @@ def settle_batch(task: SliceInput, services: SliceServices) -> Step:
         send_again(partition, batch, services)
         return step.then(Next.BACK_OFF, events=SETTLE_EVENTS)
     following = settled.following
-    if settled.closed_by is not None:
+    if settled.waiting_code is not None:
         has_got_on = following.succeeded + following.rejected > batch.succeeded + batch.rejected
         so_far = step.then(Next.BACK_OFF, events=SETTLE_EVENTS, is_progress=has_got_on)
-        return _wait_while_closed(so_far, settled.closed_by, partition, services, load)
+        return _wait_for_org(so_far, settled.waiting_code, partition, services, load)
     edge_seconds = 0 if partition.is_sweep else pace.delay_seconds
     to_turn = partial(step.then, events=SETTLE_EVENTS, requests_told=counters.requests_told, is_progress=True)
     if following.state is BatchState.PLANNED:
@@ -100,16 +101,17 @@ def settle_batch(task: SliceInput, services: SliceServices) -> Step:
     return to_turn(Next.FETCH, wait_seconds=edge_seconds)
 
 
-def _wait_while_closed(step: Step, code: str, partition: Partition, services: SliceServices, load: Load) -> Step:
+def _wait_for_org(step: Step, code: str, partition: Partition, services: SliceServices, load: Load) -> Step:
     """The next wait for an org that takes no rows for now, though it answers, within the load's patience."""
-    if org_closed_by(code) is BatchQuotaExhausted:
+    if is_out_of_batches(code):
         tell_used_up(BatchQuotaExhausted.__name__)
     waited_seconds, patience_seconds = step.org_waited_seconds, load.effective_pace.patience_seconds
     if waited_seconds >= patience_seconds:
         raise OrgUnreachable(
-            f"The lane has waited for {waited_seconds} s, which is the load's patience; last: the org took no rows, "
-            f"with {code}.",
-            next_step="Resume the run when it takes rows again; the rows that it did not take are planned.",
+            f"The lane has waited for {waited_seconds} s, which is the load's patience. At the last try the org took "
+            f"no rows: {code}.",
+            next_step="Resume the run when it takes rows again: those that it did not take are sent then; raise "
+            "pace.patience_seconds for longer outages.",
             code=code,
         )
     wait_seconds = min(org_wait_seconds(step.org_waits), patience_seconds - waited_seconds)
@@ -142,11 +144,11 @@ class SettledAttempt:
 
     Attributes:
         following: the batch as it is recorded: with its next attempt Planned, or Settled.
-        closed_by: the code by which the org has taken no more rows for now; None where it did not.
+        waiting_code: as `JobOutcome` has it.
     """
 
     following: Batch
-    closed_by: str | None
+    waiting_code: str | None
 
 
 def settle_attempt(
@@ -175,7 +177,8 @@ def settle_attempt(
 
     Raises:
         JobRejected, RunHalted: after that was recorded.
-        JobGone: the org no longer knows the job; nothing was recorded.
+        JobGone, SalesforceUnavailable: the org no longer knows the job, or its result files are not believed; nothing
+            was recorded.
     """
     content: StagedFile | None = None
     if not is_proven_clean(batch, counters):
@@ -209,12 +212,12 @@ def settle_attempt(
         _log_pace(pace_of(load, recorded), reason, pace.speed_percent)
     _tell(partition, batch, following, outcome, counters, load)
     _raise_if_hopeless(batch, outcome)
-    return SettledAttempt(following=following, closed_by=outcome.closed_by)
+    return SettledAttempt(following=following, waiting_code=outcome.waiting_code)
 
 
 def _is_typical(batch: Batch, outcome: JobOutcome) -> bool:
     """Whether an attempt is like those of later batches: of all its rows, and by an org that takes rows."""
-    return batch.attempt == 0 and outcome.closed_by is None
+    return batch.attempt == 0 and outcome.waiting_code is None
 
 
 def _work(partition: Partition, batch: Batch, outcome: JobOutcome, counters: JobCounters) -> JobWork:
@@ -252,7 +255,9 @@ def _failures(
     partition: Partition, following: Batch, outcome: JobOutcome, counters: JobCounters, load: Load
 ) -> LaneFailures:
     """What the lane's circuit breaker goes by from here on."""
-    is_failed = counters.state != JobState.JOB_COMPLETE and outcome.closed_by is None
+    if outcome.waiting_code is not None:
+        return partition.failures
+    is_failed = counters.state != JobState.JOB_COMPLETE
     failures = after_job(partition.failures, is_failed=is_failed, code=outcome.main_code)
     if following.state is not BatchState.SETTLED:
         return failures

@@ -6,6 +6,7 @@ import pytest
 
 from local.org import generated_opportunities
 from massive_upload.domain.load import Load
+from massive_upload.domain.progress import Halt
 from tests.integration.usecases.kept_rows import receipt
 from tests.integration.usecases.sources import with_column
 from tests.integration.usecases.world import OPPORTUNITY, RUN, World, open_world, paced
@@ -24,8 +25,8 @@ SOURCE = with_column(
 )
 
 
-def by_parent(*, knows_changes: bool = True) -> Load:
-    load = paced(OPPORTUNITY, lanes=2, by="parent")
+def by_parent(*, knows_changes: bool = True, batch_rows: int = 10) -> Load:
+    load = paced(OPPORTUNITY, lanes=2, by="parent", batch_rows=batch_rows)
     source = load.source.model_copy(update={} if knows_changes else {"modified": None})
     return load.model_copy(update={"source": source})
 
@@ -67,6 +68,20 @@ def test_a_load_that_cannot_run_incrementally_is_to_be_run_again():
         world.execute()
         (advice,) = receipt(world)["advice"]
         assert advice.startswith("Run the load again: 1 of its lanes found more or fewer rows")
+
+
+def test_a_run_that_has_not_completed_is_resumed_and_asks_for_no_other():
+    with open_world(source=SOURCE, load=by_parent(batch_rows=4), faults=TOWARDS) as world:
+
+        def pause_midway(_name: str, _seconds: int) -> None:
+            if any(lane.source_rows != lane.planned_rows for lane in world.store.partitions(RUN)):
+                world.store.ask_to_halt(RUN, Halt.PAUSE)
+
+        world.slices.on_wait = pause_midway
+        verdict = world.execute()
+        assert verdict is not None
+        assert (verdict.status, receipt(world)["advice"]) == ("Paused", [])
+        assert receipt(world)["drift"]["more_rows"] == 3
 
 
 def test_a_run_whose_source_stays_as_it_is_gives_no_such_advice():

@@ -27,7 +27,9 @@ def test_an_org_that_stays_away_for_longer_than_the_loads_patience_ends_the_lane
         world.slices.run_lane(RUN, "0000")
         lane = world.partition()
         assert (lane.status, lane.error) == (PartitionStatus.FAILED, "OrgUnreachable")
-        assert (lane.cause or "").startswith("The lane has waited for 500 s, which is the load's patience; last: ")
+        assert (lane.cause or "").startswith(
+            "The lane has waited for 500 s, which is the load's patience. The last try said: "
+        )
         assert "/jobs/ingest was answered with 503 SERVER_UNAVAILABLE." in (lane.cause or "")
         assert world.slices.visited.count("WaitForOrg") == 3, "60, 300 and what is left of 500 seconds"
         world.mend_org()

@@ -245,11 +245,11 @@ def with_field(column: str, to: str) -> dict[str, Any]:
             TargetRejected,
             "Say Account.External_ID__c instead",
         ),
-        (with_field("ExternalId__c", "external_id__c"), TargetRejected, "spells its external id External_ID__c"),
         (
-            {"target": {"object": "Opportunity", "external_id": "EXTERNAL_ID__C"}},
+            {"target": {"object": "Opportunity", "external_id": "EXTERNAL_ID__C"}}
+            | with_field("ExternalId__c", "EXTERNAL_ID__C"),
             TargetRejected,
-            "Say external_id: External_ID__c",
+            "spells the external id External_ID__c, the load spells it EXTERNAL_ID__C. Say external_id: External_ID__c",
         ),
     ],
 )

@@ -66,12 +66,6 @@ def test_messages_that_a_full_disk_does_not_take_are_told_by_the_status(monkeypa
     assert exited.value.exit_code == ExitCode.FILES_NOT_WRITTEN
 
 
-def test_an_output_that_is_closed_is_no_failure(monkeypatch):
-    monkeypatch.setattr(sys, "stdout", None)
-    with lasting_output():
-        assert sys.stdout is None
-
-
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
 def test_what_the_shell_has_closed_is_not_taken_by_another_file(closed, tmp_path):
     script = (

@@ -19,10 +19,11 @@ from massive_upload.salesforce.error_codes import (
     RowVerdict,
     error_for,
     is_lock_error,
+    is_out_of_batches,
     job_verdict,
-    org_closed_by,
     retry_after_seconds,
     row_verdict,
+    takes_no_rows,
 )
 from massive_upload.salesforce.transport import Response
 from tests.unit.salesforce.scripted_org import error_response, json_response
@@ -257,17 +258,17 @@ def test_the_table_of_jobs(message, verdict):
 
 
 @pytest.mark.parametrize(
-    ("code", "error"),
+    ("code", "is_waited_for", "is_quota"),
     [
-        ("INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE", SalesforceUnavailable),
-        ("ExceededQuota", BatchQuotaExhausted),
-        ("EXCEEDED_QUOTA", BatchQuotaExhausted),
-        ("UNABLE_TO_LOCK_ROW", None),
-        ("STRING_TOO_LONG", None),
+        ("INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE", True, False),
+        ("ExceededQuota", True, True),
+        ("EXCEEDED_QUOTA", True, True),
+        ("UNABLE_TO_LOCK_ROW", False, False),
+        ("STRING_TOO_LONG", False, False),
     ],
 )
-def test_an_org_that_takes_no_rows_for_now_is_told_by_the_code(code, error):
-    assert org_closed_by(code) is error
+def test_an_org_that_takes_no_rows_for_now_is_told_by_the_code(code, is_waited_for, is_quota):
+    assert (takes_no_rows(code), is_out_of_batches(code)) == (is_waited_for, is_quota)
 
 
 def test_every_status_from_300_on_has_an_error():

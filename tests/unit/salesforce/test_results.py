@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from massive_upload.errors import SalesforceUnavailable
 from massive_upload.salesforce.results import (
     UNCODED,
+    DamagedFile,
     ErrorParts,
     FailedRow,
     parse_failed,
@@ -112,12 +112,12 @@ def test_a_long_text_field_is_read():
 
 @pytest.mark.parametrize("data", [b"Name\na\n", b"sf__Id,Name\n,a\n", b"sf__Id,sf__Error\n1,a\n", b"<html></html>"])
 def test_a_missing_key_column_is_named(data):
-    with pytest.raises(SalesforceUnavailable, match="Ext__c"):
+    with pytest.raises(DamagedFile, match="Ext__c"):
         parse_keys(data, key_column="Ext__c")
 
 
 def test_a_missing_error_column_is_named():
-    with pytest.raises(SalesforceUnavailable, match="sf__Error"):
+    with pytest.raises(DamagedFile, match="sf__Error"):
         parse_failed(b"Ext__c\nK1\n", key_column="Ext__c")
 
 
@@ -129,8 +129,8 @@ def test_a_missing_error_column_is_named():
         b"Ext__c,Name\nK\xff,a\n",
     ],
 )
-def test_a_damaged_file_is_passing_and_quotes_nothing(data):
-    with pytest.raises(SalesforceUnavailable, match="damaged") as caught:
+def test_a_damaged_file_is_told_without_what_it_holds(data):
+    with pytest.raises(DamagedFile) as caught:
         parse_keys(data, key_column="Ext__c")
     assert "K1" not in str(caught.value)
 

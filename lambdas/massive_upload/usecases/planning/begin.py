@@ -263,7 +263,7 @@ class BeginRun(Planner):
         lanes = 1 if self._start.mode is Mode.SAMPLE else lanes_for(load, count.loadable_rows, known)
         config = RunConfig(
             load=load,
-            column_types=dict(counted.column_types),
+            column_types=counted.column_types,
             **asdict(identity),
             sample_rows=self._sample_rows(load),
             lease_key=run.lease_key or "",

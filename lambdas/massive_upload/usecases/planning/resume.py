@@ -23,9 +23,9 @@ from massive_upload.usecases.run_age import check_age
 
 
 def later_writer(store: ProgressStore, run: Run) -> str | None:
-    """The run that has written to the target since this one did, if one has.
+    """The run that was planned for the target after this one, which was planned to write itself; None if there is none.
 
-    None for a retry: its rows are as old as the run that rejected them in any case.
+    None for a retry, too: its rows are as old as the run that rejected them in any case.
     """
     if run.lease_key is None or run.retry_of is not None:
         return None
