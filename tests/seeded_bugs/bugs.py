@@ -148,8 +148,8 @@ BUGS = (
     Bug(
         name="a job that is complete is taken for one without failures",
         path=f"{_PRODUCT}/usecases/job_outcome.py",
-        right="counters.processed == batch.rows and counters.failed == 0",
-        wrong="counters.processed == batch.rows",
+        right="_has_tried_all(batch, counters) and counters.failed == 0",
+        wrong="_has_tried_all(batch, counters)",
         caught_by=f"{SETTLING}",
     ),
     Bug(

@@ -81,8 +81,8 @@ def parse_failed(data: bytes, *, key_column: str) -> list[FailedRow]:
         key_column: the target's external id field.
 
     Raises:
-        DamagedFile: it is not UTF-8, rows of another width than the header, no column for
-            the error or the key, as where a page of something in between came instead.
+        DamagedFile: it is not UTF-8, or has rows of another width than the header, or no column for the error or the
+            key, as where a page of something in between came instead.
     """
     file = _ResultFile(data)
     if file.is_empty:

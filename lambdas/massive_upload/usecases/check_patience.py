@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from massive_upload.constants import ALLOWANCE_PATIENCE_SECONDS, ALLOWANCE_WAITS_SECONDS, LONG_WAIT_SECONDS
 from massive_upload.contracts import CheckPatienceInput, Next, Step
+from massive_upload.domain.load import Load
 from massive_upload.domain.progress import Partition
 from massive_upload.domain.waits import PATIENCE_EVENTS, PAUSE_EVENTS, longest_wait_seconds, org_wait_seconds
 from massive_upload.errors import OrgUnreachable, QuotaExhausted, SalesforceBusy, error_names
@@ -33,15 +34,9 @@ def check_patience(task: CheckPatienceInput, store: ProgressStore, configs: RunC
     if task.error.name in error_names(QuotaExhausted):
         tell_used_up(task.error.name)
         return _wait_for_allowances(task.step, partition, store)
-    patience_seconds = configs.of(task.run_id).load.effective_pace.patience_seconds
+    load = configs.of(task.run_id).load
     waited_seconds = task.step.org_waited_seconds
-    if waited_seconds >= patience_seconds:
-        raise OrgUnreachable(
-            f"The lane has waited for {waited_seconds} s, which is the load's patience. The last try said: "
-            f"{task.error.message}",
-            next_step="Resume the run when the org answers; raise pace.patience_seconds for longer outages.",
-        )
-    left_seconds = patience_seconds - waited_seconds
+    left_seconds = patience_left_seconds(task.step, load, last_try=f"The last try said: {task.error.message}")
     goes_on = task.step.org_asked_seconds > 0
     asked_seconds = min(_asked_seconds(task, partition), left_seconds)
     usual_seconds = 0 if goes_on else org_wait_seconds(task.step.org_waits)
@@ -62,6 +57,27 @@ def check_patience(task: CheckPatienceInput, store: ProgressStore, configs: RunC
             "turn_unanswered_seconds": task.step.turn_unanswered_seconds + wait_seconds,
         }
     )
+
+
+def patience_left_seconds(step: Step, load: Load, *, last_try: str) -> int:
+    """How long a lane may still wait for the org, of the load's patience.
+
+    Args:
+        step: of its slice.
+        load: the run's.
+        last_try: a sentence on what the org did at the last try, for people.
+
+    Raises:
+        OrgUnreachable: no longer.
+    """
+    left_seconds = load.effective_pace.patience_seconds - step.org_waited_seconds
+    if left_seconds <= 0:
+        raise OrgUnreachable(
+            f"The lane has waited for {step.org_waited_seconds} s, which is the load's patience. {last_try}",
+            next_step="Resume the run when the org answers and takes rows; raise pace.patience_seconds for longer "
+            "outages.",
+        )
+    return left_seconds
 
 
 def _wait_for_allowances(step: Step, partition: Partition, store: ProgressStore) -> Step:

@@ -128,10 +128,10 @@ def read_outcome(
     keys = content.row_keys()
     lists = _Lists(bulk, batch.job_id, content.key_column, keys)
     # Counters may not have been brought up to date where a batch has failed entirely (forcedotcom/dataloader#1033).
-    are_all_tried = counters.state == JobState.JOB_COMPLETE and counters.processed == batch.rows
-    if not are_all_tried or counters.failed != 0:
+    has_tried_all = _has_tried_all(batch, counters)
+    if not has_tried_all or counters.failed != 0:
         lists.read_failed()
-    if not are_all_tried:
+    if not has_tried_all:
         lists.read_unprocessed()
     if not lists.agree_with(counters, batch.rows):
         lists.read_succeeded()
@@ -148,7 +148,11 @@ def read_outcome(
 
 def is_proven_clean(batch: Batch, counters: JobCounters) -> bool:
     """Whether the job's counters alone prove that every row succeeded."""
-    return counters.state == JobState.JOB_COMPLETE and counters.processed == batch.rows and counters.failed == 0
+    return _has_tried_all(batch, counters) and counters.failed == 0
+
+
+def _has_tried_all(batch: Batch, counters: JobCounters) -> bool:
+    return counters.state == JobState.JOB_COMPLETE and counters.processed == batch.rows
 
 
 class _Lists:

@@ -17,13 +17,14 @@ from massive_upload.domain.load import Load, Pace
 from massive_upload.domain.pace import LanePace, PaceReason, next_pace
 from massive_upload.domain.progress import Batch, BatchState, JobWork, LaneFailures, LaneNotes, Partition
 from massive_upload.domain.staged_file import StagedFile
-from massive_upload.domain.waits import SETTLE_EVENTS, org_wait_seconds, unqueued_seconds
-from massive_upload.errors import BatchQuotaExhausted, JobRejected, OrgUnreachable, PassingError, RunHalted
+from massive_upload.domain.waits import SETTLE_EVENTS, longest_wait_seconds, org_wait_seconds, unqueued_seconds
+from massive_upload.errors import BatchQuotaExhausted, JobRejected, PassingError, RunHalted
 from massive_upload.observability import Event, Marker, Metric, emit, follow, log
 from massive_upload.ports import LaneView
 from massive_upload.salesforce.bulk import JobGone, JobState
 from massive_upload.salesforce.error_codes import is_out_of_batches
 from massive_upload.usecases.attempt import Attempt
+from massive_upload.usecases.check_patience import patience_left_seconds
 from massive_upload.usecases.circuit_breaker import is_run_given_up
 from massive_upload.usecases.job_outcome import JobOutcome, is_proven_clean, read_outcome
 from massive_upload.usecases.lost_jobs import send_again
@@ -105,16 +106,9 @@ def _wait_for_org(step: Step, code: str, partition: Partition, services: SliceSe
     """The next wait for an org that takes no rows for now, though it answers, within the load's patience."""
     if is_out_of_batches(code):
         tell_used_up(BatchQuotaExhausted.__name__)
-    waited_seconds, patience_seconds = step.org_waited_seconds, load.effective_pace.patience_seconds
-    if waited_seconds >= patience_seconds:
-        raise OrgUnreachable(
-            f"The lane has waited for {waited_seconds} s, which is the load's patience. At the last try the org took "
-            f"no rows: {code}.",
-            next_step="Resume the run when it takes rows again: those that it did not take are sent then; raise "
-            "pace.patience_seconds for longer outages.",
-            code=code,
-        )
-    wait_seconds = min(org_wait_seconds(step.org_waits), patience_seconds - waited_seconds)
+    left_seconds = patience_left_seconds(step, load, last_try=f"At the last try the org took no rows: {code}.")
+    wait_seconds = longest_wait_seconds(org_wait_seconds(step.org_waits), patience_left_seconds=left_seconds)
+    waited_seconds = step.org_waited_seconds
     services.store.record_heartbeat(partition, services.org.heartbeat(wake_after_seconds=wait_seconds))
     log(Marker.WAITING, Event.WAITING_FOR_ORG, code=code, wait_seconds=wait_seconds, waited_seconds=waited_seconds)
     return step.model_copy(

@@ -27,6 +27,8 @@ ALWAYS_LOCKED = """
 - match: {object: Opportunity, nth: %d}
   action: {row_failures: {share: 1, code: UNABLE_TO_LOCK_ROW}}
 """
+FAILED_HEADER = '\\"sf__Id\\",\\"sf__Error\\",\\"External_ID__c\\"\\n'
+"""Of a file of failed rows, as it is written in a fault."""
 
 
 def ended_job(world: World) -> SliceInput:
@@ -100,10 +102,9 @@ def test_a_row_that_is_rejected_after_it_was_sent_again_tells_all_its_tries():
 
 @pytest.mark.parametrize("name", ["failedResults", "successfulResults"])
 def test_a_result_file_that_was_cut_is_not_believed(name):
-    header = '\\"sf__Id\\",\\"sf__Error\\",\\"External_ID__c\\"\\n'
     faults = f"""{LOCKED}
 - match: {{path: {name}, nth: 1}}
-  action: {{status: 200, body: "{header}"}}
+  action: {{status: 200, body: "{FAILED_HEADER}"}}
 """
     with open_world(load=paced(batch_rows=30), faults=faults) as world:
         task = ended_job(world)
@@ -119,10 +120,9 @@ def test_a_result_file_that_was_cut_is_not_believed(name):
 
 def test_rows_that_no_result_file_tells_of_are_sent_again_once_it_was_read_for_long_enough():
     """The first job reports failed rows, and lists none of them however often it is asked."""
-    header = '\\"sf__Id\\",\\"sf__Error\\",\\"External_ID__c\\"\\n'
     faults = f"""{LOCKED}
 - match: {{path: failedResults, until_seconds: 3600}}
-  action: {{status: 200, body: "{header}"}}
+  action: {{status: 200, body: "{FAILED_HEADER}"}}
 """
     with open_world(load=paced(batch_rows=30), faults=faults) as world:
         verdict = world.execute()
@@ -411,7 +411,7 @@ ONE_KEY = opportunities_with(
 )
 def test_of_a_key_that_was_sent_twice_as_many_rows_fail_as_the_org_says(codes, rejected, again):
     lines = "".join(f'\\"\\",\\"{code}:text:--\\",\\"K\\"\\n' for code in codes)
-    body = f'\\"sf__Id\\",\\"sf__Error\\",\\"External_ID__c\\"\\n{lines}'
+    body = f"{FAILED_HEADER}{lines}"
     faults = f'- match: {{path: failedResults, nth: 1}}\n  action: {{status: 200, body: "{body}"}}'
     with open_world(source=ONE_KEY, load=paced(batch_rows=201), faults=faults) as world:
         task = ended_job(world)
