@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from enum import Enum, unique
@@ -131,10 +131,11 @@ class KeptRuns:
             UsageMistake: there is none, or nothing of it is left to do.
         """
         store = self.recorded()
-        newest = max((kept.begun_at for kept in self._all().values()), default=None)
-        found = self.find(
+        newest_first = self._newest_first()
+        found = self._pick(
             wanted,
-            fits=lambda kept: _goes_on(kept, store, is_newest=kept.begun_at == newest),
+            newest_first,
+            fits=lambda kept: _goes_on(kept, store, is_newest=kept is newest_first[0]),
             what="unfinished run",
             but=_not_begun,
         )
@@ -145,37 +146,40 @@ class KeptRuns:
             )
         return found
 
-    def find(
-        self,
-        wanted: str,
-        *,
-        fits: Callable[[KeptRun], bool],
-        what: str,
-        but: Callable[[KeptRun], str] = lambda _newest: "",
-    ) -> KeptRun:
+    def find(self, wanted: str, *, fits: Callable[[KeptRun], bool], what: str) -> KeptRun:
         """The run that a person means.
 
         Args:
             wanted: its id, or `latest`: the newest that fits.
             fits: whether `latest` may mean a run.
             what: what such a run is called.
-            but: what is said besides where there is none, of the newest run.
 
         Raises:
             UsageMistake: there is none.
         """
-        known = self._all()
-        newest_first = sorted(known.values(), key=lambda kept: kept.begun_at, reverse=True)
+        return self._pick(wanted, self._newest_first(), fits=fits, what=what)
+
+    def _pick(
+        self,
+        wanted: str,
+        newest_first: Sequence[KeptRun],
+        *,
+        fits: Callable[[KeptRun], bool],
+        what: str,
+        but: Callable[[KeptRun], str] = lambda _newest: "",
+    ) -> KeptRun:
+        """As `find`; ``but`` is what is said besides where there is none, of the newest run."""
         if wanted == LATEST:
             latest = next(filter(fits, newest_first), None)
             if latest is None:
                 begin = but(newest_first[0]) if newest_first else "; start one with massive-upload run"
                 raise UsageMistake(f"{self.state.path} has no {what}{begin}.")
             return latest
-        if wanted not in known:
+        named = next((kept for kept in newest_first if kept.run_id == wanted), None)
+        if named is None:
             newest = f"its newest is {newest_first[0].run_id}" if newest_first else "it has none"
             raise UsageMistake(f"There is no run {wanted!r} in {self.state.path}; {newest}.")
-        return known[wanted]
+        return named
 
     def command(self, *words: str) -> str:
         """How a command for this directory is written, for a shell."""
@@ -198,6 +202,9 @@ class KeptRuns:
 
     def _keep(self, kept: KeptRun) -> None:
         self.state.keep_document(kept.run_id, kept.model_dump_json())
+
+    def _newest_first(self) -> list[KeptRun]:
+        return sorted(self._all().values(), key=lambda kept: kept.begun_at, reverse=True)
 
     def _all(self) -> dict[str, KeptRun]:
         return {name: KeptRun.model_validate_json(text) for name, text in self.state.documents().items()}
