@@ -13,6 +13,7 @@ from enum import IntEnum, unique
 
 import typer
 
+from cli.printable import printable_lines
 from local.aws.state import StateDirectoryError
 from massive_upload.domain.progress import RunStatus
 from massive_upload.errors import (
@@ -98,7 +99,7 @@ def exit_code_of(*, status: RunStatus | None, error: str | None, was_planned: bo
     return ExitCode.INTERNAL_FAILURE
 
 
-_OF_THE_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES})
+_OF_THE_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES})
 """Where no room is left, or none for this user: nothing that a program could mend."""
 
 
@@ -124,12 +125,10 @@ def errors_as_exit_codes(
         raise typer.Exit(ExitCode.STOPPED) from None
     except typer.Exit:
         raise
-    except Exception as error:  # the last line of defence: a trace belongs into a file
+    except Exception as error:  # noqa: BLE001 - the last line of defence: a trace belongs into a file
         if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
             _say(_disk_refuses(error))
             raise typer.Exit(ExitCode.WRONG_CONFIGURATION) from None
-        if isinstance(error, BrokenPipeError) and _is_unread():
-            raise  # as of `| head`: Typer ends the command without a word
         _say(f"Internal failure: {type(error).__name__}: {error}")
         _say(f"This is a defect. Please report it with the trace in {_save_trace(error)}")
         raise typer.Exit(ExitCode.INTERNAL_FAILURE) from None
@@ -143,17 +142,8 @@ def _disk_refuses(error: OSError) -> str:
     )
 
 
-def _is_unread() -> bool:
-    """Whether nobody reads the standard output any more, so that what is left of it cannot be written."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        return True
-    return False
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)
+def _say(text: str) -> None:
+    print(printable_lines(text), file=sys.stderr)
 
 
 def _save_trace(error: Exception) -> str:

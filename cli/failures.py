@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.errors import UsageMistake
-from cli.tables import printable
+from cli.printable import printable, printable_lines
 from massive_upload.domain.kept_file import KeptFile, KeptRow
 from massive_upload.domain.staged_file import REJECT_COLUMNS, index_of
 
@@ -149,8 +149,9 @@ def failures_view(run_id: str, failures: Sequence[CodeFailures], *, code: str | 
     for each in failures:
         names = ", ".join(map(printable, sorted(each.fields, key=lambda name: -each.fields[name])))
         keys = "\n".join(map(printable, each.keys))
-        message = "\n".join(map(printable, each.message.splitlines()))
-        table.add_row(Text(printable(each.code)), f"{each.rows:,}", Text(names), Text(keys), Text(message))
+        table.add_row(
+            Text(printable(each.code)), f"{each.rows:,}", Text(names), Text(keys), Text(printable_lines(each.message))
+        )
     table.add_section()
     table.add_row("all", f"{sum(each.rows for each in failures):,}", style="bold")
     return table

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from cli.errors import ExitCode, exit_code_of
+from cli.printable import printable_lines
 from cli.summary import RunFacts, RunSummary, partition_failures, summarize, summary_view
 from massive_upload.domain.progress import Partition, RunStatus
 
@@ -67,7 +68,7 @@ def _explain(summary: RunSummary, partitions: Sequence[Partition], code: ExitCod
     if summary.error is not None:
         # What ended a lane before says nothing of why the run cannot go on now.
         failures = [] if code is ExitCode.WRONG_CONFIGURATION else partition_failures(partitions)
-        print(f"{summary.error}: {summary.cause}", *failures, sep="\n", file=sys.stderr)
+        print(printable_lines("\n".join([f"{summary.error}: {summary.cause}", *failures])), file=sys.stderr)
     if code is ExitCode.INTERNAL_FAILURE:
         print(advice.defect, file=sys.stderr)
     elif summary.status == RunStatus.COMPLETED:

@@ -9,8 +9,9 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from cli.printable import printable, printable_lines
 from cli.progress import duration_text
-from cli.tables import figures_table, printable
+from cli.tables import figures_table
 from massive_upload.domain.estimate import Estimate, Parents, Range
 from massive_upload.domain.progress import Partition
 
@@ -29,7 +30,7 @@ def plan_view(summary: RunSummary, plan: Estimate, lanes: Sequence[Partition]) -
         parts += [_parents_table(plan, plan.parents), _locks_table(plan, plan.parents)]
     if plan.org_batches_reason:
         parts.append(Text(f"\nFor {plan.org_batches:,} batches at a time: {plan.org_batches_reason}."))
-    parts += [Text(f"\nWarning: {warning}", style="yellow") for warning in plan.warnings]
+    parts += [Text(f"\nWarning: {printable_lines(warning)}", style="yellow") for warning in plan.warnings]
     closing = "Run it with --mode sample, then with --mode full." if plan.rows else "Nothing to load."
     return [*parts, Text(f"\nNothing was written. {closing}")]
 

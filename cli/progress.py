@@ -21,6 +21,7 @@ _FORESEEN_FROM_SHARE = 0.1
 _LINE_EVERY_SECONDS = 5.0
 _PLANNING_LINE_EVERY_SECONDS = 30.0
 _BAR_WIDTH = 24
+_LEAST_BAR_WIDTH = 4
 STATUS_STYLES = {
     PartitionStatus.PENDING: "dim",
     PartitionStatus.RUNNING: "cyan",
@@ -79,19 +80,25 @@ class Rates:
 def progress_view(snapshot: Snapshot, rates: Rates, console: Console) -> Group:
     """Bars of the lanes that matter now, a count of the others, and the total.
 
-    Where room is short bars are shorter, and the count is below: no figure is cut.
+    Where room is short bars are shorter, and the count is below; where it is shorter still, there is a line instead: no
+    figure is cut.
     """
     counts = Text(_counts(snapshot), style="bold")
-    table = _bars(snapshot, rates, beside_total=counts, has_room=True)
+    table = _bars(snapshot, rates, beside_total=counts)
     if fits(table, console):
         return Group(table)
-    return Group(_bars(snapshot, rates, beside_total=Text(), has_room=False), counts)
+    table = _bars(snapshot, rates, bar_width=_LEAST_BAR_WIDTH)
+    if fits(table, console):
+        return Group(_bars(snapshot, rates, bar_width=None), counts)
+    return Group(Text(progress_line(snapshot, rates)))
 
 
-def _bars(snapshot: Snapshot, rates: Rates, *, beside_total: Text, has_room: bool) -> Table:
-    table = Table(box=None, pad_edge=False, collapse_padding=not has_room, header_style="dim")
+def _bars(
+    snapshot: Snapshot, rates: Rates, *, beside_total: Text | None = None, bar_width: int | None = _BAR_WIDTH
+) -> Table:
+    table = Table(box=None, pad_edge=False, collapse_padding=beside_total is None, header_style="dim")
     table.add_column("lane", no_wrap=True)
-    table.add_column("", width=_BAR_WIDTH if has_room else None)
+    table.add_column("", width=bar_width)
     table.add_column("rows", justify="right", no_wrap=True)
     table.add_column("rows/s", justify="right", no_wrap=True)
     table.add_column("succeeded", justify="right", no_wrap=True)
@@ -101,7 +108,7 @@ def _bars(snapshot: Snapshot, rates: Rates, *, beside_total: Text, has_room: boo
         status = Text("Waiting" if lane.is_waiting else lane.status, style=STATUS_STYLES[lane.status])
         _add_bar(table, lane, rates, left=rates.seconds_left(lane), status=status)
     left = rates.seconds_left_of_all(snapshot)
-    _add_bar(table, snapshot.total, rates, left=left, status=beside_total)
+    _add_bar(table, snapshot.total, rates, left=left, status=beside_total or Text())
     return table
 
 

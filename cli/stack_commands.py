@@ -247,7 +247,7 @@ def pause(run_id: RunId, stack: StackName = "MassiveUpload", region: Region = No
 @contextmanager
 def on_stack(stack: str, region: str | None, profile: str | None) -> Iterator[Stack]:
     """The stack that a command is for; what goes wrong becomes a line and an exit status."""
-    with errors_as_exit_codes(interrupted="Interrupted; a run that has begun goes on."):
+    with lasting_output(), errors_as_exit_codes(interrupted="Interrupted; a run that has begun goes on."):
         from cli.stack import aws_errors_as_mistakes, find_stack
 
         with aws_errors_as_mistakes():

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cli.printable import printable_lines
 from cli.progress import STATUS_STYLES
 from cli.run_ids import find_run, newest_runs
 from cli.snapshot import snapshot_of
@@ -90,7 +91,7 @@ def show_run(stack: Stack, run_id: str, *, as_json: bool) -> None:
         console.print(f"It is asked to {run.halt_asked_for}: its lanes end at their next batch edge.")
     if summary.error is not None:
         failures = partition_failures(facts.partitions)
-        console.print(Text("\n".join([f"{summary.error}: {summary.cause}", *failures])))
+        console.print(Text(printable_lines("\n".join([f"{summary.error}: {summary.cause}", *failures]))))
 
 
 def _line_of(run: Run, partitions: Sequence[Partition]) -> RunLine:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.plan_view import beside_table, plan_view
+from cli.printable import printable_lines
 from cli.progress import duration_text
 from cli.tables import figures_table
 from massive_upload.contracts import Mode
@@ -198,7 +199,7 @@ def summary_view(summary: RunSummary, lanes: Sequence[Partition] = ()) -> Render
         parts.append(_hot_parents_table(summary))
     if summary.estimate is not None and summary.ended_at is not None:
         parts.append(beside_table(summary, summary.estimate))
-    parts += [Text(f"\nFor the next run: {advice}") for advice in summary.advice]
+    parts += [Text(f"\nFor the next run: {printable_lines(advice)}") for advice in summary.advice]
     parts.append(_files(summary))
     return Group(*parts)
 

@@ -1,4 +1,4 @@
-"""Tables of names and figures, all of one look, and texts of records as they may be shown."""
+"""Tables of names and figures, all of one look."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from cli.printable import printable
 
 _NAME_WIDTH = 48
 _FIRST_OF_SEVERAL_WIDTH = 30
@@ -94,8 +96,3 @@ def _one_below_the_other(cells: Sequence[Text]) -> Text:
     text = Text("\n").join(cells)
     text.rstrip()
     return text
-
-
-def printable(text: str) -> str:
-    """A text of a record, or of the org, for a terminal: control sequences of it are spelt, never obeyed."""
-    return text if text.isprintable() else ascii(text)

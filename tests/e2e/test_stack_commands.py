@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cli import stack_run
+from cli.errors import ExitCode
 from infra.config import load_file
 from infra.synth import ROOT
 from local.org import OrgServer, OrgSettings, generated_opportunities
@@ -25,6 +27,7 @@ TIME_SCALE = 500.0
 ROWS = 2_000
 SOURCE = generated_opportunities(ROWS, seed=5, rejected_share=0.02, null_keys=3)
 PATIENCE_SECONDS = 120
+FULL = Path("/dev/full")
 LONG_DELAY = ("--set", "pace.delay_seconds=500")
 """A second of the test's between two batches."""
 
@@ -296,3 +299,13 @@ def test_a_stack_of_somebody_else_is_not_taken_for_one_of_ours(world: World) -> 
     result = invoke("status", "--stack", "Foreign")
     assert result.exit_code == 2
     assert "has no outputs of massive-upload" in result.stderr
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="this system has no device that is always full")
+def test_what_cannot_be_written_is_told_by_a_line_and_the_status():
+    command = [sys.executable, "-c", "from cli.main import main; main()", "status"]
+    with FULL.open("w") as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode == ExitCode.FILES_NOT_WRITTEN
+    (line,) = ended.stderr.splitlines()
+    assert "The output cannot be written (No space left on device)" in line

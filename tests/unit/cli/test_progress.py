@@ -101,17 +101,18 @@ def test_the_view_shows_each_lane_and_the_total():
     assert any(line.startswith("sweep") for line in text.splitlines())
 
 
-def test_on_80_columns_no_figure_lane_or_status_is_cut():
-    before, now = (
-        Snapshot(
-            lanes=(
-                *(a_lane(f"{n:04d}", rows=1_200_000, settled=settled + n) for n in range(12)),
-                a_lane("0012", rows=90_000_000, status=PartitionStatus.PENDING),
-            ),
-            sweep=a_lane("sweep", rows=5, settled=5, status=PartitionStatus.COMPLETED),
-        )
-        for settled in (0, 20_000)
+def large_run(settled: int) -> Snapshot:
+    return Snapshot(
+        lanes=(
+            *(a_lane(f"{n:04d}", rows=1_200_000, settled=settled + n) for n in range(12)),
+            a_lane("0012", rows=90_000_000, status=PartitionStatus.PENDING),
+        ),
+        sweep=a_lane("sweep", rows=5, settled=5, status=PartitionStatus.COMPLETED),
     )
+
+
+def test_on_80_columns_no_figure_lane_or_status_is_cut():
+    before, now = large_run(0), large_run(20_000)
     lines = text_of(now, rates_of((0, before), (10, now)), width=80).splitlines()
 
     cells = [line.replace("━", "").replace("╸", "").replace("╺", "").split() for line in lines]
@@ -121,6 +122,13 @@ def test_on_80_columns_no_figure_lane_or_status_is_cut():
     assert lines[-1].rstrip() == "1 pending, 12 running"
     assert any("━" in line for line in lines)
     assert "…" not in "".join(lines)
+
+
+def test_where_no_table_has_room_all_is_told_in_a_line():
+    before, now = large_run(0), large_run(20_000)
+    text = " ".join(text_of(now, rates_of((0, before), (10, now)), width=40).split())
+
+    assert text.startswith("240,066 of 104,400,000 rows (0 %), 24,000 rows/s, 100.00 % succeeded")
 
 
 def test_of_many_lanes_the_view_shows_those_at_work_only():
