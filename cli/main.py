@@ -9,7 +9,7 @@ import os
 import signal
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -18,7 +18,7 @@ from cli.exit_status import EXIT_STATUS
 from cli.failure_commands import failure_commands
 from cli.local_options import LOCAL_PANEL, MOST_TIME_SCALE, check_options
 from cli.output import lasting_output, open_standard_streams
-from cli.stack_commands import AsJson, Profile, Region, StackName, stack_commands, start
+from cli.stack_commands import AsJson, BeginMode, Profile, Region, StackName, stack_commands, start
 
 app = typer.Typer(
     add_completion=False,
@@ -94,13 +94,7 @@ def run(
     ] = None,
     local: Annotated[bool, typer.Option("--local", help="Run on an AWS embedded in this process.")] = False,
     loads_dir: Annotated[Path, typer.Option(help="The directory with the loads.")] = Path("loads"),
-    mode: Annotated[
-        Literal["full", "incremental", "sample", "plan"],
-        typer.Option(
-            help="full: all rows; incremental: what was modified since the last complete run; sample: the first rows "
-            "only; plan: count and estimate, write nothing."
-        ),
-    ] = "full",
+    mode: BeginMode = "full",
     sets: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a key of a single load, such as pace.batch_rows=500."),

@@ -53,6 +53,13 @@ Watch = Annotated[
     bool,
     typer.Option("--watch", rich_help_panel=STACK_PANEL, help="Watch it to its end; the exit status is the run's."),
 ]
+BeginMode = Annotated[
+    Literal["full", "incremental", "sample", "plan"],
+    typer.Option(
+        help="full: all rows; incremental: what was modified since the last complete run; sample: the first rows only; "
+        "plan: count and estimate, write nothing."
+    ),
+]
 AsJson = Annotated[
     bool, typer.Option("--json", help="End with one line of JSON on the standard output; all else to stderr.")
 ]
@@ -61,13 +68,7 @@ AsJson = Annotated[
 @stack_commands.command(epilog=EXIT_STATUS_WATCHED, rich_help_panel=STACK_PANEL)
 def start(
     load: Annotated[str, typer.Argument(help="The load, or the sequence: a file in loads/ as it was deployed.")],
-    mode: Annotated[
-        Literal["full", "incremental", "sample", "plan"],
-        typer.Option(
-            help="full: all rows; incremental: what was modified since the last complete run; sample: the first rows "
-            "only; plan: count and estimate, write nothing."
-        ),
-    ] = "full",
+    mode: BeginMode = "full",
     start_with: Annotated[
         str | None,
         typer.Option(
