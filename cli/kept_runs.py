@@ -112,6 +112,11 @@ class KeptRuns:
         """Remember that a command has shown how the run ended."""
         self._keep(self._all()[run_id].model_copy(update={"is_reported": True}))
 
+    def course(self, run: Run) -> Course | None:
+        """How to go on with a run that is recorded; None where nothing is left to do."""
+        kept = self._all()[run.run_id]
+        return None if _is_over(kept, run) else course_of(run)
+
     def recorded(self) -> ProgressStore:
         """What is recorded at this moment, for reading alone."""
         return kept_store(self.state)

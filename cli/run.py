@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
@@ -24,14 +25,11 @@ from cli.kept_runs import KeptRun, KeptRuns
 from cli.local_run import LocalRun, RunRequest, start_local_run
 from cli.outcome import Advice, rejected_advice, tell_outcome
 from cli.progress import ProgressDisplay
+from cli.recorded_facts import recorded_facts
 from cli.results import LOGS_NAME, Results, make_private_directory, save_results
 from cli.summary import NO_ACCOUNT, RunFacts
-from massive_upload.domain.account import account_of
 from massive_upload.domain.progress import RunStatus
 from massive_upload.errors import CredentialsRejected, SalesforceUnavailable
-from massive_upload.usecases.plan_file import read_estimate
-from massive_upload.usecases.receipt import ReceiptNotes, read_notes
-from massive_upload.usecases.slice_tasks import unsettled_batches
 
 _LOOK_SECONDS = 0.25
 _PRESSES_TO_STOP = 2
@@ -259,38 +257,46 @@ class _InterruptsOfRun:
 def _gather(run: LocalRun, request: RunRequest, out: Path, started_at: datetime) -> RunFacts:
     """Everything about an ended run that outlives the embedded AWS."""
     item = run.store.run(run.run_id)
-    partitions = run.store.partitions(run.run_id)
-    open_batches = unsettled_batches(run.store, partitions)
-    results = save_results(run.files, item, out) if item is not None else Results()
+    facts = _unrecorded(request, out, started_at)
+    results = Results()
+    if item is not None:
+        facts = recorded_facts(run.store, run.files, item, out=str(out))
+        results = save_results(run.files, item, out)
     ended = run.result
     was_aborted = ended is not None and ended.status == "ABORTED"
-    status = item.status if item is not None else RunStatus.FAILED
     figures = run.figures if run.is_first else None
-    notes = read_notes(run.files, item) if item is not None else ReceiptNotes()
-    return RunFacts(
-        run_id=run.run_id,
-        load_name=request.load.name,
-        mode=request.mode,
+    return replace(
+        facts,
         time_scale=request.time_scale,
         was_resumed=run.goes_on,
-        run=item,
-        partitions=partitions,
-        account=account_of(item, partitions, open_batches) if item is not None else NO_ACCOUNT,
-        status=RunStatus.STOPPED if was_aborted else status,
+        status=RunStatus.STOPPED if was_aborted else facts.status,
         error=ended.error if ended is not None and not was_aborted else None,
         cause=ended.cause if ended is not None and not was_aborted else None,
         state_transitions=figures.state_transitions if figures else None,
         max_history_events=figures.max_history_events if figures else None,
-        started_at=item.started_at if item else started_at,
-        ended_at=(item.ended_at if item else None) or datetime.now(UTC),
+        ended_at=facts.ended_at or datetime.now(UTC),
         receipt=str(results.receipt) if results.receipt is not None else None,
         rejected_files=[str(path) for path in results.rejected_files],
         rejected_by_reason=results.rejected_by_reason,
         unwritten_files=[str(path) for path in results.unwritten],
+    )
+
+
+def _unrecorded(request: RunRequest, out: Path, started_at: datetime) -> RunFacts:
+    """A run whose execution ended before it was recorded."""
+    return RunFacts(
+        run_id=request.run_id,
+        load_name=request.load.name,
+        mode=request.mode,
+        run=None,
+        partitions=(),
+        account=NO_ACCOUNT,
+        status=RunStatus.FAILED,
+        error=None,
+        cause=None,
+        started_at=started_at,
+        ended_at=None,
         out=str(out),
-        estimate=read_estimate(run.files, item) if item is not None else None,
-        advice=notes.advice,
-        hot_parents=notes.hot_parents,
     )
 
 

@@ -192,27 +192,45 @@ def watch(
 
 @stack_commands.command(rich_help_panel=STACK_PANEL)
 def status(
+    context: typer.Context,
     run_id: Annotated[str | None, typer.Argument(help="The run, or 'latest'; by default the newest runs.")] = None,
     as_json: AsJson = False,
     stack: StackName = "MassiveUpload",
     region: Region = None,
     profile: Profile = None,
+    local: Local = False,
+    state_dir: StateDir = None,
 ) -> None:
     """Show the newest runs, or one run with its account and each of its partitions.
+
+    With --local they are those of this machine that were given --state-dir, while no process is at work on one.
 
     [b]Examples:[/b]
 
     massive-upload status
 
     massive-upload status latest --json
+
+    massive-upload status latest --local --state-dir state
     """
+    with lasting_output(), errors_as_exit_codes(interrupted="Interrupted."):
+        check_options(context, is_local=local)
+        directory = checked_state_dir(local, state_dir)
+        if directory is not None:
+            from cli.kept_status import show_kept
+
+            show_kept(directory, run_id, as_json=as_json)
+            return
     with on_stack(stack, region, profile) as found:
+        from cli.run_ids import find_run
+        from cli.stack_facts import facts_of
         from cli.status import show_newest, show_run
 
         if run_id is None:
-            show_newest(found, as_json=as_json)
+            none = f"The stack {found.name} has no runs yet; begin one: {found.command('start', 'LOAD')}"
+            show_newest(found.store, none=none, as_json=as_json)
         else:
-            show_run(found, run_id, as_json=as_json)
+            show_run(facts_of(found, find_run(found.store, run_id)), as_json=as_json)
 
 
 @stack_commands.command(rich_help_panel=STACK_PANEL)

@@ -1,4 +1,4 @@
-"""How runs of the deployed stack stand: the newest ones, or one with each of its partitions."""
+"""How runs stand: the newest ones, or one with each of its partitions."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from rich.text import Text
 
 from cli.printable import printable_lines
 from cli.progress import STATUS_STYLES
-from cli.run_ids import find_run, newest_runs
+from cli.run_ids import newest_runs
 from cli.snapshot import snapshot_of
-from cli.stack import Stack
-from cli.stack_facts import facts_of
-from cli.summary import partition_failures, summarize, summary_view
+from cli.summary import RunFacts, partition_failures, summarize, summary_view
 from cli.tables import table_that_fits
 from massive_upload.domain.progress import Partition, Run
+from massive_upload.ports import ProgressStore
 
 _MOST_LISTED = 10
 _PARTITION_FIELDS = (
@@ -58,25 +57,32 @@ class RunLine:
     error: str | None
 
 
-def show_newest(stack: Stack, *, as_json: bool) -> None:
-    """List the newest runs."""
-    lines = [_line_of(run, stack.store.partitions(run.run_id)) for run in newest_runs(stack.store, _MOST_LISTED)]
+def show_newest(store: ProgressStore, *, none: str, as_json: bool) -> None:
+    """List the newest runs.
+
+    Args:
+        store: holds the runs.
+        none: what is said where there are none.
+        as_json: whether to print one JSON array.
+    """
+    lines = [_line_of(run, store.partitions(run.run_id)) for run in newest_runs(store, _MOST_LISTED)]
     if as_json:
         print(json.dumps([asdict(line) for line in lines]))
     elif not lines:
-        print(f"The stack {stack.name} has no runs yet; begin one: {stack.command('start', 'LOAD')}")
+        print(none)
     else:
         console = Console(highlight=False)
         console.print(_runs_table(lines, console))
 
 
-def show_run(stack: Stack, run_id: str, *, as_json: bool) -> None:
+def show_run(facts: RunFacts, *, as_json: bool, advice: str | None = None) -> None:
     """Show one run with its account and its partitions.
 
-    Raises:
-        UsageMistake: there is no such run.
+    Args:
+        facts: what is known of it.
+        as_json: whether to print one JSON object.
+        advice: how to go on with it.
     """
-    facts = facts_of(stack, find_run(stack.store, run_id))
     run = facts.run
     summary = summarize(facts)
     if as_json:
@@ -92,6 +98,8 @@ def show_run(stack: Stack, run_id: str, *, as_json: bool) -> None:
     if summary.error is not None:
         failures = partition_failures(facts.partitions)
         console.print(Text(printable_lines("\n".join([f"{summary.error}: {summary.cause}", *failures]))))
+    if advice is not None:
+        console.print(Text(advice), soft_wrap=True)
 
 
 def _line_of(run: Run, partitions: Sequence[Partition]) -> RunLine:

@@ -106,7 +106,7 @@ class RunFacts:
         hot_parents: the parents that cost most lock errors, most first, as its receipt says.
         time_scale: how many times faster than real time its waits passed.
         was_resumed: whether it was gone on with; its partitions tell that, too, unless all of them had ended.
-        out: where its files are.
+        out: where its files are; empty where nobody knows.
         receipt: where the receipt of its end is; None while it has not ended, as far as is recorded.
         unwritten_files: what should be there, and could not be written.
     """
@@ -200,7 +200,8 @@ def summary_view(summary: RunSummary, lanes: Sequence[Partition] = ()) -> Render
     if summary.estimate is not None and summary.ended_at is not None:
         parts.append(beside_table(summary, summary.estimate))
     parts += [Text(f"\nFor the next run: {printable_lines(advice)}") for advice in summary.advice]
-    parts.append(_files(summary))
+    if summary.out:
+        parts.append(_files(summary))
     return Group(*parts)
 
 

@@ -66,6 +66,14 @@ def resume(out: Path, tmp_path: Path) -> Callable[..., Result]:
     return resume
 
 
+@pytest.fixture
+def status(tmp_path: Path) -> Callable[..., Result]:
+    def status(*options: str) -> Result:
+        return CliRunner().invoke(app, ["status", *options, "--local", "--state-dir", str(tmp_path / "state")])
+
+    return status
+
+
 def summary_of(result: Result) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
     return document
@@ -228,13 +236,17 @@ def test_an_address_that_did_not_answer_is_not_kept_and_latest_is_no_run_that_wa
     assert_one_line(resume("latest"), "has no unfinished run")
 
 
-def test_a_kept_run_that_failed_is_finished_by_resume_and_then_has_nothing_to_go_on_with(run, resume, tmp_path):
+def test_a_kept_run_that_failed_is_finished_by_resume_and_then_has_nothing_to_go_on_with(run, resume, status, tmp_path):
     source = generated_opportunities(200, rejected_share=0)
     with OrgServer(OrgSettings(source=source, time_scale=TIME_SCALE, faults=Faults.parse(REFUSED_JOB))) as org:
         failed = run("--state-dir", str(tmp_path / "state"), url=org.url)
         assert failed.exit_code == 1, failed.output
         run_id = summary_of(failed)["run_id"]
-        assert f"massive-upload resume {run_id} --local --state-dir {tmp_path / 'state'}" in failed.stderr
+        command = f"massive-upload resume {run_id} --local --state-dir {tmp_path / 'state'}"
+        assert command in failed.stderr
+        shown = status("latest")
+        assert shown.stdout.splitlines()[-1] == f"Go on with it: {command}"
+        assert f"{summary_of(failed)['error']}: " in shown.stdout
 
         finished = resume(run_id)
         assert finished.exit_code == 0, finished.output
@@ -245,13 +257,18 @@ def test_a_kept_run_that_failed_is_finished_by_resume_and_then_has_nothing_to_go
         assert counted == {None}, "those of one execution are not those of the run"
         assert (summary_of(failed)["was_resumed"], summary_of(finished)["was_resumed"]) == (False, True)
 
+    assert "Go on" not in status("latest").stdout
+    (listed,) = json.loads(status("--json").stdout)
+    assert (listed["run_id"], listed["status"], listed["succeeded"]) == (run_id, "Completed", 200)
+    account = {name: summary_of(status(run_id, "--json"))[name] for name in ("succeeded", "source_rows", "unsettled")}
+    assert account == {"succeeded": 200, "source_rows": 200, "unsettled": 0}
     assert_one_line(resume(run_id), f"Run {run_id} is Completed and has nothing to go on with")
     assert_one_line(resume("latest"), "has no unfinished run")
     assert_one_line(resume("other"), f"There is no run 'other' in {tmp_path / 'state'}; its newest is {run_id}.")
 
 
 def test_a_run_whose_files_cannot_be_written_ends_with_5_and_its_account_and_resume_writes_them(
-    run, resume, out, tmp_path
+    run, resume, status, out, tmp_path
 ):
     out.mkdir()
     in_the_way = out / "rejected"
@@ -268,6 +285,7 @@ def test_a_run_whose_files_cannot_be_written_ends_with_5_and_its_account_and_res
     command = f"massive-upload resume {summary['run_id']} --local --state-dir {tmp_path / 'state'}"
     assert f"{command} --out '{out}'" in result.stderr
     assert "defect" not in result.stderr
+    assert status("latest").stdout.splitlines()[-1] == f"Have its files written: {command}"
 
     in_the_way.unlink()
     written = resume("latest")
@@ -278,10 +296,11 @@ def test_a_run_whose_files_cannot_be_written_ends_with_5_and_its_account_and_res
     assert_one_line(resume("latest"), "has no unfinished run")
 
 
-def test_a_state_directory_in_use_ends_with_2(run, resume, tmp_path):
+def test_a_state_directory_in_use_ends_with_2(run, resume, status, tmp_path):
     with StateDirectory(tmp_path / "state"):
         assert_one_line(run("--state-dir", str(tmp_path / "state")), "is in use by process")
         assert_one_line(resume("latest"), "is in use by process")
+        assert_one_line(status(), "is in use by process")
 
 
 def test_a_state_directory_that_cannot_be_written_any_more_ends_with_2(run, resume, tmp_path, monkeypatch):

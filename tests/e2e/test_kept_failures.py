@@ -156,6 +156,8 @@ def test_a_retry_whose_process_was_killed_is_finished_by_resume(
 
     (unfinished,) = set(kept_runs()) - {run["run_id"]}
     assert_one_line(on_state("retry-failed", unfinished), f"Run {unfinished} is unfinished; go on with it first:")
+    shown = on_state("status", "latest").stdout
+    assert shown.splitlines()[-1].startswith("No process is at work on it. Go on with it: massive-upload resume ")
 
     result = on_state("resume", "latest", "--json")
     assert result.exit_code == 0, result.output

@@ -29,18 +29,17 @@ FIGURES = {"11,900,000", "11,800,000", "100,000"}
 
 
 @pytest.fixture
-def stack() -> Any:
+def store() -> Any:
     runs = {run.run_id: run for run in (RUN, STOPPING)}
-    store = SimpleNamespace(
+    return SimpleNamespace(
         newest_runs=lambda _most: list(runs), run=runs.get, partitions=lambda run_id: [PARTITION] * (run_id == RUN_ID)
     )
-    return SimpleNamespace(store=store)
 
 
 @pytest.mark.parametrize("columns", ["80", "100", "200"])
-def test_no_figure_id_or_error_of_a_run_is_cut(stack, columns, monkeypatch, capsys):
+def test_no_figure_id_or_error_of_a_run_is_cut(store, columns, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", columns)
-    status.show_newest(stack, as_json=False)
+    status.show_newest(store, none="none", as_json=False)
     text = capsys.readouterr().out
     assert {*FIGURES, RUN_ID, "150,000,000", "Failed", "retry_failed", "AccountDoesNotBalance"} <= set(text.split())
     assert "rejected" in text
@@ -48,15 +47,15 @@ def test_no_figure_id_or_error_of_a_run_is_cut(stack, columns, monkeypatch, caps
     assert max(map(len, text.splitlines())) <= int(columns)
 
 
-def test_where_there_is_room_each_run_has_one_line(stack, monkeypatch, capsys):
+def test_where_there_is_room_each_run_has_one_line(store, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "200")
-    status.show_newest(stack, as_json=False)
+    status.show_newest(store, none="none", as_json=False)
     assert len(capsys.readouterr().out.splitlines()) == 3
 
 
-def test_an_id_that_is_too_long_goes_on_in_the_next_line(stack, monkeypatch, capsys):
+def test_an_id_that_is_too_long_goes_on_in_the_next_line(store, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "70")
-    status.show_newest(stack, as_json=False)
+    status.show_newest(store, none="none", as_json=False)
     text = capsys.readouterr().out
     assert set(text.split()) >= FIGURES
     assert RUN_ID not in text
@@ -65,7 +64,7 @@ def test_an_id_that_is_too_long_goes_on_in_the_next_line(stack, monkeypatch, cap
 
 
 @pytest.mark.parametrize(("columns", "lines_of_a_row"), [("80", 2), ("200", 1)])
-def test_no_figure_or_error_of_a_partition_is_cut(stack, columns, lines_of_a_row, monkeypatch, capsys):
+def test_no_figure_or_error_of_a_partition_is_cut(columns, lines_of_a_row, monkeypatch, capsys):
     facts = RunFacts(
         run_id=RUN_ID,
         load_name="opportunity",
@@ -80,9 +79,8 @@ def test_no_figure_or_error_of_a_partition_is_cut(stack, columns, lines_of_a_row
         ended_at=None,
         out="out",
     )
-    monkeypatch.setattr(status, "facts_of", lambda *_: facts)
     monkeypatch.setenv("COLUMNS", columns)
-    status.show_run(stack, RUN_ID, as_json=False)
+    status.show_run(facts, as_json=False)
     table = capsys.readouterr().out.rpartition("partitions ")[2]
     rows = [line for line in table.splitlines() if line.startswith("│")]
     words = set(" ".join(rows).replace("│", " ").split())
