@@ -126,6 +126,18 @@ class Stack:
         answer = self._machines.describe_execution(executionArn=arn)
         return ExecutionState(status=answer["status"], error=answer.get("error"), cause=answer.get("cause"))
 
+    def has_ended(self, arn: str) -> bool:
+        """Whether an execution that was just started has ended already; Step Functions may know nothing of it yet.
+
+        DescribeExecution is eventually consistent (API reference).
+        """
+        try:
+            return self.execution(arn).has_ended
+        except ClientError as error:
+            if error_code(error) != "ExecutionDoesNotExist":
+                raise
+            return False
+
     @cached_property
     def _machines(self) -> Any:  # noqa: ANN401 - botocore makes its clients' classes at run time
         return _client(self._session, "stepfunctions")
@@ -199,8 +211,10 @@ def _explanation(error: ClientError | BotoCoreError) -> str:
     if code in _REFUSED_CREDENTIALS:
         return f"AWS refuses the credentials ({code}). {_LOG_IN}"
     if isinstance(error, ClientError) and code in _FORBIDDEN:
+        # S3 answers so for an object that is gone, too, where one may not list the bucket (API reference, GetObject).
+        or_gone = ", or the file has expired" if error.operation_name == "GetObject" else ""
         return (
-            f"The credentials do not allow {error.operation_name} ({code}). "
+            f"The credentials do not allow {error.operation_name}{or_gone} ({code}). "
             "Ask for what docs/architecture.md lists under 'What the command line needs', or name another --profile."
         )
     return f"AWS did not do what was asked: {error}. Whatever goes on there goes on; try again."

@@ -235,7 +235,7 @@ def _wait_until_begun(run: StackRun) -> None:
     """Wait until the run's item says that this execution carries it out."""
     deadline = time.monotonic() + _LONGEST_BEGINNING_SECONDS
     while time.monotonic() < deadline:
-        has_ended = run.stack.execution(run.execution_arn).has_ended
+        has_ended = run.stack.has_ended(run.execution_arn)
         if run.is_carried_out():  # read after the execution's state: what it recorded is there
             return
         if has_ended:

@@ -27,6 +27,7 @@ TARGET_OPTIONS = (
 )
 """pip's description of the Lambda runtime: Python 3.14 on Amazon Linux 2023 (glibc 2.34), arm64."""
 
+_DIRECTORY_MODE, _FILE_MODE = 0o755, 0o644
 _NOT_CODE = shutil.ignore_patterns("__pycache__", "*.pyc", "tests", "*.egg-info")
 
 
@@ -39,6 +40,7 @@ def function_code(directory: Path, loads: Mapping[str, Load], sequences: Mapping
         compiled = _empty(code / kind)
         for name, document in documents.items():
             (compiled / f"{name}.json").write_text(document.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    _let_lambda_read(code)
     return lambda_.Code.from_asset(str(code))
 
 
@@ -93,6 +95,16 @@ def install_dependencies(target: Path, *, lock: Path = LOCK) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
     for record in target.glob("*.dist-info/RECORD"):  # lists what was just removed
         record.unlink()
+    _let_lambda_read(target)
+
+
+def _let_lambda_read(directory: Path) -> None:
+    """Lambda runs code as another user than the one who staged it, whose umask may have kept the files to himself.
+
+    The modes go into the asset's archive, and not into its hash: an archive with the wrong ones would stay.
+    """
+    for path in (directory, *directory.rglob("*")):
+        path.chmod(_DIRECTORY_MODE if path.is_dir() else _FILE_MODE)
 
 
 def _empty(directory: Path) -> Path:

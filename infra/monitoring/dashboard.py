@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cw
@@ -19,6 +20,8 @@ from massive_upload.observability import Metric
 
 _WHOLE, _HALF, _THIRD = 24, 12, 8
 _TALL, _LOW = 6, 4
+_WIDGET_ALARMS = 100
+"""An alarm widget takes no more (CloudWatch API reference, "Dashboard body structure and syntax")."""
 
 
 class Dashboard(Construct):
@@ -38,7 +41,7 @@ class Dashboard(Construct):
             dashboard_name=f"{stack.stack_name}-{stack.region}",
             default_interval=cdk.Duration.hours(12),
             widgets=[
-                [self._links(), self._alarm_states(alarms)],
+                [self._links(), *self._alarm_states(alarms)],
                 [self._progress(), self._rows_left(), self._time_left()],
                 [self._throughput(), self._success_rate(), self._lock_errors()],
                 [self._pace(), self._job_seconds(), self._allowances()],
@@ -183,9 +186,10 @@ class Dashboard(Construct):
         )
         return cw.TextWidget(markdown=text, width=_HALF, height=_LOW)
 
-    def _alarm_states(self, alarms: Alarms) -> cw.IWidget:
-        every = list(alarms.alarms.values())
-        return cw.AlarmStatusWidget(title="Alarms", alarms=every, width=_HALF, height=_LOW)
+    def _alarm_states(self, alarms: Alarms) -> list[cw.IWidget]:
+        every = iter(alarms.alarms.values())
+        groups = iter(lambda: list(islice(every, _WIDGET_ALARMS)), [])
+        return [cw.AlarmStatusWidget(title="Alarms", alarms=group, width=_HALF, height=_LOW) for group in groups]
 
     def _log_table(self, query: SavedQuery, width: int) -> cw.IWidget:
         groups = [group.log_group_name for group in self._watched.functions.log_groups]

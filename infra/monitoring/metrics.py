@@ -59,19 +59,19 @@ def function(name: str, function_: lambda_.Function, statistic: str = "Sum", *, 
 
 
 def table_throttles(table: dynamodb.Table) -> cw.MathExpression:
-    """Throttled reads and writes of the table."""
+    """Throttled reads and writes of the table; 0 where there is none."""
     names = ("ReadThrottleEvents", "WriteThrottleEvents")
     events = [_aws("AWS/DynamoDB", name, {"TableName": table.table_name}, "Sum") for name in names]
-    return total(events, label="Throttled reads and writes")
+    return _total_or_0(events, label="Throttled reads and writes")
 
 
 def table_errors(table: dynamodb.Table) -> cw.MathExpression:
-    """Errors of DynamoDB itself, over the operations that are used."""
+    """Errors of DynamoDB itself, over the operations that are used; 0 where there is none."""
     errors = [
         _aws("AWS/DynamoDB", "SystemErrors", {"TableName": table.table_name, "Operation": operation}, "Sum")
         for operation in TABLE_OPERATIONS
     ]
-    return total(errors, label="Errors of DynamoDB")
+    return _total_or_0(errors, label="Errors of DynamoDB")
 
 
 def dead_letters(queue: sqs.Queue) -> cw.Metric:
@@ -84,6 +84,16 @@ def total(metrics: Sequence[cw.Metric], *, label: str) -> cw.MathExpression:
     """The sum of metrics; one without data does not spoil it."""
     ids = {f"m{index}": metric for index, metric in enumerate(metrics)}
     return math(f"SUM([{', '.join(ids)}])", ids, label=label)
+
+
+def _total_or_0(metrics: Sequence[cw.Metric], *, label: str) -> cw.MathExpression:
+    """The sum of metrics that DynamoDB has at bad times alone.
+
+    An alarm on them may ignore what is missing whatever it is told (CloudWatch API reference, PutMetricAlarm), and then
+    would never end.
+    """
+    ids = {f"m{index}": metric for index, metric in enumerate(metrics)}
+    return math(f"SUM([{', '.join(f'FILL({name}, 0)' for name in ids)}])", ids, label=label)
 
 
 def math(

@@ -18,6 +18,8 @@ from massive_upload.constants import LONG_WAIT_SECONDS
 from massive_upload.contracts import Next
 from massive_upload.domain.progress import PartitionStatus
 
+_WHERE_THE_CAUSE_IS = "The input of this state has it, and so has: massive-upload status RUN_ID"
+
 
 class Lane(Construct):
     """The states of a lane; ``start`` is the first."""
@@ -80,7 +82,8 @@ class Lane(Construct):
         return run
 
     def _build_mark_failed(self) -> tasks.DynamoUpdateItem:
-        failed = sfn.Fail(self, "PartitionFailed", error_path="$.error.Error", cause_path="$.error.Cause")
+        # The cause is in the table, and not here: a Map may hand on what a hundred causes or so come to, and no more.
+        failed = sfn.Fail(self, "PartitionFailed", error_path="$.error.Error", cause=_WHERE_THE_CAUSE_IS)
         mark = update_partition(
             self,
             "MarkPartitionFailed",

@@ -102,7 +102,7 @@ class LoadDefinition(Construct):
             result_path=sfn.JsonPath.DISCARD,
         )
         lanes.item_processor(Lane(self, "Lane", table=table, slice_machine=slice_machine).start)
-        # What a hundred lanes or so say as they fail is more than a state may hand on, though nothing of it is kept
+        # What very many lanes say as they fail may be more than a state may hand on, though nothing of it is kept
         # (aws-cdk#24799), and States.ALL does not catch that (Step Functions guide, "Error handling"). All have ended.
         lanes.add_catch(sweep, errors=["States.DataLimitExceeded"], result_path=sfn.JsonPath.DISCARD)
         return self._or_finish(lanes)

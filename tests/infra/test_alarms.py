@@ -9,7 +9,7 @@ from infra.functions import FUNCTIONS
 from infra.synth import ROOT
 from massive_upload.observability import NAMESPACE
 from tests.emf import Point
-from tests.infra.alarms import Alarm, read_alarms
+from tests.infra.alarms import Alarm, evaluate, read_alarms
 from tests.infra.definitions import Template, iterate_states, read_definition, resources
 from tests.infra.test_stack import logical_id
 
@@ -111,6 +111,12 @@ def test_errors_of_the_table_are_watched_for_every_operation_that_a_function_may
     of_a_transaction = {"PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem"}  # granted one by one
     called = {action for spec in FUNCTIONS for action in spec.table} - of_a_transaction
     assert watched == called | {"TransactWriteItems", "UpdateItem"}  # the native tasks update single items
+
+
+def test_metrics_of_the_table_are_0_where_they_are_missing_so_that_their_alarms_end(alarms: dict[str, Alarm]) -> None:
+    for name in ("TableThrottles", "TableErrors"):
+        alarm = alarms[name]
+        assert evaluate(alarm.expression, dict.fromkeys(alarm.series)) == 0
 
 
 def test_one_bad_value_of_any_aws_metric_is_an_alarm_and_ends_with_it(alarms: dict[str, Alarm]) -> None:

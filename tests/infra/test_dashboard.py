@@ -1,12 +1,16 @@
 """The dashboard's layout, and what its graphs are made of."""
 
+from pathlib import Path
+
 import pytest
 
+from infra.config import load_directory
+from infra.monitoring import dashboard
 from infra.monitoring.queries import PARTITIONS
-from infra.synth import STACK_NAME
+from infra.synth import ROOT, STACK_NAME, synthesize
 from massive_upload.observability import NAMESPACE, Metric
 from tests.infra.dashboards import Widget, read_widgets
-from tests.infra.definitions import Template, flatten, resources
+from tests.infra.definitions import Template, flatten, read_template, resources
 from tests.infra.test_alarms import AWS_METRICS
 
 GRID_WIDTH = 24
@@ -19,8 +23,8 @@ def widgets(template: Template) -> list[Widget]:
 
 def test_its_name_tells_stacks_of_one_name_in_two_regions_apart(template: Template) -> None:
     """All dashboards of an account are global."""
-    (dashboard,) = resources(template, "AWS::CloudWatch::Dashboard").values()
-    assert flatten(dashboard["Properties"]["DashboardName"]) == f"{STACK_NAME}-${{AWS::Region}}"
+    (found,) = resources(template, "AWS::CloudWatch::Dashboard").values()
+    assert flatten(found["Properties"]["DashboardName"]) == f"{STACK_NAME}-${{AWS::Region}}"
 
 
 def test_widgets_fill_the_grid_without_lying_on_one_another(widgets: list[Widget]) -> None:
@@ -52,6 +56,16 @@ def test_every_metric_of_the_product_but_the_heartbeat_is_shown(widgets: list[Wi
 def test_every_load_has_a_line_in_the_graphs_of_loads(widgets: list[Widget]) -> None:
     (throughput,) = [widget for widget in widgets if widget.title == "Rows settled each second"]
     assert [line.label for line in throughput.lines()] == ["account", "flights", "opportunity"]
+
+
+def test_alarms_that_one_widget_does_not_take_are_in_the_next(
+    template: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dashboard, "_WIDGET_ALARMS", 8)
+    widgets = read_widgets(read_template(synthesize(tmp_path / "cdk.out", loads=load_directory(ROOT / "loads"))))
+    shown = [widget.properties["alarms"] for widget in widgets if widget.kind == "alarm"]
+    assert [len(alarms) for alarms in shown[:-1]] == [8] * (len(shown) - 1)
+    assert len({alarm for alarms in shown for alarm in alarms}) == len(resources(template, "AWS::CloudWatch::Alarm"))
 
 
 def test_it_shows_every_alarm_and_the_partitions(template: Template, widgets: list[Widget]) -> None:

@@ -1,6 +1,7 @@
 """The layer of third-party packages: its lock file, and what is installed from it."""
 
 import hashlib
+import os
 import re
 from pathlib import Path
 
@@ -39,7 +40,11 @@ def test_the_lock_holds_every_pin_of_the_requirements() -> None:
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("layer") / "python"
-    install_dependencies(target)
+    before = os.umask(0o077)
+    try:
+        install_dependencies(target)
+    finally:
+        os.umask(before)
     return target
 
 
@@ -51,6 +56,11 @@ def test_the_layer_holds_every_locked_package_for_arm_and_python_3_14(installed:
     assert native
     assert all("aarch64" in name or "abi3" in name for name in native), native
     assert any("cpython-314" in name for name in native)
+
+
+def test_everybody_may_read_the_layer_whatever_the_umask(installed: Path) -> None:
+    modes = {(path.is_dir(), path.stat().st_mode & 0o777) for path in (installed, *installed.rglob("*"))}
+    assert modes == {(True, 0o755), (False, 0o644)}
 
 
 def test_the_layer_fits_into_what_lambda_unpacks(installed: Path) -> None:

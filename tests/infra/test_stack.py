@@ -1,11 +1,13 @@
 """The rest of the template: functions, permissions, storage, logs."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from infra.assets import function_code
 from infra.config import load_directory, sequence_directory
 from infra.functions import FUNCTIONS, FunctionSpec
 from infra.synth import ROOT, synthesize
@@ -234,6 +236,19 @@ def test_the_code_asset_holds_the_handlers_the_package_and_the_compiled_loads(as
     assert compiled == load_directory(ROOT / "loads")
     assert [path.name for path in (asset / "sequences").iterdir()] == ["nightly.json"]
     assert not [path for path in asset.rglob("*") if path.name in {"__pycache__", "tests"}]
+
+
+def test_everybody_may_read_the_code_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        function_code(tmp_path, load_directory(ROOT / "loads"), {})
+    finally:
+        os.umask(before)
+    code = tmp_path / "code"
+    assert {(path.is_dir(), path.stat().st_mode & 0o777) for path in (code, *code.rglob("*"))} == {
+        (True, 0o755),
+        (False, 0o644),
+    }
 
 
 def test_the_same_content_gives_the_same_template(template: Template, tmp_path: Path) -> None:

@@ -1,17 +1,20 @@
 """What the commands for the deployed stack say when AWS does not do what was asked."""
 
+from collections.abc import Iterator
 from types import SimpleNamespace
+from typing import cast
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, SSOTokenLoadError
 
 from cli.errors import UsageMistake
-from cli.stack import aws_errors_as_mistakes, find_stack
+from cli.stack import Stack, aws_errors_as_mistakes, find_stack
 from massive_upload.errors import InternalError
 
 
-def refusal(code: str) -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": "m"}}, "UpdateItem")
+def refusal(code: str, operation: str = "UpdateItem") -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "m"}}, operation)
 
 
 @pytest.mark.parametrize(
@@ -20,6 +23,7 @@ def refusal(code: str) -> ClientError:
         (refusal("ExpiredTokenException"), r"AWS refuses the credentials \(ExpiredTokenException\)\. Log in"),
         (refusal("UnrecognizedClientException"), "AWS refuses the credentials"),
         (refusal("AccessDeniedException"), r"do not allow UpdateItem \(AccessDeniedException\)"),
+        (refusal("AccessDenied", "GetObject"), r"do not allow GetObject, or the file has expired \(AccessDenied\)"),
         (refusal("ThrottlingException"), "ThrottlingException.*try again"),
         (SSOTokenLoadError(profile_name="p", error_msg="m"), "There are no AWS credentials"),
         (EndpointConnectionError(endpoint_url="https://x"), 'Could not connect.*"https://x".*try again'),
@@ -35,6 +39,25 @@ def test_what_aws_refuses_is_one_line_with_the_next_step(error, words, is_wrappe
     with pytest.raises(UsageMistake, match=words) as told, aws_errors_as_mistakes():
         call()
     assert "\n" not in str(told.value)
+
+
+def test_an_execution_that_is_not_known_yet_has_not_ended():
+    answers: Iterator[ClientError | dict[str, str]] = iter(
+        [refusal("ExecutionDoesNotExist"), {"status": "RUNNING"}, {"status": "FAILED"}, refusal("Other")]
+    )
+
+    def describe_execution(*, executionArn: str) -> dict[str, str]:  # noqa: N803 - as botocore has it
+        assert executionArn == "arn"
+        answer = next(answers)
+        if isinstance(answer, ClientError):
+            raise answer
+        return answer
+
+    session = SimpleNamespace(client=lambda *_, **__: SimpleNamespace(describe_execution=describe_execution))
+    stack = Stack(cast("boto3.Session", session), "MassiveUpload", {})
+    assert [stack.has_ended("arn") for _ in range(3)] == [False, False, True]
+    with pytest.raises(ClientError):
+        stack.has_ended("arn")
 
 
 def test_a_defect_stays_a_defect():

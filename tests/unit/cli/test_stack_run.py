@@ -39,6 +39,9 @@ class FakeStack:
     def execution(self, arn: str) -> ExecutionState:
         return ExecutionState(status="RUNNING" if arn == self._going_on else "ABORTED", error=None, cause=None)
 
+    def has_ended(self, arn: str) -> bool:
+        return self.execution(arn).has_ended
+
     def start(self, payload: Mapping[str, object], name: str) -> str:
         run_id = str(payload["run_id"])
         self._runs[run_id] = replace(self._runs[run_id], execution_arn=name)
