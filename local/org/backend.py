@@ -29,7 +29,10 @@ class OrgBackend:
         self.requests: Counter[str] = Counter()
         self.faults = FaultPlan(settings.faults or Faults(), settings.seed, self.clock.seconds)
         self.identity = Identity(
-            self.clock, public_key_pem=settings.public_key_pem, session_seconds=settings.session_seconds
+            self.clock,
+            public_key_pem=settings.public_key_pem,
+            session_seconds=settings.session_seconds,
+            client_secret=settings.client_secret,
         )
         self.limits = DailyLimits(
             self.clock, api_requests=settings.daily_api_requests, bulk_batches=settings.daily_bulk_batches

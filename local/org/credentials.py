@@ -1,4 +1,4 @@
-"""Who may log in to the simulated org; public on purpose, it guards nothing."""
+"""Who may log in to the simulated org."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 CLIENT_ID = "simulated-org-client-id"
-CLIENT_SECRET = "simulated-org-client-secret"  # noqa: S105 - guards nothing, see the module docstring
+CLIENT_SECRET = "simulated-org-client-secret"  # noqa: S105 - public on purpose, of an org with generated rows
 USERNAME = "integration@simulated-org.example"
 
 

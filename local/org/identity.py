@@ -22,10 +22,14 @@ class Identity:
         clock: the org's clock; sessions are measured by it.
         public_key_pem: what assertions are verified with; without it the JWT bearer flow is off.
         session_seconds: how long an unused session lives (Salesforce: two hours by default, extended by use).
+        client_secret: of the client credentials flow.
     """
 
-    def __init__(self, clock: OrgClock, *, public_key_pem: str | None, session_seconds: float) -> None:
+    def __init__(
+        self, clock: OrgClock, *, public_key_pem: str | None, session_seconds: float, client_secret: str = CLIENT_SECRET
+    ) -> None:
         self._clock = clock
+        self._client_secret = client_secret
         self._public_key_pem = public_key_pem
         self._session_seconds = session_seconds
         self._expires_at: dict[str, float] = {}
@@ -86,7 +90,7 @@ class Identity:
                 raise OAuthError("invalid_client", "the Basic header is not base64 of id:secret") from wrong
         if client_id != CLIENT_ID:
             raise OAuthError("invalid_client_id", "client identifier invalid")
-        if secret != CLIENT_SECRET:
+        if not secrets.compare_digest(secret.encode(), self._client_secret.encode()):
             raise OAuthError("invalid_client", "invalid client credentials")
         issued_at = round(self._clock.at(self._clock.seconds()).timestamp() * 1000)
         return self._answer(instance_url) | {

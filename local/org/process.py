@@ -1,15 +1,17 @@
 """The simulated org in a process of its own, so that it shares no interpreter with the loader."""
 
-import json
 import os
 import pickle
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
-from urllib.request import urlopen
 
+import requests
+
+from local.org.credentials import CLIENT_ID
 from local.org.settings import OrgSettings
 
 _ROOT = Path(__file__).parents[2]
@@ -78,7 +80,13 @@ class OrgProcess:
 
     def rows(self, object_name: str) -> list[dict[str, Any]]:
         """Every record of an object; see `OrgBackend.rows`."""
-        found: list[dict[str, Any]] = self._get(f"target/{object_name}")
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": CLIENT_ID,
+            "client_secret": self._settings.client_secret,
+        }
+        token = requests.post(f"{self.url}/services/oauth2/token", form, timeout=60).json()["access_token"]
+        found: list[dict[str, Any]] = self._get(f"target/{object_name}", {"Authorization": f"Bearer {token}"})
         return found
 
     def count(self, object_name: str) -> int:
@@ -89,9 +97,8 @@ class OrgProcess:
         """The records' content as one text; see `OrgBackend.digest`."""
         return str(self._get(f"target/{object_name}?as=digest")["digest"])
 
-    def _get(self, what: str) -> Any:  # noqa: ANN401 - what JSON holds
-        with urlopen(f"{self.url}/__org__/{what}", timeout=60) as response:  # noqa: S310 - our own http address
-            return json.load(response)
+    def _get(self, what: str, headers: Mapping[str, str] | None = None) -> Any:  # noqa: ANN401 - what JSON holds
+        return requests.get(f"{self.url}/__org__/{what}", headers=headers, timeout=60).json()
 
     def __enter__(self) -> Self:
         self.start()

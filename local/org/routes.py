@@ -157,11 +157,13 @@ class Routes:
         return Response.of_json(self._backend.statistics())
 
     def _target(self, request: Request, match: Match) -> Response:
+        """Records themselves are for clients that have logged in; what tells nothing of them is for everybody."""
         form = request.query.get("as", "rows")
         if form == "count":
             return Response.of_json({"count": len(self._backend.table(match["name"]))})
         if form == "digest":
             return Response.of_json({"digest": self._backend.digest(match["name"])})
+        self._backend.identity.check(request.headers["Authorization"])
         return Response.of_json(self._backend.rows(match["name"]))
 
     def _limits(self, _request: Request, _match: Match) -> Response:

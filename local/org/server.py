@@ -3,6 +3,7 @@
 import socket
 import struct
 from contextlib import suppress
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from types import TracebackType
 from typing import Self
@@ -14,6 +15,9 @@ from local.org.clock import OrgClock
 from local.org.messages import ConnectionCutError, NoAnswerError, Request, Response
 from local.org.routes import Routes
 from local.org.settings import OrgSettings
+
+_NAMES = ("127.0.0.1", "localhost")
+"""A web page may have its own name lead here (DNS rebinding), and then a browser would let it read the answers."""
 
 
 class OrgServer:
@@ -74,6 +78,9 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def _answer(self) -> None:
+        if (self.headers["Host"] or "").partition(":")[0].lower() not in _NAMES:
+            self.send_error(HTTPStatus.MISDIRECTED_REQUEST, "This org answers to 127.0.0.1 and localhost alone")
+            return
         target = urlsplit(self.path)
         request = Request(
             method=self.command,

@@ -1,5 +1,6 @@
 from dataclasses import dataclass, field
 
+from local.org.credentials import CLIENT_SECRET
 from local.org.faults import Faults
 from local.org.sources import Source
 
@@ -14,6 +15,7 @@ class OrgSettings:
         time_scale: simulated seconds per real second.
         seed: decides the order of rows in results, and the faults.
         faults: what goes wrong on purpose.
+        client_secret: what a client logs in with; one that nobody else knows where somebody's own rows are served.
         public_key_pem: verifies the assertions of the JWT bearer flow; without it that flow is refused.
         session_seconds: life of an unused access token (Salesforce's default is two hours, extended by use).
         daily_api_requests: DailyApiRequests of `/limits`.
@@ -35,6 +37,7 @@ class OrgSettings:
     time_scale: float = 1.0
     seed: int = 1
     faults: Faults | None = None
+    client_secret: str = field(default=CLIENT_SECRET, repr=False)
     public_key_pem: str | None = None
     session_seconds: float = 7200.0
     daily_api_requests: int = 1_000_000

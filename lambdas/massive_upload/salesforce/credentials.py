@@ -66,12 +66,7 @@ def parse_credentials(secret: Mapping[str, object]) -> Credentials:
 
 def _login_url(secret: Mapping[str, object]) -> str:
     url = _required(secret, "login_url").rstrip("/")
-    try:
-        parts = urlsplit(url)
-        acceptable = is_confidential(url) and not (parts.username or parts.query or parts.fragment)
-    except ValueError:
-        acceptable = False
-    if not acceptable:
+    if not is_confidential(url) or "?" in url or "#" in url:
         raise CredentialsRejected(
             "login_url of the org's secret is not an https URL such as https://example.my.salesforce.com.",
             next_step=NEXT_STEP,

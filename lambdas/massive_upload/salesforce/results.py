@@ -17,7 +17,9 @@ UNCODED = "UNCODED"
 
 csv.field_size_limit(MAX_JOB_BYTES)  # by default Python's csv refuses a field of more than 131,072 characters
 
-_CODE = re.compile(r"\s*([A-Za-z][A-Za-z0-9_]*)\s*")
+# Status codes (DUPLICATE_VALUE) and those of the Bulk API (InvalidBatch); another word may be a value of the row.
+_CODE = re.compile(r"\s*([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|[A-Z][a-z]+(?:[A-Z]+[a-z]*)+|Timeout|Unknown)\s*")
+_LONGEST_CODE = 80
 _FIELDS = re.compile(r"(?P<message>.*):\s*(?P<fields>[\w.]+(?:\s*,\s*[\w.]+)*)?\s*--\s*", re.DOTALL)
 
 
@@ -58,7 +60,7 @@ def split_row_error(text: str) -> ErrorParts:
     """Split `CODE:message:field,field --`; the fields may be missing, and so may the code."""
     code, colon, rest = text.partition(":")
     match = _CODE.fullmatch(code)
-    if not match:
+    if not match or len(match[1]) > _LONGEST_CODE:
         return ErrorParts(code=UNCODED, message=text)
     if not colon:
         return ErrorParts(code=match[1], message="")

@@ -12,7 +12,7 @@ import requests
 from requests.structures import CaseInsensitiveDict
 
 from massive_upload.errors import CredentialsRejected, SalesforceUnavailable
-from massive_upload.salesforce.urls import is_confidential, is_loopback
+from massive_upload.salesforce.urls import is_confidential, is_loopback, origin
 
 MAX_REDIRECTS = 3
 
@@ -164,5 +164,5 @@ def _leave_unchanged(request: requests.PreparedRequest) -> requests.PreparedRequ
 
 
 def _same_origin(url: str, other: str) -> bool:
-    a, b = urlsplit(url), urlsplit(other)
-    return (a.scheme, a.hostname, a.port) == (b.scheme, b.hostname, b.port)
+    found = origin(other)
+    return found is not None and found == origin(url)

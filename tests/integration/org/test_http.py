@@ -299,13 +299,22 @@ def test_a_token_expires_when_the_file_says_so(make_org, log_in):
     assert [client.call("GET", "/limits").status_code for _ in range(3)] == [200, 401, 401]
 
 
-def test_statistics_and_targets_can_be_inspected_without_a_session(org, client):
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "[", ""])
+def test_it_answers_to_no_name_but_those_of_this_machine(org, host):
+    """Else a web page could have its own name lead here and read the answers."""
+    statistics = f"{org.url}/__org__/statistics"
+    assert requests.get(statistics, headers={"Host": host}, timeout=30).status_code == 421
+    assert requests.get(statistics.replace("127.0.0.1", "localhost"), timeout=30).ok
+
+
+def test_statistics_can_be_inspected_without_a_session_and_records_with_one(org, client):
     load(client)
     base = f"{org.url}/__org__"
     statistics = requests.get(f"{base}/statistics", timeout=30).json()
     assert statistics["jobs"] == {"JobComplete": 1}
     assert statistics["requests"]["job_create"] == 1
-    (row,) = requests.get(f"{base}/target/Opportunity", timeout=30).json()
+    assert requests.get(f"{base}/target/Opportunity", timeout=30).status_code == 401
+    (row,) = client.http.get(f"{base}/target/Opportunity", timeout=30).json()
     assert (row["External_ID__c"], row["StageName"]) == ("a", "Prospecting")
     assert requests.get(f"{base}/target/Opportunity?as=count", timeout=30).json() == {"count": 1}
     digest = requests.get(f"{base}/target/Opportunity?as=digest", timeout=30).json()["digest"]

@@ -77,16 +77,25 @@ def test_a_pipe_that_breaks_is_a_defect(capsys):
     assert "This is a defect" in capsys.readouterr().err
 
 
-def test_an_unexpected_error_leaves_its_trace_in_a_file(capsys):
+def test_an_unexpected_error_leaves_its_trace_in_a_file_without_values_of_rows(capsys):
+    def command() -> None:
+        try:
+            int("a value")
+        except ValueError as error:
+            raise RuntimeError("something odd") from error
+
     with pytest.raises(typer.Exit) as ended, errors_as_exit_codes():
-        raise ValueError("something odd")
+        command()
 
     told = capsys.readouterr().err
     assert ended.value.exit_code == ExitCode.INTERNAL_FAILURE
     assert "Traceback" not in told
-    trace = Path(told.split()[-1])
-    assert "something odd" in trace.read_text()
-    trace.unlink()
+    path = Path(told.split()[-1])
+    trace = path.read_text()
+    path.unlink()
+    assert trace.index("ValueError\n") < trace.index("RuntimeError: something odd")
+    assert f"{__name__.rpartition('.')[2]}.py" in trace
+    assert "a value'" not in told + trace
 
 
 def test_control_sequences_of_what_went_wrong_are_spelt(capsys):

@@ -48,7 +48,11 @@ def test_plain_http_is_accepted_to_loopback(login_url):
         "https://",
         "https://[::1",
         "https://name:hidden@example.my.salesforce.com",
+        "https://:hidden@example.my.salesforce.com",
+        "http://hidden.example\\@127.0.0.1/",
+        "https://example.my.salesforce.com/\nhidden",
         "https://example.my.salesforce.com?next=hidden",
+        "https://example.my.salesforce.com#hidden",
     ],
 )
 def test_other_login_urls_are_rejected_without_being_quoted(login_url):

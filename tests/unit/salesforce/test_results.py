@@ -49,9 +49,15 @@ LOCKED = "UNABLE_TO_LOCK_ROW:unable to obtain exclusive access to this record or
             ErrorParts("STRING_TOO_LONG", "a\nb: too long", ("Account.Name",)),
         ),
         ("DUPLICATE_VALUE:no ending", ErrorParts("DUPLICATE_VALUE", "no ending")),
-        ("CODE:a text: with a value --", ErrorParts("CODE", "a text: with a value --")),
-        ("CODE", ErrorParts("CODE", "")),
-        ("CODE:", ErrorParts("CODE", "")),
+        ("ERROR_CODE:a text: with a value --", ErrorParts("ERROR_CODE", "a text: with a value --")),
+        ("ERROR_CODE", ErrorParts("ERROR_CODE", "")),
+        ("ERROR_CODE:", ErrorParts("ERROR_CODE", "")),
+        ("InvalidBatch : Field name not found : X", ErrorParts("InvalidBatch", "Field name not found : X")),
+        ("InvalidXML:m", ErrorParts("InvalidXML", "m")),
+        ("Timeout:m", ErrorParts("Timeout", "m")),
+        ("Mustermann:is barred", ErrorParts(UNCODED, "Mustermann:is barred")),
+        ("K00009 : seen before", ErrorParts(UNCODED, "K00009 : seen before")),
+        (f"{'LONG_' * 16}CODE:m", ErrorParts(UNCODED, f"{'LONG_' * 16}CODE:m")),
         (
             "TooManyLockFailure...200 Trying again later",
             ErrorParts(UNCODED, "TooManyLockFailure...200 Trying again later"),
@@ -65,7 +71,7 @@ def test_row_errors_are_split_at_the_first_colon(text, error):
 
 
 def test_failed_rows_are_read():
-    data = f'"sf__Id","sf__Error","Ext__c","Name"\n"006a","{LOCKED}","K1","n"\n"","CODE:m:--","K2",""\n'
+    data = f'"sf__Id","sf__Error","Ext__c","Name"\n"006a","{LOCKED}","K1","n"\n"","A_CODE:m:--","K2",""\n'
     assert parse_failed(data.encode(), key_column="Ext__c") == [
         FailedRow(
             key="K1",
@@ -73,22 +79,22 @@ def test_failed_rows_are_read():
             message="unable to obtain exclusive access to this record or 200 records: 001a,001b",
             fields=(),
         ),
-        FailedRow(key="K2", code="CODE", message="m", fields=()),
+        FailedRow(key="K2", code="A_CODE", message="m", fields=()),
     ]
 
 
 def test_order_case_and_byte_order_mark_of_the_header_do_not_matter():
-    data = b"\xef\xbb\xbfEXT__C, Name ,SF__ERROR,Sf__Id\r\nK1,n,CODE:m:--,006a\r\n"
-    assert [(row.key, row.code) for row in parse_failed(data, key_column="Ext__c")] == [("K1", "CODE")]
+    data = b"\xef\xbb\xbfEXT__C, Name ,SF__ERROR,Sf__Id\r\nK1,n,A_CODE:m:--,006a\r\n"
+    assert [(row.key, row.code) for row in parse_failed(data, key_column="Ext__c")] == [("K1", "A_CODE")]
 
 
 def test_the_record_id_may_be_missing():
-    rows = parse_failed(b"sf__Error,Ext__c\nCODE:m:--,K1\n", key_column="Ext__c")
+    rows = parse_failed(b"sf__Error,Ext__c\nA_CODE:m:--,K1\n", key_column="Ext__c")
     assert [row.key for row in rows] == ["K1"]
 
 
 def test_line_breaks_quotes_and_commas_inside_fields_are_kept():
-    data = b'"sf__Id","sf__Error","Ext__c","Text"\n"","CODE:one\r\ntwo:Text --","K,""1""\nx","a\n\nb"\n'
+    data = b'"sf__Id","sf__Error","Ext__c","Text"\n"","A_CODE:one\r\ntwo:Text --","K,""1""\nx","a\n\nb"\n'
     rows = parse_failed(data, key_column="Ext__c")
     assert [(row.key, row.message, row.fields) for row in rows] == [('K,"1"\nx', "one\r\ntwo", ("Text",))]
 
@@ -152,6 +158,6 @@ def test_whatever_is_written_as_csv_is_read_back(rows, line_ending):
 
 
 def test_keys_and_messages_stay_out_of_representations():
-    rows = parse_failed(b"sf__Error,Ext__c\nCODE:s3cr3t:--,k3y\n", key_column="Ext__c")
+    rows = parse_failed(b"sf__Error,Ext__c\nA_CODE:s3cr3t:--,k3y\n", key_column="Ext__c")
     assert "s3cr3t" not in repr(rows)
     assert "k3y" not in repr(rows)

@@ -142,6 +142,10 @@ def test_a_get_is_redirected_within_the_host():
         ("GET", "https://elsewhere.example/"),
         ("GET", "http://example.my.salesforce.com/"),
         ("GET", "https://example.my.salesforce.com:8443/"),
+        ("GET", "https://elsewhere.example\\@example.my.salesforce.com/"),
+        ("GET", "//elsewhere.example\\@example.my.salesforce.com/"),
+        ("GET", "https://user@example.my.salesforce.com/"),
+        ("GET", "https://example.my.salesforce.com:port/"),
         ("POST", "/other"),
     ],
 )

@@ -355,4 +355,8 @@ def with_overrides(load: Load, start: StartInput) -> Load:
     try:
         return load.with_overrides(pace=start.pace, partitioning=start.partitioning, sample=start.sample)
     except ValidationError as error:
-        raise InvalidInput(f"The input's overrides do not fit the load {load.name}: {error}.") from error
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "it"
+        raise InvalidInput(
+            f"The input's overrides do not fit the load {load.name}: {where}: {first['msg']}."
+        ) from error
