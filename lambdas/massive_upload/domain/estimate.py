@@ -360,8 +360,9 @@ def _time_warnings(plan: Estimate, load: Load, lanes: Sequence[LaneWork]) -> lis
     warnings = []
     last_start = max((lane.start_delay_seconds for lane in lanes), default=0)
     if load.effective_pace.stagger_seconds and last_start * 2 > plan.duration_seconds.most:
+        after = f"{last_start // 60:,} minutes" if last_start >= 2 * 60 else f"{last_start} s"
         warnings.append(
-            f"The last lane starts after {last_start // 60:,} minutes, most of the time that the load takes. Lower "
+            f"The last lane starts after {after}, most of the time that the load takes. Lower "
             "pace.stagger_seconds where lanes do not share parents."
         )
     window = load.schedule.hours if load.schedule is not None else None

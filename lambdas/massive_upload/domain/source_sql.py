@@ -451,10 +451,11 @@ def _moments(load: Load, sample_rows: int | None) -> str:
     if load.source.modified is None or sample_rows is not None:
         return 'SELECT CAST(NULL AS TIMESTAMP WITH TIME ZONE) AS "as_of", 0 AS "undated_rows"'
     modified = quoted(load.source.modified)
+    rows = f'({_rows(load, [load.source.modified])}) AS "source_rows"'
     return (
-        f'SELECT MAX(CASE WHEN {modified} <= CURRENT_TIMESTAMP THEN {modified} END) AS "as_of",'
-        f' COUNT(CASE WHEN {modified} IS NULL THEN 1 END) AS "undated_rows"'
-        f' FROM ({_rows(load, [load.source.modified])}) AS "source_rows"'
+        # Within a CASE, Hyper fails to compare a time without a zone where others are NULL ("timestamp out of range").
+        f'SELECT (SELECT MAX({modified}) FROM {rows} WHERE {modified} <= CURRENT_TIMESTAMP) AS "as_of",'
+        f' (SELECT COUNT(*) FROM {rows} WHERE {modified} IS NULL) AS "undated_rows"'
     )
 
 

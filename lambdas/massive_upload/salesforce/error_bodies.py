@@ -17,11 +17,16 @@ _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,79}")
 
 @dataclass(frozen=True)
 class ErrorBody:
-    """An error's code, if it has one, its key, and the server's text, which may quote values and goes nowhere."""
+    """An error's code, if it has one, its key, and the server's text, which may quote values and goes nowhere.
+
+    Attributes:
+        is_json: whether it is in the form in which the APIs answer; a page is of something in between.
+    """
 
     code: str | None = None
     code_key: str | None = None
     message: str = field(default="", repr=False)
+    is_json: bool = True
 
 
 def parse_error_body(response: Response) -> ErrorBody:
@@ -33,7 +38,7 @@ def parse_error_body(response: Response) -> ErrorBody:
     try:
         body = orjson.loads(response.body)
     except orjson.JSONDecodeError:
-        return ErrorBody()
+        return ErrorBody(is_json=False)
     first = body[0] if isinstance(body, list) and body else body
     if not isinstance(first, dict):
         return ErrorBody()

@@ -34,7 +34,10 @@ _SERVER_ERRORS = range(500, 600)
 
 _WAITS = "It is tried again by itself."
 _CHECK_STATUS = "It is tried again by itself; if it stays so, see the org's instance on status.salesforce.com."
-_CHECK_BETWEEN = "It is tried again by itself; if it stays so, look for a proxy between here and the org."
+_CHECK_BETWEEN = (
+    "It is tried again by itself; if it stays so, check that login_url is the org's My Domain, and look for a proxy "
+    "between here and the org."
+)
 _CHECK_TARGET = (
     "Check the target's object, fields and external id in the load's file, and that the integration user may use them."
 )
@@ -59,6 +62,7 @@ class Rule:
     codes: Collection[str] = ()
     code_key: str = ""
     message_contains: str = ""
+    is_page: bool = False
 
     def applies(self, status: int, body: ErrorBody) -> bool:
         """Whether an answer with this status and body is meant."""
@@ -67,6 +71,7 @@ class Rule:
             and (not self.codes or normalised_word(body.code) in map(normalised_word, self.codes))
             and self.code_key in ("", body.code_key)
             and self.message_contains in body.message.casefold()
+            and not (self.is_page and body.is_json)
         )
 
 
@@ -154,7 +159,8 @@ REQUEST_RULES: tuple[Rule, ...] = (
     *_GONE,
     # A page "URL No Longer Exists", say, comes from something in between, as a gateway's own code does.
     Rule(SalesforceUnavailable, _CHECK_BETWEEN, statuses=NOT_FOUND_STATUSES),
-    Rule(RequestRefused, "Check that login_url is the org's My Domain.", statuses=range(300, 400)),
+    Rule(RequestRefused, "Lower pace.batch_rows, or see what lies between here and the org.", statuses=(413,)),
+    Rule(SalesforceUnavailable, _CHECK_BETWEEN, is_page=True),
     Rule(RequestRefused, "Look the code up in Salesforce's list of API status codes."),
 )
 """For answers of the REST, Bulk and Data Cloud APIs; the first rule that applies decides."""
@@ -172,6 +178,7 @@ LOGIN_RULES: tuple[Rule, ...] = (
     *_OF_ANY_CALL,
     Rule(CredentialsRejected, _CHECK_APP, codes=("invalid_client", "invalid_client_id")),
     Rule(CredentialsRejected, _CHECK_FLOW, codes=("unsupported_grant_type", "invalid_scope")),
+    Rule(SalesforceUnavailable, _CHECK_BETWEEN, is_page=True),
     Rule(CredentialsRejected, _CHECK_LOGIN),
 )
 """For answers of the token endpoint."""

@@ -38,8 +38,13 @@ def check_target(load: Load, metadata: Metadata) -> Identity:
 
 
 def _is_id(target: ObjectDescription, mapping: FieldMapping | None) -> bool:
-    """Whether a column is written to a lookup as it is, which takes nothing but ids."""
-    field = None if mapping is None else target.field(mapping.to)
+    """Whether a column holds ids: it is written to a lookup as it is, or names the parent by its Id."""
+    if mapping is None:
+        return False
+    _, dot, name = mapping.to.rpartition(".")
+    if dot:
+        return name.casefold() == "id"
+    field = target.field(mapping.to)
     return field is not None and bool(field.reference_to)
 
 

@@ -151,9 +151,10 @@ def test_a_plan_tells_of_parents_that_are_not_among_the_fields():
         assert estimate.parents.rows == 30
 
 
-def test_lanes_share_no_parent_that_is_named_by_ids_of_either_length():
+@pytest.mark.parametrize("to", ["AccountId", "Account.Id"])
+def test_lanes_share_no_parent_that_is_named_by_ids_of_either_length(to):
     ids = "format('001D0000000a{:03d}', n % 5) || CASE WHEN n % 2 = 0 THEN 'IAZ' ELSE '' END"
-    to_the_lookup = with_field("AccountKey__c", "AccountId")
+    to_the_lookup = with_field("AccountKey__c", to)
     load = changed(paced(lanes=5, by="parent"), **to_the_lookup)
     with open_world(source=opportunities_with("AccountKey__c", ids), load=load) as world:
         world.plan(START)

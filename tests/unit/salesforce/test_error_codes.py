@@ -3,6 +3,7 @@ import pytest
 
 from massive_upload.errors import (
     BatchQuotaExhausted,
+    CredentialsRejected,
     LoadError,
     RequestQuotaExhausted,
     RequestRefused,
@@ -15,6 +16,7 @@ from massive_upload.errors import (
 )
 from massive_upload.salesforce.error_bodies import parse_error_body
 from massive_upload.salesforce.error_codes import (
+    LOGIN_RULES,
     JobVerdict,
     RowVerdict,
     error_for,
@@ -98,21 +100,36 @@ def test_the_table_of_requests(status, code, message, error):
 @pytest.mark.parametrize(
     ("status", "error"),
     [
-        (301, RequestRefused),
-        (400, RequestRefused),
+        (301, SalesforceUnavailable),
+        (400, SalesforceUnavailable),
         (401, SessionExpired),
+        (403, SalesforceUnavailable),
         (404, SalesforceUnavailable),
+        (407, SalesforceUnavailable),
         (408, SalesforceUnavailable),
+        (413, RequestRefused),
         (429, SalesforceBusy),
         (500, SalesforceUnavailable),
         (503, SalesforceUnavailable),
     ],
 )
-def test_an_answer_without_a_code_is_judged_by_its_status(status, error):
+def test_a_page_comes_from_something_in_between_unless_its_status_says_more(status, error):
     found = error_for("GET /x", Response(status=status, body=HTML))
     assert type(found) is error
     assert found.code == str(status)
     assert "hidden" not in str(found)
+
+
+@pytest.mark.parametrize("status", [302, 403, 404])
+def test_a_page_in_place_of_a_login_refuses_nobody(status):
+    found = error_for("POST /token", Response(status=status, body=HTML), LOGIN_RULES)
+    assert type(found) is SalesforceUnavailable
+
+
+def test_an_answer_of_the_org_itself_without_a_code_is_a_refusal():
+    body = json_response({"message": "hidden"}, status=400)
+    assert type(error_for("GET /x", body)) is RequestRefused
+    assert type(error_for("POST /token", body, LOGIN_RULES)) is CredentialsRejected
 
 
 def test_a_refused_request_keeps_its_status():
