@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from cli.org import directions
+from cli.org import directions, org_settings
 from infra.config import load_file
 from local.org import OrgSettings, SourceFileError, file_source, generated_opportunities
+from local.org.credentials import CLIENT_SECRET
 
 URL = "http://127.0.0.1:1"
 
@@ -32,6 +33,19 @@ def test_the_load_of_a_file_names_every_column_that_has_a_field_and_says_which_h
         "1st": ("X1st", "number"),
     }
     assert text.splitlines()[-1].endswith(': a"b, External_ID__c, name__c')
+
+
+def test_rows_of_ones_own_are_served_to_nobody_who_does_not_know_the_secret_that_is_printed(tmp_path):
+    source = tmp_path / "customers.csv"
+    source.write_text("no,name\n1,A\n")
+    asked = {"rows": 1, "object_name": None, "key": None, "parent": None, "faults_file": None, "port": 0}
+    (mine, other, generated) = (
+        org_settings(source=given, time_scale=1, behaviour={}, **asked) for given in (str(source), str(source), None)
+    )
+    assert len({mine.client_secret, other.client_secret, CLIENT_SECRET}) == 3
+    assert generated.client_secret == CLIENT_SECRET
+    assert directions(URL, mine).count(mine.client_secret) == 2
+    assert mine.client_secret not in repr(mine)
 
 
 def test_a_key_that_no_load_can_name_is_refused(tmp_path):

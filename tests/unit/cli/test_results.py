@@ -137,9 +137,12 @@ def test_a_receipt_that_cannot_be_read_is_an_error(tmp_path):
 
 def test_rejected_rows_are_for_their_owner_alone(tmp_path):
     out = make_private_directory(tmp_path / "new" / "out")
-    (path,) = save_results(bucket_with("a", "0000/000000-0.csv"), ended("a"), out).rejected_files
+    results = save_results(bucket_with("a", "0000/000000-0.csv"), ended("a"), out)
+    (path,) = results.rejected_files
 
     assert [directory.stat().st_mode & 0o777 for directory in (out, out / "rejected", path.parent)] == [0o700] * 3
+    assert results.receipt is not None
+    assert [file.stat().st_mode & 0o777 for file in (results.receipt, path)] == [0o600] * 2
 
 
 def test_reasons_are_counted_by_code_and_field(tmp_path):
