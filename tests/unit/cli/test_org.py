@@ -2,6 +2,7 @@
 
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,7 +39,14 @@ def test_the_load_of_a_file_names_every_column_that_has_a_field_and_says_which_h
 def test_rows_of_ones_own_are_served_to_nobody_who_does_not_know_the_secret_that_is_printed(tmp_path):
     source = tmp_path / "customers.csv"
     source.write_text("no,name\n1,A\n")
-    asked = {"rows": 1, "object_name": None, "key": None, "parent": None, "faults_file": None, "port": 0}
+    asked: dict[str, Any] = {
+        "rows": 1,
+        "object_name": None,
+        "key": None,
+        "parent": None,
+        "faults_file": None,
+        "port": 0,
+    }
     (mine, other, generated) = (
         org_settings(source=given, time_scale=1, behaviour={}, **asked) for given in (str(source), str(source), None)
     )
