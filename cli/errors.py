@@ -157,13 +157,15 @@ def _save_trace(error: Exception) -> str:
 
 
 def _trace(error: BaseException) -> Iterator[str]:
-    """Where an error was raised, and those that it came of."""
-    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    if before is not None:
-        yield from _trace(before)
-        yield "\nThen:\n\n"
-    yield from traceback.format_tb(error.__traceback__)
-    yield f"{_named(error)}\n"
+    """Where an error was raised, and before it those that it came of."""
+    chain: list[BaseException] = []
+    before: BaseException | None = error
+    while before is not None and before not in chain:
+        chain.append(before)
+        before = before.__cause__ or (None if before.__suppress_context__ else before.__context__)
+    for each in reversed(chain):
+        yield from traceback.format_tb(each.__traceback__)
+        yield f"{_named(each)}\n\n"
 
 
 def _named(error: BaseException) -> str:

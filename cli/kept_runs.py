@@ -151,6 +151,10 @@ class KeptRuns:
             )
         return found
 
+    def newest(self) -> KeptRun | None:
+        """The run that was begun last."""
+        return next(iter(self._newest_first()), None)
+
     def find(self, wanted: str, *, fits: Callable[[KeptRun], bool], what: str) -> KeptRun:
         """The run that a person means.
 

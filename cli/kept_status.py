@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cli.errors import UsageMistake
-from cli.kept_runs import Course, KeptRuns, open_runs
+from cli.kept_runs import Course, KeptRun, KeptRuns, open_runs
 from cli.recorded_facts import recorded_facts
 from cli.status import show_newest, show_run
 from massive_upload.domain.progress import Run
-from massive_upload.usecases.planning.resume import later_writer
+from massive_upload.errors import RunNotResumable
+from massive_upload.usecases.planning.resume import later_writer, resumable
 
 
 def show_kept(directory: Path, run_id: str | None, *, as_json: bool) -> None:
@@ -27,13 +30,25 @@ def show_kept(directory: Path, run_id: str | None, *, as_json: bool) -> None:
     with open_runs(directory) as kept:
         store = kept.recorded()
         if run_id is None:
-            show_newest(store, none=f"No run has begun in {directory}; begin one: massive-upload run", as_json=as_json)
+            newest = kept.newest()
+            begin = f"No run has begun in {directory}; begin one: massive-upload run"
+            show_newest(store, none=_unrecorded(newest, kept) if newest else begin, as_json=as_json)
             return
-        found = kept.find(run_id, fits=lambda candidate: store.run(candidate.run_id) is not None, what="run")
+        found = kept.find(run_id, fits=lambda _: True, what="run")
         run = store.run(found.run_id)
         if run is None:
-            raise UsageMistake(f"Run {found.run_id} was interrupted before it began; nothing of it was sent.")
-        show_run(recorded_facts(store, kept.files, run), advice=_advice(run, kept), as_json=as_json)
+            raise UsageMistake(_unrecorded(found, kept))
+        facts = recorded_facts(store, kept.files, run)
+        # Since its process died no time counts.
+        facts = replace(facts, time_scale=found.time_scale, was_resumed=run.is_unfinished)
+        show_run(facts, advice=_advice(run, kept), as_json=as_json)
+
+
+def _unrecorded(run: KeptRun, kept: KeptRuns) -> str:
+    """What is told of a run of which nothing is recorded."""
+    if run.is_reported:
+        return f"Run {run.run_id} was refused before it began; nothing of it was sent."
+    return f"Run {run.run_id} was interrupted before it began. Go on with it: {kept.command('resume', run.run_id)}"
 
 
 def _advice(run: Run, kept: KeptRuns) -> str | None:
@@ -41,9 +56,14 @@ def _advice(run: Run, kept: KeptRuns) -> str | None:
     course = kept.course(run)
     if course is None:
         return None
-    later = later_writer(kept.recorded(), run) if course is Course.RESUME else None
-    if later is not None:
-        return f"It cannot go on: run {later} has written to its target since."
+    if course is Course.RESUME:
+        later = later_writer(kept.recorded(), run)
+        if later is not None:
+            return f"It cannot go on: run {later} has written to its target since."
+        try:
+            resumable(kept.recorded(), run.run_id, begins_at=datetime.now(UTC))
+        except RunNotResumable as error:
+            return str(error)
     what = "Have its files written" if course is Course.REPORT else "Go on with it"
     is_left = "No process is at work on it. " if run.is_unfinished else ""
     return f"{is_left}{what}: {kept.command('resume', run.run_id)}"

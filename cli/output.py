@@ -22,8 +22,8 @@ _READER_GONE = frozenset({errno.EPIPE, errno.EIO})
 def lasting_output() -> Iterator[None]:
     """Let the command outlive its output: what can no longer be written is dropped.
 
-    For commands that have more to do than to be read: Ctrl-C ends the ``tee`` of a pipe too, and a closed terminal
-    takes nothing any more. A stream without a file descriptor stays as it is.
+    For commands whose work, or exit status, counts though nobody reads on: Ctrl-C ends the ``tee`` of a pipe too, and a
+    closed terminal takes nothing any more. A stream without a file descriptor stays as it is.
 
     Raises:
         Exit: the command has ended well, and its output is incomplete though somebody may read it.

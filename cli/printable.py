@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+_NO_BREAK_SPACE = "\xa0"
+"""Common in texts of some languages, as before a colon in French."""
+
 
 def printable(text: str) -> str:
     """One line: control sequences in it are spelt, never obeyed."""
-    return text if text.isprintable() else ascii(text)
+    return text if text.isprintable() else "".join(map(_printable_character, text))
+
+
+def _printable_character(character: str) -> str:
+    return character if character.isprintable() or character == _NO_BREAK_SPACE else ascii(character)[1:-1]
 
 
 def printable_lines(text: str) -> str:

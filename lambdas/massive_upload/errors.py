@@ -58,7 +58,8 @@ class SalesforceUnavailable(PassingError):
     """The org did not answer, or answered with a server error.
 
     Attributes:
-        answered: False where not even a connection gave an answer: the org may be down, or its address wrong.
+        answered: False where nothing was heard of the org itself, which may be down, or its address wrong: there was no
+            answer at all, or a page that refuses the request as no API does.
     """
 
     def __init__(self, message: str, *, next_step: str = "", code: str | None = None, answered: bool = True) -> None:

@@ -85,7 +85,7 @@ class OrgProcess:
             "client_id": CLIENT_ID,
             "client_secret": self._settings.client_secret,
         }
-        token = requests.post(f"{self.url}/services/oauth2/token", form, timeout=60).json()["access_token"]
+        token = self._send("POST", "/services/oauth2/token", data=form)["access_token"]
         found: list[dict[str, Any]] = self._get(f"target/{object_name}", {"Authorization": f"Bearer {token}"})
         return found
 
@@ -98,7 +98,14 @@ class OrgProcess:
         return str(self._get(f"target/{object_name}?as=digest")["digest"])
 
     def _get(self, what: str, headers: Mapping[str, str] | None = None) -> Any:  # noqa: ANN401 - what JSON holds
-        return requests.get(f"{self.url}/__org__/{what}", headers=headers, timeout=60).json()
+        return self._send("GET", f"/__org__/{what}", headers=headers)
+
+    def _send(self, method: str, path: str, **options: Any) -> Any:  # noqa: ANN401 - what requests takes, and JSON holds
+        with requests.Session() as session:
+            session.trust_env = False  # neither a proxy nor a login of ~/.netrc
+            answer = session.request(method, f"{self.url}{path}", timeout=60, **options)
+        answer.raise_for_status()
+        return answer.json()
 
     def __enter__(self) -> Self:
         self.start()

@@ -205,6 +205,13 @@ def test_a_wrong_password_ends_with_2(run, monkeypatch):
     assert_refused(run(), "CredentialsRejected", "client_secret", "SALESFORCE_CLIENT_SECRET")
 
 
+def test_an_address_where_there_is_no_org_ends_with_2(run):
+    """Such as a site that answers everybody with a page."""
+    page = "- {match: {path: /oauth2/token}, action: {status: 403, body: <html>Forbidden</html>}}"
+    with OrgServer(OrgSettings(source=generated_opportunities(1), faults=Faults.parse(page))) as site:
+        assert_refused(run(url=site.url), "SalesforceUnavailable", "answered with 403", "login_url")
+
+
 def test_an_org_that_does_not_answer_ends_with_2(run):
     with OrgServer(OrgSettings(source=generated_opportunities(1))) as gone:
         url = gone.url
@@ -218,7 +225,9 @@ def test_repeated_keys_end_with_2(run):
         assert_refused(run(url=org.url), "DuplicateKeys", "keep_newest")
 
 
-def test_an_address_that_did_not_answer_is_not_kept_and_latest_is_no_run_that_was_refused(run, resume, tmp_path):
+def test_an_address_that_did_not_answer_is_not_kept_and_latest_is_no_run_that_was_refused(
+    run, resume, status, tmp_path
+):
     state = ("--state-dir", str(tmp_path / "state"))
     source = generated_opportunities(200, rejected_share=0)
     with OrgServer(OrgSettings(source=source, time_scale=TIME_SCALE, faults=Faults.parse(REFUSED_JOB))) as org:
@@ -226,6 +235,8 @@ def test_an_address_that_did_not_answer_is_not_kept_and_latest_is_no_run_that_wa
         with OrgServer(OrgSettings(source=generated_opportunities(1))) as gone:
             wrong_url = gone.url
         assert_refused(run(*state, url=wrong_url), "SalesforceUnavailable", "no complete answer", "--org-url")
+        assert_one_line(status("latest"), "was refused before it began")
+        assert "Failed" in status(run_id).stdout
         mistyped = resume(run_id, "--org-url", wrong_url)
         assert (mistyped.exit_code, summary_of(mistyped)["error"]) == (1, "SalesforceUnavailable"), mistyped.output
 
@@ -260,8 +271,9 @@ def test_a_kept_run_that_failed_is_finished_by_resume_and_then_has_nothing_to_go
     assert "Go on" not in status("latest").stdout
     (listed,) = json.loads(status("--json").stdout)
     assert (listed["run_id"], listed["status"], listed["succeeded"]) == (run_id, "Completed", 200)
-    account = {name: summary_of(status(run_id, "--json"))[name] for name in ("succeeded", "source_rows", "unsettled")}
-    assert account == {"succeeded": 200, "source_rows": 200, "unsettled": 0}
+    told = ("succeeded", "source_rows", "unsettled", "time_scale")
+    account = {name: summary_of(status(run_id, "--json"))[name] for name in told}
+    assert account == {"succeeded": 200, "source_rows": 200, "unsettled": 0, "time_scale": TIME_SCALE}
     assert_one_line(resume(run_id), f"Run {run_id} is Completed and has nothing to go on with")
     assert_one_line(resume("latest"), "has no unfinished run")
     assert_one_line(resume("other"), f"There is no run 'other' in {tmp_path / 'state'}; its newest is {run_id}.")

@@ -305,7 +305,15 @@ def test_a_stack_of_somebody_else_is_not_taken_for_one_of_ours(world: World) -> 
 def test_what_cannot_be_written_is_told_by_a_line_and_the_status():
     command = [sys.executable, "-c", "from cli.main import main; main()", "status"]
     with FULL.open("w") as full:
-        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        ended = subprocess.run(
+            command,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=PATIENCE_SECONDS,
+            env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'lambdas'}"},
+        )
     assert ended.returncode == ExitCode.FILES_NOT_WRITTEN
     (line,) = ended.stderr.splitlines()
     assert "The output cannot be written (No space left on device)" in line

@@ -20,7 +20,7 @@ def read_object(asked: str, response: Response) -> Answer:
         RequestRefused: the JSON is no object.
     """
     try:
-        answer = _parse(response.body)
+        answer = parse_json(response.body)
     except ValueError as error:
         raise SalesforceUnavailable(
             f"{asked}: the answer ({response.status}, {len(response.body)} bytes) is no complete JSON.",
@@ -32,8 +32,12 @@ def read_object(asked: str, response: Response) -> Answer:
     return answer
 
 
-def _parse(body: bytes) -> object:
-    """JSON, also with half of a surrogate pair in a text, which orjson refuses: one row's trouble is not its page's."""
+def parse_json(body: bytes) -> object:
+    """JSON, also with half of a surrogate pair in a text, which orjson refuses: one row's trouble is not its page's.
+
+    Raises:
+        ValueError: it is none.
+    """
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:

@@ -3,8 +3,7 @@
 import re
 from dataclasses import dataclass, field
 
-import orjson
-
+from massive_upload.salesforce.answers import parse_json
 from massive_upload.salesforce.transport import Response
 
 API_CODE_KEY = "errorCode"
@@ -36,8 +35,8 @@ def parse_error_body(response: Response) -> ErrorBody:
     `{"error", "errorCode", "details"}`, and a maintenance page is HTML, which has no code.
     """
     try:
-        body = orjson.loads(response.body)
-    except orjson.JSONDecodeError:
+        body = parse_json(response.body)
+    except ValueError:
         return ErrorBody(is_json=False)
     first = body[0] if isinstance(body, list) and body else body
     if not isinstance(first, dict):

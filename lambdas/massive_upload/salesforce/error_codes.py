@@ -203,6 +203,8 @@ def error_for(asked: str, response: Response, rules: tuple[Rule, ...] = REQUEST_
             code=code,
             retry_after_seconds=retry_after_seconds(response.headers),
         )
+    if rule.error is SalesforceUnavailable:
+        return SalesforceUnavailable(message, next_step=rule.next_step, code=code, answered=not rule.is_page)
     if rule.error is RequestRefused:
         return RequestRefused(message, status=response.status, next_step=rule.next_step, code=code)
     return rule.error(message, next_step=rule.next_step, code=code)

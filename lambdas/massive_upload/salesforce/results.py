@@ -17,8 +17,12 @@ UNCODED = "UNCODED"
 
 csv.field_size_limit(MAX_JOB_BYTES)  # by default Python's csv refuses a field of more than 131,072 characters
 
-# Status codes (DUPLICATE_VALUE) and those of the Bulk API (InvalidBatch); another word may be a value of the row.
-_CODE = re.compile(r"\s*([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|[A-Z][a-z]+(?:[A-Z]+[a-z]*)+|Timeout|Unknown)\s*")
+# Status codes (DUPLICATE_VALUE) and those of the Bulk API (InvalidBatch), some of which are spelt in several ways;
+# another word may be a value of the row.
+_CODE = re.compile(
+    r"\s*([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|[A-Z][a-z]+[A-Z][A-Za-z]*"
+    r"|(?i:clientinputerror|exceededquota|invalidbatch|invaliduser|internalservererror|timeout|unknown))\s*"
+)
 _LONGEST_CODE = 80
 _FIELDS = re.compile(r"(?P<message>.*):\s*(?P<fields>[\w.]+(?:\s*,\s*[\w.]+)*)?\s*--\s*", re.DOTALL)
 

@@ -100,6 +100,6 @@ def test_an_unexpected_error_leaves_its_trace_in_a_file_without_values_of_rows(c
 
 def test_control_sequences_of_what_went_wrong_are_spelt(capsys):
     with pytest.raises(typer.Exit), errors_as_exit_codes():
-        raise UsageMistake("first: \x1b[2J\nsecond: é")
+        raise UsageMistake("é: \x1b[2J\nsecond\xa0: é")
 
-    assert capsys.readouterr().err.splitlines() == ["'first: \\x1b[2J'", "second: é"]
+    assert capsys.readouterr().err.splitlines() == ["é: \\x1b[2J", "second\xa0: é"]

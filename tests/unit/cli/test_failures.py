@@ -124,7 +124,7 @@ def test_control_sequences_of_records_are_spelt_and_never_reach_the_terminal():
     Console(width=200, file=written).print(failures_view("run", found))
     shown = written.getvalue()
     assert all(character.isprintable() for line in shown.split("\n") for character in line)
-    for spelt in (r"'k\x1b[2J'", r"'C\x1b[1m'", r"'two \x1b]0;t\x07'", r"'F\x9b31m'", "one "):
+    for spelt in (r"k\x1b[2J", r"C\x1b[1m", r"two \x1b]0;t\x07", r"F\x9b31m", "one "):
         assert spelt in shown
 
 

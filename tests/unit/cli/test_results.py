@@ -1,4 +1,5 @@
 import json
+import os
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -136,8 +137,12 @@ def test_a_receipt_that_cannot_be_read_is_an_error(tmp_path):
 
 
 def test_rejected_rows_are_for_their_owner_alone(tmp_path):
-    out = make_private_directory(tmp_path / "new" / "out")
-    results = save_results(bucket_with("a", "0000/000000-0.csv"), ended("a"), out)
+    before = os.umask(0)
+    try:
+        out = make_private_directory(tmp_path / "new" / "out")
+        results = save_results(bucket_with("a", "0000/000000-0.csv"), ended("a"), out)
+    finally:
+        os.umask(before)
     (path,) = results.rejected_files
 
     assert [directory.stat().st_mode & 0o777 for directory in (out, out / "rejected", path.parent)] == [0o700] * 3

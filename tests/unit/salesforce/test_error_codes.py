@@ -123,7 +123,15 @@ def test_a_page_comes_from_something_in_between_unless_its_status_says_more(stat
 @pytest.mark.parametrize("status", [302, 403, 404])
 def test_a_page_in_place_of_a_login_refuses_nobody(status):
     found = error_for("POST /token", Response(status=status, body=HTML), LOGIN_RULES)
-    assert type(found) is SalesforceUnavailable
+    assert isinstance(found, SalesforceUnavailable)
+    assert not found.answered
+    assert "login_url" in found.next_step
+
+
+def test_half_a_surrogate_pair_in_its_text_makes_an_answer_no_page():
+    body = b'[{"errorCode": "MALFORMED_QUERY", "message": "at \\ud83d"}]'
+    found = error_for("GET /x", Response(status=400, body=body))
+    assert (type(found), found.code) == (RequestRefused, "MALFORMED_QUERY")
 
 
 def test_an_answer_of_the_org_itself_without_a_code_is_a_refusal():

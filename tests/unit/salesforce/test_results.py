@@ -55,6 +55,8 @@ LOCKED = "UNABLE_TO_LOCK_ROW:unable to obtain exclusive access to this record or
         ("InvalidBatch : Field name not found : X", ErrorParts("InvalidBatch", "Field name not found : X")),
         ("InvalidXML:m", ErrorParts("InvalidXML", "m")),
         ("Timeout:m", ErrorParts("Timeout", "m")),
+        ("EXCEEDEDQUOTA:m", ErrorParts("EXCEEDEDQUOTA", "m")),
+        (f"Ab{'A' * 50_000} is barred", ErrorParts(UNCODED, f"Ab{'A' * 50_000} is barred")),
         ("Mustermann:is barred", ErrorParts(UNCODED, "Mustermann:is barred")),
         ("K00009 : seen before", ErrorParts(UNCODED, "K00009 : seen before")),
         (f"{'LONG_' * 16}CODE:m", ErrorParts(UNCODED, f"{'LONG_' * 16}CODE:m")),
