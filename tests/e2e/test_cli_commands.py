@@ -63,7 +63,7 @@ def test_the_org_serves_a_file_that_the_load_it_prints_brings_in_until_it_is_tol
         "--parent",
         "owner",
         "--time-scale",
-        "100",
+        "1000",
     ]
     org = subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert org.stdout is not None
@@ -75,7 +75,7 @@ def test_the_org_serves_a_file_that_the_load_it_prints_brings_in_until_it_is_tol
         described = takewhile(str.strip, lines)
         (tmp_path / "plane.yaml").write_text(textwrap.dedent("".join(described)))
         directions = "".join(takewhile(str.strip, lines))
-        run = ["run", "plane", "--local", "--org-url", url, "--time-scale", "100"]
+        run = ["run", "plane", "--local", "--org-url", url, "--time-scale", "1000"]
         assert f"massive-upload {' '.join(run)}" in directions
         loaded = subprocess.run(
             [*COMMAND, *run, "--loads-dir", str(tmp_path), "--out", str(tmp_path / "out")],

@@ -41,7 +41,7 @@ SETS = [
     "pace.delay_seconds=0",
 ]
 KILLS = 3 if IS_SOAK else 2
-STRIDE = int(os.environ.get("WALK_STRIDE", stride(149)))
+STRIDE = int(os.environ.get("WALK_STRIDE", stride(199)))
 
 # Some rows of the second job fail for a passing reason, so that there is an attempt 1 to be killed in.
 FAULTS = """

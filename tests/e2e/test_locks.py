@@ -25,9 +25,9 @@ FAULTS = "".join(
 @pytest.mark.parametrize("by", ["key", "parent"])
 def test_lanes_that_start_at_once_wait_for_one_another_only_where_they_share_parents(tmp_path: Path, by: str) -> None:
     time_scale = 100.0
-    source = generated_opportunities(9_000, seed=3)
+    source = generated_opportunities(5_400, seed=3)
     sets = [f"partitioning.by={by}", "partitioning.count=6", "pace.stagger_seconds=0", "pace.delay_seconds=0"]
-    sets.append("pace.batch_rows=1500")
+    sets.append("pace.batch_rows=900")
     loads = {"opportunity": load_file(ROOT / "loads" / "opportunity.yaml", sets=sets)}
     with (
         OrgServer(OrgSettings(source=source, time_scale=time_scale, row_ms=100)) as org,

@@ -24,7 +24,7 @@ from tests.integration.usecases.witness import KEY, Witness, keys_of, reasons_of
 from tests.integration.usecases.world import World, open_world
 from tests.thoroughness import IS_ONE_FAILURE_ENOUGH, IS_SOAK
 
-EXAMPLES = int(os.environ.get("SOAK_EXAMPLES", "1000" if IS_SOAK else "12"))
+EXAMPLES = int(os.environ.get("SOAK_EXAMPLES", "1000" if IS_SOAK else "8"))
 MOST_EXECUTIONS = 12
 TROUBLED_EXECUTIONS = 6
 
