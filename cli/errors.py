@@ -101,6 +101,7 @@ def exit_code_of(*, status: RunStatus | None, error: str | None, was_planned: bo
 
 
 _OF_NO_VALUE = (LoadError, OSError, RuntimeError)
+"""Errors whose texts quote no value of a row, as a ValueError's may."""
 _OF_THE_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES})
 """Where no room is left, or none for this user: nothing that a program could mend."""
 

@@ -12,6 +12,7 @@ from cli.recorded_facts import recorded_facts
 from cli.status import show_newest, show_run
 from massive_upload.domain.progress import Run
 from massive_upload.errors import RunNotResumable
+from massive_upload.ports import ProgressStore
 from massive_upload.usecases.planning.resume import later_writer, resumable
 
 
@@ -39,9 +40,8 @@ def show_kept(directory: Path, run_id: str | None, *, as_json: bool) -> None:
         if run is None:
             raise UsageMistake(_unrecorded(found, kept))
         facts = recorded_facts(store, kept.files, run)
-        # Since its process died no time counts.
-        facts = replace(facts, time_scale=found.time_scale, was_resumed=run.is_unfinished)
-        show_run(facts, advice=_advice(run, kept), as_json=as_json)
+        facts = replace(facts, time_scale=found.time_scale, is_left=run.is_unfinished)
+        show_run(facts, advice=_advice(run, store, kept), as_json=as_json)
 
 
 def _unrecorded(run: KeptRun, kept: KeptRuns) -> str:
@@ -51,17 +51,17 @@ def _unrecorded(run: KeptRun, kept: KeptRuns) -> str:
     return f"Run {run.run_id} was interrupted before it began. Go on with it: {kept.command('resume', run.run_id)}"
 
 
-def _advice(run: Run, kept: KeptRuns) -> str | None:
+def _advice(run: Run, store: ProgressStore, kept: KeptRuns) -> str | None:
     """How to go on with a run, of which no process is at work; None where nothing is left to do."""
     course = kept.course(run)
     if course is None:
         return None
     if course is Course.RESUME:
-        later = later_writer(kept.recorded(), run)
+        later = later_writer(store, run)
         if later is not None:
             return f"It cannot go on: run {later} has written to its target since."
         try:
-            resumable(kept.recorded(), run.run_id, begins_at=datetime.now(UTC))
+            resumable(store, run.run_id, begins_at=datetime.now(UTC))
         except RunNotResumable as error:
             return str(error)
     what = "Have its files written" if course is Course.REPORT else "Go on with it"

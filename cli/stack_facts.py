@@ -22,6 +22,7 @@ def facts_of(stack: Stack, run: Run) -> RunFacts:
         return facts
     return replace(
         facts,
+        is_left=True,
         status=RunStatus.STOPPED if execution.status == "ABORTED" else facts.status,
         error=execution.error or f"Execution{execution.status.title().replace('_', '')}",
         cause=execution.cause or "The watchdog has yet to settle or abort its jobs in flight; look again.",

@@ -81,7 +81,7 @@ def show_run(facts: RunFacts, *, as_json: bool, advice: str | None = None) -> No
     Args:
         facts: what is known of it.
         as_json: whether to print one JSON object.
-        advice: how to go on with it, where nothing carries it out.
+        advice: how to go on with it.
     """
     run = facts.run
     summary = summarize(facts)
@@ -93,7 +93,7 @@ def show_run(facts: RunFacts, *, as_json: bool, advice: str | None = None) -> No
     console.print(summary_view(summary, facts.partitions))
     if facts.partitions and not summary.is_plan:
         console.print(_partitions_table(facts.partitions, console))
-    if advice is None and run is not None and run.is_unfinished and run.halt_asked_for is not None:
+    if run is not None and run.is_unfinished and not summary.is_left and run.halt_asked_for is not None:
         console.print(f"It is asked to {run.halt_asked_for}: its lanes end at their next batch edge.")
     if summary.error is not None:
         failures = partition_failures(facts.partitions)

@@ -37,7 +37,8 @@ class RunSummary:
     Functions counted is known of local runs alone, and not of one that was gone on with. ``hot_parents`` are those that
     cost most lock errors, with how many.
     ``estimate`` is what the plan expected, null where there was none; its durations are those of an org whose time is
-    not scaled. Of one that ``was_resumed`` nobody knows for how long it was at work between its beginning and its end.
+    not scaled. Of one that ``was_resumed``, or ``is_left`` unfinished by what carried it out, nobody knows for how long
+    it was at work.
     """
 
     run_id: str
@@ -72,6 +73,7 @@ class RunSummary:
     estimate: Estimate | None = None
     advice: tuple[str, ...] = ()
     time_scale: float = 1
+    is_left: bool = False
     was_resumed: bool = False
     out: str = ""
 
@@ -105,6 +107,7 @@ class RunFacts:
         advice: what a person might change for the load's next run, as its receipt says.
         hot_parents: the parents that cost most lock errors, most first, as its receipt says.
         time_scale: how many times faster than real time its waits passed.
+        is_left: whether nothing carries it out any more, though it is unfinished.
         was_resumed: whether it was gone on with; its partitions tell that, too, unless all of them had ended.
         out: where its files are; empty where nobody knows.
         receipt: where the receipt of its end is; None while it has not ended, as far as is recorded.
@@ -127,6 +130,7 @@ class RunFacts:
     advice: Sequence[str] = ()
     hot_parents: Mapping[str, int] = field(default_factory=dict)
     time_scale: float = 1
+    is_left: bool = False
     was_resumed: bool = False
     state_transitions: int | None = None
     max_history_events: int | None = None
@@ -171,6 +175,7 @@ def summarize(facts: RunFacts) -> RunSummary:
         estimate=facts.estimate,
         advice=tuple(facts.advice),
         time_scale=facts.time_scale,
+        is_left=facts.is_left,
         was_resumed=facts.was_resumed or any(partition.reopened_by for partition in partitions),
         out=facts.out,
     )
@@ -212,7 +217,7 @@ def _headline(summary: RunSummary) -> Text:
 
 def _pace(summary: RunSummary) -> str:
     """How long the run took, and its rate; nothing where time has passed in which it was not carried out."""
-    if summary.was_resumed:
+    if summary.was_resumed or summary.is_left:
         return ""
     seconds = summary.seconds
     rate = f", {summary.succeeded / seconds:,.0f} rows/s" if seconds >= 1 and summary.succeeded else ""

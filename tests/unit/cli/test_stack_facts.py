@@ -66,6 +66,7 @@ def test_an_execution_that_has_ended_is_told_of_a_run_that_it_has_left_unfinishe
     facts = facts_of(cast("Stack", FakeStack(after_look, status=status)), RUNNING)
     assert (facts.status, facts.error, facts.run) == (told, error, after_look)
     assert (facts.cause is None) == (error is None)
+    assert facts.is_left == (error is not None)
 
 
 def test_a_run_that_was_finished_meanwhile_is_told_with_its_whole_account():
