@@ -21,11 +21,16 @@ from local.aws.untyped import Untyped
 
 _MOST_TEXTS = 1024
 
-_processors: dict[tuple[type, type], Untyped] = {}
-"""What a kind of traverser does with a kind of node; None where it does nothing."""
 
-_are_nodes: dict[type, bool] = {}
-"""Whether a kind of child is a node."""
+class _AreNodes(dict[type, bool]):
+    """Whether a kind of child is a node; to ask an abstract class for it each time takes long."""
+
+    def __missing__(self, kind: type) -> bool:
+        self[kind] = issubclass(kind, Node)
+        return self[kind]
+
+
+_are_nodes = _AreNodes()
 
 
 def install() -> None:
@@ -54,34 +59,41 @@ def _build_lex(original: Untyped) -> Untyped:
 
 def _traverse(self: Untyped, node: Untyped, child_id: int = -1) -> Untyped:
     """Processes the nodes from the leaves to the root, each where it is."""
-    parent = node.parent
-    for number, child in enumerate(node.children or ()):
-        self.pre_processing_of_child(node, number)
-        if _is_node(type(child)):
-            _traverse(self, child, number)
-    processor = _processor(self, type(node))
-    if processor is None:
+    return _walk_of(self.__class__)(self, node, child_id)
+
+
+@functools.cache
+def _walk_of(kind: Untyped) -> Untyped:
+    prepare = kind.pre_processing_of_child
+    does_prepare = prepare is not DepthFirstTraverser.pre_processing_of_child
+    processors: dict[type, Untyped] = {}
+
+    def walk(traverser: Untyped, node: Untyped, child_id: int) -> Untyped:
+        parent = node.parent
+        for number, child in enumerate(node.children or ()):
+            if does_prepare:
+                prepare(traverser, node, number)
+            if _are_nodes[type(child)]:
+                walk(traverser, child, number)
+        if type(node) not in processors:
+            processors[type(node)] = _processor(traverser, type(node))
+        processor = processors[type(node)]
+        if processor is None:
+            return node
+        node = processor(traverser, node)
+        node.parent = parent
+        if parent:
+            parent.children[child_id] = node
         return node
-    node = processor(self, node)
-    node.parent = parent
-    if parent:
-        parent.children[child_id] = node
-    return node
 
-
-def _is_node(kind: type) -> bool:
-    if kind not in _are_nodes:
-        _are_nodes[kind] = issubclass(kind, Node)
-    return _are_nodes[kind]
+    return walk
 
 
 def _processor(traverser: Untyped, kind: type) -> Untyped:
-    key = (type(traverser), kind)
-    if key not in _processors:
-        methods = (method for wanted, method in traverser._processing_map().items() if issubclass(kind, wanted))
-        method = next(methods, None)
-        _processors[key] = method and method.__func__
-    return _processors[key]
+    """What a kind of traverser does with a kind of node; None where it does nothing."""
+    methods = (method for wanted, method in traverser._processing_map().items() if issubclass(kind, wanted))
+    method = next(methods, None)
+    return method and method.__func__
 
 
 def _build_at_root(check: str, original: Untyped) -> Untyped:
@@ -99,12 +111,14 @@ def _build_at_root(check: str, original: Untyped) -> Untyped:
 def _copy_of_node(self: Untyped, memo: dict[int, Any]) -> Untyped:
     """A copy of a tree of nodes, without the parent of its root."""
     result = object.__new__(type(self))
-    memo[id(self)] = result
     result.__dict__.update(self.__dict__)
     result.parent = None
     if self.children is not None:
-        result.children = [copy.deepcopy(child, memo) for child in self.children]
+        result.children = [
+            _copy_of_node(child, memo) if _are_nodes[type(child)] else copy.deepcopy(child, memo)
+            for child in self.children
+        ]
         for child in result.children:
-            if isinstance(child, Node):
+            if _are_nodes[type(child)]:
                 child.parent = result
     return result

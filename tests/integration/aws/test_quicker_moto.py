@@ -13,6 +13,7 @@ from moto.core import responses as core_responses
 from moto.core.serialize import JSONSerializer, ResponseSerializer
 from moto.core.utils import get_service_model
 from moto.dynamodb.comparisons import ConditionExpressionParser
+from moto.dynamodb.models.dynamo_type import LimitedSizeDict
 from moto.dynamodb.parsing.ast_nodes import DepthFirstTraverser, Node
 from moto.dynamodb.parsing.expressions import UpdateExpressionParser
 from moto.dynamodb.parsing.validators import ActionCountValidator, OverlappingPathsValidator
@@ -91,6 +92,7 @@ def as_it_comes(patch: pytest.MonkeyPatch) -> None:
         (DepthFirstTraverser, "traverse_node_recursively"),
         (ActionCountValidator, "traverse"),
         (OverlappingPathsValidator, "traverse"),
+        (LimitedSizeDict, "__setitem__"),
         (ResponseSerializer, "get_value"),
         (JSONSerializer, "_serialize_type_structure"),
         (core_responses, "method_names_from_class"),
@@ -164,6 +166,39 @@ def test_an_update_changes_or_is_refused_as_before():
     assert quick == plain
     accepted = [each for each in quick if "Attributes" in each["answer"]]
     assert 15 < len(accepted) < len(quick) - 15
+
+
+SIZES = (
+    ("SET note = :text", 150_000, "accepted"),
+    ("SET note = :text", 50_000, "accepted"),  # what is replaced is counted, too
+    ("SET note = :text", 150_000, "accepted"),
+    ("SET note = :text", 60_000, "refused"),
+    ("SET things = :list", 40_000, "accepted"),
+    ("SET things = :list", 20_000, "refused"),
+    ("REMOVE first_note", 0, "accepted"),
+    ("SET more = :text, much = :text", 100_000, "accepted"),
+    ("SET more = :text, much = :text", 120_000, "refused"),
+)
+"""Updates one after the other with a text of so many letters, and what comes of them."""
+
+
+def resized(dynamodb: Any, expression: str, letters: int) -> dict[str, Any]:
+    text = {"S": "x" * letters}
+    values = used({":text": text, ":list": {"L": [text]}}, expression)
+    request = {"UpdateExpression": expression, **({"ExpressionAttributeValues": values} if values else {})}
+    answer = outcome(lambda: dynamodb.update_item(TableName="t", Key=KEY, **request))
+    return {"answer": answer, "items": dynamodb.scan(TableName="t")["Items"]}
+
+
+def test_an_item_grows_as_large_as_before():
+    def work(dynamodb: Any) -> list[Any]:
+        dynamodb.put_item(TableName="t", Item={**KEY, "first_note": {"S": "x" * 200_000}})
+        return [resized(dynamodb, expression, letters) for expression, letters, _ in SIZES]
+
+    quick, plain = both(work)
+    assert quick == plain
+    told = ["refused" if "Message" in each["answer"] else "accepted" for each in quick]
+    assert told == [expected for *_, expected in SIZES]
 
 
 def condition(dynamodb: Any, expression: str) -> list[Any]:

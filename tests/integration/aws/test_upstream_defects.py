@@ -33,6 +33,7 @@ PROBES = (
     "dynamodb",
     "server",
     "expressions",
+    "item_sizes",
     "actions",
     "answers",
     "plain_attributes",

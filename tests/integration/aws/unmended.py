@@ -285,6 +285,17 @@ def expressions() -> bool:
     return UpdateExpressionParser.make("SET a = :b") is not UpdateExpressionParser.make("SET a = :b")
 
 
+def item_sizes() -> bool:
+    """The whole item is added up for every attribute that is set."""
+    from moto.dynamodb.models import dynamo_type
+
+    item = dynamo_type.LimitedSizeDict()
+    with mock.patch.object(dynamo_type, "bytesize", wraps=dynamo_type.bytesize) as added:
+        for number in range(100):
+            item[str(number)] = dynamo_type.DynamoType({"S": "any"})
+    return bool(added.call_count > 10 * len(item))
+
+
 def actions() -> bool:
     """The methods of a class are listed again."""
     from moto.core import responses
@@ -376,6 +387,7 @@ def main() -> None:
         dynamodb,
         server,
         expressions,
+        item_sizes,
         actions,
         answers,
         plain_attributes,
