@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO
 
 from rich.table import Table
 from rich.text import Text
 
 from cli.errors import UsageMistake
 from cli.printable import printable, printable_lines
+from massive_upload.domain.csv_text import to_csv
 from massive_upload.domain.kept_file import KeptFile, KeptRow
 from massive_upload.domain.staged_file import REJECT_COLUMNS, index_of
 
@@ -88,16 +88,16 @@ def _count(failures: CodeFailures, row: KeptRow, key: str, sample: int) -> None:
 class CsvWriter:
     """Writes rejected rows with all their columns, their error and their tries; files of one run have one header."""
 
-    def __init__(self, file: TextIO) -> None:
-        self._lines = csv.writer(file, lineterminator="\n")
+    def __init__(self, file: BinaryIO) -> None:
+        self._lines = file
         self._has_header = False
 
     def write(self, file: KeptFile, row: KeptRow) -> None:
         """Write one row of a file."""
         if not self._has_header:
-            self._lines.writerow([*file.columns, *REJECT_COLUMNS])
+            self._lines.write(to_csv([[*file.columns, *REJECT_COLUMNS]]))
             self._has_header = True
-        self._lines.writerow([*row.cells, row.error.code, row.error.message, row.error.fields, row.tries])
+        self._lines.write(to_csv([row.error.beside(row.cells, tries=row.tries)]))
 
 
 @contextmanager
@@ -113,7 +113,7 @@ def csv_file(path: Path) -> Iterator[CsvWriter]:
         part = path.with_name(f"{path.name}.part")
         part.unlink(missing_ok=True)
         part.touch(mode=_PRIVATE, exist_ok=False)
-        file = part.open("w", encoding="utf-8", newline="")
+        file = part.open("wb")
     try:
         with file:
             yield CsvWriter(file)

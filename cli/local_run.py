@@ -38,7 +38,7 @@ class RunRequest:
 
     Attributes:
         load: the compiled load.
-        mode: full, sample, plan or retry_failed.
+        mode: full, incremental, sample, plan or retry_failed.
         retry_of, retry_only: with mode retry_failed, the run whose rejected rows are sent once more, and the code of
             the errors that are taken up.
         secret: how to log in to the org, as the deployed stack's secret holds it.

@@ -8,7 +8,6 @@ from uuid import uuid4
 
 from cli.errors import UsageMistake
 from massive_upload.contracts import Mode
-from massive_upload.domain.account import account_of
 from massive_upload.domain.progress import Run
 from massive_upload.ports import ProgressStore
 
@@ -34,7 +33,7 @@ def may_be_retried(run: Run | None, store: ProgressStore) -> bool:
     """Whether 'latest' may mean a run whose rejected rows are to be sent once more: it has ended, and has some."""
     if run is None or not has_lanes(run) or run.is_unfinished:
         return False
-    return account_of(run, store.partitions(run.run_id), ()).rejected > 0
+    return any(partition.rejected for partition in store.partitions(run.run_id))
 
 
 def newest_runs(store: ProgressStore, most: int) -> list[Run]:

@@ -127,12 +127,12 @@ def resume_run(stack: Stack, run_id: str, *, partitions: Sequence[int]) -> Stack
         RunRefused: the execution was refused.
     """
     run = find_run(stack.store, run_id, fits=lambda candidate: _can_be_resumed(stack, candidate))
-    resumable(stack.store, run.run_id, begins_at=datetime.now(UTC))
     if run.is_unfinished and not stack.execution(run.execution_arn).has_ended:
         raise UsageMistake(
             f"Run {run.run_id} is still being carried out; name another run, let it end, or stop it: "
             f"{stack.command('stop', run.run_id)}"
         )
+    resumable(stack.store, run.run_id, begins_at=datetime.now(UTC))
     payload: dict[str, object] = {"mode": Mode.RESUME.value, "run_id": run.run_id}
     if partitions:
         payload["partitions"] = list(partitions)

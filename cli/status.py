@@ -87,14 +87,14 @@ def show_run(facts: RunFacts, *, as_json: bool, advice: str | None = None) -> No
     summary = summarize(facts)
     if as_json:
         lines = [_partition_line(partition) for partition in facts.partitions]
-        print(json.dumps(asdict(summary) | {"asked_to": run.halt_asked_for if run else None, "lanes": lines}))
+        print(json.dumps(asdict(summary) | {"asked_to": run.asked_to if run else None, "lanes": lines}))
         return
     console = Console(highlight=False)
     console.print(summary_view(summary, facts.partitions))
     if facts.partitions and not summary.is_plan:
         console.print(_partitions_table(facts.partitions, console))
-    if run is not None and run.is_unfinished and not summary.is_left and run.halt_asked_for is not None:
-        console.print(f"It is asked to {run.halt_asked_for}: its lanes end at their next batch edge.")
+    if run is not None and run.asked_to is not None and not summary.is_left:
+        console.print(f"It is asked to {run.asked_to}: its lanes end at their next batch edge.")
     if summary.error is not None:
         failures = partition_failures(facts.partitions)
         console.print(Text(printable_lines("\n".join([f"{summary.error}: {summary.cause}", *failures]))))
@@ -109,7 +109,7 @@ def _line_of(run: Run, partitions: Sequence[Partition]) -> RunLine:
         load=run.load,
         mode=run.mode,
         status=run.status,
-        asked_to=run.halt_asked_for if run.is_unfinished else None,
+        asked_to=run.asked_to,
         started_at=run.started_at.astimezone(UTC).isoformat(timespec="milliseconds"),
         source_rows=run.source_rows,
         settled=total.settled,

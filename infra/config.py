@@ -59,7 +59,7 @@ def loads_in_order(path: Path, *, sets: Sequence[str] = ()) -> list[Load]:
     return [loads[name] for name in sequence.sequence]
 
 
-def load_directory(directory: Path, *, sets: Sequence[str] = ()) -> dict[str, Load]:
+def load_directory(directory: Path) -> dict[str, Load]:
     """Compile every load of a directory, by name; files of sequences are left to `sequence_directory`.
 
     Raises:
@@ -68,7 +68,7 @@ def load_directory(directory: Path, *, sets: Sequence[str] = ()) -> dict[str, Lo
     paths = [path for path in _files(directory) if not _is_sequence(path)]
     if not paths:
         raise InvalidLoad(f"{directory}: holds no loads; write {directory}/<name>{SUFFIX}")
-    return _all_or_mistakes(_compile(path, sets) for path in paths)
+    return _all_or_mistakes(_compile(path, ()) for path in paths)
 
 
 def sequence_directory(directory: Path, loads: Mapping[str, Load]) -> dict[str, LoadSequence]:
@@ -263,11 +263,13 @@ def _say_limit(_path: KeyPath, details: ErrorDetails) -> str:
 
 
 def _say_pattern(path: KeyPath, details: ErrorDetails) -> str:
-    return f"{_show(details['input'])} cannot be used here; write {_EXAMPLES.get(path[-1], _COLUMN_EXAMPLE)}"
+    example = next((_EXAMPLES[part] for part in reversed(path) if part in _EXAMPLES), _COLUMN_EXAMPLE)
+    return f"{_show(details['input'])} cannot be used here; write {example}"
 
 
-def _say_empty(_path: KeyPath, _details: ErrorDetails) -> str:
-    return "is empty; write a value or remove the key"
+def _say_empty(_path: KeyPath, details: ErrorDetails) -> str:
+    is_text = details["type"] == "string_too_short"
+    return f"is empty; write {'a value, or leave the key out if it is optional' if is_text else 'at least one'}"
 
 
 def _say_otherwise(_path: KeyPath, details: ErrorDetails) -> str:
@@ -298,6 +300,7 @@ _EXAMPLES: Mapping[str | int, str] = {
     "to": "a field such as Name, Amount__c or Account.External_ID__c",
     "object": "the API name of an object, such as Opportunity or Flight__c",
     "external_id": "the API name of a field, such as External_ID__c",
+    "sequence": "the name of a load, which is that of its file without .yaml: small letters, digits, '-' and '_'",
     "dataspace": "the name of a data space, such as default",
 }
 _COLUMN_EXAMPLE = "a name without double quotes and control characters"

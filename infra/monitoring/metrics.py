@@ -96,11 +96,9 @@ def _total_or_0(metrics: Sequence[cw.Metric], *, label: str) -> cw.MathExpressio
     return math(f"SUM([{', '.join(f'FILL({name}, 0)' for name in ids)}])", ids, label=label)
 
 
-def math(
-    expression: str, using: Mapping[str, cw.Metric], *, label: str, period: cdk.Duration = PERIOD
-) -> cw.MathExpression:
+def math(expression: str, using: Mapping[str, cw.Metric], *, label: str) -> cw.MathExpression:
     """An expression over metrics (CloudWatch guide, "Using metric math")."""
-    return cw.MathExpression(expression=expression, using_metrics=dict(using), label=label, period=period)
+    return cw.MathExpression(expression=expression, using_metrics=dict(using), label=label, period=PERIOD)
 
 
 def _aws(

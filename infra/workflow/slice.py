@@ -95,11 +95,7 @@ class SliceDefinition(Construct):
             return_values=tasks.DynamoReturnValues.UPDATED_NEW,
             result_selector={
                 "epoch": sfn.JsonPath.string_to_json(at("$.Attributes.epoch.N")),
-                "next": Next.FETCH.value,
-                "wait_seconds": 0,
                 "events": CLAIM_EVENTS,
-                "org_waits": 0,
-                "org_waited_seconds": 0,
             },
             result_path="$.step",
         )

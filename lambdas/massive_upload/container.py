@@ -174,7 +174,9 @@ def _secret_error(error: parameters.GetParameterError) -> LoadError:
         return StorageUnavailable(f"Secrets Manager did not answer: {code}.", code=code)
     return CredentialsRejected(
         f"The org's secret cannot be read: {code}.",
-        next_step=_HOW_TO_PUT,
+        next_step=_HOW_TO_PUT
+        if code == "ResourceNotFoundException"
+        else "Look whether the function may read the secret and use its key: its role is in the deployed stack.",
         code=code,
     )
 

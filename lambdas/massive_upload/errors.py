@@ -151,7 +151,7 @@ class DuplicateKeys(ConfigurationError):
 
 
 class RunNotResumable(ConfigurationError):
-    """The run does not exist, or has ended for good."""
+    """The run does not exist, has ended for good, is too old, or a later one has written to its target."""
 
 
 class FullRunNeeded(ConfigurationError):

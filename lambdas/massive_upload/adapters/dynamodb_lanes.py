@@ -373,8 +373,7 @@ class DynamoDbLanes(DynamoDbStore):
             put={name: value for name, value in different.items() if value is not None},
             remove=[name for name, value in different.items() if value is None],
         )
-        is_same_job = equals("job_id", batch.job_id) if batch.job_id else is_absent("job_id")
-        condition = equals("state", batch.state) & equals("attempt", batch.attempt) & is_same_job
+        condition = equals("state", batch.state) & equals("attempt", batch.attempt) & has("job_id", batch.job_id)
         key = items.batch_key(batch.run_id, batch.partition, batch.number)
         return update(self._table.name, key, change, condition)
 
@@ -424,5 +423,4 @@ def _reads_as(partition: Partition) -> Condition:
 
     Else a task that was tried again while it lived on would start a lane that has got on from its beginning.
     """
-    has_that_query = equals("query_id", partition.query_id) if partition.query_id else is_absent("query_id")
-    return has_that_query & equals("next_batch", partition.next_batch)
+    return has("query_id", partition.query_id) & equals("next_batch", partition.next_batch)

@@ -162,8 +162,7 @@ def start_delay_seconds(index: int, stagger_seconds: int, *, max_concurrency: in
         stagger_seconds: the load's, from one lane to the next.
         max_concurrency: lanes at the same time; those beyond begin as others end.
     """
-    at_once = index // _LANES_A_SECOND if index < max_concurrency else 0
-    return max(index * stagger_seconds, at_once)
+    return max(index * stagger_seconds, index // _LANES_A_SECOND) if index < max_concurrency else 0
 
 
 def lanes_for(rows: int, risk: LockRisk, *, lane_rows: int = LANE_ROWS) -> int:

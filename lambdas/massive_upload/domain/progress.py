@@ -233,6 +233,11 @@ class Run:
         return self.status in UNFINISHED_RUN_STATUSES
 
     @property
+    def asked_to(self) -> Halt | None:
+        """What an operator has asked for while the run goes on."""
+        return self.halt_asked_for if self.is_unfinished else None
+
+    @property
     def halt_asked_for(self) -> Halt | None:
         """What an operator has asked for; a run that the product itself has stopped did not end by that."""
         if self.stop_reason is not None or not self.is_halting:

@@ -96,13 +96,12 @@ class StagedFileWriter:
         if not set(map(len, page)) <= {len(self._mappings) + self._has_parents}:
             raise ValueError("A row has another number of values than the load has fields.")
         parents = [row.pop() for row in page] if self._has_parents else []
-        keys = [row[self._key_index] for row in page]
         taken = 0
         while taken < len(page) and not self.is_full:
             end = taken + min(_CHUNK_ROWS, self._max_rows - self.rows)
             taken += self._append(self._converted(page[taken:end]))
         self.taken += taken
-        self._follow(keys[:taken], parents[:taken])
+        self._follow(page[:taken], parents)
         return taken
 
     def _append(self, joined: JoinedRows) -> int:
@@ -152,10 +151,10 @@ class StagedFileWriter:
         """The file so far."""
         return Selection(b"".join(self._chunks), self.rows, self._keys_digest)
 
-    def _follow(self, keys: Sequence[object], parents: Sequence[object]) -> None:
+    def _follow(self, rows: Sequence[Sequence[str]], parents: Sequence[object]) -> None:
         """Remember where the rows taken end."""
-        for place in reversed(range(len(keys))):
-            key = str(keys[place])
+        for place in reversed(range(len(rows))):
+            key = rows[place][self._key_index]
             parent = str(parents[place]) if parents else None
             if is_writable(key) and is_writable(parent or ""):
                 self.last_key, self.last_parent = key, parent

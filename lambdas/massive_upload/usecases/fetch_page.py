@@ -145,4 +145,4 @@ def _stage_kept_rows(task: SliceInput, services: SliceServices, partition: Parti
         next_offset=0,
         sent_before=following.tries,
     )
-    return plan(partition, batch, task.step, services)
+    return plan(partition, batch, task.step, services, load)

@@ -95,7 +95,7 @@ class RangeReader:
         except QueryExpired as error:
             self._forget_query(error)
             raise SalesforceUnavailable(str(error), code=error.code) from error
-        return plan(self._partition, self._staged(writer), step, self._services)
+        return plan(self._partition, self._staged(writer), step, self._services, self._config.load)
 
     def _open(self, step: Step) -> tuple[QueryPage | None, Step | None]:
         """Make sure that there is a query; its first page, if that is known, and the wait where it has not ended."""

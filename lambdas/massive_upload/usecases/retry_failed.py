@@ -69,7 +69,7 @@ def still_rejected(
         most_rows: rows of one batch.
 
     Raises:
-        InvalidInput: an earlier retry has not completed, or no row was ever rejected with the code ``only``.
+        InvalidInput: an earlier retry has not completed, or no row that is still rejected has the code ``only``.
     """
     retries = store.retries_of(first.run_id)
     for run_id in retries:

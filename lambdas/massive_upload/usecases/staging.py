@@ -9,7 +9,7 @@ from massive_upload.domain.load import Load, Pace
 from massive_upload.domain.progress import Batch, BatchState, Partition
 from massive_upload.domain.staged_file import UNWRITABLE, Selection
 from massive_upload.domain.waits import FETCH_EVENTS
-from massive_upload.observability import Event, Marker, follow, log
+from massive_upload.observability import Event, Marker, Metric, emit, follow, log
 from massive_upload.ports import Files
 from massive_upload.usecases.slice_tasks import SliceServices
 
@@ -67,10 +67,10 @@ def stage(
     )
 
 
-def plan(partition: Partition, batch: Batch, step: Step, services: SliceServices) -> Step:
+def plan(partition: Partition, batch: Batch, step: Step, services: SliceServices, load: Load) -> Step:
     """Record a staged batch as its lane's open one, and hand it on to UploadBatch."""
     services.store.plan_batch(partition, batch, services.org.heartbeat())
-    tell_staged(batch)
+    tell_staged(batch, load)
     return step.then(Next.UPLOAD, events=FETCH_EVENTS, batch=batch.number, is_progress=True)
 
 
@@ -92,9 +92,16 @@ def batch_rows_of(load: Load, partition: Partition) -> int:
     return JOB_ROWS_PER_BATCH if partition.is_sweep else pace_of(load, partition).batch_rows
 
 
-def tell_staged(batch: Batch) -> None:
-    """Log a staged batch, once it is recorded."""
+def tell_staged(batch: Batch, load: Load) -> None:
+    """Tell of a staged batch, once it is recorded."""
     follow(batch)
     log(Marker.SUCCESS, Event.PAGE_STAGED, rows=batch.rows, size_bytes=batch.size_bytes)
     if batch.rejected:
         log(Marker.ERROR, Event.ROWS_FAILED, code=UNWRITABLE.code, rows=batch.rejected)
+        emit(
+            {Metric.ROWS_REJECTED: batch.rejected},
+            load=load.name,
+            run_id=batch.run_id,
+            partition=batch.partition,
+            batch=batch.number,
+        )

@@ -6,6 +6,8 @@ from typing import Any
 
 import boto3
 import pytest
+from aws_lambda_powertools.utilities.parameters import GetParameterError
+from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from massive_upload import container
@@ -88,5 +90,15 @@ def test_a_value_that_is_no_json_is_refused_without_being_told(put_secret: Calla
 
 def test_a_secret_that_is_not_there_says_so(put_secret: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_ID", "another")
-    with pytest.raises(CredentialsRejected, match="cannot be read: ResourceNotFoundException"):
+    with pytest.raises(CredentialsRejected, match=r"cannot be read: ResourceNotFoundException.*login_url"):
         container.org()
+
+
+def test_a_secret_that_may_not_be_read_is_not_to_be_overwritten(put_secret: Callable[..., None]) -> None:
+    denied = ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "GetSecretValue")
+    error = GetParameterError("no")
+    error.__cause__ = denied
+    told = str(container._secret_error(error))
+    assert "cannot be read: AccessDeniedException" in told
+    assert "may read the secret" in told
+    assert "login_url" not in told

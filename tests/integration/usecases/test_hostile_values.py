@@ -15,9 +15,7 @@ from local.org.sources import Table
 from massive_upload.domain.file_keys import receipt_key
 from massive_upload.domain.key_digest import KeyDigest
 from massive_upload.errors import SourceRejected
-from massive_upload.salesforce.data_cloud import QUERY_PATH
-from massive_upload.salesforce.transport import Request, Response, Transport
-from tests.integration.usecases.sources import opportunities_with, with_column
+from tests.integration.usecases.sources import HalfPairs, opportunities_with, with_column
 from tests.integration.usecases.world import RUN, World, open_world, paced
 
 TRIMMED = "".join(map(chr, range(33)))
@@ -167,19 +165,6 @@ def with_long_descriptions(source: Source) -> Source:
     account, _ = source.objects
     _, *fields = [replace(each, length=max(each.length, LONGEST_CELL)) for each in OPPORTUNITY.fields]
     return replace(source, objects=(account, ObjectSchema(name="Opportunity", key_prefix="006", fields=tuple(fields))))
-
-
-class HalfPairs:
-    """A transport to a source whose texts hold half of a surrogate pair where they say so."""
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-
-    def send(self, request: Request) -> Response:
-        response = self._transport.send(request)
-        if QUERY_PATH not in request.url:
-            return response
-        return replace(response, body=response.body.replace(b"[half]", b"\\ud83d"))
 
 
 @pytest.mark.parametrize("every", [1, 4])

@@ -9,6 +9,7 @@ from massive_upload.domain.progress import PartitionStatus
 from massive_upload.observability import Metric
 from massive_upload.usecases.watch_runs import watch_runs
 from tests.emf import Point, read_points
+from tests.integration.usecases.sources import HalfPairs, opportunities_with
 from tests.integration.usecases.world import RUN, World, WorldClock, open_world, paced
 
 ROWS_FAIL = """
@@ -68,6 +69,20 @@ def test_the_points_of_a_run_add_up_to_what_its_table_and_verdict_say(points: Re
     assert sent == verdict.source_rows + total(emitted, Metric.ROWS_RESENT)
     assert last(emitted, Metric.SUCCESS_RATE_PERCENT) == pytest.approx(100 * verdict.succeeded / 30)
     assert (last(emitted, Metric.PROGRESS_PERCENT), last(emitted, Metric.ROWS_LEFT)) == (100, 0)
+
+
+@pytest.mark.parametrize("every", [1, 4])
+def test_rows_that_cannot_be_sent_are_among_the_points(points: Read, every: int) -> None:
+    half = f"CASE WHEN n % {every} = 0 THEN 'a [half] of a pair' ELSE 'whole' END"
+    with open_world(source=opportunities_with("Name__c", half, rows=30), load=paced(lanes=2, batch_rows=5)) as world:
+        world.transport = HalfPairs(world.transport)
+        verdict = world.execute()
+        partitions = world.store.partitions(RUN)
+    emitted = points()
+    assert verdict is not None
+    assert total(emitted, Metric.ROWS_REJECTED) == verdict.rejected == 30 // every
+    assert total(emitted, Metric.ROWS_SUCCEEDED) == verdict.succeeded
+    assert total(emitted, Metric.BATCHES_SETTLED) == sum(p.batches for p in partitions)
 
 
 def test_points_have_the_stack_and_the_load_as_dimensions_and_nothing_else(points: Read) -> None:

@@ -13,7 +13,7 @@ from local.org.datacloud import open_database
 from massive_upload.constants import LONG_WAIT_SECONDS, RESUMABLE_DAYS
 from massive_upload.contracts import PlanSoFar
 from massive_upload.domain.estimate import Parents, SharedParents
-from massive_upload.domain.load import FieldMapping, Load
+from massive_upload.domain.load import FieldMapping, Load, PartitioningOverrides
 from massive_upload.domain.progress import Halt, Lease, PartitionStatus, RunStatus
 from massive_upload.errors import (
     AnotherRunActive,
@@ -331,6 +331,15 @@ def test_the_last_lane_may_start_after_12_days():
         assert world.plan(START).lanes[-1].long_waits * LONG_WAIT_SECONDS == 2 * SIX_DAYS_SECONDS
 
 
+def test_lanes_that_begin_as_others_end_wait_for_no_stagger():
+    load = paced(lanes=4, stagger_seconds=SIX_DAYS_SECONDS).with_overrides(
+        pace=None, partitioning=PartitioningOverrides(max_concurrency=2), sample=None
+    )
+    with open_world(load=load) as world:
+        waits = [lane.short_wait_seconds + lane.long_waits * LONG_WAIT_SECONDS for lane in world.plan(START).lanes]
+    assert waits == [0, SIX_DAYS_SECONDS, 0, 0]
+
+
 def test_a_load_that_is_deployed_anew_while_its_source_is_counted_is_not_planned_by_that_count():
     some = OPPORTUNITY.source.model_dump() | {"where": "\"ExternalId__c\" <= 'OPP-0000010'"}
     with open_world(load=changed(paced(), source=some), query_running_seconds=900.0) as world:
@@ -481,6 +490,15 @@ def test_one_partition_alone_is_resumed_when_a_person_names_it():
         world.slices.run_lane(RUN, "0002")
         verdict = world.finish({"run_id": RUN}, "again")
         assert (verdict.next, verdict.error, verdict.succeeded) == ("Fail", "LanesUnfinished", 10)
+
+
+def test_lanes_that_go_on_begin_one_stagger_after_the_other_whatever_has_completed_between_them():
+    with open_world(load=paced(lanes=4, stagger_seconds=600)) as world:
+        world.plan(START)
+        world.abort()
+        plan = world.plan({**RESUME, "partitions": [1, 3]}, "again")
+        waits = {lane.partition: lane.short_wait_seconds + lane.long_waits * LONG_WAIT_SECONDS for lane in plan.lanes}
+        assert waits == {"0001": 0, "0003": 600}
 
 
 def test_partitions_that_the_run_does_not_have_are_refused():

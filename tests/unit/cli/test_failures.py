@@ -11,7 +11,8 @@ from rich.console import Console
 from cli.errors import UsageMistake
 from cli.failures import CodeFailures, Rejects, csv_file, failures_json, failures_view, gather_failures
 from cli.results import saved_rejects
-from massive_upload.domain.kept_file import KeptFile, parse_kept_file
+from massive_upload.domain.kept_file import KeptFile, KeptRow, parse_kept_file
+from massive_upload.domain.staged_file import RowError
 
 FIRST = """Name,External_ID__c,error_code,error_message,error_fields,tries
 "two
@@ -53,6 +54,17 @@ def test_the_csv_holds_the_rows_of_a_code_as_they_were_and_is_for_its_owner_alon
         ["=1+1", "c", "TOO_LONG", "other", "Name", "1"],
     ]
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("cell", ["one\rtwo", 'one "two"', "one, two", "one\r\ntwo"])
+def test_a_cell_of_the_csv_is_one_cell_for_whoever_reads_it(tmp_path, cell):
+    path = tmp_path / "rows.csv"
+    file = KeptFile(["Name"], [KeptRow([cell], RowError("CODE", "a message", "Name"), 1)])
+    with csv_file(path) as writer:
+        gather_failures(Rejects("run", "Name", [file]), code=None, sample=0, writer=writer)
+    with path.open(newline="", encoding="utf-8") as lines:
+        _header, row = csv.reader(lines)
+    assert row == [cell, "CODE", "a message", "Name", "1"]
 
 
 def test_a_csv_takes_the_place_of_an_earlier_one_once_it_is_whole(tmp_path):

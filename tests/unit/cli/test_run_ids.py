@@ -15,9 +15,9 @@ from tests.unit.cli.progress_examples import a_partition, a_run
 class Runs:
     """The part of `massive_upload.ports.ProgressStore` that finds runs; the newest is the first."""
 
-    def __init__(self, *runs: Run, rejected: int) -> None:
+    def __init__(self, *runs: Run, rejected: int, deferred: int) -> None:
         self._runs = {run.run_id: run for run in runs}
-        self._rejected = rejected
+        self._failed = {"rejected": rejected, "deferred": deferred}
 
     def run(self, run_id: str) -> Run | None:
         return self._runs.get(run_id)
@@ -26,11 +26,11 @@ class Runs:
         return list(self._runs)[:most]
 
     def partitions(self, run_id: str) -> Sequence[Partition]:
-        return [a_partition(run_id=run_id), a_partition("0001", run_id=run_id, rejected=self._rejected)]
+        return [a_partition(run_id=run_id), a_partition("0001", run_id=run_id, **self._failed)]
 
 
-def store(*runs: Run, rejected: int = 0) -> ProgressStore:
-    return cast("ProgressStore", Runs(*runs, rejected=rejected))
+def store(*runs: Run, rejected: int = 0, deferred: int = 0) -> ProgressStore:
+    return cast("ProgressStore", Runs(*runs, rejected=rejected, deferred=deferred))
 
 
 TWO = (a_run(run_id="newer"), a_run(run_id="older", status=RunStatus.RUNNING))
@@ -62,6 +62,10 @@ def test_a_run_that_only_planned_has_no_rows_to_show_or_to_retry():
 )
 def test_rejected_rows_of_a_run_that_has_ended_may_be_sent_once_more(run, rejected, fits):
     assert may_be_retried(run, store(rejected=rejected)) is fits
+
+
+def test_rows_that_await_the_sweep_are_for_resume_and_not_for_a_retry():
+    assert not may_be_retried(a_run(status=RunStatus.PAUSED), store(deferred=3))
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,14 @@ def test_latest_passes_by_what_has_nothing_to_go_on_with(changes):
     assert resumed(FakeStack(a_run(**{"run_id": "newest", "started_at": NOW, **changes}), PAUSED), "latest") == "older"
 
 
+def test_a_run_that_is_being_planned_is_left_to_its_execution():
+    planning = replace(RUNNING, status=RunStatus.PLANNING, plan_name=None)
+    with pytest.raises(UsageMistake, match="Run newest is still being carried out"):
+        resumed(FakeStack(planning, going_on="arn:newest"), "newest")
+    with pytest.raises(RunNotResumable, match=r"is Planning and has nothing.*Let its execution end"):
+        resumed(FakeStack(planning), "newest")
+
+
 def test_a_run_that_is_too_old_is_refused_before_an_execution_is_started():
     stack = FakeStack(a_run(run_id="old", status=RunStatus.PAUSED, started_at=TOO_OLD))
     with pytest.raises(RunNotResumable, match="Start the load anew"):

@@ -1,5 +1,6 @@
 """The tables of runs and of partitions where there is little room."""
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 from cli import status
 from cli.summary import NO_ACCOUNT, RunFacts
-from massive_upload.domain.progress import PartitionStatus, RunStatus
+from massive_upload.domain.progress import PartitionStatus, Run, RunStatus
 from tests.unit.cli.progress_examples import STARTED_AT, a_partition, a_run
 
 RUN_ID = "opportunity-retry-20260131-220000-1a2b"
@@ -26,6 +27,23 @@ PARTITION = a_partition(
     lock_errors=61_322,
 )
 FIGURES = {"11,900,000", "11,800,000", "100,000"}
+
+
+def facts_of(run: Run) -> RunFacts:
+    return RunFacts(
+        run_id=run.run_id,
+        load_name=run.load,
+        mode=run.mode,
+        run=run,
+        partitions=[PARTITION],
+        account=NO_ACCOUNT,
+        status=run.status,
+        error=None,
+        cause=None,
+        started_at=STARTED_AT,
+        ended_at=None,
+        out="out",
+    )
 
 
 @pytest.fixture
@@ -47,6 +65,18 @@ def test_no_figure_id_or_error_of_a_run_is_cut(store, columns, monkeypatch, caps
     assert max(map(len, text.splitlines())) <= int(columns)
 
 
+@pytest.mark.parametrize(("run_status", "asked_to"), [(RunStatus.RUNNING, "pause"), (RunStatus.PAUSED, None)])
+def test_what_a_run_is_asked_to_do_is_told_until_it_has_done_so(run_status, asked_to, capsys):
+    run = a_run(status=run_status, pause_requested=True)
+    store: Any = SimpleNamespace(
+        newest_runs=lambda _most: [run.run_id], run=lambda _id: run, partitions=lambda _id: [PARTITION]
+    )
+    status.show_newest(store, none="none", as_json=True)
+    status.show_run(facts_of(run), as_json=True)
+    (listed,), shown = map(json.loads, capsys.readouterr().out.splitlines())
+    assert listed["asked_to"] == shown["asked_to"] == asked_to
+
+
 def test_where_there_is_room_each_run_has_one_line(store, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "200")
     status.show_newest(store, none="none", as_json=False)
@@ -65,20 +95,7 @@ def test_an_id_that_is_too_long_goes_on_in_the_next_line(store, monkeypatch, cap
 
 @pytest.mark.parametrize(("columns", "lines_of_a_row"), [("80", 2), ("200", 1)])
 def test_no_figure_or_error_of_a_partition_is_cut(columns, lines_of_a_row, monkeypatch, capsys):
-    facts = RunFacts(
-        run_id=RUN_ID,
-        load_name="opportunity",
-        mode="full",
-        run=RUN,
-        partitions=[PARTITION],
-        account=NO_ACCOUNT,
-        status=RunStatus.RUNNING,
-        error=None,
-        cause=None,
-        started_at=STARTED_AT,
-        ended_at=None,
-        out="out",
-    )
+    facts = facts_of(RUN)
     monkeypatch.setenv("COLUMNS", columns)
     status.show_run(facts, as_json=False)
     table = capsys.readouterr().out.rpartition("partitions ")[2]

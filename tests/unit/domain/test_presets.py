@@ -83,4 +83,5 @@ def test_lanes_that_do_not_meet_are_as_many_as_fill_the_org_or_twice_as_many_of_
 def test_at_most_two_lanes_begin_in_the_same_second_and_a_stagger_is_kept():
     delays = [start_delay_seconds(index, 0, max_concurrency=6) for index in range(8)]
     assert delays == [0, 0, 1, 1, 2, 2, 0, 0], "what comes after begins as others end"
-    assert [start_delay_seconds(index, 60, max_concurrency=2) for index in range(3)] == [0, 60, 120]
+    staggered = [start_delay_seconds(index, 60, max_concurrency=2) for index in range(4)]
+    assert staggered == [0, 60, 0, 0], "who waits for another to end does not wait for its stagger as well"

@@ -197,7 +197,7 @@ MISTAKES = {
     ),
     "an empty filter": (
         replaced("key: ExternalId__c}", 'key: ExternalId__c, where: ""}'),
-        "loads/opportunity.yaml:1: source.where: is empty; write a value or remove the key",
+        "loads/opportunity.yaml:1: source.where: is empty; write a value, or leave the key out if it is optional",
     ),
     "too long a name": (
         replaced("Opportunity__dlm", "X" * 256),
@@ -205,7 +205,7 @@ MISTAKES = {
     ),
     "no fields": (
         "source: {object: A, key: K}\ntarget: {object: A, external_id: K}\nfields: {}\n",
-        "loads/opportunity.yaml:3: fields: is empty; write a value or remove the key",
+        "loads/opportunity.yaml:3: fields: is empty; write at least one",
     ),
     "a key that is not mapped": (
         replaced("  ExternalId__c: External_ID__c\n", ""),

@@ -36,7 +36,8 @@ def test_a_sequence_has_a_schedule_of_its_own(tmp_path):
         ("sequence: [account, xxx]", 1, "the loads here are account, flights, opportunity"),
         ("sequence:\n- account\n- account", 3, "'account' comes twice"),
         ("sequence: [nightly]", 1, "there is no load 'nightly'"),
-        ("sequence: []", 1, "is empty"),
+        ("sequence: []", 1, "is empty; write at least one"),
+        ("sequence: [Accounts]", 1, "'Accounts' cannot be used here; write the name of a load"),
         ("sequence: [account]\nshedule: {}", 2, "write schedule (the keys here are sequence, schedule)"),
         ("sequence: [account]\nschedule: {cron: nightly}", 2, "schedule.cron"),
         (

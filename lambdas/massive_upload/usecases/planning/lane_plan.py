@@ -47,10 +47,11 @@ def staggered(load: Load, reads: Sequence[SourceRange | KeptList], known: Shown 
         InvalidInput: the last of them would begin too late.
     """
     stagger_seconds = load.effective_pace.stagger_seconds
-    if (len(reads) - 1) * stagger_seconds > LONGEST_STAGGER_SECONDS:
+    at_once = min(len(reads), load.partitioning.max_concurrency)
+    if (at_once - 1) * stagger_seconds > LONGEST_STAGGER_SECONDS:
         raise InvalidInput(
-            f"{len(reads)} lanes that start {stagger_seconds} s apart would take more than 12 days to start.",
-            next_step="Lower pace.stagger_seconds, or have fewer lanes: see partitioning in the load.",
+            f"{at_once} lanes that start {stagger_seconds} s apart would take more than 12 days to start.",
+            next_step="Lower pace.stagger_seconds, or have fewer lanes at the same time: see partitioning in the load.",
         )
     paired_lanes = _paired(load, reads, known)
     return [

@@ -9,6 +9,7 @@ from datetime import datetime
 from massive_upload.constants import STATE_KEPT_DAYS
 from massive_upload.contracts import Mode, Plan
 from massive_upload.domain.breaker import run_failures
+from massive_upload.domain.presets import start_delay_seconds
 from massive_upload.domain.progress import Lease, Partition, PartitionStatus, Run, RunFailures, RunStatus, partition_id
 from massive_upload.errors import AnotherRunActive, FencedOut, InvalidInput, RunNotResumable, StateChanged
 from massive_upload.observability import Event, Marker, log
@@ -48,7 +49,9 @@ def resumable(store: ProgressStore, run_id: str, *, begins_at: datetime) -> Run:
     if run.status is RunStatus.COMPLETED or run.plan_name is None or run.mode == Mode.PLAN:
         raise RunNotResumable(
             f"Run {run_id} is {run.status} and has nothing to go on with.",
-            next_step="Start a new run with mode full.",
+            next_step="Let its execution end, then start a new run."
+            if run.is_unfinished
+            else "Start a new run with mode full.",
         )
     check_age(run, store, begins_at=begins_at)
     return run
@@ -83,19 +86,17 @@ class ResumeRun(Planner):
             )
         config = self._services.tasks.configs.of(self._run_id)
         self._store.create_partitions(run, lanes)
-        delays = {lane.partition: lane.start_delay_seconds for lane in lanes}
         concurrency = config.load.partitioning.max_concurrency
-        chosen = self._chosen()
-        first_delay = min((delays[partition.partition] for partition in chosen), default=0)
+        stagger_seconds = config.load.effective_pace.stagger_seconds
+        chosen, items = self._chosen(), []
         for index, partition in enumerate(chosen):
-            delay_seconds = delays[partition.partition] - first_delay
-            due_after_seconds = delay_seconds if index < concurrency else None
-            self._reopen(partition, due_after_seconds)
+            delay_seconds = start_delay_seconds(index, stagger_seconds, max_concurrency=concurrency)
+            self._reopen(partition, delay_seconds if index < concurrency else None)
+            items.append(lane_item(partition.partition, delay_seconds))
         for partition in self._left_at_work():
             self._reopen(partition, None)
         self._store.count_run_requests(self._run_id, self._org.take_requests())
         self._store.look_again(self._org.org_id)
-        items = [lane_item(partition.partition, delays[partition.partition] - first_delay) for partition in chosen]
         log(Marker.SUCCESS, Event.RUN_PLANNED, run_id=run.run_id, load=run.load, mode=Mode.RESUME, lanes=len(items))
         return Plan(next="Load", run_id=self._run_id, max_concurrency=concurrency, lanes=tuple(items))
 
