@@ -22,6 +22,7 @@ from massive_upload.errors import (
     InternalError,
     LoadError,
     PassingError,
+    RunError,
     RunNotResumable,
     error_names,
 )
@@ -56,22 +57,21 @@ class RunRefused(Exception):
         super().__init__(f"{error}: {cause}")
 
 
-UNMET = frozenset(
+_UNMET = frozenset(
     {
-        "SuccessRateBelowCriterion",
-        "PartitionsFailed",
-        "LanesUnfinished",
-        "RowsUnsettled",
-        "ExecutionTimedOut",
-        "ExecutionFailed",
+        RunError.BELOW_CRITERION,
+        RunError.PARTITIONS_FAILED,
+        RunError.LANES_UNFINISHED,
+        RunError.ROWS_UNSETTLED,
+        RunError.EXECUTION_TIMED_OUT,
+        RunError.EXECUTION_FAILED,
     }
 )
-"""Errors that FinishRun itself gives to a run that came to an end and is not as it should be."""
+"""What a run has that came to an end and is not as it should be."""
 
-_STOPPED = "RunStopped"
-"""The error that FinishRun gives to a run that was stopped, and to a completed one whose sequence was."""
-
-_KNOWN = frozenset({*error_names(PassingError), *error_names(FinalError), "RunNotPlanned"}) - {InternalError.__name__}
+_KNOWN = frozenset({*error_names(PassingError), *error_names(FinalError), RunError.NOT_PLANNED}) - {
+    InternalError.__name__
+}
 
 
 def exit_code_of(*, status: RunStatus | None, error: str | None, was_planned: bool) -> ExitCode:
@@ -89,11 +89,11 @@ def exit_code_of(*, status: RunStatus | None, error: str | None, was_planned: bo
     """
     if error == RunNotResumable.__name__:
         return ExitCode.WRONG_CONFIGURATION
-    if status in (RunStatus.STOPPED, RunStatus.PAUSED) or error == _STOPPED:
+    if status in (RunStatus.STOPPED, RunStatus.PAUSED) or error == RunError.STOPPED:
         return ExitCode.STOPPED
     if error is None:
         return ExitCode.OK
-    if was_planned and error in _KNOWN | UNMET:
+    if was_planned and error in _KNOWN | _UNMET:
         return ExitCode.CRITERION_NOT_MET
     if error in _KNOWN:
         return ExitCode.WRONG_CONFIGURATION

@@ -9,6 +9,7 @@ from cli.stack import ExecutionState, Stack
 from cli.summary import RunFacts
 from massive_upload.domain.file_keys import RUNS_PREFIX
 from massive_upload.domain.progress import Run, RunStatus
+from massive_upload.errors import RunError
 
 
 def facts_of(stack: Stack, run: Run) -> RunFacts:
@@ -24,7 +25,7 @@ def facts_of(stack: Stack, run: Run) -> RunFacts:
         facts,
         is_left=True,
         status=RunStatus.STOPPED if execution.status == "ABORTED" else facts.status,
-        error=execution.error or f"Execution{execution.status.title().replace('_', '')}",
+        error=execution.error or RunError.of_execution(execution.status),
         cause=execution.cause or "The watchdog has yet to settle or abort its jobs in flight; look again.",
     )
 

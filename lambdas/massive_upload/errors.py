@@ -33,7 +33,10 @@ A class's name is the error name that Step Functions sees, so the Retry and Catc
 from these classes. Messages never hold record content, secrets or Salesforce's message texts, which quote values.
 """
 
+from __future__ import annotations
+
 import json
+from enum import StrEnum
 
 
 class LoadError(Exception):
@@ -199,6 +202,29 @@ class RunHalted(FinalError):
 
 class InternalError(FinalError):
     """A defect of this product."""
+
+
+class RunError(StrEnum):
+    """What FinishRun calls the end of a run for which no single error answers; beside the classes above, all there is.
+
+    The last three say how an execution ended that did not bring its run to an end itself.
+    """
+
+    ACCOUNT_DOES_NOT_BALANCE = "AccountDoesNotBalance"
+    BELOW_CRITERION = "SuccessRateBelowCriterion"
+    LANES_UNFINISHED = "LanesUnfinished"
+    NOT_PLANNED = "RunNotPlanned"
+    PARTITIONS_FAILED = "PartitionsFailed"
+    ROWS_UNSETTLED = "RowsUnsettled"
+    STOPPED = "RunStopped"
+    EXECUTION_ABORTED = "ExecutionAborted"
+    EXECUTION_FAILED = "ExecutionFailed"
+    EXECUTION_TIMED_OUT = "ExecutionTimedOut"
+
+    @staticmethod
+    def of_execution(status: str) -> str:
+        """The error of a run whose execution ended with a status of Step Functions, such as TIMED_OUT."""
+        return f"Execution{status.title().replace('_', '')}"
 
 
 def error_names(kind: type[LoadError]) -> list[str]:

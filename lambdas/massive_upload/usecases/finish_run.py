@@ -11,7 +11,7 @@ from massive_upload.contracts import FinishRunInput, Mode, Verdict
 from massive_upload.domain.account import Account, Outcome, outcome_of
 from massive_upload.domain.incremental import Watermark, mapping_sha256, may_set
 from massive_upload.domain.progress import Halt, Partition, PartitionStatus, Run, RunStatus
-from massive_upload.errors import StateChanged, message_of
+from massive_upload.errors import RunError, StateChanged, message_of
 from massive_upload.observability import Event, Marker, Metric, emit, log
 from massive_upload.usecases.drain import Left, end_lane
 from massive_upload.usecases.plan_file import read_plan
@@ -19,9 +19,6 @@ from massive_upload.usecases.receipt import Ended, ask_target, gather_receipt, r
 from massive_upload.usecases.run_ids import run_id_in_sequence, run_id_of
 from massive_upload.usecases.shown_by import shown_by
 from massive_upload.usecases.slice_tasks import SliceServices, unsettled_batches
-
-RUN_STOPPED = "RunStopped"
-"""The error of an execution whose run an operator stopped; one that was paused succeeds."""
 
 _ENDED_STATUS = {"ABORTED": RunStatus.STOPPED, "TIMED_OUT": RunStatus.FAILED, "FAILED": RunStatus.FAILED}
 """What an execution that ended by itself makes of its run."""
@@ -200,7 +197,7 @@ def _halted_before(next_load: str, run: Run, task: FinishRunInput) -> _Ending:
     start = json.dumps({"load": task.state.get("load"), "mode": run.mode, "start_with": next_load})
     return _Ending(
         RunStatus.COMPLETED,
-        RUN_STOPPED,
+        RunError.STOPPED,
         f"The run was asked to end and has completed; the loads after it have not begun. Begin them with {start}.",
     )
 
@@ -273,13 +270,13 @@ def _ending_of(
     if run.plan_name is None and run.is_halting:
         return _Ending(
             RunStatus.STOPPED,
-            RUN_STOPPED,
+            RunError.STOPPED,
             "The run was asked to end before it was planned; nothing was written. Start a new run.",
         )
     if run.plan_name is None:
         return _Ending(
             RunStatus.FAILED,
-            "RunNotPlanned",
+            RunError.NOT_PLANNED,
             "The execution ended before the run was planned; nothing was written. Start again.",
         )
     if run.mode == Mode.PLAN:
@@ -287,27 +284,29 @@ def _ending_of(
     if not outcome.adds_up:
         return _Ending(
             RunStatus.FAILED,
-            "AccountDoesNotBalance",
+            RunError.ACCOUNT_DOES_NOT_BALANCE,
             "The run's figures do not add up to its rows. This is a defect: keep the run's state.",
         )
     incomplete = [partition for partition in partitions if partition.status is not PartitionStatus.COMPLETED]
     failed = [partition for partition in incomplete if partition.status is PartitionStatus.FAILED]
     is_unfinished = bool(incomplete) or _awaits_sweep(partitions)
     if is_unfinished and ended in _ENDED_STATUS and not run.is_halting:
-        return _Ending(_ENDED_STATUS[ended], f"Execution{ended.title().replace('_', '')}", _resume_hint(run, ended))
+        return _Ending(_ENDED_STATUS[ended], RunError.of_execution(ended), _resume_hint(run, ended))
     if run.halt_asked_for is not None and (len(incomplete) > len(failed) or _awaits_sweep(partitions)):
         return _halted(run, run.halt_asked_for, failed)
     if failed or (is_unfinished and run.stop_error):
-        return _Ending(RunStatus.FAILED, run.stop_error or "PartitionsFailed", _why_failed(run, partitions, failed))
+        return _Ending(
+            RunStatus.FAILED, run.stop_error or RunError.PARTITIONS_FAILED, _why_failed(run, partitions, failed)
+        )
     if is_unfinished:
-        return _Ending(RunStatus.FAILED, "LanesUnfinished", _resume_hint(run))
+        return _Ending(RunStatus.FAILED, RunError.LANES_UNFINISHED, _resume_hint(run))
     if account.unsettled:
-        return _Ending(RunStatus.FAILED, "RowsUnsettled", _resume_hint(run))
+        return _Ending(RunStatus.FAILED, RunError.ROWS_UNSETTLED, _resume_hint(run))
     criterion_percent = services.configs.of(run.run_id).load.success_criterion_percent
     if account.success_rate_percent < criterion_percent:
         return _Ending(
             RunStatus.COMPLETED,
-            "SuccessRateBelowCriterion",
+            RunError.BELOW_CRITERION,
             f"{account.success_rate_percent:.2f} % of the rows succeeded; the load asks for {criterion_percent:g} %. "
             f"The rejected rows are kept with their reasons.",
         )
@@ -329,7 +328,7 @@ def _halted(run: Run, halt: Halt, failed: list[Partition]) -> _Ending:
     if halt is Halt.PAUSE:
         return _Ending(RunStatus.PAUSED)
     failures = f"{len(failed)} partitions had failed before. " if failed else ""
-    return _Ending(RunStatus.STOPPED, RUN_STOPPED, f"The run was asked to stop. {failures}{_resume_hint(run)}")
+    return _Ending(RunStatus.STOPPED, RunError.STOPPED, f"The run was asked to stop. {failures}{_resume_hint(run)}")
 
 
 def _awaits_sweep(partitions: list[Partition]) -> bool:
