@@ -19,12 +19,9 @@ from cli.summary import RunFacts, partition_failures, summarize, summary_view
 from cli.tables import table_that_fits
 from massive_upload.domain.progress import Partition, Run
 from massive_upload.ports import ProgressStore
+from massive_upload.usecases.receipt import PARTITION_FIGURES
 
 _MOST_LISTED = 10
-_PARTITION_FIELDS = (
-    *("partition", "status", "planned_rows", "source_rows", "settled_rows", "succeeded", "rejected", "deferred"),
-    *("batches", "jobs", "resent_rows", "lock_errors", "api_requests", "error"),
-)
 _RUN_FIGURES = ("source rows", "settled", "succeeded", "rejected")
 _RUN_STACKS = (
     ("run", "mode", "error"),
@@ -120,7 +117,7 @@ def _line_of(run: Run, partitions: Sequence[Partition]) -> RunLine:
 
 
 def _partition_line(partition: Partition) -> dict[str, object]:
-    return {name: getattr(partition, name) for name in _PARTITION_FIELDS}
+    return {name: getattr(partition, name) for name in PARTITION_FIGURES}
 
 
 def _runs_table(lines: Sequence[RunLine], console: Console) -> Table:

@@ -18,11 +18,12 @@ class ApiError(Exception):
 
 
 class OAuthError(Exception):
-    """An error of the token endpoint."""
+    """An error of the token endpoint, which answers 400 then (RFC 6749, section 5.2)."""
 
-    def __init__(self, error: str, description: str, status: int = 400) -> None:
-        super().__init__(f"{status} {error}: {description}")
-        self.status = status
+    status = 400
+
+    def __init__(self, error: str, description: str) -> None:
+        super().__init__(f"{self.status} {error}: {description}")
         self.error = error
         self.description = description
 

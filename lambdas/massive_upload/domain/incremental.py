@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from hashlib import sha256
 
+from massive_upload.domain.documents import sha256_of
 from massive_upload.domain.load import FieldType, Load
 from massive_upload.domain.values import format_column
 
@@ -45,9 +44,7 @@ class Watermark:
 
 def mapping_sha256(load: Load) -> str:
     """Digest of what decides which rows a load reads and what it makes of them; pace and lanes do not matter."""
-    mapping = load.model_dump(mode="json", include=_MAPPING, exclude=_OF_LANES)
-    document = json.dumps(mapping, sort_keys=True, separators=(",", ":"))
-    return sha256(document.encode()).hexdigest()
+    return sha256_of(load.model_dump(mode="json", include=_MAPPING, exclude=_OF_LANES))
 
 
 def why_full(known: Watermark | None, load: Load, target: str) -> str | None:

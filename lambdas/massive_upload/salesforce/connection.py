@@ -46,7 +46,6 @@ class Connection:
         latest_credentials: Callable[[], Credentials] | None = None,
         transport: Transport | None = None,
         clock: Callable[[], float] = time.time,
-        api_version: str = API_VERSION,
     ) -> None:
         self.requests_made = 0
         self.api_usage: ApiUsage | None = None
@@ -54,7 +53,7 @@ class Connection:
         self._latest_credentials = latest_credentials or (lambda: credentials)
         self._transport = transport or RequestsTransport()
         self._clock = clock
-        self._root = f"/services/data/v{api_version}"
+        self._root = f"/services/data/v{API_VERSION}"
         self._session: Session | None = None
         self._only_org_id: str | None = None
 

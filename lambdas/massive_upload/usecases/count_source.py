@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from hashlib import sha256
 
+from massive_upload.domain.documents import sha256_of
 from massive_upload.domain.estimate import EXPOSED_RANGES, Parents, SharedParents
 from massive_upload.domain.identity import Identity
 from massive_upload.domain.incremental import moment_of
@@ -58,7 +57,7 @@ _QUESTION = {"source", "target", "fields", "duplicates", "lock_risk", "sample"}
 def question_sha256(load: Load) -> str:
     """Digest of what decides which rows are counted, and how they are cut; numbers of lanes and pace do not matter."""
     asked = load.model_dump(mode="json", include=_QUESTION) | {"by_parent": load.lanes_by_parent}
-    return sha256(json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return sha256_of(asked)
 
 
 def count_source(

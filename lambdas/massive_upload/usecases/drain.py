@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from enum import StrEnum, unique
 
-from massive_upload.domain.load import Load
 from massive_upload.domain.progress import Batch, BatchState, Partition, PartitionStatus, Run
 from massive_upload.errors import FencedOut, LoadError, RequestRefused, StateChanged
 from massive_upload.observability import Event, Marker, following, log
@@ -43,12 +42,12 @@ def end_lane(run: Run, partition: Partition, services: SliceServices) -> Left:
             return Left.NOTHING
         config = services.configs.of(run.run_id)
         with following(batch), services.org.only_to(config.org_id):
-            return _drain(mine, batch, services, config.load)
+            return _drain(mine, batch, services)
     except FencedOut:
         return Left.JOB  # claimed or reopened in this very moment; it is looked at again
 
 
-def _drain(partition: Partition, batch: Batch, services: SliceServices, load: Load) -> Left:
+def _drain(partition: Partition, batch: Batch, services: SliceServices) -> Left:
     """An org that refuses or does not answer must not keep the run from ending: its rows are then unsettled.
 
     Nor must what the job itself has come to, which may be an error after it is recorded: the record tells which it was.
@@ -59,7 +58,7 @@ def _drain(partition: Partition, batch: Batch, services: SliceServices, load: Lo
         if job is not None and not job.state.is_terminal:
             return left
         left = Left.ROWS
-        _record(partition, batch, job, services, load)
+        _record(partition, batch, job, services)
     except FencedOut:
         raise
     except LoadError as error:
@@ -98,12 +97,12 @@ def _abort(bulk: BulkIngest, job: Job) -> Job | None:
     return bulk.get(job.id)
 
 
-def _record(partition: Partition, batch: Batch, job: Job | None, services: SliceServices, load: Load) -> None:
+def _record(partition: Partition, batch: Batch, job: Job | None, services: SliceServices) -> None:
     """Settle what a job has done. What it left is planned as one more attempt, which resume would send."""
     if job is None:
         send_again(partition, batch, services)
         return
     try:
-        settle_attempt(partition, batch, counters_of(job), services, load, retries=batch.retries + 1)
+        settle_attempt(partition, batch, counters_of(job), services, retries=batch.retries + 1)
     except JobGone:
         send_again(partition, batch, services)

@@ -25,7 +25,7 @@ from massive_upload.usecases.shown_by import shown_by
 from massive_upload.usecases.slice_tasks import SliceServices, unsettled_batches
 
 _FIGURES = ("batches", "jobs", "resent_rows", "lock_errors", "api_requests")
-_OF_A_PARTITION = (
+PARTITION_FIGURES = (
     "partition",
     "status",
     "planned_rows",
@@ -37,6 +37,7 @@ _OF_A_PARTITION = (
     *_FIGURES,
     "error",
 )
+"""What a receipt, and `massive-upload status`, tell of each partition."""
 
 _SHOWN = (
     "lanes",
@@ -129,7 +130,7 @@ def gather_receipt(
         "advice": _advice(run, ended, config.load, lanes, shown) if config else (),
         "hot_parents": _hot_parents(partitions, config) if config else {},
         "rejected_files": _rejected_files(run, partitions, services),
-        "partitions": [{name: getattr(partition, name) for name in _OF_A_PARTITION} for partition in partitions],
+        "partitions": [{name: getattr(partition, name) for name in PARTITION_FIGURES} for partition in partitions],
     }
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
-from hashlib import sha256
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from massive_upload.domain.documents import sha256_of
 from massive_upload.domain.file_keys import config_key
 from massive_upload.domain.identity import Identity
 from massive_upload.domain.load import Load
@@ -48,9 +47,8 @@ class RunConfig(BaseModel):
 
     @property
     def load_sha256(self) -> str:
-        """SHA-256 of the load as JSON with sorted keys and no spaces: the same for runs of the same configuration."""
-        document = json.dumps(self.load.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-        return sha256(document.encode()).hexdigest()
+        """Digest of the load: the same for runs of the same configuration."""
+        return sha256_of(self.load.model_dump(mode="json"))
 
     @property
     def org_id(self) -> str:

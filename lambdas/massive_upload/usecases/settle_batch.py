@@ -73,7 +73,6 @@ def settle_batch(task: SliceInput, services: SliceServices) -> Step:
             batch,
             counters,
             services,
-            load,
             retries=len(delays),
             are_lists_final=step.org_waits >= _WAITS_FOR_LISTS,
         )
@@ -150,7 +149,6 @@ def settle_attempt(
     batch: Batch,
     counters: JobCounters,
     services: SliceServices,
-    load: Load,
     *,
     retries: int,
     are_lists_final: bool = False,
@@ -165,7 +163,6 @@ def settle_attempt(
         batch: whose job has ended.
         counters: what the job reported.
         services: what the task works with.
-        load: the run's load.
         retries: how often rows may be sent again for a passing reason.
         are_lists_final: as `read_outcome` has it.
 
@@ -174,6 +171,8 @@ def settle_attempt(
         JobGone, SalesforceUnavailable: the org no longer knows the job, or its result files are not believed; nothing
             was recorded.
     """
+    config = services.configs.of(partition.run_id)
+    load = config.load
     content: StagedFile | None = None
     if not is_proven_clean(batch, counters):
         content = StagedFile(services.files.read(batch.file_key), load.target.external_id)
@@ -195,7 +194,7 @@ def settle_attempt(
     notes = LaneNotes(
         failures=_failures(partition, following, outcome, counters, load),
         pace=pace,
-        hot_parents=_hot_parents(partition, outcome, content, services.configs.of(partition.run_id)),
+        hot_parents=_hot_parents(partition, outcome, content, config),
         job_seconds=_unqueued_seconds(partition, batch, counters) if _is_typical(batch, outcome) else None,
         work=_work(partition, batch, outcome, counters),
     )
