@@ -87,6 +87,11 @@ def course_of(run: Run | None) -> Course:
     return Course.RESUME if has_lanes(run) and run.status is not RunStatus.COMPLETED else Course.REPORT
 
 
+def course_left(kept: KeptRun, run: Run) -> Course | None:
+    """How to go on with a run that is kept and recorded; None where nothing is left to do."""
+    return None if _is_over(kept, run) else course_of(run)
+
+
 class KeptRuns:
     """The runs of an open state directory."""
 
@@ -111,11 +116,6 @@ class KeptRuns:
     def mark_reported(self, run_id: str) -> None:
         """Remember that a command has shown how the run ended."""
         self._keep(self._all()[run_id].model_copy(update={"is_reported": True}))
-
-    def course(self, run: Run) -> Course | None:
-        """How to go on with a run that is recorded; None where nothing is left to do."""
-        kept = self._all()[run.run_id]
-        return None if _is_over(kept, run) else course_of(run)
 
     def recorded(self) -> ProgressStore:
         """What is recorded at this moment, for reading alone."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cli.errors import UsageMistake
-from cli.kept_runs import Course, KeptRun, KeptRuns, open_runs
+from cli.kept_runs import Course, KeptRun, KeptRuns, course_left, open_runs
 from cli.recorded_facts import recorded_facts
 from cli.status import show_newest, show_run
 from massive_upload.domain.progress import Run
@@ -41,7 +41,7 @@ def show_kept(directory: Path, run_id: str | None, *, as_json: bool) -> None:
             raise UsageMistake(_unrecorded(found, kept))
         facts = recorded_facts(store, kept.files, run)
         facts = replace(facts, time_scale=found.time_scale, is_left=run.is_unfinished)
-        show_run(facts, advice=_advice(run, store, kept), as_json=as_json)
+        show_run(facts, advice=_advice(course_left(found, run), run, store, kept), as_json=as_json)
 
 
 def _unrecorded(run: KeptRun, kept: KeptRuns) -> str:
@@ -51,9 +51,8 @@ def _unrecorded(run: KeptRun, kept: KeptRuns) -> str:
     return f"Run {run.run_id} was interrupted before it began. Go on with it: {kept.command('resume', run.run_id)}"
 
 
-def _advice(run: Run, store: ProgressStore, kept: KeptRuns) -> str | None:
+def _advice(course: Course | None, run: Run, store: ProgressStore, kept: KeptRuns) -> str | None:
     """How to go on with a run, of which no process is at work; None where nothing is left to do."""
-    course = kept.course(run)
     if course is None:
         return None
     if course is Course.RESUME:
