@@ -6,7 +6,7 @@ import re
 import signal
 from collections.abc import Mapping
 from pathlib import Path
-from secrets import token_urlsafe
+from secrets import randbelow, token_urlsafe
 from threading import Event
 from typing import Any
 
@@ -99,7 +99,9 @@ def org_settings(
     given = {name: value for name, value in behaviour.items() if value is not None}
     if served.columns:  # every user of the machine can reach the port
         given["client_secret"] = token_urlsafe()
-    return OrgSettings(source=served, port=port, faults=faults, time_scale=time_scale, **given)
+    # It begins empty each time, so it is another org than the one that ran before: no run of that one goes on here.
+    org_id = f"00D7Q{randbelow(10**10):010}EAA"
+    return OrgSettings(source=served, port=port, faults=faults, time_scale=time_scale, org_id=org_id, **given)
 
 
 def directions(url: str, settings: OrgSettings) -> str:
@@ -111,19 +113,21 @@ def directions(url: str, settings: OrgSettings) -> str:
     return f"""\
 Simulated org: {url}
   Data Cloud holds {tables}; Core takes {objects}.
-  Time passes {settings.time_scale:g} times as fast as outside. Everything is in memory, and gone at the end.
+  Time passes {settings.time_scale:g} times as fast as outside. Everything is in memory, and gone at the end: the next
+  one is another org, and reads a file anew.
   Stop it with Ctrl-C.
 {described}
 Load into it:
   export {CLIENT_ID}={credentials.CLIENT_ID} {CLIENT_SECRET}={settings.client_secret}
   massive-upload run {name} --local --org-url {url} --time-scale {settings.time_scale:g}
 
-Look at it with simple-salesforce:
-  import requests, simple_salesforce
+Look at what has arrived, in Python:
+  import requests
   form = {{"grant_type": "client_credentials"}}
   form |= {{"client_id": "{credentials.CLIENT_ID}", "client_secret": "{settings.client_secret}"}}
   token = requests.post("{url}/services/oauth2/token", data=form, timeout=10).json()["access_token"]
-  bulk = simple_salesforce.bulk2.SFBulk2Handler(token, "{url}/services/data/v66.0/jobs/")"""
+  headers = {{"Authorization": f"Bearer {{token}}"}}
+  rows = requests.get("{url}/__org__/target/{settings.source.objects[-1].name}", headers=headers, timeout=60).json()"""
 
 
 def _load_name(source: Source) -> str:

@@ -33,6 +33,7 @@ class OrgBackend:
             public_key_pem=settings.public_key_pem,
             session_seconds=settings.session_seconds,
             client_secret=settings.client_secret,
+            org_id=settings.org_id,
         )
         self.limits = DailyLimits(
             self.clock, api_requests=settings.daily_api_requests, bulk_batches=settings.daily_bulk_batches

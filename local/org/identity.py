@@ -23,11 +23,19 @@ class Identity:
         public_key_pem: what assertions are verified with; without it the JWT bearer flow is off.
         session_seconds: how long an unused session lives (Salesforce: two hours by default, extended by use).
         client_secret: of the client credentials flow.
+        org_id: the org's own.
     """
 
     def __init__(
-        self, clock: OrgClock, *, public_key_pem: str | None, session_seconds: float, client_secret: str = CLIENT_SECRET
+        self,
+        clock: OrgClock,
+        *,
+        public_key_pem: str | None,
+        session_seconds: float,
+        client_secret: str = CLIENT_SECRET,
+        org_id: str = ORG_ID,
     ) -> None:
+        self.org_id = org_id
         self._clock = clock
         self._client_secret = client_secret
         self._public_key_pem = public_key_pem
@@ -74,7 +82,7 @@ class Identity:
             self._expires_at.pop(token, None)
 
     def _new_session(self) -> str:
-        token = f"{ORG_ID[:15]}!{secrets.token_urlsafe(48)}"
+        token = f"{self.org_id[:15]}!{secrets.token_urlsafe(48)}"
         with self._lock:
             self._expires_at[token] = self._clock.seconds() + self._session_seconds
         return token
@@ -126,7 +134,7 @@ class Identity:
         return {
             "access_token": self._new_session(),
             "instance_url": instance_url,
-            "id": f"{instance_url}/id/{ORG_ID}/{USER_ID}",
+            "id": f"{instance_url}/id/{self.org_id}/{USER_ID}",
             "token_type": "Bearer",
             "scope": "cdp_query_api api",
         }

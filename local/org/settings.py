@@ -2,6 +2,7 @@ from dataclasses import dataclass, field
 
 from local.org.credentials import CLIENT_SECRET
 from local.org.faults import Faults
+from local.org.identity import ORG_ID
 from local.org.sources import Source
 
 
@@ -16,6 +17,7 @@ class OrgSettings:
         seed: decides the order of rows in results, and the faults.
         faults: what goes wrong on purpose.
         client_secret: what a client logs in with; one that nobody else knows where somebody's own rows are served.
+        org_id: the org's; another one where the same data is served as another org.
         public_key_pem: verifies the assertions of the JWT bearer flow; without it that flow is refused.
         session_seconds: life of an unused access token (Salesforce's default is two hours, extended by use).
         daily_api_requests: DailyApiRequests of `/limits`.
@@ -38,6 +40,7 @@ class OrgSettings:
     seed: int = 1
     faults: Faults | None = None
     client_secret: str = field(default=CLIENT_SECRET, repr=False)
+    org_id: str = ORG_ID
     public_key_pem: str | None = None
     session_seconds: float = 7200.0
     daily_api_requests: int = 1_000_000

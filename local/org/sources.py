@@ -8,6 +8,7 @@ from typing import Any
 
 import duckdb
 
+from local.org import csv_files
 from local.org.opportunities import (
     ACCOUNT,
     OPPORTUNITY,
@@ -118,10 +119,10 @@ def file_source(
     """A CSV or Parquet file as a table of Data Cloud, and an object that takes all of its columns.
 
     The table is named after the object, `<object>__dlm`. Types are those of the Parquet file, or are found by
-    DuckDB in the whole CSV; the key and the parent of a CSV are read as text, so that '007' stays '007', and its
-    decimals with all their digits, but for those with an exponent or of more than 38 digits, which are doubles. The
-    target has `External_ID__c` and, for each column, a field of its name and one with `__c` added, wide enough
-    for anything.
+    DuckDB in the whole CSV, dates where they are written as ISO 8601 writes them; the key and the parent of a CSV
+    are read as text, so that '007' stays '007', and its decimals with all their digits, but for those with an
+    exponent or of more than 38 digits, which are doubles. The target has `External_ID__c` and, for each column, a
+    field of its name and one with `__c` added, wide enough for anything.
 
     Args:
         path: a file that ends in .csv, .csv.gz, .tsv or .parquet.
@@ -136,6 +137,7 @@ def file_source(
     name = object_name or f"{_api_name(path.name.split('.')[0])}__c"
     if name != _api_name(name):
         raise SourceFileError(f"{name!r} can be no object's name: write letters, digits and '_', a letter first.")
+    _check(path)
     sql = f"SELECT * FROM {_reader(path, {})}"
     columns = _columns(path, sql)
     key = key or next(iter(columns))
@@ -248,17 +250,25 @@ def _measures(column: str) -> str:
 
 
 def _reader(path: Path, types: Mapping[str, str]) -> str:
-    location = sql_text(str(path.resolve()))
     if path.name.endswith(".parquet"):
-        return f"read_parquet({location})"
-    if not path.name.endswith((".csv", ".csv.gz", ".tsv")):
-        raise SourceFileError(f"{path} is neither CSV nor Parquet: it must end in .csv, .csv.gz, .tsv or .parquet.")
+        return f"read_parquet({sql_text(str(path.resolve()))})"
     given = ", ".join(f"{sql_text(column)}: {sql_text(kind)}" for column, kind in types.items())
-    return (
-        f"read_csv({location}, header = true, sample_size = -1, types = {{{given}}})"
-        if types
-        else (f"read_csv({location}, header = true, sample_size = -1)")
-    )
+    return csv_files.reader(path, "sample_size = -1" + (f", types = {{{given}}}" if types else ""))
+
+
+def _check(path: Path) -> None:
+    if path.name.endswith(".parquet"):
+        return
+    if not csv_files.is_csv(path):
+        raise SourceFileError(f"{path} is neither CSV nor Parquet: it must end in .csv, .csv.gz, .tsv or .parquet.")
+    try:
+        csv_files.check_csv(path)
+    except csv_files.CsvError as wrong:
+        raise SourceFileError(f"{path} cannot be read: {wrong}") from wrong
+    except duckdb.Error as wrong:
+        raise SourceFileError(f"{path} cannot be read: {csv_files.told(wrong)}") from wrong
+    except OSError as wrong:
+        raise SourceFileError(f"{path} cannot be read: {wrong.strerror}.") from wrong
 
 
 def _columns(path: Path, sql: str) -> dict[str, str]:
@@ -270,7 +280,7 @@ def _fetch(path: Path, sql: str) -> list[Any]:
         with duckdb.connect() as connection:
             return connection.execute(sql).fetchall()
     except duckdb.Error as wrong:
-        raise SourceFileError(f"{path} cannot be read: {wrong}") from wrong
+        raise SourceFileError(f"{path} cannot be read: {csv_files.told(wrong)}") from wrong
 
 
 def sql_text(text: str) -> str:

@@ -150,7 +150,7 @@ def test_a_run_does_not_go_on_in_another_org(monkeypatch):
         world.store.ask_to_halt(RUN, Halt.PAUSE)
         world.finish({})
         world.executions.end(RUN)
-        monkeypatch.setattr("local.org.identity.ORG_ID", "00D000000000002EAA")
+        monkeypatch.setattr(world.server.backend.identity, "org_id", "00D000000000002EAA")
         with pytest.raises(RunNotResumable, match="another org"):
             world.plan(RESUME, "again")
         assert world.run().status is RunStatus.PAUSED
@@ -166,7 +166,7 @@ def test_a_run_that_is_under_way_asks_no_other_org(monkeypatch, state):
         world.slices.run_slice(RUN, "0000", stop_before=state)
         name, payload = world.slices.at or ("", {})
         jobs, requests = world.jobs, world.requests.total() - world.requests["token"]
-        monkeypatch.setattr("local.org.identity.ORG_ID", "00D000000000002EAA")
+        monkeypatch.setattr(world.server.backend.identity, "org_id", "00D000000000002EAA")
         world.slices.run_lane(RUN, "0000")
         assert (world.partition().status, world.partition().error) == ("Failed", "CredentialsRejected")
         assert "00D000000000002EAA; the run writes to org" in (world.partition().cause or "")

@@ -356,7 +356,7 @@ def test_a_load_that_is_deployed_anew_while_its_source_is_counted_is_not_planned
 def test_a_login_to_another_org_while_the_source_is_counted_ends_the_plan(monkeypatch):
     with open_world(load=paced(), query_running_seconds=900.0) as world:
         assert world.plan_once(START).next == "Wait"
-        monkeypatch.setattr("local.org.identity.ORG_ID", "00D000000000002EAA")
+        monkeypatch.setattr(world.server.backend.identity, "org_id", "00D000000000002EAA")
         with pytest.raises(CredentialsRejected, match="another org"):
             world.plan(START)
 

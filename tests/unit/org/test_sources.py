@@ -187,6 +187,54 @@ def test_a_file_that_cannot_serve_says_why(people, name, options, named):
         file_source(people.parent / name, **options)
 
 
+MANY_ROWS = "".join(f'k{n},"Smith, {n}"\n' for n in range(3_000))
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (f'id,name\n{MANY_ROWS}k3000,"5" pipe"\n{MANY_ROWS}', "line 3002 has a quote out of place"),
+        ("id,name\nk1,a\nk2\nk3,c,d\n", "line 3 has 1 values, the header has 2"),
+        ("id,name\n" + "k1,a,b\n" * 50, "line 2 has 3 values, the header has 2"),
+        ("id,first, last\nk1,a\n", "line 2 has 2 values, the header has 3"),
+        ("id,name\n1,M\udcfcller\n", "line 2 is not UTF-8; save the file as UTF-8"),
+        ("id,name\r\n" + "k1,a\r\n" * 9 + "k2,b\n", "end in more than one way"),
+        ("id,Name,name\n1,a,b\n", "has the column 'Name' twice"),
+        ("", "has no header"),
+    ],
+    ids=["quote", "ragged", "all wider", "wider header", "latin-1", "line ends", "twice", "empty"],
+)
+def test_a_csv_out_of_shape_is_refused_with_its_line_and_without_what_the_line_holds(tmp_path, content, named):
+    path = tmp_path / "rows.csv"
+    path.write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(SourceFileError, match=named) as refused:
+        file_source(path)
+    assert len(str(refused.value).splitlines()) == 1
+    assert "pipe" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ['\ufeffid;name\n1;"a, b"\n', 'id\tname\n1\t"a, b"\n', 'id,name\r\n1,"a, b"\r\n', 'id,"name"\n\n1,"a, b"\n'],
+    ids=["semicolons and BOM", "tabs", "CRLF", "empty line"],
+)
+def test_what_parts_the_cells_of_a_csv_is_seen_in_its_header(tmp_path, content):
+    path = tmp_path / "rows.csv"
+    path.write_bytes(content.encode())
+    source = file_source(path)
+    assert list(source.columns) == ["id", "name"]
+    with open_database(source) as connection:
+        assert connection.execute('SELECT * FROM "rows__dlm"').fetchall() == [("1", "a, b")]
+
+
+def test_a_date_that_may_be_two_days_stays_the_text_that_it_is(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("id,day,other\n1,01/02/2026,2026-02-01\n")
+    with open_database(file_source(path)) as connection:
+        kinds = {name: kind for name, kind, *_ in connection.execute('DESCRIBE "rows__dlm"').fetchall()}
+    assert kinds == {"id": "VARCHAR", "day": "VARCHAR", "other": "DATE"}
+
+
 def test_names_that_salesforce_does_not_allow_are_made_ones_that_a_load_may_write(tmp_path):
     path = tmp_path / "2024-größe.csv"
     path.write_text("id,2nd value,Größe,__c\n1,2,3,4\n")
