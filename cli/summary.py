@@ -54,7 +54,7 @@ class RunSummary:
     skipped_null_key: int
     duplicates_dropped: int
     unsettled: int
-    success_rate_percent: float
+    success_rate_percent: float | None
     partitions: int
     batches: int
     jobs: int
@@ -156,7 +156,7 @@ def summarize(facts: RunFacts) -> RunSummary:
         error=facts.error,
         cause=facts.cause,
         **asdict(facts.account),
-        success_rate_percent=round(facts.account.success_rate_percent, 3),
+        success_rate_percent=facts.account.told_success_rate_percent,
         partitions=sum(not partition.is_sweep for partition in partitions),
         batches=sum(partition.batches for partition in partitions),
         jobs=sum(partition.jobs for partition in partitions),

@@ -212,8 +212,17 @@ def _place_of_group(document: Document, key: str) -> str:
 
 def _say_unknown_key(path: KeyPath, root: type[BaseModel]) -> str:
     known = _known_keys(path[:-1], root)
-    nearest = _nearest(str(path[-1]), known)
-    return f"unknown key; {f'write {nearest}' if nearest else 'remove it'} (the keys here are {', '.join(known)})"
+    key = str(path[-1])
+    nearest = _nearest(key, known)
+    if key.partition(":")[0] in known:
+        advice = "write a blank after the colon"
+    elif nearest:
+        advice = f"write {nearest}"
+    elif key == "operation":
+        advice = "remove it: every load upserts, and nothing else"
+    else:
+        advice = "remove it, or indent it under its group"
+    return f"unknown key; {advice} (the keys here are {', '.join(known)})"
 
 
 def _say_missing(path: KeyPath, _details: ErrorDetails) -> str:

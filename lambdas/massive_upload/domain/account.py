@@ -41,10 +41,15 @@ class Account:
         return min(classes) >= 0 and sum(classes) == self.source_rows
 
     @property
-    def success_rate_percent(self) -> float:
-        """Succeeded among the rows that were sent and settled; 100 where there were none."""
+    def success_rate_percent(self) -> float | None:
+        """Succeeded among the rows that succeeded or were rejected; None where there are none."""
         settled = self.succeeded + self.rejected
-        return 100.0 * self.succeeded / settled if settled else 100.0
+        return 100.0 * self.succeeded / settled if settled else None
+
+    @property
+    def told_success_rate_percent(self) -> float | None:
+        """The rate as people and scripts are told it."""
+        return None if self.success_rate_percent is None else round(self.success_rate_percent, 3)
 
 
 def account_of(run: Run, partitions: Sequence[Partition], open_batches: Sequence[Batch]) -> Account:

@@ -494,6 +494,16 @@ def _same_key(key: str, identity: Identity) -> str:
     return _stored(key) if identity.case_sensitive_key else f"LOWER({_stored(key)})"
 
 
+def repeated_keys_sql(load: Load, identity: Identity) -> str:
+    """A statement for a person, which lists keys that the whole object holds more than once, most often first."""
+    key = f"TRIM(CAST({quoted(load.source.key)} AS VARCHAR))"
+    same_key = key if identity.case_sensitive_key else f"LOWER({key})"
+    return (
+        f"SELECT {same_key}, COUNT(*) FROM {quoted(load.source.object)} GROUP BY 1 HAVING COUNT(*) > 1 "
+        "ORDER BY 2 DESC LIMIT 100"
+    )
+
+
 def _stored(column: str) -> str:
     """A value's text as Salesforce stores it: what `stored_text.stored` is to Python. TRIM alone cuts blanks only."""
     return f"TRIM(BOTH {_BLANKS} FROM CAST({column} AS VARCHAR))"

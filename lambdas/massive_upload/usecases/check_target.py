@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 from massive_upload.domain.identity import Identity
-from massive_upload.domain.load import FieldMapping, Load
+from massive_upload.domain.load import FieldMapping, FieldType, Load
 from massive_upload.errors import TargetRejected
 from massive_upload.salesforce.metadata import Field, Metadata, ObjectDescription
+
+_MOST_MISTAKES = 5
+"""That are told of one load."""
+
+_NUMBERS = frozenset({"int", "long", "double", "currency", "percent"})
+_IDS = frozenset({"id", "reference"})
+_MOMENTS = frozenset({"date", "datetime", "time"})
+_CANNOT_HOLD = {
+    FieldType.NUMBER: _IDS | _MOMENTS,
+    FieldType.BOOLEAN: _IDS | _MOMENTS | _NUMBERS,
+    FieldType.DATE: _IDS | _NUMBERS | {"boolean", "time"},
+    FieldType.DATETIME: _IDS | _NUMBERS | {"boolean", "time"},
+}
+"""Types of fields by which every value of a type is refused (Bulk API 2.0 guide, "Valid CSV Record Rows"; the names are
+those of describe); whether a text can be read as a field's type depends on the text."""
 
 
 def check_target(load: Load, metadata: Metadata) -> Identity:
@@ -25,12 +40,7 @@ def check_target(load: Load, metadata: Metadata) -> Identity:
             next_step="Give the user's permission set Create and Edit on the object.",
         )
     _check_external_id(target, load.target.external_id)
-    for mapping in load.fields.values():
-        parent, dot, name = mapping.to.partition(".")
-        if dot:
-            _check_relationship(target, parent, name, metadata)
-        else:
-            _check_writable(target, mapping.to)
+    _check_fields(target, list(load.fields.values()), metadata)
     return Identity(
         case_sensitive_key=bool(_field(target, load.target.external_id).case_sensitive),
         parent_is_id=_is_id(target, load.fields.get(load.source.parent or "")),
@@ -65,13 +75,43 @@ def _check_external_id(target: ObjectDescription, name: str) -> None:
         )
 
 
-def _check_writable(target: ObjectDescription, name: str) -> None:
+def _check_fields(target: ObjectDescription, mappings: list[FieldMapping], metadata: Metadata) -> None:
+    """All of them, as each correction of a deployed load takes a deployment."""
+    mistakes: list[TargetRejected] = []
+    for mapping in mappings:
+        try:
+            _check_field(target, mapping, metadata)
+        except TargetRejected as mistake:
+            mistakes.append(mistake)
+    if len(mistakes) == 1:
+        raise mistakes[0]
+    if mistakes:
+        told = " ".join(map(str, mistakes[:_MOST_MISTAKES]))
+        more = f" And {len(mistakes) - _MOST_MISTAKES} more." if len(mistakes) > _MOST_MISTAKES else ""
+        raise TargetRejected(f"{len(mistakes)} fields of the load do not fit {target.name}. {told}{more}")
+
+
+def _check_field(target: ObjectDescription, mapping: FieldMapping, metadata: Metadata) -> None:
+    parent, dot, name = mapping.to.partition(".")
+    if dot:
+        _check_relationship(target, parent, name, metadata)
+        return
+    field = _check_writable(target, mapping.to)
+    if field.type in _CANNOT_HOLD.get(mapping.type, frozenset()):
+        raise TargetRejected(
+            f"{target.name}.{field.name} is of the type {field.type}, which takes no {mapping.type}.",
+            next_step="Correct the field or the type in the load's fields.",
+        )
+
+
+def _check_writable(target: ObjectDescription, name: str) -> Field:
     field = _field(target, name)
     if field.createable is False and field.updateable is False:
         raise TargetRejected(
             f"{target.name}.{name} cannot be written.",
             next_step="Give the integration user edit access to the field, or take it out of the load's fields.",
         )
+    return field
 
 
 def _check_relationship(target: ObjectDescription, relationship: str, name: str, metadata: Metadata) -> None:

@@ -258,7 +258,7 @@ def _emit_outcome(run: Run, account: Account) -> None:
     values: dict[Metric, float] = {Metric.ROWS_LEFT: rows_left}
     if account.source_rows:
         values[Metric.PROGRESS_PERCENT] = 100 * (account.source_rows - rows_left) / account.source_rows
-    if account.succeeded + account.rejected:
+    if account.success_rate_percent is not None:
         values[Metric.SUCCESS_RATE_PERCENT] = account.success_rate_percent
     emit(values, load=run.load, run_id=run.run_id)
 
@@ -303,11 +303,12 @@ def _ending_of(
     if account.unsettled:
         return _Ending(RunStatus.FAILED, RunError.ROWS_UNSETTLED, _resume_hint(run))
     criterion_percent = services.configs.of(run.run_id).load.success_criterion_percent
-    if account.success_rate_percent < criterion_percent:
+    rate_percent = account.success_rate_percent
+    if rate_percent is not None and rate_percent < criterion_percent:
         return _Ending(
             RunStatus.COMPLETED,
             RunError.BELOW_CRITERION,
-            f"{account.success_rate_percent:.2f} % of the rows succeeded; the load asks for {criterion_percent:g} %. "
+            f"{rate_percent:.2f} % of the rows succeeded; the load asks for {criterion_percent:g} %. "
             f"The rejected rows are kept with their reasons.",
         )
     return _Ending(RunStatus.COMPLETED)

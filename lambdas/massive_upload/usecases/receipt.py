@@ -118,7 +118,7 @@ def gather_receipt(
         "started_at": run.started_at.isoformat(),
         "ended_at": ended.at.isoformat(),
         "account": asdict(outcome.account),
-        "success_rate_percent": round(outcome.account.success_rate_percent, 3),
+        "success_rate_percent": outcome.account.told_success_rate_percent,
         "rejected_by_code": dict(outcome.rejected_by_code),
         "succeeded_keys": outcome.succeeded_keys.hex,
         "drift": _drift(lanes),

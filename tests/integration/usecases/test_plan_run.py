@@ -1,6 +1,7 @@
 """PlanRun: what it plans, that it may be repeated, and who may have the target."""
 
 import itertools
+import re
 from collections import Counter
 from contextlib import closing
 from datetime import timedelta
@@ -13,7 +14,7 @@ from local.org.datacloud import open_database
 from massive_upload.constants import LONG_WAIT_SECONDS, RESUMABLE_DAYS
 from massive_upload.contracts import PlanSoFar
 from massive_upload.domain.estimate import Parents, SharedParents
-from massive_upload.domain.load import FieldMapping, Load, PartitioningOverrides
+from massive_upload.domain.load import FieldMapping, FieldType, Load, PartitioningOverrides
 from massive_upload.domain.progress import Halt, Lease, PartitionStatus, RunStatus
 from massive_upload.errors import (
     AnotherRunActive,
@@ -204,8 +205,13 @@ def test_an_empty_source_is_a_complete_run():
 def test_duplicate_keys_stop_the_run_before_anything_is_written():
     source = generated_opportunities(30, duplicate_keys=2, case_collisions=1)
     with open_world(source=source, load=paced()) as world:
-        with pytest.raises(DuplicateKeys, match="has 3 rows"):
+        with pytest.raises(DuplicateKeys, match="has 3 rows more than it has different ExternalId__c") as refused:
             world.plan(START)
+        statement = re.search("SELECT .*LIMIT 100", str(refused.value))
+        assert statement is not None
+        with open_database(source) as connection:
+            keys = connection.execute(statement[0]).fetchall()
+        assert sum(rows - 1 for _, rows in keys) == 3
         assert world.jobs == {}
 
 
@@ -229,8 +235,13 @@ def test_of_duplicate_keys_the_newest_row_is_loaded_and_the_others_are_counted()
         assert {key.upper() for key in world.loaded_keys} == {f"OPP-{number:07d}" for number in range(1, 31)}
 
 
-def with_field(column: str, to: str) -> dict[str, Any]:
-    return {"fields": {**OPPORTUNITY.model_dump()["fields"], column: FieldMapping(to=to).model_dump()}}
+def with_field(column: str, to: str, kind: FieldType = FieldType.TEXT) -> dict[str, Any]:
+    return {"fields": {**OPPORTUNITY.model_dump()["fields"], column: FieldMapping(to=to, type=kind).model_dump()}}
+
+
+def with_wrong_fields(count: int) -> dict[str, Any]:
+    wrong = {f"Wrong{number}__c": FieldMapping(to=f"Wrong{number}").model_dump() for number in range(count)}
+    return {"fields": {**OPPORTUNITY.model_dump()["fields"], **wrong}}
 
 
 @pytest.mark.parametrize(
@@ -241,6 +252,20 @@ def with_field(column: str, to: str) -> dict[str, Any]:
         (with_field("Extra__c", "Nmae"), TargetRejected, "Nmae"),
         (with_field("Extra__c", "Acount.External_ID__c"), TargetRejected, "Acount"),
         (with_field("Extra__c", "Account.Name"), TargetRejected, "is not an external id"),
+        (
+            with_field("Amount__c", "Amount", FieldType.DATE),
+            TargetRejected,
+            "Opportunity.Amount is of the type currency, which takes no date",
+        ),
+        (
+            with_field("CloseDate__c", "CloseDate", FieldType.NUMBER),
+            TargetRejected,
+            "Opportunity.CloseDate is of the type date, which takes no number",
+        ),
+        (with_wrong_fields(2), TargetRejected, "2 fields of the load do not fit Opportunity"),
+        (with_wrong_fields(2), TargetRejected, "'Wrong0'"),
+        (with_wrong_fields(2), TargetRejected, "'Wrong1'"),
+        (with_wrong_fields(7), TargetRejected, "And 2 more."),
         (
             with_field("Extra__c", "Account:Account.External_ID__c"),
             TargetRejected,

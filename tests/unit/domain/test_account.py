@@ -187,5 +187,5 @@ def test_a_row_too_many_a_row_too_few_and_a_negative_class_do_not_balance():
 
 def test_the_success_rate_is_of_the_settled_rows_alone():
     assert replace(AN_ACCOUNT, succeeded=95, rejected=5).success_rate_percent == 95.0
-    assert replace(AN_ACCOUNT, succeeded=0, rejected=0).success_rate_percent == 100.0
+    assert replace(AN_ACCOUNT, succeeded=0, rejected=0).success_rate_percent is None
     assert replace(AN_ACCOUNT, succeeded=0, rejected=1).success_rate_percent == 0.0

@@ -118,8 +118,19 @@ MISTAKES = {
     ),
     "an unknown key inside": (
         GOOD + "partitioning:\n  by: key\n  xyz: 3\n",
-        "loads/opportunity.yaml:12: partitioning.xyz: unknown key; remove it "
+        "loads/opportunity.yaml:12: partitioning.xyz: unknown key; remove it, or indent it under its group "
         "(the keys here are by, count, org_batches, lane_rows, max_concurrency)",
+    ),
+    "a key without a blank behind its colon": (
+        GOOD + "partitioning: {by: key, count:3}\n",
+        "loads/opportunity.yaml:10: partitioning.count:3: unknown key; write a blank after the colon "
+        "(the keys here are by, count, org_batches, lane_rows, max_concurrency)",
+    ),
+    "another operation": (
+        GOOD + "operation: delete\n",
+        "loads/opportunity.yaml:10: operation: unknown key; remove it: every load upserts, and nothing else "
+        "(the keys here are source, target, fields, lock_risk, duplicates, partitioning, pace, breaker, budget, "
+        "sample, incremental, success_criterion_percent, schedule)",
     ),
     "an unknown key of a field": (
         GOOD + "    tpye: number\n",

@@ -19,6 +19,7 @@ from massive_upload.domain.load import Load
 from massive_upload.domain.progress import KeptList, Lease, Run, RunStatus, SourceRange
 from massive_upload.domain.quota import OrgQuota
 from massive_upload.domain.shown import Shown, shown_of
+from massive_upload.domain.source_sql import repeated_keys_sql
 from massive_upload.errors import (
     CredentialsRejected,
     DuplicateKeys,
@@ -255,9 +256,10 @@ class BeginRun(Planner):
         count = counted.count
         if count.duplicates and load.duplicates == "stop":
             raise DuplicateKeys(
-                f"{load.source.object} has {count.duplicates} rows whose {load.source.key} is not the only one"
-                f"{'' if identity.case_sensitive_key else ' (case is ignored, as the target does)'}.",
-                next_step="Mend the source, narrow source.where, or say duplicates: keep_newest.",
+                f"{load.source.object} has {count.duplicates} rows more than it has different {load.source.key}, of "
+                f"which blanks around them{'' if identity.case_sensitive_key else ' and case'} do not count.",
+                next_step="Mend the source, narrow source.where, or say duplicates: keep_newest. Data Cloud lists the "
+                f"keys: {repeated_keys_sql(load, identity)}.",
             )
         known = self._shown(load)
         lanes = 1 if self._start.mode is Mode.SAMPLE else lanes_for(load, count.loadable_rows, known)
