@@ -33,7 +33,7 @@ def show_kept(directory: Path, run_id: str | None, *, as_json: bool) -> None:
         if run_id is None:
             newest = kept.newest()
             begin = f"No run has begun in {directory}; begin one: massive-upload run"
-            show_newest(store, none=_unrecorded(newest, kept) if newest else begin, as_json=as_json)
+            show_newest(store, none=_unrecorded(newest, kept) if newest else begin, as_json=as_json, are_left=True)
             return
         found = kept.find(run_id, fits=lambda _: True, what="run")
         run = store.run(found.run_id)

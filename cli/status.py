@@ -45,6 +45,7 @@ class RunLine:
     load: str
     mode: str
     status: str
+    is_left: bool
     asked_to: str | None
     started_at: str
     source_rows: int
@@ -54,15 +55,17 @@ class RunLine:
     error: str | None
 
 
-def show_newest(store: ProgressStore, *, none: str, as_json: bool) -> None:
+def show_newest(store: ProgressStore, *, none: str, as_json: bool, are_left: bool = False) -> None:
     """List the newest runs.
 
     Args:
         store: holds the runs.
         none: what is said where there are none.
         as_json: whether to print one JSON array.
+        are_left: whether nothing carries out those that are unfinished.
     """
-    lines = [_line_of(run, store.partitions(run.run_id)) for run in newest_runs(store, _MOST_LISTED)]
+    newest = newest_runs(store, _MOST_LISTED)
+    lines = [_line_of(run, store.partitions(run.run_id), is_left=are_left and run.is_unfinished) for run in newest]
     if as_json:
         print(json.dumps([asdict(line) for line in lines]))
     elif not lines:
@@ -99,13 +102,14 @@ def show_run(facts: RunFacts, *, as_json: bool, advice: str | None = None) -> No
         console.print(Text(advice), soft_wrap=True)
 
 
-def _line_of(run: Run, partitions: Sequence[Partition]) -> RunLine:
+def _line_of(run: Run, partitions: Sequence[Partition], *, is_left: bool) -> RunLine:
     total = snapshot_of(partitions, {}).total
     return RunLine(
         run_id=run.run_id,
         load=run.load,
         mode=run.mode,
         status=run.status,
+        is_left=is_left,
         asked_to=run.asked_to,
         started_at=run.started_at.astimezone(UTC).isoformat(timespec="milliseconds"),
         source_rows=run.source_rows,
@@ -142,11 +146,12 @@ def _plain_table() -> Table:
 def _cells_of_run(line: RunLine) -> dict[str, Text]:
     began = datetime.fromisoformat(line.started_at)
     asked = f" ({line.asked_to} asked for)" if line.asked_to else ""
+    note = " (no process)" if line.is_left else asked
     counts = (line.source_rows, line.settled, line.succeeded, line.rejected)
     return {
         "run": Text(line.run_id),
         "mode": Text(line.mode),
-        "status": Text(f"{line.status}{asked}"),
+        "status": Text(f"{line.status}{note}"),
         "began (UTC)": Text(f"{began:%Y-%m-%d %H:%M}"),
         **_figures(_RUN_FIGURES, counts),
         "error": Text(line.error or ""),

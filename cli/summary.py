@@ -270,7 +270,8 @@ def _files(summary: RunSummary) -> Text:
     if summary.unwritten_files:
         return Text(f"\nFiles: {summary.out} (incomplete: {len(summary.unwritten_files)} could not be written)")
     if summary.receipt is None:
-        return Text(f"\nFiles: {summary.out} (no receipt of this end; one that is there is of an earlier end)")
+        earlier = "; one that is there is of an earlier end" if summary.was_resumed else ""
+        return Text(f"\nFiles: {summary.out} (no receipt of this end{earlier})")
     if summary.rejected_files:
         files = len(summary.rejected_files)
         kept = f"rejected rows in {files} file{'' if files == 1 else 's'}"

@@ -77,6 +77,15 @@ def test_what_a_run_is_asked_to_do_is_told_until_it_has_done_so(run_status, aske
     assert listed["asked_to"] == shown["asked_to"] == asked_to
 
 
+def test_an_unfinished_run_that_nothing_carries_out_is_listed_as_that(store, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "200")
+    status.show_newest(store, none="none", as_json=False, are_left=True)
+    status.show_newest(store, none="none", as_json=True, are_left=True)
+    *table, listed = capsys.readouterr().out.splitlines()
+    assert ["Running (no process)" in line for line in table] == [False, False, True]
+    assert [line["is_left"] for line in json.loads(listed)] == [False, True]
+
+
 def test_where_there_is_room_each_run_has_one_line(store, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "200")
     status.show_newest(store, none="none", as_json=False)
