@@ -109,7 +109,7 @@ def run(
         Path | None,
         typer.Option(
             help="Where the receipt, the rejected rows and the logs go, of several loads in a directory for each; "
-            "out/<run id> by default."
+            "those of an earlier run there are replaced. out/<run id> by default."
         ),
     ] = None,
     as_json: Annotated[

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.parser import ParserError
+from yaml.scanner import ScannerError
 
 KeyPath = tuple[str | int, ...]
 
@@ -172,9 +174,17 @@ class _Builder:
         return f"{self._document.name}:{node.start_mark.line + 1}"
 
 
+_USUAL_SLIPS = (
+    "a missing blank after a colon, an open bracket or quote, or a line that is indented otherwise than its group"
+)
+
+
 def _syntax_mistake(path: Path, error: yaml.MarkedYAMLError) -> str:
     mark = error.problem_mark or error.context_mark
     line = "" if mark is None else f":{mark.line + 1}"
     problem = error.problem or error.context or "is not YAML"
-    advice = "; write spaces instead of the tab" if "'\\t'" in problem else ""
-    return f"{path}{line}: {problem}{advice}"
+    if "'\\t'" in problem:
+        problem += "; write spaces instead of the tab"
+    elif isinstance(error, (ScannerError, ParserError)):
+        problem += f"; look there and in the line before for {_USUAL_SLIPS}"
+    return f"{path}{line}: {problem}"

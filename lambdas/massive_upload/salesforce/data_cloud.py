@@ -203,8 +203,8 @@ def _refusal(asked: str, response: Response, sql: str = "") -> LoadError:
     about = f", about {named!r}" if named else ""
     return SourceRejected(
         f"Data Cloud answered {asked} with {response.status} {error.code}{about}.",
-        next_step="Check the source's object, columns and filter in the load's file, the data space, "
-        "and that the app has the scope cdp_query_api.",
+        next_step="Check the source's object, columns (modified must be a time) and filter in the load's file, the "
+        "data space, and that the app has the scope cdp_query_api.",
         code=error.code,
     )
 

@@ -26,7 +26,7 @@ def check_lane(partition: Partition, load: Load) -> None:
         raise BreakerTripped(
             f"The circuit breaker of partition {partition.partition} has tripped: {reason}",
             next_step="Find the cause in the rejected rows and the org's jobs, mend it, then resume the run; "
-            "or raise breaker.lane in the load's file.",
+            "or raise breaker.lane in the load's file, for a new run.",
             code=partition.failures.code,
         )
 

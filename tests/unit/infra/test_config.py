@@ -242,7 +242,8 @@ MISTAKES = {
     ),
     "an open bracket": (
         replaced("ExternalId__c}", "ExternalId__c"),
-        "loads/opportunity.yaml:2: expected ',' or '}', but got ':'",
+        "loads/opportunity.yaml:2: expected ',' or '}', but got ':'; look there and in the line before for a "
+        "missing blank after a colon, an open bracket or quote, or a line that is indented otherwise than its group",
     ),
     "an empty file": (
         "# nothing yet\n",
