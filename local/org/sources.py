@@ -119,7 +119,7 @@ def file_source(
     """A CSV or Parquet file as a table of Data Cloud, and an object that takes all of its columns.
 
     The table is named after the object, `<object>__dlm`. Types are those of the Parquet file, or are found by
-    DuckDB in the whole CSV, dates where they are written as ISO 8601 writes them; the key and the parent of a CSV
+    DuckDB in the whole CSV, times where they are written as ISO 8601 writes them; the key and the parent of a CSV
     are read as text, so that '007' stays '007', and its decimals with all their digits, but for those with an
     exponent or of more than 38 digits, which are doubles. The target has `External_ID__c` and, for each column, a
     field of its name and one with `__c` added, wide enough for anything.
@@ -151,9 +151,10 @@ def file_source(
     if not path.name.endswith(".parquet"):
         types = dict.fromkeys(text_columns, "VARCHAR")
         decimals = _decimals(path, types, [each for each, kind in columns.items() if kind == "DOUBLE"])
-        types = decimals | types
+        times = [each for each, kind in columns.items() if kind == "DATE" or kind.startswith("TIMESTAMP")]
+        types = decimals | _other_times(path, times) | types
         sql = f"SELECT * FROM {_reader(path, types)}"
-        columns |= types
+        columns = _columns(path, sql)
     table = Table(f"{name.removesuffix('__c')}__dlm", sql)
     external_id = Field(name=EXTERNAL_ID, length=255, external_id=True, required=True)
     if parent is None:
@@ -241,6 +242,17 @@ def _decimals(path: Path, types: Mapping[str, str], columns: list[str]) -> dict[
     }
 
 
+def _other_times(path: Path, columns: list[str]) -> dict[str, str]:
+    """Of columns that DuckDB takes for times, those that ISO 8601 writes otherwise: 01/02/2026 may be two days."""
+    if not columns:
+        return {}
+    are_iso = ", ".join(
+        f"bool_and(regexp_matches({quoted(column)}, '^\\s*[0-9]{{4}}-[0-9]{{2}}-'))" for column in columns
+    )
+    (found,) = _fetch(path, f"SELECT {are_iso} FROM {_reader(path, dict.fromkeys(columns, 'VARCHAR'))}")
+    return {column: "VARCHAR" for column, is_iso in zip(columns, found, strict=True) if is_iso is False}
+
+
 def _measures(column: str) -> str:
     """Whether all texts are plain numbers, their most digits before the point, and their most after it."""
     return (
@@ -265,10 +277,6 @@ def _check(path: Path) -> None:
         csv_files.check_csv(path)
     except csv_files.CsvError as wrong:
         raise SourceFileError(f"{path} cannot be read: {wrong}") from wrong
-    except duckdb.Error as wrong:
-        raise SourceFileError(f"{path} cannot be read: {csv_files.told(wrong)}") from wrong
-    except OSError as wrong:
-        raise SourceFileError(f"{path} cannot be read: {wrong.strerror}.") from wrong
 
 
 def _columns(path: Path, sql: str) -> dict[str, str]:

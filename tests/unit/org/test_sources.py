@@ -1,3 +1,4 @@
+import gzip
 import re
 from decimal import Decimal
 from typing import Any
@@ -201,8 +202,10 @@ MANY_ROWS = "".join(f'k{n},"Smith, {n}"\n' for n in range(3_000))
         ("id,name\r\n" + "k1,a\r\n" * 9 + "k2,b\n", "end in more than one way"),
         ("id,Name,name\n1,a,b\n", "has the column 'Name' twice"),
         ("", "has no header"),
+        ("id,name\n1,a\n".encode("utf-16").decode("utf-8", "surrogateescape"), "is UTF-16; save the file as UTF-8"),
+        (f"id,name\n1,{'a' * 3_000_000}\n", "line 2 is longer than 2 MB"),
     ],
-    ids=["quote", "ragged", "all wider", "wider header", "latin-1", "line ends", "twice", "empty"],
+    ids=["quote", "ragged", "wider", "header", "latin-1", "line-ends", "twice", "empty", "utf-16", "long"],
 )
 def test_a_csv_out_of_shape_is_refused_with_its_line_and_without_what_the_line_holds(tmp_path, content, named):
     path = tmp_path / "rows.csv"
@@ -214,25 +217,54 @@ def test_a_csv_out_of_shape_is_refused_with_its_line_and_without_what_the_line_h
 
 
 @pytest.mark.parametrize(
-    "content",
-    ['\ufeffid;name\n1;"a, b"\n', 'id\tname\n1\t"a, b"\n', 'id,name\r\n1,"a, b"\r\n', 'id,"name"\n\n1,"a, b"\n'],
-    ids=["semicolons and BOM", "tabs", "CRLF", "empty line"],
+    ("name", "content", "header", "row"),
+    [
+        ("rows.csv", '\ufeffid;name\n1;"a, b"\n', ["id", "name"], ("1", "a, b")),
+        ("rows.csv", 'id\tname\n1\t"a, b"\n', ["id", "name"], ("1", "a, b")),
+        ("rows.csv", 'id,name\r\n1,"a, b"\r\n', ["id", "name"], ("1", "a, b")),
+        ("rows.csv", '\nid,"name"\n\n1,"a, b"\n', ["id", "name"], ("1", "a, b")),
+        ("rows.csv", 'id,"name; first; last"\n1,a\n', ["id", "name; first; last"], ("1", "a")),
+        ("rows.csv", 'id;"a, b, c"\n1;x\n', ["id", "a, b, c"], ("1", "x")),
+        ("rows.csv", '"id\nof it";name\n1;x\n', ["id\nof it", "name"], ("1", "x")),
+        ("rows.csv", "id,a|b|c\n1,2\n", ["id", "a|b|c"], ("1", "2")),
+        ("rows.csv", "id,name,,\n1,a,,\n", ["id", "name", "column2", "column3"], ("1", "a", None, None)),
+        ("rows.tsv", "id\tlast, first\n1\tb, a\n", ["id", "last, first"], ("1", "b, a")),
+        ("rows.csv", "id\n1\n", ["id"], ("1",)),
+    ],
 )
-def test_what_parts_the_cells_of_a_csv_is_seen_in_its_header(tmp_path, content):
-    path = tmp_path / "rows.csv"
+def test_what_parts_the_cells_of_a_csv_is_seen_in_its_first_records(tmp_path, name, content, header, row):
+    path = tmp_path / name
     path.write_bytes(content.encode())
     source = file_source(path)
-    assert list(source.columns) == ["id", "name"]
+    assert list(source.columns) == header
     with open_database(source) as connection:
-        assert connection.execute('SELECT * FROM "rows__dlm"').fetchall() == [("1", "a, b")]
+        found = connection.execute('SELECT COLUMNS(*)::VARCHAR FROM "rows__dlm"').fetchall()
+    assert found == [row]
 
 
-def test_a_date_that_may_be_two_days_stays_the_text_that_it_is(tmp_path):
-    path = tmp_path / "rows.csv"
-    path.write_text("id,day,other\n1,01/02/2026,2026-02-01\n")
+@pytest.mark.parametrize("content", [b"id,name\n1,a\n", gzip.compress(b"id,name\n" + b"1,a\n" * 999)[:40]])
+def test_what_is_no_whole_gzip_file_is_refused(tmp_path, content):
+    path = tmp_path / "rows.csv.gz"
+    path.write_bytes(content)
+    with pytest.raises(SourceFileError, match="no whole gzip file"):
+        file_source(path)
+
+
+def test_a_gzip_file_is_read(tmp_path):
+    path = tmp_path / "rows.csv.gz"
+    path.write_bytes(gzip.compress(b"id,name\n1,a\n"))
     with open_database(file_source(path)) as connection:
-        kinds = {name: kind for name, kind, *_ in connection.execute('DESCRIBE "rows__dlm"').fetchall()}
-    assert kinds == {"id": "VARCHAR", "day": "VARCHAR", "other": "DATE"}
+        assert connection.execute('SELECT * FROM "rows__dlm"').fetchall() == [("1", "a")]
+
+
+def test_a_time_that_may_be_two_days_stays_the_text_that_it_is(tmp_path):
+    path = tmp_path / "rows.csv"
+    header = "id,day,at,slashes,date,time"
+    row = "1,01/02/2026,01/02/2026 10:00:00,2026/02/01,2026-02-01,2026-02-01 10:00:00"
+    path.write_text(f"{header}\n{row}\n2,,,,,\n")
+    with open_database(file_source(path)) as connection:
+        kinds = [kind for _, kind, *_ in connection.execute('DESCRIBE "rows__dlm"').fetchall()]
+    assert kinds == [*["VARCHAR"] * 4, "DATE", "TIMESTAMP"]
 
 
 def test_names_that_salesforce_does_not_allow_are_made_ones_that_a_load_may_write(tmp_path):
