@@ -100,7 +100,7 @@ def org_settings(
     if served.columns:  # every user of the machine can reach the port
         given["client_secret"] = token_urlsafe()
     # It begins empty each time, so it is another org than the one that ran before: no run of that one goes on here.
-    org_id = f"00D7Q{randbelow(10**10):010}EAA"
+    org_id = f"00D7Q{randbelow(10**10):010}UAA"
     return OrgSettings(source=served, port=port, faults=faults, time_scale=time_scale, org_id=org_id, **given)
 
 

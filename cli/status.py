@@ -45,7 +45,7 @@ class RunLine:
     load: str
     mode: str
     status: str
-    is_left: bool
+    is_left: bool | None
     asked_to: str | None
     started_at: str
     source_rows: int
@@ -55,17 +55,17 @@ class RunLine:
     error: str | None
 
 
-def show_newest(store: ProgressStore, *, none: str, as_json: bool, are_left: bool = False) -> None:
+def show_newest(store: ProgressStore, *, none: str, as_json: bool, are_left: bool | None = None) -> None:
     """List the newest runs.
 
     Args:
         store: holds the runs.
         none: what is said where there are none.
         as_json: whether to print one JSON array.
-        are_left: whether nothing carries out those that are unfinished.
+        are_left: whether nothing carries out those that are unfinished; None where nobody has looked.
     """
     newest = newest_runs(store, _MOST_LISTED)
-    lines = [_line_of(run, store.partitions(run.run_id), is_left=are_left and run.is_unfinished) for run in newest]
+    lines = [_line_of(run, store.partitions(run.run_id), are_left and run.is_unfinished) for run in newest]
     if as_json:
         print(json.dumps([asdict(line) for line in lines]))
     elif not lines:
@@ -102,7 +102,7 @@ def show_run(facts: RunFacts, *, as_json: bool, advice: str | None = None) -> No
         console.print(Text(advice), soft_wrap=True)
 
 
-def _line_of(run: Run, partitions: Sequence[Partition], *, is_left: bool) -> RunLine:
+def _line_of(run: Run, partitions: Sequence[Partition], is_left: bool | None) -> RunLine:
     total = snapshot_of(partitions, {}).total
     return RunLine(
         run_id=run.run_id,

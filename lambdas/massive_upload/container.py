@@ -35,6 +35,15 @@ SECRET_MAX_AGE_SECONDS = 300
 
 _HOW_TO_PUT = 'Give it the value {"login_url": ..., "client_id": ..., "client_secret": ...}.'
 
+_MAY_NOT_READ = "Look whether the function's role may read the secret and use its key; both are in the deployed stack."
+_SECRET_ADVICE = {
+    "AccessDeniedException": _MAY_NOT_READ,
+    "DecryptionFailure": _MAY_NOT_READ,
+    "InvalidRequestException": "Where it is marked for deletion, restore it: aws secretsmanager restore-secret.",
+    "ResourceNotFoundException": _HOW_TO_PUT,
+}
+"""What to do about an error of GetSecretValue (Secrets Manager, API reference)."""
+
 _LOADS = Path(__file__).resolve().parent.parent / "loads"
 """The compiled loads are packed beside the code."""
 
@@ -174,9 +183,7 @@ def _secret_error(error: parameters.GetParameterError) -> LoadError:
         return StorageUnavailable(f"Secrets Manager did not answer: {code}.", code=code)
     return CredentialsRejected(
         f"The org's secret cannot be read: {code}.",
-        next_step=_HOW_TO_PUT
-        if code == "ResourceNotFoundException"
-        else "Look whether the function may read the secret and use its key: its role is in the deployed stack.",
+        next_step=_SECRET_ADVICE.get(code, "Look at the secret in Secrets Manager."),
         code=code,
     )
 

@@ -9,7 +9,7 @@ from local.org.clock import OrgClock
 from local.org.credentials import CLIENT_ID, CLIENT_SECRET, USERNAME
 from local.org.errors import OAuthError, session_expired
 
-ORG_ID = "00D7Q0000000001EAA"
+ORG_ID = "00D7Q0000000001UAA"
 USER_ID = "0057Q0000000001AAA"
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _AUDIENCES = ("https://login.salesforce.com", "https://test.salesforce.com")

@@ -279,8 +279,8 @@ def _duration_seconds(
             heapq.heappush(ready, (ends_at + pace.delay_seconds, index, job + 1))
             continue
         ended_at = max(ended_at, ends_at)
-        for following, lane in islice(to_begin, 1):
-            heapq.heappush(ready, (ends_at + lane.start_delay_seconds, following, 0))
+        for following, _ in islice(to_begin, 1):
+            heapq.heappush(ready, (ends_at, following, 0))
     return round(ended_at)
 
 
@@ -362,8 +362,8 @@ def _time_warnings(plan: Estimate, load: Load, lanes: Sequence[LaneWork]) -> lis
     if load.effective_pace.stagger_seconds and last_start * 2 > plan.duration_seconds.most:
         after = f"{last_start // 60:,} minutes" if last_start >= 2 * 60 else f"{last_start} s"
         warnings.append(
-            f"The last lane starts after {after}, most of the time that the load takes. Lower "
-            "pace.stagger_seconds where lanes do not share parents."
+            f"The last lane that waits for its stagger starts after {after}, most of the time that the load takes. "
+            "Lower pace.stagger_seconds where lanes do not share parents."
         )
     window = load.schedule.hours if load.schedule is not None else None
     if window is not None and plan.duration_seconds.least > window.length_seconds:

@@ -495,12 +495,15 @@ def _same_key(key: str, identity: Identity) -> str:
 
 
 def repeated_keys_sql(load: Load, identity: Identity) -> str:
-    """A statement for a person, which lists keys that the whole object holds more than once, most often first."""
+    """A statement for a person, which lists keys that the whole object holds more than once, most often first.
+
+    Control characters around a key, which the target trims too, are not: nobody could read or type such a statement.
+    """
     key = f"TRIM(CAST({quoted(load.source.key)} AS VARCHAR))"
     same_key = key if identity.case_sensitive_key else f"LOWER({key})"
     return (
-        f"SELECT {same_key}, COUNT(*) FROM {quoted(load.source.object)} GROUP BY 1 HAVING COUNT(*) > 1 "
-        "ORDER BY 2 DESC LIMIT 100"
+        f"SELECT {same_key}, COUNT(*) FROM {quoted(load.source.object)} WHERE {key} <> '' "
+        "GROUP BY 1 HAVING COUNT(*) > 1 ORDER BY 2 DESC LIMIT 100"
     )
 
 

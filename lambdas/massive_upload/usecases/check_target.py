@@ -19,8 +19,8 @@ _CANNOT_HOLD = {
     FieldType.DATE: _IDS | _NUMBERS | {"boolean", "time"},
     FieldType.DATETIME: _IDS | _NUMBERS | {"boolean", "time"},
 }
-"""Types of fields by which every value of a type is refused (Bulk API 2.0 guide, "Valid CSV Record Rows"; the names are
-those of describe); whether a text can be read as a field's type depends on the text."""
+"""Types of fields by which every value of a type, but NULL, is refused (Bulk API 2.0 guide, "Valid CSV Record Rows";
+the names are those of describe); whether a text can be read as a field's type depends on the text."""
 
 
 def check_target(load: Load, metadata: Metadata) -> Identity:

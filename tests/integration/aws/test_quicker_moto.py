@@ -178,6 +178,9 @@ SIZES = (
     ("REMOVE first_note", 0, "accepted"),
     ("SET more = :text, much = :text", 100_000, "accepted"),
     ("SET more = :text, much = :text", 120_000, "refused"),
+    ("SET things[1] = :text", 30_000, "accepted"),
+    ("SET things[2] = :text", 30_000, "accepted"),  # what grows inside is not looked at until the next attribute is set
+    ("SET note = :text", 10, "refused"),
 )
 """Updates one after the other with a text of so many letters, and what comes of them."""
 

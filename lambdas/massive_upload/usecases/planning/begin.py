@@ -256,10 +256,10 @@ class BeginRun(Planner):
         count = counted.count
         if count.duplicates and load.duplicates == "stop":
             raise DuplicateKeys(
-                f"{load.source.object} has {count.duplicates} rows more than it has different {load.source.key}, of "
-                f"which blanks around them{'' if identity.case_sensitive_key else ' and case'} do not count.",
-                next_step="Mend the source, narrow source.where, or say duplicates: keep_newest. Data Cloud lists the "
-                f"keys: {repeated_keys_sql(load, identity)}.",
+                f"{load.source.object} has {count.duplicates} rows more than it has different {load.source.key}; "
+                f"blanks around it{'' if identity.case_sensitive_key else ', and case,'} make no difference.",
+                next_step="Mend the source, narrow source.where, or say duplicates: keep_newest. Data Cloud lists such "
+                f"keys of the whole object: {repeated_keys_sql(load, identity)}",
             )
         known = self._shown(load)
         lanes = 1 if self._start.mode is Mode.SAMPLE else lanes_for(load, count.loadable_rows, known)
