@@ -4,11 +4,12 @@ import itertools
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from massive_upload.constants import SWEEP_PARTITION
-from massive_upload.domain.account import Account, account_of
+from massive_upload.domain.account import AWAITS_SWEEP, Account, account_of, outcome_of
 from massive_upload.domain.progress import Batch, BatchState, Partition, PartitionStatus, Run, RunStatus, StagedRows
 
 IN_FLIGHT = st.sampled_from([BatchState.PLANNED, BatchState.CREATED, BatchState.SUBMITTED])
@@ -182,10 +183,49 @@ def test_a_row_too_many_a_row_too_few_and_a_negative_class_do_not_balance():
     assert AN_ACCOUNT.balances
     assert not replace(AN_ACCOUNT, source_rows=22).balances
     assert not replace(AN_ACCOUNT, succeeded=2).balances
-    assert not replace(AN_ACCOUNT, succeeded=5, rejected=-2).balances
+    assert not replace(AN_ACCOUNT, succeeded=4, rejected=-1).balances
 
 
 def test_the_success_rate_is_of_the_settled_rows_alone():
     assert replace(AN_ACCOUNT, succeeded=95, rejected=5).success_rate_percent == 95.0
     assert replace(AN_ACCOUNT, succeeded=0, rejected=0).success_rate_percent is None
     assert replace(AN_ACCOUNT, succeeded=0, rejected=1).success_rate_percent == 0.0
+
+
+A_RUN = Run(
+    run_id="r",
+    load="l",
+    mode="full",
+    status=RunStatus.RUNNING,
+    execution_arn="a",
+    started_at=datetime(2026, 1, 1, tzinfo=UTC),
+)
+A_LANE = replace(
+    a_partition("0000", 9, settled_rows=6, succeeded=3, rejected=2, deferred=1), rejected_codes={"TOO_LONG": 2}
+)
+
+
+def test_an_outcome_adds_up_while_a_lane_is_at_work_and_its_deferred_rows_await_the_sweep():
+    outcome = outcome_of(A_RUN, [A_LANE], [])
+    assert outcome.adds_up
+    assert outcome.rejected_by_code == {"TOO_LONG": 2, AWAITS_SWEEP: 1}
+    assert outcome_of(A_RUN, [a_partition("0000", 9)], []).rejected_by_code == {}
+
+
+@pytest.mark.parametrize(
+    "lanes",
+    [
+        [replace(A_LANE, status=PartitionStatus.COMPLETED)],
+        [replace(A_LANE, rejected_codes={"TOO_LONG": 1})],
+        [A_LANE, replace(A_LANE, partition="0001", source_rows=5)],
+        [replace(A_LANE, settled_rows=5), replace(A_LANE, partition="0001", settled_rows=7)],
+    ],
+    ids=["completed early", "a code too few", "more settled than read", "one lane for another"],
+)
+def test_an_outcome_does_not_add_up_where_one_figure_disagrees(lanes):
+    assert not outcome_of(A_RUN, lanes, []).adds_up
+
+
+def test_the_account_of_a_run_counts_even_where_every_partition_and_code_agrees():
+    half_counted = replace(A_RUN, duplicates_dropped=-1)
+    assert not outcome_of(half_counted, [A_LANE], []).adds_up

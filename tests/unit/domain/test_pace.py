@@ -138,6 +138,21 @@ def test_what_lies_between_the_thresholds_changes_no_speed():
     assert speeds([HARMLESS, COLLIDING] * 10, pace=slowed) == [50] * 20
 
 
+@pytest.mark.parametrize(
+    ("failed_rows", "speed_percent", "is_patient"),
+    [(101, 100, True), (100, 100, False), (200, 100, True), (201, 50, True)],
+)
+def test_90_and_95_percent_are_enough(failed_rows, speed_percent, is_patient):
+    pace, _ = judged(LanePace(), failed_rows)
+    assert (pace.speed_percent, pace.is_patient) == (speed_percent, is_patient)
+
+
+def test_98_percent_are_not_enough_to_go_faster():
+    slowed = LanePace(speed_percent=50)
+    assert judged(slowed, 40)[0].speed_percent == 50
+    assert judged(slowed, 39)[0].speed_percent == 60
+
+
 def test_retry_delays_grow_with_the_first_collisions_and_shrink_in_a_quiet_org():
     patient, reason = judged(LanePace(), COLLIDING)
     assert (patient.is_patient, reason) == (True, PaceReason.RETRIES_COLLIDE)

@@ -15,6 +15,7 @@ from massive_upload.domain.quota import (
     REFUSED_LOOK_AGE,
     OrgQuota,
     RequestsTold,
+    beside_reserve,
     is_denied,
     need_of_a_batch,
     requests_of_a_batch,
@@ -100,6 +101,26 @@ def test_a_look_is_no_younger_than_a_lane_has_waited_on_it():
     assert not quota.is_out_of_date(now=NOW, waited=REFUSED_LOOK_AGE - timedelta(seconds=1))
 
 
+def test_a_load_has_what_is_left_beside_the_reserve_and_never_less_than_nothing():
+    budget = Budget(api_requests_reserve_percent=10, bulk_batches_reserve_percent=20)
+    assert beside_reserve(SEEN, budget) == (500 - 101, 0)
+    assert beside_reserve(replace(SEEN, batches_left=12), budget) == (500 - 101, 2)
+    assert beside_reserve(replace(SEEN, requests_left=None, batches_max=None), budget) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("quota", "is_untold"),
+    [
+        (OrgQuota(), False),
+        (OrgQuota(looked_at=NOW), True),
+        (OrgQuota(looked_at=NOW, requests_left=0), False),
+        (OrgQuota(looked_at=NOW, batches_left=0), False),
+    ],
+)
+def test_an_org_that_was_looked_at_and_told_no_allowance_is_one_that_tells_nothing(quota, is_untold):
+    assert quota.is_untold is is_untold
+
+
 def test_a_look_has_served_after_some_batches():
     assert not OrgQuota(looked_at=NOW, begun=BATCHES_BETWEEN_LOOKS - 1).has_served
     assert OrgQuota(looked_at=NOW, begun=BATCHES_BETWEEN_LOOKS).has_served
@@ -110,4 +131,5 @@ def test_an_org_that_has_not_answered_yet_is_looked_at_by_one_for_half_a_minute(
     assert quota.is_out_of_date(now=NOW)
     assert quota.is_being_looked_at(now=NOW + LOOK_LASTS - timedelta(seconds=1))
     assert not quota.is_being_looked_at(now=NOW + LOOK_LASTS)
+    assert not quota.is_being_looked_at(now=NOW, waited=LOOK_LASTS)
     assert not OrgQuota(looked_at=NOW).is_being_looked_at(now=NOW)

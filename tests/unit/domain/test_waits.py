@@ -7,13 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from massive_upload.constants import LONG_WAIT_SECONDS, ORG_WAITS_SECONDS
+from massive_upload.constants import LONG_WAIT_SECONDS, ORG_WAITS_SECONDS, RETRY_WAITS_SECONDS
 from massive_upload.domain.waits import (
     Look,
     first_poll_seconds,
     job_seconds,
+    longest_wait_seconds,
     next_poll_seconds,
     org_wait_seconds,
+    plan_wait_seconds,
     split_stagger,
     unbegun_poll_seconds,
     unqueued_seconds,
@@ -142,7 +144,8 @@ def next_poll(
     **job: Any,
 ) -> int:
     """The next wait for a job of which this is known at two looks."""
-    look, before = Look(waited_seconds, processed), Look(before_seconds, before_processed)
+    before = Look(before_seconds, before_processed) if before_seconds else Look()
+    look = Look(waited_seconds, processed)
     return next_poll_seconds(look, before, unbegun_seconds=unbegun_seconds, **job)
 
 
@@ -165,8 +168,10 @@ def test_a_wait_in_the_queue_is_not_expected_of_the_next_job():
     assert unqueued_seconds(600, 0) == 600, "where the org does not say how long it has worked"
     assert unqueued_seconds(2_000, 150_000) == 500, "and one that waits for many has four looks or so"
     assert unqueued_seconds(3_600, 50_000, before_seconds=52) == 208, "not after an hour in the queue"
+    assert unqueued_seconds(3_600, 50_000, before_seconds=100) == 400, "but four times what the one before took"
     assert unqueued_seconds(3_600, 50_000) == 208, "nor where that was the lane's first job"
     assert unqueued_seconds(0, 5_000) == 0
+    assert unqueued_seconds(5, 4_000) == 5, "never longer than it took"
 
 
 def test_a_job_that_was_in_the_queue_took_as_long_as_it_lived():
@@ -179,7 +184,7 @@ def test_a_job_that_was_in_the_queue_took_as_long_as_it_lived():
     assert job_seconds(290, 310, 0, life_seconds=292) == 290, "at the look before it had not ended"
 
 
-@pytest.mark.parametrize("life_seconds", [0, 1, 5, 19])
+@pytest.mark.parametrize("life_seconds", [0, 1, 5, 19, 20])
 def test_the_time_of_a_job_s_last_change_that_lies_before_its_end_tells_nothing(life_seconds):
     """Of an org that says when the job was closed, and not when it ended."""
     assert job_seconds(20, 24, 0, life_seconds=life_seconds) == job_seconds(20, 24, 0) == 22
@@ -189,7 +194,8 @@ def test_the_time_of_a_job_s_last_change_that_lies_before_its_end_tells_nothing(
 
 
 def test_what_the_org_says_of_a_job_of_several_batches_does_not_tell_how_long_it_took():
-    assert job_seconds(0, 108, 500_000, batches=5) == job_seconds(0, 108, 0, batches=5) == 106
+    for processing_ms in (50_000, 500_000):
+        assert job_seconds(0, 108, processing_ms, batches=5) == job_seconds(0, 108, 0, batches=5) == 106
     assert job_seconds(0, 108, 500_000, life_seconds=106, batches=5) == 101, "but the job's life does"
 
 
@@ -198,6 +204,7 @@ def test_work_that_is_longer_than_the_job_is_added_up_and_does_not_tell_how_long
     assert job_seconds(0, 22, 48_000, life_seconds=18) == job_seconds(0, 22, 0, life_seconds=18) == 13
     assert job_seconds(0, 22, 48_000) == job_seconds(0, 22, 0) == 20
     assert job_seconds(0, 22, 20_000, life_seconds=18) == 20, "a second or two more is no sum"
+    assert job_seconds(0, 22, 21_000, life_seconds=18) == 13
     assert job_seconds(0, 150, 153_000) == 153, (
         "a machine that is slow between two looks waits for longer than it counts"
     )
@@ -254,6 +261,7 @@ def test_a_small_job_in_the_queue_is_not_looked_at_each_time_that_it_could_have_
     assert unbegun_poll_seconds(100, 150, 10_000) == 15
     assert unbegun_poll_seconds(5_000, 150, 10_000) == first_poll_seconds(5_000, 150, 10_000) == 76
     assert unbegun_poll_seconds(100, None, None) == first_poll_seconds(100, None, None)
+    assert unbegun_poll_seconds(20_000, None, None, is_paired=True) == 2 + 100
 
 
 def test_a_job_at_work_is_given_the_time_that_its_rows_still_need():
@@ -317,6 +325,17 @@ def test_waits_for_the_org_grow_to_the_last_and_stay_there():
     waits = [org_wait_seconds(count) for count in range(6)]
     assert waits[: len(ORG_WAITS_SECONDS)] == list(ORG_WAITS_SECONDS)
     assert set(waits[len(ORG_WAITS_SECONDS) :]) == {ORG_WAITS_SECONDS[-1]}
+
+
+def test_a_plan_waits_as_a_task_is_tried_again_and_then_as_a_slice_waits():
+    waits = [plan_wait_seconds(count) for count in range(8)]
+    assert waits == [*RETRY_WAITS_SECONDS, *ORG_WAITS_SECONDS, ORG_WAITS_SECONDS[-1], ORG_WAITS_SECONDS[-1]]
+
+
+def test_the_longest_of_some_waits_ends_with_patience_and_before_a_flag_is_unseen_for_long():
+    assert longest_wait_seconds(10, 30, 20, patience_left_seconds=100) == 30
+    assert longest_wait_seconds(10, 30, patience_left_seconds=20) == 20
+    assert longest_wait_seconds(10, 3_600, patience_left_seconds=7_200) == LONG_WAIT_SECONDS
 
 
 @given(st.integers(0, 7 * 86_400))
