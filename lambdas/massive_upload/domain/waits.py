@@ -165,7 +165,7 @@ def job_seconds(
     if life_seconds is not None and life_seconds <= max(before_seconds, _UPLOAD_SECONDS):
         life_seconds = None
     worked_seconds = -(-processing_ms // 1000) if batches == 1 else 0
-    a_little_before = max(before_seconds, waited_seconds - 2 * _margin_seconds(waited_seconds))
+    a_little_before = waited_seconds - 2 * _margin_seconds(waited_seconds)
     lived_seconds = 0 if life_seconds is None else min(a_little_before, life_seconds - _UPLOAD_SECONDS)
     most_seconds = waited_seconds + waited_seconds // _LITTLE_PART if life_seconds is None else life_seconds
     if 0 < worked_seconds <= most_seconds + _OVERHEAD_SECONDS:
