@@ -7,7 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from massive_upload.domain.pace import JUDGED_ROWS, LanePace, PaceReason, next_pace
+from massive_upload.constants import LONG_WAIT_SECONDS
+from massive_upload.domain.pace import JUDGED_ROWS, LanePace, PaceReason, longer_delays, next_pace
 from massive_upload.domain.presets import PACE, SLOWEST_PACE, LockRisk
 from tests.unit.domain.loads import a_load
 
@@ -130,6 +131,20 @@ def test_a_lane_forgets_a_speed_that_was_too_fast_once_it_has_been_quiet_there_f
     assert (forgotten.limit_percent, forgotten.quiet_needed) == (None, 8)
     slowed, _ = judged(pace, CONTENDED)
     assert slowed.quiet_needed == 64, "eight times as long"
+    forgotten, _ = judged(LanePace(limit_percent=100, quiet_decisions=63, quiet_needed=64), QUIET)
+    assert (forgotten.limit_percent, forgotten.quiet_needed) == (None, 8)
+
+
+@pytest.mark.parametrize("failed_rows", [HARMLESS, COLLIDING, CONTENDED])
+@pytest.mark.parametrize("speed_percent", [0, 50, 100])
+def test_quiet_decisions_are_counted_in_a_row(speed_percent, failed_rows):
+    pace = LanePace(speed_percent=speed_percent, limit_percent=60, quiet_decisions=7)
+    assert judged(pace, failed_rows)[0].quiet_decisions == 0
+
+
+def test_a_quiet_org_never_slows_a_lane_that_is_faster_than_what_was_once_too_fast():
+    pace = LanePace(speed_percent=60, limit_percent=50)
+    assert judged(pace, QUIET)[0].speed_percent == 60
 
 
 def test_what_lies_between_the_thresholds_changes_no_speed():
@@ -157,6 +172,7 @@ def test_retry_delays_grow_with_the_first_collisions_and_shrink_in_a_quiet_org()
     patient, reason = judged(LanePace(), COLLIDING)
     assert (patient.is_patient, reason) == (True, PaceReason.RETRIES_COLLIDE)
     assert judged(patient, COLLIDING)[1] is None, "nothing changes any more"
+    assert judged(patient, HARMLESS)[0].is_patient
     quiet, reason = judged(patient, QUIET)
     assert (quiet.is_patient, reason) == (False, PaceReason.QUIET)
 
@@ -166,6 +182,11 @@ def test_a_decision_is_made_once_enough_rows_were_tried():
     assert (pace.speed_percent, reason, pace.judged_rows) == (100, None, JUDGED_ROWS - 1)
     pace, reason = judged(pace, QUIET, rows=1)
     assert (pace.speed_percent, reason, pace.judged_rows) == (50, PaceReason.CONTENDED, 0)
+    assert pace.failed_rows == 0, "the next one begins anew"
+
+
+def test_longer_delays_are_no_longer_than_a_flag_may_go_unseen():
+    assert longer_delays((2, 399, 500)) == (3, 598, LONG_WAIT_SECONDS)
 
 
 @pytest.mark.parametrize("risk", LockRisk)
