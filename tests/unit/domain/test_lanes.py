@@ -1,5 +1,6 @@
 import itertools
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -71,6 +72,32 @@ def test_a_source_without_rows_has_no_lanes():
 def test_the_count_tells_what_cannot_be_loaded():
     count = SourceCount(buckets=tuple(as_buckets([3, 4])), all_rows=12, keyed_rows=10, distinct_keys=7)
     assert (count.null_keys, count.duplicates, count.loadable_rows) == (2, 3, 7)
+
+
+@pytest.mark.parametrize(
+    ("changes", "adds_up"),
+    [
+        ({}, True),
+        ({"keyed_rows": 9}, True),
+        ({"keyed_rows": 9, "distinct_keys": 8}, False),
+        ({"keyed_rows": 6, "distinct_keys": 6}, False),
+        ({"distinct_parents": 2}, False),
+        ({"distinct_parents": 4}, False),
+    ],
+    ids=["one of each key", "every row", "a row too few", "a row too many", "a parent twice", "a parent too few"],
+)
+def test_a_count_adds_up_where_each_row_and_each_parent_is_in_one_bucket(changes, adds_up):
+    buckets = (Bucket(last="p1", rows=3, parents=1), Bucket(last="p2", rows=4, parents=2))
+    count = SourceCount(buckets=buckets, all_rows=9, keyed_rows=8, distinct_keys=7, distinct_parents=3)
+    assert replace(count, **changes).adds_up is adds_up
+
+
+def test_ranges_of_parents_come_heaviest_first_with_those_without_one_among_them():
+    buckets = [Bucket(last=f"p{rows}", rows=rows, kind=LaneKind.PARENT, parents=1) for rows in (20, 90, 40)] + [
+        Bucket(last="k", rows=50, kind=LaneKind.NO_PARENT)
+    ]
+    assert [lane.rows for lane in cut_lanes(buckets, 4)] == [90, 50, 40, 20]
+    assert [lane.rows for lane in cut_lanes(as_buckets([20, 90, 40]), 3)] == [20, 90, 40]
 
 
 def test_a_lane_knows_whether_all_of_its_rows_have_one_parent():
