@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from massive_upload.domain.lanes import Bucket, SourceCount, cut_lanes, paired
+from massive_upload.domain.lanes import Bucket, SourceCount, cut_evenly, cut_lanes, paired
 from massive_upload.domain.progress import LaneKind, SourceRange
 
 
@@ -36,6 +36,17 @@ def test_lanes_cover_every_bucket_once_and_in_order(sizes, count):
 def test_no_lane_is_heavier_than_an_even_share_by_more_than_its_last_bucket(sizes, count):
     lanes = cut_lanes(as_buckets(sizes), count)
     assert all(lane.rows < sum(sizes) / count + max(sizes) for lane in lanes)
+
+
+@given(st.lists(st.integers(1, 20), min_size=1, max_size=7), st.integers(1, 8))
+def test_the_heaviest_range_is_as_light_as_can_be(weights, count):
+    ranges = cut_evenly(weights, count)
+    assert len(ranges) == min(count, len(weights))
+    cuts = itertools.combinations(range(1, len(weights)), len(ranges) - 1)
+    lightest = min(
+        max(sum(weights[start:stop]) for start, stop in itertools.pairwise([0, *cut, len(weights)])) for cut in cuts
+    )
+    assert max(sum(weights[each.start : each.stop]) for each in ranges) == lightest
 
 
 @given(st.integers(2, 100), st.integers(1, 50))
@@ -135,6 +146,7 @@ EVEN = [SourceRange(after=None, upto=f"l{place}", rows=9_000, kind=LaneKind.PARE
         (parents(40_000), 2, 1),
         (parents(40_000), 1, 0),
         (EVEN, 20, 0),
+        ([replace(EVEN[0], rows=40_000)], 20, 0),
         ([], 20, 0),
     ],
 )
