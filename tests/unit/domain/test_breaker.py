@@ -32,6 +32,13 @@ def test_jobs_that_fail_in_a_row_end_a_lane_and_one_that_does_not_begins_anew():
     assert reason is not None
     assert "3 jobs in a row" in reason
     assert "InternalServerError" in reason
+    unnamed = why_lane_ends(LaneFailures(failed_jobs=3), LANE)
+    assert unnamed == "3 jobs in a row failed as a whole, were aborted or were deleted."
+
+
+def test_rows_that_were_judged_are_done_with():
+    judged = LaneFailures(judged_rows=100, failed_rows=60)
+    assert after_batch(judged, LANE, rows=5, failed_rows=2) == LaneFailures(judged_rows=5, failed_rows=2)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +47,7 @@ def test_jobs_that_fail_in_a_row_end_a_lane_and_one_that_does_not_begins_anew():
         ([(99, 99)], False),  # too few rows to judge
         ([(100, 74)], False),
         ([(100, 75)], True),
+        ([(1_000, 749)], False),
         ([(50, 50), (50, 25)], True),
         ([(50, 50), (50, 24), (50, 50)], False),  # judged, and begun anew
         ([(100, 0), (100, 75)], True),  # what was well before does not count
@@ -79,6 +87,11 @@ def test_the_default_lets_a_row_alone_use_all_the_retries_that_a_load_can_have()
         (RunFailures(judged_rows=100, failed_rows=49), NOTHING, None),
         (RunFailures(judged_rows=100, failed_rows=50), NOTHING, "50 of 100 rows failed."),
         (RunFailures(judged_rows=199, failed_rows=199), RunFailures(judged_rows=100, failed_rows=100), None),
+        (
+            RunFailures(judged_rows=200, failed_rows=160),
+            RunFailures(judged_rows=100, failed_rows=100),
+            "60 of 100 rows failed.",
+        ),
     ],
 )
 def test_a_run_ends_for_what_has_failed_since_it_was_last_resumed(failures, before, reason):
@@ -89,6 +102,7 @@ def test_the_sweep_is_none_of_the_runs_lanes():
     lanes = [
         a_lane(settled_rows=10, rejected=2, deferred=3),
         a_lane("0001", status=PartitionStatus.FAILED, settled_rows=5),
+        a_lane("0002"),
         a_lane("sweep", status=PartitionStatus.FAILED, settled_rows=3, rejected=3),
     ]
     assert run_failures(lanes) == RunFailures(failed_lanes=1, judged_rows=15, failed_rows=5)
