@@ -338,9 +338,8 @@ def _parent_warnings(plan: Estimate, load: Load) -> list[str]:
         )
     if plan.parents is None or not plan.parents.parents:
         return warnings
-    shared = plan.parents.shared
-    if not plan.by_parent and plan.lanes > 1 and any(each.parents for each in shared):
-        nearest = min(shared, key=lambda each: abs(each.ranges - plan.lanes))
+    nearest = min(plan.parents.shared, key=lambda each: abs(each.ranges - plan.lanes), default=None)
+    if not plan.by_parent and plan.lanes > 1 and nearest is not None and nearest.parents:
         warnings.append(
             f"Lanes of keys share parents: {nearest.parents:,} of {plan.parents.parents:,} with {nearest.rows:,} rows "
             f"in {nearest.ranges} ranges. Say partitioning: {{by: parent}}, or expect lock errors."

@@ -34,6 +34,7 @@ def test_batches_are_those_of_each_lane():
     plan = a_plan(a_load(pace=PACE), LaneWork(rows=10_001), LaneWork(rows=10_000), LaneWork(rows=1))
     assert (plan.rows, plan.lanes, plan.heaviest_lane_rows, plan.batches) == (20_002, 3, 10_001, 4)
     assert plan.jobs == plan.bulk_batches == Range(least=4, most=8)
+    assert plan.api_requests == Range(least=4 * 5, most=8 * 13 + 3 * 2 + 8)
 
 
 def test_the_most_of_a_plan_holds_where_jobs_wait_in_the_orgs_queue():
@@ -74,6 +75,8 @@ def test_the_batches_of_a_job_whose_rows_share_a_parent_are_written_one_after_th
     assert (side_by_side.jobs.least, in_turn.jobs.least) == (2, 2)
     assert (side_by_side.bulk_batches.least, in_turn.bulk_batches.least) == (4, 4)
     assert side_by_side.duration_seconds.least == 2 * (50 + 4)
+    uneven = a_plan(a_load(pace=PACE | {"batch_rows": 20_000}), LaneWork(rows=12_000))
+    assert uneven.duration_seconds.least == 50 + 4, "the largest is the last to end"
     assert in_turn.duration_seconds.least == 2 * (100 + 4)
 
 
@@ -81,6 +84,16 @@ def test_lanes_beyond_those_that_may_load_at_once_wait_for_one_to_end():
     lanes = [LaneWork(rows=10_000)] * 3
     load = a_load(pace=PACE, partitioning={"max_concurrency": 2})
     assert a_plan(load, *lanes).duration_seconds.least == 2 * (50 + 4)
+
+
+def test_a_lane_that_waits_for_another_begins_after_all_of_its_jobs():
+    load = a_load(pace=PACE, partitioning={"max_concurrency": 1})
+    assert a_plan(load, *[LaneWork(rows=20_000)] * 3).duration_seconds.least == 6 * (50 + 4)
+
+
+def test_a_plan_takes_until_its_longest_lane_ends_whichever_begins_last():
+    lanes = [LaneWork(rows=10_000), LaneWork(rows=200, start_delay_seconds=10)]
+    assert a_plan(a_load(pace=PACE), *lanes).duration_seconds.least == 50 + 4
 
 
 def test_more_lanes_than_the_org_works_on_do_not_make_it_faster():
@@ -124,6 +137,25 @@ def test_transitions_and_their_cost_grow_with_jobs_and_with_long_waits():
     assert large.cost_usd_least == round(large.state_transitions.least * 0.025 / 1_000, 2)
 
 
+@pytest.mark.parametrize(
+    ("delay_seconds", "batches", "transitions"),
+    [
+        (0, (2, 1), Range(least=7 + 3 + 2 * 5 + 2 * 6 + 3 * 7, most=7 + 3 + 2 * 5 + 2 * 6 + 6 * 28)),
+        (9, (2, 1), Range(least=7 + 3 + 2 * 5 + 2 * 6 + 3 * 10 - 2 * 3, most=7 + 3 + 2 * 5 + 2 * 6 + 6 * 28)),
+        (0, (1_000,), Range(least=7 + 3 + 5 + 3 * 6 + 1_000 * 7, most=7 + 3 + 5 + 18 * 6 + 2_000 * 28)),
+        (9, (1_000,), Range(least=7 + 3 + 5 + 4 * 6 + 1_000 * 10 - 3, most=7 + 3 + 5 + 18 * 6 + 2_000 * 28)),
+    ],
+)
+def test_transitions_are_those_of_the_run_of_each_lane_of_its_slices_and_of_its_jobs(
+    delay_seconds, batches, transitions
+):
+    """A job of the least has 25 events, 32 with a pause, and one of the most 86: 10,000 fill a slice."""
+    lanes = [LaneWork(rows=10_000 * count) for count in batches]
+    plan = a_plan(a_load(pace=PACE | {"delay_seconds": delay_seconds}), *lanes)
+    assert plan.state_transitions == transitions
+    assert plan.cost_usd_most == round(transitions.most * 0.025 / 1_000, 2)
+
+
 # -- warnings
 
 
@@ -160,12 +192,25 @@ def test_key_ranges_that_share_parents_are_told_with_the_nearest_number_of_lanes
     lanes = [LaneWork(rows=250)] * 4
     (warning,) = a_plan(by_parent(partitioning={"by": "key"}), *lanes, parents=parents).warnings
     assert "70 of 100 with 700 rows in 5 ranges" in warning
+    many = [LaneWork(rows=50)] * 18
+    (warning,) = a_plan(by_parent(partitioning={"by": "key"}), *many, parents=parents).warnings
+    assert "90 of 100 with 900 rows in 20 ranges" in warning
     assert a_plan(by_parent(), *lanes, parents=parents).warnings == (), "lanes of parents share none"
+    one = LaneWork(rows=1_000)
+    assert a_plan(by_parent(partitioning={"by": "key"}), one, parents=parents).warnings == (), "nor does one lane"
+
+
+def test_key_ranges_as_many_as_the_lanes_that_share_no_parent_are_not_told():
+    shared = (SharedParents(ranges=5, parents=0, rows=0), SharedParents(ranges=20, parents=90, rows=900))
+    parents = Parents(parents=100, rows=1_000, most_rows=20, heavy_rows=20, shared=shared)
+    lanes = [LaneWork(rows=250)] * 4
+    assert a_plan(by_parent(partitioning={"by": "key"}), *lanes, parents=parents).warnings == ()
 
 
 def test_lanes_whose_parents_nobody_knows_are_told():
     (warning,) = a_plan(a_load(pace=PACE), LaneWork(rows=1), LaneWork(rows=1)).warnings
     assert "source.parent" in warning
+    assert a_plan(a_load(lock_risk="none"), LaneWork(rows=1), LaneWork(rows=1)).warnings == ()
 
 
 def test_a_parent_that_is_heavier_than_a_lane_is_told():
@@ -175,6 +220,7 @@ def test_a_parent_that_is_heavier_than_a_lane_is_told():
     assert "One parent has 600 rows" in warning
     assert warning.endswith("More lanes do not shorten that; leave it the time.")
     assert a_plan(by_parent(), *lanes, parents=NO_PARENTS_SHARED).warnings == ()
+    assert a_plan(by_parent(partitioning={"by": "key"}), *lanes, parents=heavy).warnings == ()
 
 
 def test_a_parent_does_not_decide_how_long_a_load_takes_where_lanes_are_heavier_than_it():
@@ -203,6 +249,8 @@ def test_a_stagger_that_takes_most_of_the_time_is_told():
     lanes = [LaneWork(rows=100), LaneWork(rows=100, start_delay_seconds=3_600)]
     plan = a_plan(by_parent(pace=PACE | {"stagger_seconds": 3_600}), *lanes)
     assert "starts after 60 minutes" in plan.warnings[0]
+    soon = [LaneWork(rows=100), LaneWork(rows=100, start_delay_seconds=119)]
+    assert "starts after 119 s" in a_plan(by_parent(pace=PACE | {"stagger_seconds": 119}), *soon).warnings[0]
     assert a_plan(by_parent(), *lanes).warnings == (), "there is no stagger to lower"
 
 
@@ -214,3 +262,4 @@ def test_a_load_that_is_longer_than_its_window_is_told():
     assert "2 hours long" in warning
     assert "a run of 3,000,000 rows takes at least 3 of them" in warning
     assert warning.endswith("Widen schedule.window to have it end sooner.")
+    assert a_plan(load, LaneWork(rows=1_000_000)).warnings == ()
