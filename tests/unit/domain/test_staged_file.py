@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from massive_upload.constants import MAX_JOB_BYTES
 from massive_upload.domain.csv_text import to_csv
 from massive_upload.domain.kept_file import parse_kept_file
+from massive_upload.domain.key_digest import KeyDigest
 from massive_upload.domain.staged_file import (
     REJECT_COLUMNS,
     RowError,
@@ -86,7 +87,10 @@ def test_the_limit_of_rows_holds_across_pages():
     assert (writer.append(page), writer.is_full) == (600, False)
     assert (writer.append(page), writer.is_full) == (100, True)
     assert writer.append(page) == 0
-    assert writer.last_key == "99"
+    assert (writer.last_key, writer.rows, writer.taken) == ("99", 700, 700)
+    keys = [row[0] for row in read(writer.selection().content)[1:]]
+    assert writer.selection().keys == KeyDigest.of(keys)
+    assert writer.unwritable is None
 
 
 @given(
@@ -129,7 +133,7 @@ def test_rejected_rows_are_kept_with_all_columns_the_error_and_the_tries():
         {1: RowError(code="CODE", message="text", fields="A B")}, tries=4
     )
     assert read(kept.content) == [[*HEADER, *REJECT_COLUMNS], [" 2 ", "two", "x\ry", "CODE", "text", "A B", "4"]]
-    assert kept.rows == 1
+    assert (kept.rows, kept.codes, kept.keys) == (1, {"CODE": 1}, KeyDigest.of(["2"]))
 
 
 def test_what_a_column_holds_is_counted_without_nulls():
@@ -180,6 +184,7 @@ def test_rows_that_utf_8_cannot_hold_are_kept_apart_with_their_reason_and_the_ot
     assert [row[0] for row in kept] == ["1", "4", "7", "\\udfff"]
     assert kept[0][1] == "half \\ud800"
     assert {(row[3], row[6]) for row in kept} == {("UNWRITABLE", "0")}
+    assert (writer.unwritable.rows, writer.unwritable.codes) == (4, {"UNWRITABLE": 4})
 
 
 def test_rows_that_cannot_be_written_do_not_fill_a_file():
@@ -195,6 +200,12 @@ def test_parents_are_taken_out_of_the_rows_once_though_rows_are_tried_again_in_s
     written = [[str(number), "whole", "note"] for number in range(9) if number != 3]
     assert read(writer.selection().content)[1:] == written
     assert (writer.last_key, writer.last_parent) == ("8", "P2")
+
+
+def test_a_lane_goes_on_behind_the_last_row_whose_key_and_parent_can_be_written_down():
+    writer = StagedFileWriter(LOAD, max_rows=100, has_parents=True)
+    assert writer.append([["1", "n", "x", "P1"], ["2", "n", "x", "\ud800"]]) == 2
+    assert (writer.rows, writer.last_key, writer.last_parent) == (2, "1", "P1")
 
 
 @given(pages, st.integers(60, 400))
