@@ -173,6 +173,10 @@ def test_the_next_plan_takes_a_step_towards_what_the_last_run_showed(changes, nu
     assert "run-1" in found.reason
 
 
+def test_fewer_jobs_than_batches_do_not_show_that_the_org_takes_more():
+    assert "may take more" not in plan_org_batches(None, a_shown(lanes=5, org_took=5)).reason
+
+
 @pytest.mark.parametrize(
     ("workers", "jobs_of_a_lane"),
     [*((workers, 5) for workers in (1, 3, 8, 20, 33, 60, 200)), *((workers, 1) for workers in (1, 3, 8, 20, 33, 60))],
@@ -227,3 +231,15 @@ def test_a_row_takes_what_the_org_worked_on_it_and_our_time_where_it_does_not_te
 
 def test_a_wait_in_the_orgs_queue_is_left_out_of_a_typical_jobs_time():
     assert a_shown(job_seconds=3 * 6_080).typical_job_seconds == 152
+
+
+def test_a_typical_job_has_whole_seconds_and_rows_and_one_at_least():
+    uneven = a_shown(rows=400_001, job_seconds=6_081)
+    assert [repr(each) for each in (uneven.typical_job_seconds, uneven.typical_job_rows)] == ["152", "10000"]
+    tiny = a_shown(rows=10, job_seconds=10, processing_ms=0)
+    assert (tiny.typical_job_seconds, tiny.typical_job_rows) == (1, 1)
+
+
+def test_a_run_is_contended_where_more_than_two_of_a_hundred_rows_failed_for_a_passing_reason():
+    assert not a_shown(contended_rows=8_000).is_contended
+    assert a_shown(contended_rows=8_001).is_contended
