@@ -19,6 +19,15 @@ def test_a_digest_is_the_sum_of_the_keys_hashes():
     assert KeyDigest.of(["OPP-0000001", "Zürich"]).hex == f"{sum(hashes) % 2**64:016x}"
 
 
+def test_a_sum_of_hashes_keeps_to_64_bits():
+    keys = [f"OPP-{number}" for number in range(8)]
+    hashes = [int(xxh64(key.encode()).hexdigest(), 16) for key in keys]
+    assert sum(hashes) > 2 * 2**64
+    assert KeyDigest.of(keys).hex == f"{sum(hashes) % 2**64:016x}"
+    assert KeyDigest(2**64 - 1) + KeyDigest(2) == KeyDigest(1)
+    assert KeyDigest(1) - KeyDigest(2) == KeyDigest(2**64 - 1)
+
+
 @given(key_lists, st.randoms(use_true_random=False))
 def test_order_and_blanks_around_a_key_do_not_matter(keys, random):
     shuffled = [f" {key}\n\x1b" for key in keys]

@@ -2,7 +2,16 @@
 
 import pytest
 
-from massive_upload.domain.presets import LANE_ROWS, PACE, LockRisk, filling_lanes_for, lanes_for, start_delay_seconds
+from massive_upload.domain.presets import (
+    CHUNK_ROWS,
+    LANE_ROWS,
+    MOST_PAIR_ROW_MS,
+    PACE,
+    LockRisk,
+    filling_lanes_for,
+    lanes_for,
+    start_delay_seconds,
+)
 
 
 @pytest.mark.parametrize(
@@ -85,3 +94,7 @@ def test_at_most_two_lanes_begin_in_the_same_second_and_a_stagger_is_kept():
     assert delays == [0, 0, 1, 1, 2, 2, 0, 0], "what comes after begins as others end"
     staggered = [start_delay_seconds(index, 60, max_concurrency=2) for index in range(4)]
     assert staggered == [0, 60, 0, 0], "who waits for another to end does not wait for its stagger as well"
+
+
+def test_the_chunk_that_a_paired_batch_waits_for_is_written_before_its_rows_give_up():
+    assert MOST_PAIR_ROW_MS * CHUNK_ROWS / 1000 == 7, "of the 10 s that a row waits for a lock"

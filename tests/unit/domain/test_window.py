@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from massive_upload.domain.window import Window
+from massive_upload.domain.window import Window, check_window
 
 NIGHT = Window.parse("22:00-06:00", "Europe/London")
 EARLY = Window.parse("01:30-05:00", "Europe/London")
@@ -35,6 +35,13 @@ def test_a_window_of_the_day_does_not_go_over_midnight():
         True,
         False,
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes"), [("22:00-06:00", 480), ("12:00-13:30", 90), ("23:30-00:15", 45), ("06:15-06:00", 1_425)]
+)
+def test_a_window_is_as_long_as_from_its_opening_to_its_next_end(text, minutes):
+    assert Window.parse(check_window(text), "UTC").length_seconds == 60 * minutes
 
 
 def test_how_long_to_wait_until_it_opens_or_to_the_next_look():
