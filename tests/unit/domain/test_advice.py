@@ -55,8 +55,21 @@ def test_where_a_parent_is_known_lanes_of_parents_are_advised(passed_percent):
 
 
 def test_a_stagger_that_is_at_its_longest_makes_way_for_more_partitions():
-    (told,) = advised(by_key(pace={"stagger_seconds": 7_200}), contended(20))
+    load = by_key(pace={"stagger_seconds": 7_200})
+    (told,) = advised(load, contended(20))
     assert "count: 10" in told
+    (told,) = advised(load, contended(20), partitions=700)
+    assert "count: 1000}" in told, "a load has no more"
+
+
+@pytest.mark.parametrize(("stagger_seconds", "longer_seconds"), [(1_800, 2_400), (6_000, 7_200)])
+def test_a_stagger_grows_by_a_third_up_to_its_longest(stagger_seconds, longer_seconds):
+    (told,) = advised(by_key(pace={"stagger_seconds": stagger_seconds}), contended(20, lanes=2))
+    assert f"stagger_seconds: {longer_seconds}}}" in told
+
+
+def test_lanes_of_parents_that_meet_locks_are_not_advised_to_be_lanes_of_parents():
+    assert advised(by_parent(), contended(20)) == ()
 
 
 def test_lanes_that_start_all_at_once_are_advised_to_start_half_an_hour_apart():
@@ -95,9 +108,9 @@ def by_parent(**partitioning: Any) -> Load:
 @pytest.mark.parametrize(
     ("given", "lanes", "took", "says"),
     [
-        (20, 40, 12, "org_batches: 12"),
+        (20, 40, 12, "org_batches: 12}, or leave it out: of 40 jobs at a time the org worked on about 12."),
         (20, 40, 5, "org_batches: 10"),
-        (20, 40, 40, "org_batches: 30"),
+        (20, 40, 40, "org_batches: 30}, or leave it out: the org worked on all 40 jobs at a time"),
         (20, 40, 18, None),
         (20, 40, 22, None),
         (20, 10, 10, None),
@@ -122,3 +135,14 @@ def test_rows_that_were_said_not_to_lock_and_do_are_advised_a_slower_pace(by):
 def test_rows_that_were_said_not_to_lock_and_have_a_parent_are_advised_lanes_of_parents():
     (told,) = advised(by_key(lock_risk="none", source={"parent": "Account"}), contended(20))
     assert "by: parent" in told
+
+
+@pytest.mark.parametrize(
+    ("source", "how"), [({}, "again"), ({"modified": "Changed__c"}, "with mode incremental")], ids=["full", "dated"]
+)
+def test_a_source_that_changed_during_a_run_of_lanes_of_parents_is_loaded_once_more(source, how):
+    load = a_load(source={"parent": "Account"} | source)
+    (told,) = advice_for(load, None, partitions=5, changed_lanes=2)
+    assert told.startswith(f"Run the load {how}: 2 of its lanes found more or fewer rows")
+    assert advice_for(load, None, partitions=5) == ()
+    assert advice_for(by_key(), None, partitions=5, changed_lanes=2) == (), "a row's key stays"

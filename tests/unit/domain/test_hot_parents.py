@@ -17,6 +17,10 @@ def test_an_id_of_18_characters_is_that_of_15_and_ids_that_differ_by_case_are_tw
     assert list(found.items()) == [("0015g00000AbCdE", 7), ("0015g00000aBcDe", 5)]
 
 
+def test_ids_that_differ_in_their_fifteenth_character_alone_are_two():
+    assert len(hottest([{"0015g00000AbCd1": 1, "0015g00000AbCd2AAX": 1}], 10, BY_ID)) == 2
+
+
 def test_those_with_most_are_kept():
     counts = [{str(number): number for number in range(1, 31)}]
     assert hottest(counts, 3, BY_EXTERNAL_ID) == {"30": 30, "29": 29, "28": 28}
