@@ -118,6 +118,8 @@ def test_rows_kept_with_errors_can_be_sent_again_as_they_were(left, right):
         errors = dict.fromkeys(reversed(range(len(page))), error)
         kept.append(file.with_errors(errors, tries=3))
     files = [parse_kept_file(selection.content) for selection in kept]
+    assert [file.columns for file in files] == [HEADER] * 2
+    assert [file.content for file in files] == [selection.content for selection in kept]
     again = selection_of(files[0].columns, [row.cells for file in files for row in file.rows], EXTERNAL_ID)
     first, second = write(left).selection(), write(right).selection()
     assert read(again.content)[1:] == read(first.content)[1:] + read(second.content)[1:]
