@@ -47,6 +47,15 @@ def test_only_cells_that_need_it_are_quoted():
     assert to_csv(rows) == b'a,b c\n"x,y",plain\n"say ""no""",\n"one\ntwo","three\rfour"\n'
 
 
+@pytest.mark.parametrize("cell", ["a,b", "a\nb", "a\rb"])
+def test_a_comma_or_a_line_end_alone_is_quoted(cell):
+    assert to_csv([["plain", cell], ["x", "y"]]) == f'plain,"{cell}"\nx,y\n'.encode()
+
+
+def test_a_quote_alone_is_doubled():
+    assert to_csv([["plain", 'a"b'], ["x", "y"]]) == b'plain,"a""b"\nx,y\n'
+
+
 def test_a_row_of_one_empty_cell_is_no_empty_line():
     assert to_csv([["a"], [""]]) == b'a\n""\n'
 
