@@ -170,6 +170,11 @@ def test_a_column_of_json_numbers_is_without_exponents_only_where_it_is_one_of_n
     assert format_column([1, 0.00001, -2.5], kind, "clear") == written
 
 
+def test_numbers_that_are_equal_and_differ_in_type_are_each_told_by_their_own():
+    assert format_column([1, 1.0, True] * 3, FieldType.BOOLEAN, "clear") == ["true", "1.0", "true"] * 3
+    assert format_column([0.0, -0.0, 1e-7] * 3, FieldType.NUMBER, "clear") == ["0.0", "-0.0", "0.0000001"] * 3
+
+
 CELLS = st.one_of(
     st.none(),
     st.text(max_size=6),
