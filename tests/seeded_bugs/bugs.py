@@ -134,7 +134,7 @@ BUGS = (
     Bug(
         name="a FetchPage that was overtaken by its own retry starts the lane anew",
         path=f"{_PRODUCT}/adapters/dynamodb_lanes.py",
-        right='return has_that_query & equals("next_batch", partition.next_batch)',
+        right='return has("query_id", partition.query_id) & equals("next_batch", partition.next_batch)',
         wrong='return Condition(clauses=["attribute_exists(pk)"])',
         caught_by=f"{ZOMBIES}::test_a_task_that_wakes_up_after_its_lane_has_ended_changes_nothing",
     ),
@@ -178,7 +178,7 @@ BUGS = (
     notes = LaneNotes(
         failures=_failures(partition, following, outcome, counters, load),
         pace=pace,
-        hot_parents=_hot_parents(partition, outcome, content, services.configs.of(partition.run_id)),
+        hot_parents=_hot_parents(partition, outcome, content, config),
         job_seconds=_unqueued_seconds(partition, batch, counters) if _is_typical(batch, outcome) else None,
         work=_work(partition, batch, outcome, counters),
     )
@@ -202,7 +202,7 @@ BUGS = (
     notes = LaneNotes(
         failures=_failures(partition, following, outcome, counters, load),
         pace=pace,
-        hot_parents=_hot_parents(partition, outcome, content, services.configs.of(partition.run_id)),
+        hot_parents=_hot_parents(partition, outcome, content, config),
         job_seconds=_unqueued_seconds(partition, batch, counters) if _is_typical(batch, outcome) else None,
         work=_work(partition, batch, outcome, counters),
     )
