@@ -89,15 +89,15 @@ class CsvWriter:
     """Writes rejected rows with all their columns, their error and their tries; files of one run have one header."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._lines = file
+        self._file = file
         self._has_header = False
 
     def write(self, file: KeptFile, row: KeptRow) -> None:
         """Write one row of a file."""
         if not self._has_header:
-            self._lines.write(to_csv([[*file.columns, *REJECT_COLUMNS]]))
+            self._file.write(to_csv([[*file.columns, *REJECT_COLUMNS]]))
             self._has_header = True
-        self._lines.write(to_csv([row.error.beside(row.cells, tries=row.tries)]))
+        self._file.write(to_csv([row.error.beside(row.cells, tries=row.tries)]))
 
 
 @contextmanager

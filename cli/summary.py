@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -182,12 +183,17 @@ def summarize(facts: RunFacts) -> RunSummary:
 
 
 def partition_failures(partitions: Sequence[Partition]) -> list[str]:
-    """Why partitions failed, each reason once, with the first partition that has it."""
-    first_with: dict[str, str] = {}
+    """Why partitions failed, each reason once, with the first partition that has it and how many others have."""
+    failed_with: defaultdict[str, list[str]] = defaultdict(list)
     for partition in partitions:
         if partition.status is PartitionStatus.FAILED:
-            first_with.setdefault(f"{partition.error}: {message_of(partition.cause or '')}", partition.partition)
-    return [f"partition {name}: {reason}" for reason, name in list(first_with.items())[:_MOST_REASONS]]
+            failed_with[f"{partition.error}: {message_of(partition.cause or '')}"].append(partition.partition)
+    told = [
+        f"partition {first}{f' and {len(others)} more' if others else ''}: {reason}"
+        for reason, (first, *others) in failed_with.items()
+    ]
+    rest = len(told) - _MOST_REASONS
+    return told if rest <= 0 else [*told[:_MOST_REASONS], f"and {rest} more reasons"]
 
 
 def summary_view(summary: RunSummary, lanes: Sequence[Partition] = ()) -> RenderableType:

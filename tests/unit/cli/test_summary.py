@@ -231,4 +231,10 @@ def test_each_reason_of_failed_partitions_is_told_once(cause):
         a_partition(name, status=PartitionStatus.FAILED, error="RunHalted", cause=cause) for name in ("0001", "0002")
     ]
 
-    assert partition_failures([a_partition(), *failed]) == ["partition 0001: RunHalted: the reason"]
+    assert partition_failures([a_partition(), *failed]) == ["partition 0001 and 1 more: RunHalted: the reason"]
+    many = [
+        a_partition(f"{number:04d}", status=PartitionStatus.FAILED, error="RunHalted", cause=f"reason {number}")
+        for number in range(12)
+    ]
+    told = partition_failures(many)
+    assert (len(told), told[0], told[-1]) == (11, "partition 0000: RunHalted: reason 0", "and 2 more reasons")
