@@ -16,6 +16,8 @@ from typing import IO
 
 import duckdb
 
+from local.org.query_pages import sql_text
+
 _SUFFIXES = (".csv", ".csv.gz", ".tsv")
 _DELIMITERS = ",;\t|"
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
@@ -37,9 +39,10 @@ def is_csv(path: Path) -> bool:
 
 def reader(path: Path, options: str) -> str:
     """The call of `read_csv` for a file with a header."""
-    location = str(path.resolve()).replace("'", "''")
-    dialect = f"""delim = '{_delimiter(path)}', quote = '"', escape = '"', comment = '', dateformat = '%Y-%m-%d'"""
-    return f"read_csv('{location}', header = true, {dialect}, {options})"
+    dialect = (
+        f"""delim = {sql_text(_delimiter(path))}, quote = '"', escape = '"', comment = '', dateformat = '%Y-%m-%d'"""
+    )
+    return f"read_csv({sql_text(str(path.resolve()))}, header = true, {dialect}, {options})"
 
 
 def check_csv(path: Path) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import duckdb
 
+from local.org.query_pages import sql_text
 from local.org.schema import Field, ObjectSchema
-from local.org.sources import Seed, Source, Table, field_for, lookup_to, sql_text
+from local.org.sources import Seed, Source, Table, field_for, lookup_to
 
 FLIGHTS = 336_776
 FLIGHTS_WITHOUT_AIRCRAFT = 2_512

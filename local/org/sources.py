@@ -16,7 +16,7 @@ from local.org.opportunities import (
     accounts_sql,
     opportunities_sql,
 )
-from local.org.query_pages import quoted
+from local.org.query_pages import quoted, sql_text
 from local.org.schema import Field, FieldType, ObjectSchema
 
 EXTERNAL_ID = "External_ID__c"
@@ -289,8 +289,3 @@ def _fetch(path: Path, sql: str) -> list[Any]:
             return connection.execute(sql).fetchall()
     except duckdb.Error as wrong:
         raise SourceFileError(f"{path} cannot be read: {csv_files.told(wrong)}") from wrong
-
-
-def sql_text(text: str) -> str:
-    """A text as an SQL string."""
-    return "'" + text.replace("'", "''") + "'"

@@ -7,7 +7,7 @@ import yaml
 from hypothesis import strategies as st
 
 from local.org import Source, generated_opportunities
-from local.org.sources import sql_text
+from local.org.query_pages import sql_text
 from massive_upload.domain.load import Load
 from tests.integration.usecases.fuse import Killed
 from tests.integration.usecases.slice_driver import Crash

@@ -12,6 +12,14 @@ from massive_upload.constants import SWEEP_PARTITION
 from massive_upload.domain.account import AWAITS_SWEEP, Account, account_of, outcome_of
 from massive_upload.domain.progress import Batch, BatchState, Partition, PartitionStatus, Run, RunStatus, StagedRows
 
+A_RUN = Run(
+    run_id="r",
+    load="l",
+    mode="full",
+    status=RunStatus.RUNNING,
+    execution_arn="a",
+    started_at=datetime(2026, 1, 1, tzinfo=UTC),
+)
 IN_FLIGHT = st.sampled_from([BatchState.PLANNED, BatchState.CREATED, BatchState.SUBMITTED])
 
 
@@ -114,16 +122,7 @@ def runs(draw: st.DrawFn) -> tuple[Run, list[Partition], list[Batch], Classes]:
         if in_batch:
             batches.append(draw(open_batches("sweep", in_batch)))
             _count(batches[-1], classes, elsewhere="rejected")
-    run = Run(
-        run_id="r",
-        load="l",
-        mode="full",
-        status=RunStatus.RUNNING,
-        execution_arn="a",
-        started_at=datetime(2026, 1, 1, tzinfo=UTC),
-        skipped_null_key=draw(st.integers(0, 9)),
-        duplicates_dropped=draw(st.integers(0, 9)),
-    )
+    run = replace(A_RUN, skipped_null_key=draw(st.integers(0, 9)), duplicates_dropped=draw(st.integers(0, 9)))
     return run, lanes, batches, classes
 
 
@@ -192,14 +191,6 @@ def test_the_success_rate_is_of_the_settled_rows_alone():
     assert replace(AN_ACCOUNT, succeeded=0, rejected=1).success_rate_percent == 0.0
 
 
-A_RUN = Run(
-    run_id="r",
-    load="l",
-    mode="full",
-    status=RunStatus.RUNNING,
-    execution_arn="a",
-    started_at=datetime(2026, 1, 1, tzinfo=UTC),
-)
 A_LANE = replace(
     a_partition("0000", 9, settled_rows=6, succeeded=3, rejected=2, deferred=1), rejected_codes={"TOO_LONG": 2}
 )
