@@ -252,6 +252,16 @@ def org(
             metavar="FILE", help="A CSV or Parquet file as the source, or 'flights': 336,776 real flights from PyPI."
         ),
     ] = None,
+    load_files: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--load",
+            metavar="LOAD=FILE",
+            help="A load, and a CSV or Parquet file as its source: the org has the objects and fields that the load "
+            "names. Give it once for each load of a sequence.",
+        ),
+    ] = None,
+    loads_dir: Annotated[Path, typer.Option(help="The directory with the loads.")] = Path("loads"),
     rows: Annotated[int, typer.Option(min=0, help="Opportunities to generate where no file is given.")] = 100_000,
     object_name: Annotated[
         str | None, typer.Option("--object", help="The target object of a file's rows; by default its name with __c.")
@@ -285,13 +295,22 @@ def org(
 
     massive-upload org --port 8080 --source accounts.csv --key account_no --object Account --faults faults.yaml
 
+    massive-upload org --port 8080 --load account=accounts.csv --load opportunity=opportunities.csv
+
     massive-upload org --port 8080 --rows 20000 --row-ms 15 --workers 8 --daily-api-requests 5000
     """
     with lasting_output(), errors_as_exit_codes():
-        from cli.org import org_settings, serve_org
+        from cli.org import files_of_loads, org_settings, serve_org
 
+        files = files_of_loads(load_files or [])
+        for_one_file = {"--source": source, "--object": object_name, "--key": key, "--parent": parent}
+        mixed = next((option for option, value in for_one_file.items() if files and value is not None), None)
+        if mixed is not None:
+            raise UsageMistake(f"{mixed} is for an org that serves one file of any kind: leave it out, or --load.")
         settings = org_settings(
             source=source,
+            load_files=files,
+            loads_dir=loads_dir,
             rows=rows,
             object_name=object_name,
             key=key,
@@ -307,4 +326,4 @@ def org(
                 "lock_wait_seconds": lock_wait_seconds,
             },
         )
-        serve_org(settings)
+        serve_org(settings, list(files))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from secrets import randbelow, token_urlsafe
 from threading import Event
@@ -14,6 +14,8 @@ import yaml
 
 from cli.credentials import CLIENT_ID, CLIENT_SECRET
 from cli.errors import UsageMistake
+from cli.rehearsal import source_of_loads
+from cli.request import load_named
 from local.org import (
     Faults,
     FaultsFileError,
@@ -40,8 +42,12 @@ _TYPES = {
 _FLIGHTS_DIRECTORY = Path(".massive-upload")
 
 
-def serve_org(settings: OrgSettings) -> None:
+def serve_org(settings: OrgSettings, load_names: Sequence[str]) -> None:
     """Serve an org until SIGINT or SIGTERM.
+
+    Args:
+        settings: the org.
+        load_names: the loads that it was made for; none where it was made for a source.
 
     Raises:
         UsageMistake: the port cannot be had.
@@ -56,14 +62,36 @@ def serve_org(settings: OrgSettings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     with server:
-        print(directions(server.url, settings), flush=True)
+        print(directions(server.url, settings, load_names), flush=True)
         ended.wait()
     print("The simulated org has ended.")
+
+
+def files_of_loads(given: Sequence[str]) -> dict[str, Path]:
+    """The files of loads by their names.
+
+    Args:
+        given: as on the command line, such as "account=accounts.csv".
+
+    Raises:
+        UsageMistake: one is of another form, or names a load again.
+    """
+    files: dict[str, Path] = {}
+    for each in given:
+        name, _, path = each.partition("=")
+        if not (name and path):
+            raise UsageMistake(f"--load {each} names no load and file; write --load account=accounts.csv, for example.")
+        if name in files:
+            raise UsageMistake(f"--load {each} gives {name} a second file; give a load one file.")
+        files[name] = Path(path)
+    return files
 
 
 def org_settings(
     *,
     source: str | None,
+    load_files: Mapping[str, Path],
+    loads_dir: Path,
     rows: int,
     object_name: str | None,
     key: str | None,
@@ -77,7 +105,9 @@ def org_settings(
 
     Args:
         source: a file's path, or the name of data that can be had; None generates opportunities.
-        rows: how many of these.
+        load_files: by the names of loads, the files that are their sources; with them there is no `source`.
+        loads_dir: where these loads are.
+        rows: how many opportunities.
         object_name: the target object of a file's rows.
         key: the file's key column.
         parent: the file's column with the parent's key.
@@ -88,27 +118,41 @@ def org_settings(
 
     Raises:
         UsageMistake: a file cannot be used.
+        InvalidLoad: a load is wrong.
     """
     try:
         faults = Faults.load(faults_file) if faults_file is not None else None
-        served = _source(source, rows, object_name=object_name, key=key, parent=parent)
+        if load_files:
+            served = source_of_loads([(load_named(loads_dir, name), _file(path)) for name, path in load_files.items()])
+        else:
+            served = _source(source, rows, object_name=object_name, key=key, parent=parent)
     except (FaultsFileError, SourceFileError, FlightsError) as error:
         raise UsageMistake(str(error)) from error
     except OSError as error:
         raise UsageMistake(f"{error.filename}: {error.strerror}; name a file that can be read.") from error
     given = {name: value for name, value in behaviour.items() if value is not None}
-    if served.columns:  # every user of the machine can reach the port
+    if served.columns or load_files:  # every user of the machine can reach the port
         given["client_secret"] = token_urlsafe()
     # It begins empty each time, so it is another org than the one that ran before: no run of that one goes on here.
     org_id = f"00D7Q{randbelow(10**10):010}UAA"
     return OrgSettings(source=served, port=port, faults=faults, time_scale=time_scale, org_id=org_id, **given)
 
 
-def directions(url: str, settings: OrgSettings) -> str:
-    """How to use a simulated org: its address first."""
+def directions(url: str, settings: OrgSettings, load_names: Sequence[str] = ()) -> str:
+    """How to use a simulated org: its address first.
+
+    Args:
+        url: the address.
+        settings: the org.
+        load_names: the loads that it was made for; by default one of its source.
+    """
     tables = ", ".join(table.name for table in settings.source.tables)
     objects = ", ".join(each.name for each in settings.source.objects)
     name = _load_name(settings.source)
+    runs = "".join(
+        f"  massive-upload run {each} --local --org-url {url} --time-scale {settings.time_scale:g}\n"
+        for each in load_names or [name]
+    )
     described = f"\n{_described(settings.source, name)}" if settings.source.columns else ""
     return f"""\
 Simulated org: {url}
@@ -119,8 +163,7 @@ Simulated org: {url}
 {described}
 Load into it:
   export {CLIENT_ID}={credentials.CLIENT_ID} {CLIENT_SECRET}={settings.client_secret}
-  massive-upload run {name} --local --org-url {url} --time-scale {settings.time_scale:g}
-
+{runs}
 Look at what has arrived, in Python:
   import requests
   form = {{"grant_type": "client_credentials"}}
@@ -167,7 +210,12 @@ def _source(source: str | None, rows: int, *, object_name: str | None, key: str 
         return generated_opportunities(rows)
     if source == _FLIGHTS:
         return flights_source(prepare_flights(_FLIGHTS_DIRECTORY))
-    path = Path(source)
+    return file_source(
+        _file(Path(source), or_else=f", or '{_FLIGHTS}'"), object_name=object_name, key=key, parent=parent
+    )
+
+
+def _file(path: Path, *, or_else: str = "") -> Path:
     if not path.is_file():
-        raise UsageMistake(f"--source {source}: there is no such file; name a CSV or Parquet file, or '{_FLIGHTS}'.")
-    return file_source(path, object_name=object_name, key=key, parent=parent)
+        raise UsageMistake(f"{path}: there is no such file; name a CSV or Parquet file{or_else}.")
+    return path

@@ -11,7 +11,8 @@ from cli.errors import UsageMistake
 from cli.kept_runs import KeptRun
 from cli.local_run import RunRequest
 from cli.run_ids import new_run_id
-from infra.config import SUFFIX, loads_in_order
+from infra.config import SUFFIX, load_file, loads_in_order
+from massive_upload.domain.load import Load
 from massive_upload.salesforce.urls import is_loopback
 
 
@@ -47,6 +48,16 @@ def local_requests(
         )
         for place, load in enumerate(loads)
     ]
+
+
+def load_named(loads_dir: Path, name: str) -> Load:
+    """One load of a directory.
+
+    Raises:
+        UsageMistake: there is none of this name.
+        InvalidLoad: it is wrong.
+    """
+    return load_file(_load_path(loads_dir, name))
 
 
 def kept_request(

@@ -5,7 +5,8 @@ from local.org.faults import Faults, FaultsFileError
 from local.org.process import OrgProcess
 from local.org.server import OrgServer
 from local.org.settings import OrgSettings
-from local.org.sources import Source, SourceFileError, file_source, generated_opportunities
+from local.org.source_file import SourceFileError
+from local.org.sources import Source, file_source, generated_opportunities
 
 __all__ = [
     "Faults",

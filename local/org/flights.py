@@ -78,11 +78,10 @@ def flights_source(path: Path) -> Source:
         key_prefix="a00",
         fields=(Field(name="Tail_Number__c", length=255, external_id=True, required=True),),
     )
-    tail_numbers = 'SELECT DISTINCT tailnum FROM "Flight__dlm" WHERE tailnum IS NOT NULL ORDER BY tailnum'
     return Source(
         tables=(Table("Flight__dlm", sql),),
         objects=(aircraft, flight),
-        seeds=(Seed("Aircraft__c", "Tail_Number__c", tail_numbers),),
+        seeds=(Seed.of_column("Aircraft__c", "Tail_Number__c", table="Flight__dlm", column="tailnum"),),
     )
 
 

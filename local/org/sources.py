@@ -4,11 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import duckdb
-
-from local.org import csv_files
 from local.org.opportunities import (
     ACCOUNT,
     OPPORTUNITY,
@@ -16,17 +12,10 @@ from local.org.opportunities import (
     accounts_sql,
     opportunities_sql,
 )
-from local.org.query_pages import quoted, sql_text
 from local.org.schema import Field, FieldType, ObjectSchema
+from local.org.source_file import SourceFile, SourceFileError
 
 EXTERNAL_ID = "External_ID__c"
-
-_MOST_DIGITS = 38
-"""Of a decimal, in Data 360's SQL as in DuckDB."""
-
-
-class SourceFileError(ValueError):
-    """The file cannot serve as a source; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +33,12 @@ class Seed:
     object_name: str
     field_name: str
     sql: str
+
+    @classmethod
+    def of_column(cls, object_name: str, field_name: str, *, table: str, column: str) -> "Seed":
+        """A record for each value of a table's column; names without quotes."""
+        values = f'SELECT DISTINCT CAST("{column}" AS VARCHAR) FROM "{table}" WHERE "{column}" IS NOT NULL ORDER BY 1'
+        return cls(object_name, field_name, values)
 
 
 @dataclass(frozen=True)
@@ -118,11 +113,8 @@ def file_source(
 ) -> Source:
     """A CSV or Parquet file as a table of Data Cloud, and an object that takes all of its columns.
 
-    The table is named after the object, `<object>__dlm`. Types are those of the Parquet file, or are found by
-    DuckDB in the whole CSV, times where they are written as ISO 8601 writes them; the key and the parent of a CSV
-    are read as text, so that '007' stays '007', and its decimals with all their digits, but for those with an
-    exponent or of more than 38 digits, which are doubles. The target has `External_ID__c` and, for each column, a
-    field of its name and one with `__c` added, wide enough for anything.
+    The table is named after the object, `<object>__dlm`; the key and the parent of a CSV are read as text. The target
+    has `External_ID__c` and, for each column, a field of its name and one with `__c` added, wide enough for anything.
 
     Args:
         path: a file that ends in .csv, .csv.gz, .tsv or .parquet.
@@ -137,41 +129,27 @@ def file_source(
     name = object_name or f"{_api_name(path.name.split('.')[0])}__c"
     if name != _api_name(name):
         raise SourceFileError(f"{name!r} can be no object's name: write letters, digits and '_', a letter first.")
-    _check(path)
-    sql = f"SELECT * FROM {_reader(path, {})}"
-    columns = _columns(path, sql)
-    key = key or next(iter(columns))
-    text_columns = tuple(each for each in (key, parent) if each is not None)
-    unknown = [each for each in text_columns if each not in columns]
-    if unknown:
-        raise SourceFileError(f"{path} has no column {unknown[0]!r}: it has {', '.join(columns)}.")
-    for column in text_columns:
+    file = SourceFile(path)
+    key = key or file.columns[0]
+    as_text = [key] if parent is None else [key, parent]
+    file.check_has(as_text)
+    for column in as_text:
         if '"' in column:
             raise SourceFileError(f"{path}: no load can name the column {column!r}; take the quotes out of its name.")
-    if not path.name.endswith(".parquet"):
-        types = dict.fromkeys(text_columns, "VARCHAR")
-        decimals = _decimals(path, types, [each for each, kind in columns.items() if kind == "DOUBLE"])
-        times = [each for each, kind in columns.items() if kind == "DATE" or kind.startswith("TIMESTAMP")]
-        types = decimals | _other_times(path, times) | types
-        sql = f"SELECT * FROM {_reader(path, types)}"
-        columns = _columns(path, sql)
-    table = Table(f"{name.removesuffix('__c')}__dlm", sql)
+    rows = file.rows(as_text=as_text)
+    table = Table(f"{name.removesuffix('__c')}__dlm", rows.sql)
     external_id = Field(name=EXTERNAL_ID, length=255, external_id=True, required=True)
     if parent is None:
-        schema, meant = _object(name, [external_id], columns)
+        schema, meant = _object(name, [external_id], rows.columns)
         return Source((table,), (schema,), columns=meant | {key: external_id})
     lookup = lookup_to(parent_object)
-    schema, meant = _object(name, [external_id, lookup], columns)
+    schema, meant = _object(name, [external_id, lookup], rows.columns)
     parent_schema = ObjectSchema(
         name=parent_object,
         key_prefix="a00" if parent_object.endswith("__c") else "001",
         fields=(Field(name=EXTERNAL_ID, length=255, external_id=True), Field(name="Name", length=255)),
     )
-    seed = Seed(
-        parent_object,
-        EXTERNAL_ID,
-        f'SELECT DISTINCT CAST("{parent}" AS VARCHAR) FROM "{table.name}" WHERE "{parent}" IS NOT NULL ORDER BY 1',
-    )
+    seed = Seed.of_column(parent_object, EXTERNAL_ID, table=table.name, column=parent)
     return Source((table,), (parent_schema, schema), (seed,), meant | {parent: lookup, key: external_id})
 
 
@@ -206,7 +184,7 @@ def field_for(name: str, duckdb_type: str) -> Field:
     return Field(name=name, type=FieldType.TEXTAREA, length=131_072)
 
 
-def _object(name: str, fields: list[Field], columns: dict[str, str]) -> tuple[ObjectSchema, dict[str, Field | None]]:
+def _object(name: str, fields: list[Field], columns: Mapping[str, str]) -> tuple[ObjectSchema, dict[str, Field | None]]:
     """The object that takes the columns, and which field is meant for each."""
     taken = {"id", *(each.name.lower() for each in fields)}
     meant: dict[str, Field | None] = dict.fromkeys(columns)
@@ -225,67 +203,3 @@ def _api_name(text: str) -> str:
     """The nearest to a text that Salesforce allows as an API name: ASCII letters, digits and `_`, a letter first."""
     name = re.sub(r"\W", "_", text, flags=re.ASCII)
     return name if re.match("[A-Za-z]", name) else f"X{name}"
-
-
-def _decimals(path: Path, types: Mapping[str, str], columns: list[str]) -> dict[str, str]:
-    """Of columns that DuckDB takes for doubles, the types of those that a decimal can hold digit for digit."""
-    if not columns:
-        return {}
-    measures = ", ".join(_measures(quoted(column)) for column in columns)
-    texts = _reader(path, {**dict.fromkeys(columns, "VARCHAR"), **types})
-    (found,) = _fetch(path, f"SELECT {measures} FROM {texts}")
-    measured = zip(columns, found[::3], found[1::3], found[2::3], strict=True)
-    return {
-        column: f"DECIMAL({_MOST_DIGITS},{places})"
-        for column, is_plain, digits, places in measured
-        if is_plain and digits + places <= _MOST_DIGITS
-    }
-
-
-def _other_times(path: Path, columns: list[str]) -> dict[str, str]:
-    """Of columns that DuckDB takes for times, those that ISO 8601 writes otherwise: 01/02/2026 may be two days."""
-    if not columns:
-        return {}
-    are_iso = ", ".join(
-        f"bool_and(regexp_matches({quoted(column)}, '^\\s*[0-9]{{4}}-[0-9]{{2}}-'))" for column in columns
-    )
-    (found,) = _fetch(path, f"SELECT {are_iso} FROM {_reader(path, dict.fromkeys(columns, 'VARCHAR'))}")
-    return {column: "VARCHAR" for column, is_iso in zip(columns, found, strict=True) if is_iso is False}
-
-
-def _measures(column: str) -> str:
-    """Whether all texts are plain numbers, their most digits before the point, and their most after it."""
-    return (
-        f"bool_and(regexp_full_match({column}, '[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)')), "
-        f"max(length(split_part(ltrim({column}, '+-'), '.', 1))), max(length(split_part({column}, '.', 2)))"
-    )
-
-
-def _reader(path: Path, types: Mapping[str, str]) -> str:
-    if path.name.endswith(".parquet"):
-        return f"read_parquet({sql_text(str(path.resolve()))})"
-    given = ", ".join(f"{sql_text(column)}: {sql_text(kind)}" for column, kind in types.items())
-    return csv_files.reader(path, "sample_size = -1" + (f", types = {{{given}}}" if types else ""))
-
-
-def _check(path: Path) -> None:
-    if path.name.endswith(".parquet"):
-        return
-    if not csv_files.is_csv(path):
-        raise SourceFileError(f"{path} is neither CSV nor Parquet: it must end in .csv, .csv.gz, .tsv or .parquet.")
-    try:
-        csv_files.check_csv(path)
-    except csv_files.CsvError as wrong:
-        raise SourceFileError(f"{path} cannot be read: {wrong}") from wrong
-
-
-def _columns(path: Path, sql: str) -> dict[str, str]:
-    return {name: kind for name, kind, *_ in _fetch(path, f"DESCRIBE {sql}")}
-
-
-def _fetch(path: Path, sql: str) -> list[Any]:
-    try:
-        with duckdb.connect() as connection:
-            return connection.execute(sql).fetchall()
-    except duckdb.Error as wrong:
-        raise SourceFileError(f"{path} cannot be read: {csv_files.told(wrong)}") from wrong

@@ -89,6 +89,12 @@ def test_the_version_is_that_of_the_installed_package():
         (("resume", "latest", "--local", "--state-dir", "nowhere"), "--state-dir nowhere: there is no such directory"),
         (("org", "--port", "0", "--source", "nothing.csv"), "there is no such file"),
         (("org", "--port", "0", "--faults", "nothing.yaml"), "nothing.yaml"),
+        (("org", "--port", "0", "--load", "opportunity=nothing.csv"), "nothing.csv: there is no such file"),
+        (("org", "--port", "0", "--load", "nothing=README.md"), "There is no load 'nothing'"),
+        (("org", "--port", "0", "--load", "nightly=README.md"), "nightly"),
+        (("org", "--port", "0", "--load", "opportunity"), "--load opportunity names no load and file"),
+        (("org", "--port", "0", "--load", "account=a.csv", "--load", "account=b.csv"), "gives account a second file"),
+        (("org", "--port", "0", "--load", "account=a.csv", "--key", "no"), "--key is for an org that serves one file"),
         (("org",), "--port"),
     ],
 )
@@ -102,7 +108,7 @@ def test_a_wrong_command_line_ends_with_2_and_says_what_is_wrong(arguments, word
 
 def test_the_simulated_org_is_as_slow_and_as_short_of_allowances_as_the_options_say(monkeypatch):
     served: list[OrgSettings] = []
-    monkeypatch.setattr("cli.org.serve_org", served.append)
+    monkeypatch.setattr("cli.org.serve_org", lambda settings, _: served.append(settings))
 
     limits = ("--daily-api-requests", "500", "--daily-bulk-batches", "30", "--workers", "8", "--row-ms", "1.5")
     result = invoke("org", "--port", "0", "--rows", "10", *limits)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cli.org import directions, org_settings
+from cli.org import directions, files_of_loads, org_settings
 from infra.config import load_file
 from local.org import OrgSettings, SourceFileError, file_source, generated_opportunities
 from local.org.credentials import CLIENT_SECRET
@@ -41,6 +41,8 @@ def test_rows_of_ones_own_are_served_to_nobody_who_does_not_know_the_secret_that
     source.write_text("no,name\n1,A\n")
     asked: dict[str, Any] = {
         "rows": 1,
+        "load_files": {},
+        "loads_dir": tmp_path,
         "object_name": None,
         "key": None,
         "parent": None,
@@ -54,6 +56,24 @@ def test_rows_of_ones_own_are_served_to_nobody_who_does_not_know_the_secret_that
     assert generated.client_secret == CLIENT_SECRET
     assert directions(URL, mine).count(mine.client_secret) == 2
     assert mine.client_secret not in repr(mine)
+
+
+def test_an_org_that_is_made_for_loads_tells_how_to_run_them_and_its_rows_to_nobody_else(tmp_path):
+    for name in ("first", "second"):
+        (tmp_path / f"{name}.yaml").write_text(
+            f"source: {{object: {name}__dlm, key: no}}\ntarget: {{object: Thing__c, external_id: No__c}}\n"
+            "fields: {no: No__c}\nlock_risk: none\n"
+        )
+        (tmp_path / f"{name}.csv").write_text("no\n1\n")
+    files = files_of_loads([f"{name}={tmp_path}/{name}.csv" for name in ("first", "second")])
+    asked: dict[str, Any] = dict.fromkeys(("source", "object_name", "key", "parent", "faults_file"))
+    settings = org_settings(**asked, load_files=files, loads_dir=tmp_path, rows=1, port=0, time_scale=5, behaviour={})
+    text = directions(URL, settings, list(files))
+    for name in ("first", "second"):
+        assert f"  massive-upload run {name} --local --org-url {URL} --time-scale 5\n" in text
+    assert "Data Cloud holds first__dlm, second__dlm; Core takes Thing__c." in text
+    assert "Describe the load" not in text
+    assert settings.client_secret != CLIENT_SECRET
 
 
 def test_a_key_that_no_load_can_name_is_refused(tmp_path):
