@@ -154,15 +154,19 @@ def filling_lanes_for(rows: int, *, org_batches: int, batch_rows: int = JOB_ROWS
     return max(1, min(org_batches, rows // _LEAST_LANE_ROWS))
 
 
-def start_delay_seconds(index: int, stagger_seconds: int, *, max_concurrency: int) -> int:
+def start_delay_seconds(index: int, stagger_seconds: int, *, max_concurrency: int, begun: int = 0) -> int:
     """How long a lane waits before it begins.
 
     Args:
         index: how many lanes come before it.
         stagger_seconds: the load's, from one lane to the next.
         max_concurrency: lanes at the same time; those beyond begin as others end.
+        begun: how many lanes go on where they were, the first of them all: these have had their stagger.
     """
-    return max(index * stagger_seconds, index // _LANES_A_SECOND) if index < max_concurrency else 0
+    if index >= max_concurrency:
+        return 0
+    staggers = max(0, index - max(0, begun - 1))
+    return max(staggers * stagger_seconds, index // _LANES_A_SECOND)
 
 
 def lanes_for(rows: int, risk: LockRisk, *, lane_rows: int = LANE_ROWS) -> int:

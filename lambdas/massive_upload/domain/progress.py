@@ -354,6 +354,11 @@ class Partition:
     cause: str | None = None
 
     @property
+    def has_begun(self) -> bool:
+        """Whether its lane has staged rows, in whichever execution."""
+        return self.next_batch > 0
+
+    @property
     def notes(self) -> LaneNotes:
         """What the lane goes by so far."""
         return LaneNotes(failures=self.failures, pace=self.pace, hot_parents=self.hot_parents)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum, unique
 
 from massive_upload.domain.progress import Batch, BatchState, Partition, PartitionStatus, Run
-from massive_upload.errors import FencedOut, LoadError, RequestRefused, StateChanged
+from massive_upload.errors import FencedOut, LoadError, RequestRefused, SalesforceUnavailable, StateChanged
 from massive_upload.observability import Event, Marker, following, log
 from massive_upload.salesforce.bulk import BulkIngest, Job, JobGone, JobState
 from massive_upload.usecases.job_outcome import counters_of
@@ -25,48 +25,68 @@ class Left(StrEnum):
     """Its job was aborted and has yet to end, or nobody knows whether it has ended."""
 
 
-def end_lane(run: Run, partition: Partition, services: SliceServices) -> Left:
-    """Bring a lane to its end: fence out who may still work on it, and settle or abort its job in flight.
+class Drain:
+    """Brings the lanes of a run to their end, one after the other.
 
-    The lane's partition is no longer Running then, unless somebody else has claimed it in this very moment. Of one
-    whose run has ended before, what is left is settled.
+    Once a call was not answered the org is asked no more, as each further one would wait for the whole time-out:
+    FinishRun would be killed before it had counted its look.
+
+    Args:
+        run: the run as it is to be ended.
+        services: of the task.
     """
-    if partition.status is PartitionStatus.COMPLETED:
-        return Left.NOTHING
-    try:
-        mine = services.store.take_over_partition(partition, execution_arn=run.execution_arn)
-        if mine.status is PartitionStatus.RUNNING:
-            services.store.stop_partition(mine)
-        batch = open_batch(services.store, mine)
-        if batch is None or not batch.has_job:
+
+    def __init__(self, run: Run, services: SliceServices) -> None:
+        self._run = run
+        self._services = services
+        self._is_unanswered = False
+
+    def end_lane(self, partition: Partition) -> Left:
+        """Bring a lane to its end: fence out who may still work on it, and settle or abort its job in flight.
+
+        The lane's partition is no longer Running then, unless somebody else has claimed it in this very moment. Of one
+        whose run has ended before, what is left is settled.
+        """
+        if partition.status is PartitionStatus.COMPLETED:
             return Left.NOTHING
-        config = services.configs.of(run.run_id)
-        with following(batch), services.org.only_to(config.org_id):
-            return _drain(mine, batch, services)
-    except FencedOut:
-        return Left.JOB  # claimed or reopened in this very moment; it is looked at again
+        store = self._services.store
+        try:
+            mine = store.take_over_partition(partition, execution_arn=self._run.execution_arn)
+            if mine.status is PartitionStatus.RUNNING:
+                store.stop_partition(mine)
+            batch = open_batch(store, mine)
+            if batch is None or not batch.has_job:
+                return Left.NOTHING
+            if self._is_unanswered:
+                return Left.JOB
+            config = self._services.configs.of(self._run.run_id)
+            with following(batch), self._services.org.only_to(config.org_id):
+                return self._drain(mine, batch)
+        except FencedOut:
+            return Left.JOB  # claimed or reopened in this very moment; it is looked at again
 
+    def _drain(self, partition: Partition, batch: Batch) -> Left:
+        """An org that refuses or does not answer must not keep the run from ending: its rows are then unsettled.
 
-def _drain(partition: Partition, batch: Batch, services: SliceServices) -> Left:
-    """An org that refuses or does not answer must not keep the run from ending: its rows are then unsettled.
-
-    Nor must what the job itself has come to, which may be an error after it is recorded: the record tells which it was.
-    """
-    left = Left.JOB
-    try:
-        batch, job = _end_job(partition, batch, services)
-        if job is not None and not job.state.is_terminal:
-            return left
-        left = Left.ROWS
-        _record(partition, batch, job, services)
-    except FencedOut:
-        raise
-    except LoadError as error:
-        if services.store.batch(partition, batch.number).has_job:
-            log(Marker.WARNING, Event.JOB_UNSETTLED, error=type(error).__name__, reason=str(error))
-            return left
-        log(Marker.WARNING, Event.JOB_REFUSED, error=type(error).__name__, code=error.code)
-    return Left.NOTHING
+        Nor must what the job itself has come to, which may be an error after it is recorded: the record tells which it
+        was.
+        """
+        left = Left.JOB
+        try:
+            batch, job = _end_job(partition, batch, self._services)
+            if job is not None and not job.state.is_terminal:
+                return left
+            left = Left.ROWS
+            _record(partition, batch, job, self._services)
+        except FencedOut:
+            raise
+        except LoadError as error:
+            self._is_unanswered = isinstance(error, SalesforceUnavailable) and not error.answered
+            if self._services.store.batch(partition, batch.number).has_job:
+                log(Marker.WARNING, Event.JOB_UNSETTLED, error=type(error).__name__, reason=str(error))
+                return left
+            log(Marker.WARNING, Event.JOB_REFUSED, error=type(error).__name__, code=error.code)
+        return Left.NOTHING
 
 
 def _end_job(partition: Partition, batch: Batch, services: SliceServices) -> tuple[Batch, Job | None]:

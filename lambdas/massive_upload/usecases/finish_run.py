@@ -13,7 +13,7 @@ from massive_upload.domain.incremental import Watermark, mapping_sha256, may_set
 from massive_upload.domain.progress import Halt, Partition, PartitionStatus, Run, RunStatus
 from massive_upload.errors import RunError, StateChanged, message_of
 from massive_upload.observability import Event, Marker, Metric, emit, log
-from massive_upload.usecases.drain import Left, end_lane
+from massive_upload.usecases.drain import Drain, Left
 from massive_upload.usecases.plan_file import read_plan
 from massive_upload.usecases.receipt import Ended, ask_target, gather_receipt, renew_receipt, write_receipt
 from massive_upload.usecases.run_ids import run_id_in_sequence, run_id_of
@@ -55,7 +55,8 @@ def finish_run(task: FinishRunInput, services: SliceServices) -> Verdict:
         services.store.create_partitions(run, read_plan(services.files, run))
     partitions = services.store.partitions(run_id)
     if run.status is RunStatus.RUNNING:
-        lanes_left = [end_lane(run, partition, services) for partition in partitions]
+        drain = Drain(run, services)
+        lanes_left = [drain.end_lane(partition) for partition in partitions]
         now = services.store.run(run_id)  # what was settled may have asked it to end
         if now is None or now.execution_arn != run.execution_arn:  # who has resumed it would be held up by what follows
             return _verdict_without_run(run_id, failure)

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from massive_upload.constants import STATE_KEPT_DAYS
 from massive_upload.domain.progress import Partition, Run
-from massive_upload.usecases.drain import Left, end_lane
+from massive_upload.usecases.drain import Drain, Left
 from massive_upload.usecases.receipt import renew_receipt
 from massive_upload.usecases.slice_tasks import SliceServices, unsettled_batches
 
@@ -38,5 +38,6 @@ def end_jobs_of(run: Run, partitions: Sequence[Partition], services: SliceServic
         The worst that one of them has left.
     """
     with_job = {batch.partition for batch in unsettled_batches(services.store, partitions) if batch.has_job}
-    left = {end_lane(run, partition, services) for partition in partitions if partition.partition in with_job}
+    drain = Drain(run, services)
+    left = {drain.end_lane(partition) for partition in partitions if partition.partition in with_job}
     return next((worst for worst in (Left.JOB, Left.ROWS) if worst in left), Left.NOTHING)

@@ -5,11 +5,12 @@ import json
 import pytest
 
 from massive_upload.contracts import Verdict
-from massive_upload.domain.progress import BatchState, Run, RunStatus
+from massive_upload.domain.progress import BatchState, PartitionStatus, Run, RunStatus
+from massive_upload.errors import SalesforceUnavailable
 from massive_upload.observability import Event
 from massive_upload.ports import Heartbeat
 from massive_upload.salesforce.transport import Request, Response, Transport
-from massive_upload.usecases.drain import end_lane
+from massive_upload.usecases.drain import Drain
 from massive_upload.usecases.fetch_page import fetch_page
 from massive_upload.usecases.finish_run import finish_run
 from massive_upload.usecases.upload_batch import upload_batch
@@ -289,6 +290,33 @@ def test_the_requests_of_every_wait_for_a_job_are_counted():
         assert counted == sent.requests > MOST_CALLS
 
 
+class SilentTransport:
+    """Connections to the org are made, and nothing is heard."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+
+    def send(self, request: Request) -> Response:
+        self.requests += 1
+        raise SalesforceUnavailable(f"{request.asked}: no answer.", answered=False)
+
+
+def test_an_org_that_did_not_answer_for_one_lane_is_not_asked_for_the_others_until_the_next_look():
+    """Twenty lanes that wait a minute each are more than FinishRun has."""
+    with open_world(load=paced(lanes=3), queue_seconds=1e9) as world:
+        world.plan(START)
+        for lane in ("0000", "0001", "0002"):
+            world.slices.run_slice(RUN, lane, stop_before="CheckJob")
+        answering, world.transport = world.transport, (silent := SilentTransport())
+        assert world.finish_once({}, ended="ABORTED").next == "Drain"
+        assert silent.requests == 1
+        assert {partition.status for partition in world.store.partitions(RUN)} == {PartitionStatus.STOPPED}
+        world.transport = answering
+        verdict = world.finish({}, ended="ABORTED")
+        assert (verdict.status, verdict.unsettled, verdict.not_sent) == ("Stopped", 0, 30)
+        assert set(world.jobs) == {"Aborted"}
+
+
 @NEVER_ENDING
 def test_the_watchdog_brings_a_run_to_an_end_although_its_job_does_not(faults):
     """It calls FinishRun for the execution as it found it, and hears no answer."""
@@ -368,7 +396,7 @@ def test_the_receipt_tells_what_a_slower_finish_run_has_settled_since_the_faster
 
         def settle() -> None:
             world.mend_org()
-            end_lane(world.run(), world.partition(), world.services)
+            Drain(world.run(), world.services).end_lane(world.partition())
 
         world.stall.holds = world.stall.calls + calls
         world.stall.happening = settle

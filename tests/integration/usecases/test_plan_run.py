@@ -526,6 +526,17 @@ def test_lanes_that_go_on_begin_one_stagger_after_the_other_whatever_has_complet
         assert waits == {"0001": 0, "0003": 600}
 
 
+def test_lanes_that_had_begun_go_on_at_once_and_the_others_one_stagger_after_the_other():
+    with open_world(load=paced(lanes=5, stagger_seconds=600)) as world:
+        world.plan(START)
+        for lane in ("0001", "0004"):
+            world.slices.run_slice(RUN, lane, stop_before="UploadBatch")
+        world.abort()
+        plan = world.plan(RESUME, "again")
+        waits = {lane.partition: lane.short_wait_seconds + lane.long_waits * LONG_WAIT_SECONDS for lane in plan.lanes}
+        assert list(waits.items()) == [("0001", 0), ("0004", 0), ("0000", 600), ("0002", 1200), ("0003", 1800)]
+
+
 def test_partitions_that_the_run_does_not_have_are_refused():
     with open_world(load=paced(lanes=3)) as world:
         world.plan(START)

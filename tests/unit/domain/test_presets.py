@@ -96,5 +96,12 @@ def test_at_most_two_lanes_begin_in_the_same_second_and_a_stagger_is_kept():
     assert staggered == [0, 60, 0, 0], "who waits for another to end does not wait for its stagger as well"
 
 
+@pytest.mark.parametrize(
+    ("begun", "delays"), [(0, [0, 60, 120, 180]), (1, [0, 60, 120, 180]), (3, [0, 0, 1, 60]), (4, [0, 0, 1, 1])]
+)
+def test_lanes_that_have_had_their_stagger_wait_for_none(begun, delays):
+    assert [start_delay_seconds(index, 60, max_concurrency=9, begun=begun) for index in range(4)] == delays
+
+
 def test_the_chunk_that_a_paired_batch_waits_for_is_written_before_its_rows_give_up():
     assert MOST_PAIR_ROW_MS * CHUNK_ROWS / 1000 == 7, "of the 10 s that a row waits for a lock"

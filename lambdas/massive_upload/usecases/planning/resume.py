@@ -89,8 +89,9 @@ class ResumeRun(Planner):
         concurrency = config.load.partitioning.max_concurrency
         stagger_seconds = config.load.effective_pace.stagger_seconds
         chosen, items = self._chosen(), []
+        begun = sum(partition.has_begun for partition in chosen)
         for index, partition in enumerate(chosen):
-            delay_seconds = start_delay_seconds(index, stagger_seconds, max_concurrency=concurrency)
+            delay_seconds = start_delay_seconds(index, stagger_seconds, max_concurrency=concurrency, begun=begun)
             self._reopen(partition, delay_seconds if index < concurrency else None)
             items.append(lane_item(partition.partition, delay_seconds))
         for partition in self._left_at_work():
@@ -212,7 +213,8 @@ class ResumeRun(Planner):
         ]
 
     def _chosen(self) -> list[Partition]:
-        """The partitions to go on with."""
+        """The partitions to go on with, those first that had begun."""
         lanes = [partition for partition in self._store.partitions(self._run_id) if not partition.is_sweep]
         unfinished = [lane for lane in lanes if lane.status is not PartitionStatus.COMPLETED]
-        return [lane for lane in unfinished if self._is_wanted(lane)]
+        wanted = [lane for lane in unfinished if self._is_wanted(lane)]
+        return sorted(wanted, key=lambda lane: not lane.has_begun)
