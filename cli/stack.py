@@ -68,6 +68,8 @@ class ExecutionState:
     status: str
     error: str | None
     cause: str | None
+    mode: str | None = None
+    """Which its input asked for, where it did."""
 
     @property
     def has_ended(self) -> bool:
@@ -124,7 +126,29 @@ class Stack:
     def execution(self, arn: str) -> ExecutionState:
         """How an execution stands."""
         answer = self._machines.describe_execution(executionArn=arn)
-        return ExecutionState(status=answer["status"], error=answer.get("error"), cause=answer.get("cause"))
+        given = json.loads(answer.get("input") or "{}")
+        return ExecutionState(
+            status=answer["status"],
+            error=answer.get("error"),
+            cause=answer.get("cause"),
+            mode=given.get("mode") if isinstance(given, dict) else None,
+        )
+
+    def execution_named(self, name: str) -> ExecutionState | None:
+        """How the execution of a name stands; None where there is none, or where Step Functions has forgotten it."""
+        machine = self._outputs["LoadMachineArn"]
+        try:
+            return self.execution(f"{machine.replace(':stateMachine:', ':execution:')}:{name}")
+        except ClientError as error:
+            if error_code(error) not in {"ExecutionDoesNotExist", "InvalidArn"}:
+                raise
+            return None
+
+    def failed_executions(self, most: int) -> list[str]:
+        """The names of the executions that have failed last, the newest first."""
+        arn = self._outputs["LoadMachineArn"]
+        answer = self._machines.list_executions(stateMachineArn=arn, statusFilter="FAILED", maxResults=most)
+        return [str(each["name"]) for each in answer["executions"]]
 
     def has_ended(self, arn: str) -> bool:
         """Whether an execution that was just started has ended already; Step Functions may know nothing of it yet.

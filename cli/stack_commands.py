@@ -86,6 +86,14 @@ def start(
             help="Change a key of pace, partitioning or sample, as in pace.batch_rows=9.",
         ),
     ] = None,
+    scheduled: Annotated[
+        bool,
+        typer.Option(
+            "--scheduled",
+            help="As a schedule starts it: within the window of the schedule, and not at all while another run loads "
+            "the target. Give the schedule's --mode, too.",
+        ),
+    ] = False,
     watch: Watch = False,
     as_json: AsJson = False,
     stack: StackName = "MassiveUpload",
@@ -103,11 +111,13 @@ def start(
     massive-upload start opportunity --set pace.batch_rows=1000 --set partitioning.count=5
 
     massive-upload start nightly --start-with opportunity
+
+    massive-upload start opportunity --scheduled --mode incremental
     """
     with on_stack(stack, region, profile) as found:
         from cli.stack_run import start_input, start_run
 
-        payload = start_input(load, mode=mode, sets=sets or [], start_with=start_with)
+        payload = start_input(load, mode=mode, sets=sets or [], start_with=start_with, scheduled=scheduled)
         go_on(start_run(found, payload, run_id=run_id), "begins", watch=watch, as_json=as_json)
 
 
@@ -222,15 +232,16 @@ def status(
             show_kept(directory, run_id, as_json=as_json)
             return
     with on_stack(stack, region, profile) as found:
-        from cli.run_ids import find_run
         from cli.stack_facts import facts_of
-        from cli.status import show_newest, show_run
+        from cli.stack_run import refused_runs, run_on
+        from cli.status import MOST_LISTED, show_newest, show_run
 
         if run_id is None:
             none = f"The stack {found.name} has no runs yet; begin one: {found.command('start', 'LOAD')}"
-            show_newest(found.store, none=none, as_json=as_json)
+            refused = refused_runs(found, MOST_LISTED)
+            show_newest(found.store, none=none, as_json=as_json, refused=refused)
         else:
-            show_run(facts_of(found, find_run(found.store, run_id)), as_json=as_json)
+            show_run(facts_of(found, run_on(found, run_id)), as_json=as_json)
 
 
 @stack_commands.command(rich_help_panel=STACK_PANEL)
@@ -296,3 +307,6 @@ def _halt(stack: Stack, run_id: str, halt: Halt) -> None:
     print(f"Watch it: {stack.command('watch', run.run_id)}")
     if run.plan_name is not None:
         print(f"Go on later: {stack.command('resume', run.run_id)}")
+    if run.loads_after:
+        names = ", ".join(run.loads_after)
+        print(f"That does not go on with {names}: run in this order what has not been run, once it has completed.")

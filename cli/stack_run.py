@@ -18,7 +18,7 @@ from cli.errors import ExitCode, RunRefused, UsageMistake
 from cli.following import follow
 from cli.outcome import Advice, rejected_advice, tell_outcome
 from cli.progress import ProgressDisplay
-from cli.run_ids import find_run, may_be_retried, new_run_id, newest_runs
+from cli.run_ids import LATEST, find_run, may_be_retried, new_run_id, newest_runs
 from cli.snapshot import Snapshot, take_snapshot
 from cli.stack import Stack
 from cli.stack_facts import facts_of
@@ -76,7 +76,9 @@ class StackRun:
         return take_snapshot(self.stack.store, runs[-1].run_id if runs else self.run_id)
 
 
-def start_input(load: str, *, mode: str, sets: Sequence[str], start_with: str | None = None) -> dict[str, Any]:
+def start_input(
+    load: str, *, mode: str, sets: Sequence[str], start_with: str | None = None, scheduled: bool = False
+) -> dict[str, Any]:
     """The input of an execution that begins a run, or the runs of a sequence from one of its loads on.
 
     Raises:
@@ -92,7 +94,9 @@ def start_input(load: str, *, mode: str, sets: Sequence[str], start_with: str | 
             f"--set {fixed[0]}: a deployed load is changed in its file, then deployed; "
             f"a start can change {', '.join(_CHANGEABLE)} alone."
         )
-    begun = {"load": load, "mode": mode} | ({"start_with": start_with} if start_with is not None else {})
+    begun: dict[str, object] = {"load": load, "mode": mode}
+    begun |= {"start_with": start_with} if start_with is not None else {}
+    begun |= {"scheduled": True} if scheduled else {}
     try:
         start = StartInput.model_validate(begun | changes.values)
     except ValidationError as error:
@@ -180,9 +184,43 @@ def watched_run(stack: Stack, run_id: str) -> StackRun:
 
     Raises:
         UsageMistake: there is no such run.
+        RunRefused: there is an execution of this name, which failed before it had recorded a run.
     """
-    run = find_run(stack.store, run_id)
+    run = run_on(stack, run_id)
     return StackRun(stack=stack, run_id=run.run_id, execution_arn=run.execution_arn)
+
+
+def refused_runs(stack: Stack, most: int) -> list[str]:
+    """What was started last and failed before it had recorded a run, each with its error: the newest first.
+
+    Args:
+        stack: the stack.
+        most: how many executions that have failed are looked at.
+    """
+    recorded = stack.store.newest_runs(_MOST_LOADS)
+    refused = []
+    for name in stack.failed_executions(most):
+        if any(run_id == name or run_id.startswith(f"{name}.") for run_id in recorded) or stack.store.run(name):
+            continue
+        state = stack.execution_named(name)
+        if state is not None and state.mode != Mode.RESUME:
+            refused.append(f"{name}: {state.error}")
+    return refused
+
+
+def run_on(stack: Stack, run_id: str) -> Run:
+    """The run of an id, or of 'latest'.
+
+    Raises:
+        UsageMistake: there is no such run.
+        RunRefused: there is an execution of this name, which failed before it had recorded a run.
+    """
+    refused = None
+    if run_id != LATEST and stack.store.run(run_id) is None:
+        refused = stack.execution_named(run_id)
+    if refused is not None and refused.error is not None:
+        raise RunRefused(refused.error, refused.cause or "its execution names no cause")
+    return find_run(stack.store, run_id)
 
 
 def watch_run(run: StackRun, *, as_json: bool) -> ExitCode:
@@ -254,7 +292,10 @@ def _wait_until_finished(run: StackRun) -> None:
 
 def _refusal(run: StackRun) -> RunRefused:
     state = run.stack.execution(run.execution_arn)
-    return RunRefused(state.error or state.status, state.cause or "the execution ended before the run began")
+    ended = "the execution ended before the run began"
+    if state.status == "SUCCEEDED":
+        ended += ", as a scheduled one does while another run loads the target"
+    return RunRefused(state.error or state.status, state.cause or ended)
 
 
 def _can_be_resumed(stack: Stack, run: Run) -> bool:

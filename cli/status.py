@@ -21,7 +21,7 @@ from massive_upload.domain.progress import Partition, Run
 from massive_upload.ports import ProgressStore
 from massive_upload.usecases.receipt import PARTITION_FIGURES
 
-_MOST_LISTED = 10
+MOST_LISTED = 10
 _RUN_FIGURES = ("source rows", "settled", "succeeded", "rejected")
 _RUN_STACKS = (
     ("run", "mode", "error"),
@@ -55,7 +55,9 @@ class RunLine:
     error: str | None
 
 
-def show_newest(store: ProgressStore, *, none: str, as_json: bool, are_left: bool | None = None) -> None:
+def show_newest(
+    store: ProgressStore, *, none: str, as_json: bool, are_left: bool | None = None, refused: Sequence[str] = ()
+) -> None:
     """List the newest runs.
 
     Args:
@@ -63,8 +65,9 @@ def show_newest(store: ProgressStore, *, none: str, as_json: bool, are_left: boo
         none: what is said where there are none.
         as_json: whether to print one JSON array.
         are_left: whether nothing carries out those that are unfinished; None where nobody has looked.
+        refused: what was to begin and is no run, with the reason; not in the JSON array, which is of runs.
     """
-    newest = newest_runs(store, _MOST_LISTED)
+    newest = newest_runs(store, MOST_LISTED)
     lines = [_line_of(run, store.partitions(run.run_id), are_left and run.is_unfinished) for run in newest]
     if as_json:
         print(json.dumps([asdict(line) for line in lines]))
@@ -73,6 +76,8 @@ def show_newest(store: ProgressStore, *, none: str, as_json: bool, are_left: boo
     else:
         console = Console(highlight=False)
         console.print(_runs_table(lines, console))
+    if refused and not as_json:
+        print("\n".join(["Failed before a run was recorded (the status of the name tells why):", *refused]))
 
 
 def show_run(facts: RunFacts, *, as_json: bool, advice: str | None = None) -> None:
@@ -98,6 +103,8 @@ def show_run(facts: RunFacts, *, as_json: bool, advice: str | None = None) -> No
     if summary.error is not None:
         failures = partition_failures(facts.partitions)
         console.print(Text(printable_lines("\n".join([f"{summary.error}: {summary.cause}", *failures]))))
+    elif summary.cause is not None:
+        console.print(Text(printable_lines(summary.cause)))
     if advice is not None:
         console.print(Text(advice), soft_wrap=True)
 

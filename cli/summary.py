@@ -218,7 +218,8 @@ def summary_view(summary: RunSummary, lanes: Sequence[Partition] = ()) -> Render
 
 def _headline(summary: RunSummary) -> Text:
     style = "bold green" if summary.error is None and summary.status == RunStatus.COMPLETED else "bold yellow"
-    return Text(f"\nRun {summary.run_id}: {summary.status}{_pace(summary)}", style=style)
+    ending = Text(f"\nRun {summary.run_id}: {summary.status}{_pace(summary)}", style=style)
+    return ending.append(f"\n{summary.load}, mode {summary.mode}", style="not bold default")
 
 
 def _pace(summary: RunSummary) -> str:

@@ -95,7 +95,7 @@ class LoadStack(cdk.Stack):  # type: ignore[misc]  # aws_cdk is not followed by 
         )
         email = self.node.try_get_context("alarm_email")
         self.alarms = Alarms(self, "Alarms", watched=watched, loads=loads, email=email)
-        Dashboard(self, "Dashboard", watched=watched, loads=sorted(loads), alarms=self.alarms)
+        Dashboard(self, "Dashboard", watched=watched, loads=loads, alarms=self.alarms)
         Queries(self, "Queries", log_groups=self.functions.log_groups)
         self._build_outputs()
 

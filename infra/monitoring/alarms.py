@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cw
@@ -19,14 +20,15 @@ from infra.monitoring import metrics
 from infra.monitoring.targets import Watched
 from massive_upload.constants import MOST_DRAINS
 from massive_upload.domain.load import Load
+from massive_upload.domain.quota import REFUSED_LOOK_AGE
 from massive_upload.observability import Metric
 
 ALLOWANCE_PERCENT = 95
 """Used of the org's daily allowances: half of the reserve that a load keeps by default (`domain/presets.py`) is gone. A
 load that waits at its reserve is no reason to wake anybody."""
 
-ALLOWANCE_PERIODS = 3
-"""A lane whose calls are refused tells of it every ten minutes (`LONG_WAIT_SECONDS`): in between it is no better."""
+ALLOWANCE_PERIODS = REFUSED_LOOK_AGE // timedelta(seconds=metrics.PERIOD.to_seconds()) + 1
+"""Lanes that wait at their reserve look at the org's day once an hour: in between it is no better."""
 
 LOCK_ERRORS_PERCENT = 5
 FEWEST_LOCK_ERRORS = 10
@@ -142,6 +144,14 @@ def _run_alarms(watched: Watched) -> Iterator[AlarmSpec]:
         ("RunAborted", "ExecutionsAborted", "Somebody has stopped an execution. Resume the run when it may go on."),
     ):
         yield AlarmSpec(name=name, means=what, metric=metrics.states(metric, machine), threshold=1, wakes=True)
+    yield AlarmSpec(
+        name="RunSkipped",
+        means="A schedule came while another run was loading the target, and nothing was loaded. Start the load when "
+        "that run has ended, if the next night is too late.",
+        metric=metrics.own(Metric.RUNS_SKIPPED, "Sum", service=watched.service),
+        threshold=1,
+        wakes=False,
+    )
     failed = [
         metrics.states(metric, metrics.lanes_arn(watched.load_machine))
         for metric in ("ExecutionsFailed", "ExecutionsTimedOut")
@@ -186,7 +196,8 @@ def _load_alarms(service: str, name: str, load: Load) -> Iterator[AlarmSpec]:
 def _progress_alarms(service: str) -> Iterator[AlarmSpec]:
     yield AlarmSpec(
         name="PartitionStuck",
-        means="A lane at work has been silent for half an hour. Read the partition's story; stop and resume the run.",
+        means="A lane at work has been silent for half an hour. Query the lanes that stand still and the partition's "
+        "story; stop the execution of its slice.",
         metric=metrics.own(Metric.STUCK_PARTITIONS, "Maximum", service=service),
         threshold=1,
         wakes=True,
@@ -259,7 +270,8 @@ def _function_alarms(functions: Functions) -> Iterator[AlarmSpec]:
     shares = [f"100 * m{index} / {spec.timeout_seconds * 1000}" for index, spec in enumerate(FUNCTIONS)]
     yield AlarmSpec(
         name="FunctionNearTimeout",
-        means=f"A function took more than {TIMEOUT_PERCENT} % of its time. Lower pace.batch_rows.",
+        means=f"A function took more than {TIMEOUT_PERCENT} % of its time. Lower pace.batch_rows if it is FetchPage, "
+        "UploadBatch or SettleBatch; others wait for the org or the table.",
         metric=metrics.math(
             f"MAX([{', '.join(shares)}])",
             {f"m{index}": metrics.function("Duration", one, "Maximum") for index, one in enumerate(each)},
@@ -292,7 +304,7 @@ def _storage_alarms(watched: Watched) -> Iterator[AlarmSpec]:
     yield AlarmSpec(
         name="DeadLetters",
         means="A schedule could not start its load, or an event did not reach the watchdog. Read the message in the "
-        "queue, start the load by hand, then purge the queue.",
+        "queue, start the load with the input that stands there, then purge the queue.",
         metric=metrics.dead_letters(watched.dead_letters),
         threshold=1,
         wakes=True,

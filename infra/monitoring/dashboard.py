@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
 import aws_cdk as cdk
@@ -15,7 +15,7 @@ from infra.monitoring import metrics
 from infra.monitoring.alarms import ALLOWANCE_PERCENT, LOCK_ERRORS_PERCENT, Alarms
 from infra.monitoring.queries import ERRORS_BY_CODE, PARTITIONS, QUERIES, SLOWEST_BATCHES, SavedQuery
 from infra.monitoring.targets import Watched
-from massive_upload.constants import SUCCESS_CRITERION_PERCENT
+from massive_upload.domain.load import Load
 from massive_upload.observability import Metric
 
 _WHOLE, _HALF, _THIRD = 24, 12, 8
@@ -28,11 +28,12 @@ class Dashboard(Construct):
     """One dashboard for all loads of the stack: each has a line of its own in every graph."""
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, watched: Watched, loads: Sequence[str], alarms: Alarms
+        self, scope: Construct, construct_id: str, *, watched: Watched, loads: Mapping[str, Load], alarms: Alarms
     ) -> None:
         super().__init__(scope, construct_id)
         self._watched = watched
-        self._loads = list(loads)
+        self._loads = sorted(loads)
+        self._criteria_percent = {load.success_criterion_percent for load in loads.values()}
         stack = cdk.Stack.of(self)
         cw.Dashboard(
             self,
@@ -89,13 +90,13 @@ class Dashboard(Construct):
         return _graph(
             "Success rate, % (at the end, and from 10,000 rows on)",
             self._each(Metric.SUCCESS_RATE_PERCENT, "Minimum"),
-            mark=(SUCCESS_CRITERION_PERCENT, "criterion"),
+            marks=[(percent, "criterion") for percent in sorted(self._criteria_percent)],
             top=100,
         )
 
     def _lock_errors(self) -> cw.IWidget:
         lines = self._ratios(Metric.LOCK_ERRORS, Metric.ROWS_SENT, factor=100)
-        return _graph("Lock errors for each 100 rows sent", lines, mark=(LOCK_ERRORS_PERCENT, "alarm"))
+        return _graph("Lock errors for each 100 rows sent", lines, marks=[(LOCK_ERRORS_PERCENT, "alarm")])
 
     def _pace(self) -> cw.IWidget:
         left = self._each(Metric.ROWS_SENT, "Average", " rows a job")
@@ -109,7 +110,7 @@ class Dashboard(Construct):
     def _allowances(self) -> cw.IWidget:
         used = (Metric.API_REQUESTS_USED_PERCENT, "API requests"), (Metric.BULK_BATCHES_USED_PERCENT, "Bulk batches")
         lines = [metrics.own(m, "Maximum", service=self._watched.service, label=label) for m, label in used]
-        return _graph("Used of the org's day, %", lines, mark=(ALLOWANCE_PERCENT, "alarm"), top=100)
+        return _graph("Used of the org's day, %", lines, marks=[(ALLOWANCE_PERCENT, "alarm")], top=100)
 
     def _processing(self) -> cw.IWidget:
         left = self._ratios(Metric.PROCESSING_MILLISECONDS, Metric.ROWS_SENT, factor=1000, ending=" processing")
@@ -119,6 +120,7 @@ class Dashboard(Construct):
     def _lanes(self) -> cw.IWidget:
         names = (
             Metric.OPEN_RUNS,
+            Metric.RUNS_SKIPPED,
             Metric.LEFT_OPEN_RUNS,
             Metric.STUCK_PARTITIONS,
             Metric.NEVER_STARTED_PARTITIONS,
@@ -226,7 +228,7 @@ def _graph(
     left: Sequence[cw.IMetric],
     *,
     right: Sequence[cw.IMetric] = (),
-    mark: tuple[float, str] | None = None,
+    marks: Sequence[tuple[float, str]] = (),
     top: float | None = None,
     width: int = _THIRD,
 ) -> cw.IWidget:
@@ -234,7 +236,7 @@ def _graph(
         title=title,
         left=list(left),
         right=list(right),
-        left_annotations=[cw.HorizontalAnnotation(value=mark[0], label=mark[1])] if mark else [],
+        left_annotations=[cw.HorizontalAnnotation(value=value, label=label) for value, label in marks],
         left_y_axis=cw.YAxisProps(min=None if top else 0, max=top, show_units=False),
         right_y_axis=cw.YAxisProps(min=0, show_units=False),
         width=width,

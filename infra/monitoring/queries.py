@@ -66,12 +66,18 @@ PARTITIONS = SavedQuery(
         "sort run_id, partition",
     ),
 )
+STANDING_STILL = SavedQuery(
+    "StandingStill",
+    "Lanes that stand still",
+    (Event.PARTITION_STUCK, Event.PARTITION_NEVER_STARTED),
+    ("stats latest(@timestamp) as seen_at by message, run_id, partition", "sort seen_at desc"),
+)
 ONE_PARTITION = SavedQuery(
     "OnePartition",
     "Story of one partition (write its run_id and number)",
     (),
     (
-        'filter run_id = "RUN-ID" and partition = "0000"',
+        'filter run_id = "RUN-ID" and partition = "0000" and task != "watchdog"',
         "fields @timestamp, marker, task, message, next, batch, attempt, job_id, rows, code, wait_seconds, error, "
         "reason",
         "sort @timestamp asc",
@@ -79,7 +85,7 @@ ONE_PARTITION = SavedQuery(
     ),
 )
 
-QUERIES = (ERRORS_BY_CODE, FAILED_TASKS, SLOWEST_BATCHES, PARTITIONS, ONE_PARTITION)
+QUERIES = (ERRORS_BY_CODE, FAILED_TASKS, SLOWEST_BATCHES, PARTITIONS, STANDING_STILL, ONE_PARTITION)
 
 
 class Queries(Construct):

@@ -71,8 +71,9 @@ def _internal_error(error: Exception) -> InternalError:
         kind = f"{kind} of {error.title} at " + ", ".join(
             ".".join(str(part) for part in item["loc"]) for item in error.errors(include_input=False)
         )
-    log(Marker.ERROR, Event.UNEXPECTED_ERROR, error=kind, places=places)
-    return InternalError(
+    told = InternalError(
         f"{kind} in {places[-1] if places else 'the handler'}.",
         next_step="This is a defect of massive-upload; its log has the whole trace.",
     )
+    log(Marker.ERROR, Event.UNEXPECTED_ERROR, error=InternalError.__name__, reason=str(told), places=places)
+    return told

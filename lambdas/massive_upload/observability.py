@@ -130,9 +130,9 @@ def task_ids(**ids: object) -> Iterator[None]:
 class Metric(StrEnum):
     """Every metric of the product.
 
-    Those of rows, jobs and progress have the dimensions service and load; those of the watchdog and of the org's
-    allowances have the service alone. Run, partition and batch are properties of a line, never dimensions: each value
-    of a dimension is a metric that is paid for.
+    Those of rows, jobs and progress have the dimensions service and load; those of the watchdog, of the org's
+    allowances and of skipped runs have the service alone. Run, partition and batch are properties of a line, never
+    dimensions: each value of a dimension is a metric that is paid for.
     """
 
     ROWS_SENT = "RowsSent"
@@ -149,6 +149,7 @@ class Metric(StrEnum):
     ROWS_LEFT = "RowsLeft"
     API_REQUESTS_USED_PERCENT = "ApiRequestsUsedPercent"
     BULK_BATCHES_USED_PERCENT = "BulkBatchesUsedPercent"
+    RUNS_SKIPPED = "RunsSkipped"
     OPEN_RUNS = "OpenRuns"
     LEFT_OPEN_RUNS = "LeftOpenRuns"
     STUCK_PARTITIONS = "StuckPartitions"
@@ -165,6 +166,7 @@ _OF_THE_STACK = frozenset(
     {
         Metric.API_REQUESTS_USED_PERCENT,
         Metric.BULK_BATCHES_USED_PERCENT,
+        Metric.RUNS_SKIPPED,
         Metric.OPEN_RUNS,
         Metric.LEFT_OPEN_RUNS,
         Metric.STUCK_PARTITIONS,

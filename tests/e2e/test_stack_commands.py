@@ -185,6 +185,17 @@ def test_status_lists_the_newest_runs_and_shows_one_with_its_partitions(world: W
     assert "There is already a run 'mine'" in taken.stderr
 
 
+def test_what_was_refused_before_its_run_was_recorded_is_told_by_its_name() -> None:
+    assert invoke("start", "nothing", "--run-id", "refused").exit_code == 2
+    listed = invoke("status")
+    assert listed.exit_code == 0, listed.output
+    assert "refused: InvalidLoad" in listed.stdout.splitlines()
+    for command in ("status", "watch"):
+        shown = invoke(command, "refused")
+        assert shown.exit_code == 2
+        assert shown.stderr.startswith("InvalidLoad: There is no load 'nothing'.")
+
+
 WATCH = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and their children, ignore it

@@ -132,11 +132,22 @@ def test_one_bad_value_of_any_aws_metric_is_an_alarm_and_ends_with_it(alarms: di
             assert alarm.state() == "OK"
 
 
+def test_an_org_that_stays_short_is_one_alarm_although_it_is_looked_at_once_an_hour(alarms: dict[str, Alarm]) -> None:
+    for name in ("ApiRequests", "BulkBatches"):
+        (series,) = alarms[name].series.values()
+        hour = [[series.point(97.0)], *([()] * 11)]
+        states = {alarms[name].state(*hour, *hour[:periods]) for periods in range(1, 13)}
+        assert states == {"ALARM"}
+        assert alarms[name].state(*hour, [series.point(90.0)]) == "ALARM"
+        assert alarms[name].state(*hour, [series.point(90.0)], ()) == "OK"
+
+
 def test_each_alarm_that_cannot_wait_tells_the_pager_whatever_else_is_wrong(
     template: Template, alarms: dict[str, Alarm]
 ) -> None:
     assert not resources(template, "AWS::CloudWatch::CompositeAlarm"), "it tells of its first alarm alone"
     assert alarms.keys() - waking_alarms(template, alarms) == {
+        "RunSkipped",
         "LockErrorsaccount",
         "LockErrorsflights",
         "LockErrorsopportunity",

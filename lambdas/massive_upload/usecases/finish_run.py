@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from massive_upload.constants import DRAIN_WAIT_SECONDS, MOST_DRAINS
+from massive_upload.constants import DRAIN_WAIT_SECONDS, JUDGED_FROM_ROWS, MOST_DRAINS
 from massive_upload.contracts import FinishRunInput, Mode, Verdict
 from massive_upload.domain.account import Account, Outcome, outcome_of
 from massive_upload.domain.incremental import Watermark, mapping_sha256, may_set
@@ -93,7 +93,7 @@ def _close(
     outcome = outcome_of(run, partitions, unsettled_batches(services.store, partitions))
     account = outcome.account
     if run.is_unfinished:
-        ending = failure or _ending_of(run, partitions, outcome, task.ended, services)
+        ending = failure or _ending_of(run, partitions, outcome, task, services)
         if not _goes_on(run, ending, task):
             ending = _without_loads_after(run, ending)
         elif run.is_halting:
@@ -159,7 +159,7 @@ def _tell(run: Run, ending: _Ending, account: Account) -> None:
         **asdict(account),
     )
     if run.plan_name is not None and run.mode != Mode.PLAN:
-        _emit_outcome(run, account)
+        _emit_outcome(run, ending.status, account)
 
 
 def _verdict_of_another(
@@ -254,20 +254,23 @@ def _watermark(run: Run, ended: Ended, known: Watermark | None, services: SliceS
     return new if is_due else None
 
 
-def _emit_outcome(run: Run, account: Account) -> None:
+def _emit_outcome(run: Run, status: RunStatus, account: Account) -> None:
+    """The first rows of a run that goes on later say as little of it at its pause as they do while it is at work."""
     rows_left = account.not_sent + account.unsettled
     values: dict[Metric, float] = {Metric.ROWS_LEFT: rows_left}
     if account.source_rows:
         values[Metric.PROGRESS_PERCENT] = 100 * (account.source_rows - rows_left) / account.source_rows
-    if account.success_rate_percent is not None:
+    judged = account.succeeded + account.rejected
+    is_told = status is RunStatus.COMPLETED or judged >= JUDGED_FROM_ROWS
+    if account.success_rate_percent is not None and is_told:
         values[Metric.SUCCESS_RATE_PERCENT] = account.success_rate_percent
     emit(values, load=run.load, run_id=run.run_id)
 
 
 def _ending_of(
-    run: Run, partitions: list[Partition], outcome: Outcome, ended: str | None, services: SliceServices
+    run: Run, partitions: list[Partition], outcome: Outcome, task: FinishRunInput, services: SliceServices
 ) -> _Ending:
-    account = outcome.account
+    account, ended = outcome.account, task.ended
     if run.plan_name is None and run.is_halting:
         return _Ending(
             RunStatus.STOPPED,
@@ -300,7 +303,8 @@ def _ending_of(
             RunStatus.FAILED, run.stop_error or RunError.PARTITIONS_FAILED, _why_failed(run, partitions, failed)
         )
     if is_unfinished:
-        return _Ending(RunStatus.FAILED, RunError.LANES_UNFINISHED, _resume_hint(run))
+        named = "The partitions that it was not to go on with are unfinished. " if task.state.get("partitions") else ""
+        return _Ending(RunStatus.FAILED, RunError.LANES_UNFINISHED, f"{named}{_resume_hint(run)}")
     if account.unsettled:
         return _Ending(RunStatus.FAILED, RunError.ROWS_UNSETTLED, _resume_hint(run))
     criterion_percent = services.configs.of(run.run_id).load.success_criterion_percent

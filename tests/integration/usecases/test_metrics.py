@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from massive_upload.domain.progress import PartitionStatus
+from massive_upload.domain.progress import Halt, PartitionStatus
 from massive_upload.observability import Metric
 from massive_upload.usecases.watch_runs import watch_runs
 from tests.emf import Point, read_points
@@ -69,6 +69,30 @@ def test_the_points_of_a_run_add_up_to_what_its_table_and_verdict_say(points: Re
     assert sent == verdict.source_rows + total(emitted, Metric.ROWS_RESENT)
     assert last(emitted, Metric.SUCCESS_RATE_PERCENT) == pytest.approx(100 * verdict.succeeded / 30)
     assert (last(emitted, Metric.PROGRESS_PERCENT), last(emitted, Metric.ROWS_LEFT)) == (100, 0)
+
+
+def rate_was_told(points: Read, halt: Halt | None) -> bool:
+    with open_world(load=paced(), faults=ROWS_FAIL) as world:
+        plan = world.plan({"load": "opportunity"})
+        world.slices.run_slice(RUN, "0000", stop_before="SettleBatch")
+        if halt is not None:
+            assert world.store.ask_to_halt(RUN, halt)
+        points()
+        world.go_on_after(plan)
+    return Metric.SUCCESS_RATE_PERCENT in {point.name for point in points()}
+
+
+def test_the_first_rows_of_a_run_that_is_paused_are_not_judged(points: Read) -> None:
+    assert not rate_was_told(points, Halt.PAUSE)
+    assert rate_was_told(points, None)
+
+
+def test_a_run_that_a_schedule_could_not_begin_is_told(points: Read) -> None:
+    with open_world(load=paced()) as world:
+        world.plan({"load": "opportunity"})
+        points()
+        assert world.plan({"load": "opportunity", "scheduled": True}, "later").next == "Skip"
+    assert total(points(), Metric.RUNS_SKIPPED) == 1
 
 
 @pytest.mark.parametrize("every", [1, 4])

@@ -513,8 +513,9 @@ def test_one_partition_alone_is_resumed_when_a_person_names_it():
         plan = world.plan({**RESUME, "partitions": [2]}, "again")
         assert [(lane.partition, lane.short_wait_seconds, lane.long_waits) for lane in plan.lanes] == [("0002", 0, 0)]
         world.slices.run_lane(RUN, "0002")
-        verdict = world.finish({"run_id": RUN}, "again")
+        verdict = world.finish({**RESUME, "partitions": [2]}, "again")
         assert (verdict.next, verdict.error, verdict.succeeded) == ("Fail", "LanesUnfinished", 10)
+        assert verdict.cause.startswith("The partitions that it was not to go on with are unfinished. Go on with {")
 
 
 def test_lanes_that_go_on_begin_one_stagger_after_the_other_whatever_has_completed_between_them():

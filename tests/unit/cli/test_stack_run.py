@@ -7,6 +7,7 @@ from typing import cast
 
 import pytest
 
+from cli import stack_commands
 from cli.errors import ExitCode, UsageMistake
 from cli.stack import ExecutionState, Stack
 from cli.stack_run import halt_run, resume_run, start_input, watch_run, watched_run
@@ -57,6 +58,22 @@ TOO_OLD = NOW - timedelta(days=RESUMABLE_DAYS, seconds=1)
 @pytest.mark.parametrize("given", [{}, {"start_with": "opportunity"}])
 def test_a_sequence_begins_with_its_first_load_or_with_the_one_that_is_named(given):
     assert start_input("nightly", mode="full", sets=[], **given) == {"load": "nightly", "mode": "full", **given}
+
+
+def test_a_load_begins_by_hand_as_its_schedule_begins_it():
+    assert start_input("account", mode="incremental", sets=[], scheduled=True) == {
+        "load": "account",
+        "mode": "incremental",
+        "scheduled": True,
+    }
+
+
+def test_who_pauses_a_load_of_a_sequence_hears_which_loads_are_not_gone_on_with(capsys):
+    run = replace(RUNNING, loads_after=("opportunity", "order"))
+    stack_commands._halt(cast("Stack", FakeStack(run)), "newest", Halt.PAUSE)
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "That does not go on with opportunity, order: run in this order what has not been run, once it has completed."
+    )
 
 
 def resumed(stack: FakeStack, run_id: str) -> str:

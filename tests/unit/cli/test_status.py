@@ -1,6 +1,7 @@
 """The tables of runs and of partitions where there is little room."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -63,6 +64,12 @@ def test_no_figure_id_or_error_of_a_run_is_cut(store, columns, monkeypatch, caps
     assert "rejected" in text
     assert {"(stop", "for)"} <= set(text.split())
     assert max(map(len, text.splitlines())) <= int(columns)
+
+
+def test_the_loads_that_a_paused_run_of_a_sequence_does_not_go_on_with_are_told(capsys):
+    facts = replace(facts_of(a_run(status=RunStatus.PAUSED)), cause="This execution does not go on with opportunity")
+    status.show_run(facts, as_json=False)
+    assert "This execution does not go on with opportunity" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("run_status", "asked_to"), [(RunStatus.RUNNING, "pause"), (RunStatus.PAUSED, None)])

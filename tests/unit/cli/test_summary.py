@@ -137,7 +137,7 @@ def test_the_account_table_shows_every_class_of_rows():
 
     for name, rows in (("succeeded", "900"), ("rejected", "60"), ("rows of the source", "1,000"), ("unsettled", "3")):
         assert any(name in line and line.rstrip("│ ").endswith(rows) for line in text.splitlines())
-    assert "Completed after 1 min 30 s, 10 rows/s" in text
+    assert "Completed after 1 min 30 s, 10 rows/s\nopportunity, mode full\n" in text
     assert text.index("STRING_TOO_LONG (Name)") < text.index("DUPLICATE_VALUE")
 
 

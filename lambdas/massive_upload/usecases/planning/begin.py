@@ -28,7 +28,7 @@ from massive_upload.errors import (
     InvalidLoad,
     LoadError,
 )
-from massive_upload.observability import Event, Marker, log
+from massive_upload.observability import Event, Marker, Metric, emit, log
 from massive_upload.salesforce.data_cloud import QueryExpired
 from massive_upload.usecases.check_target import check_target
 from massive_upload.usecases.count_source import (
@@ -88,6 +88,7 @@ class BeginRun(Planner):
         holders = [holder for each in wanted if (holder := holder_at_work(each, self._services))]
         if holders and self._start.scheduled and self._place.is_first:
             log(Marker.WARNING, Event.RUN_SKIPPED, run_id=self._run_id, holder=holders[0].run_id)
+            emit({Metric.RUNS_SKIPPED: 1}, run_id=self._run_id)
             return Plan(next="Skip", run_id=self._run_id)
         if holders:
             raise another_run(holders[0])
