@@ -17,7 +17,9 @@ BUCKET = "files"
 @cache
 def template() -> Template:
     with tempfile.TemporaryDirectory() as directory:
-        return read_template(synthesize(Path(directory) / "cdk.out", loads=load_directory(ROOT / "loads")))
+        return read_template(
+            synthesize(Path(directory) / "cdk.out", loads=load_directory(ROOT / "loads"), validate=False)
+        )
 
 
 @cache
