@@ -196,3 +196,8 @@ def emit(values: Mapping[Metric, float], *, load: str | None = None, **propertie
     for name, text in properties.items():
         metrics.add_metadata(name, text)
     metrics.flush_metrics()
+
+
+def emit_of(batch: Batch, values: Mapping[Metric, float], *, load: str) -> None:
+    """The same, of what has become of a batch of a load."""
+    emit(values, load=load, run_id=batch.run_id, partition=batch.partition, batch=batch.number)

@@ -19,6 +19,7 @@ from massive_upload.usecases.slice_tasks import (
     claimed_lane,
     is_halting,
     slice_task,
+    stop_lane,
 )
 
 
@@ -56,8 +57,7 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
         send_again(partition, batch, services)
         return step.then(Next.FETCH, events=POLL_EVENTS)
     if waited_seconds >= LONG_WAIT_SECONDS and is_halting(store, task.run_id):
-        store.stop_partition(partition)
-        log(Marker.STOP, Event.PARTITION_STOPPED, waited_seconds=waited_seconds)
+        stop_lane(store, partition)
         return step.then(Next.DONE, events=POLL_EVENTS)
     seen = f"{job.state} {job.processed} {job.failed}"
     still_seconds = step.job_still_seconds + step.wait_seconds if seen == step.job_seen else 0

@@ -12,7 +12,7 @@ from massive_upload.observability import Event, Marker, log
 from massive_upload.ports import Heartbeat, ProgressStore
 from massive_upload.usecases.org_usage import tell_used_up
 from massive_upload.usecases.run_config import RunConfigs
-from massive_upload.usecases.slice_tasks import claimed_partition
+from massive_upload.usecases.slice_tasks import claimed_partition, stop_lane
 
 
 def check_patience(task: CheckPatienceInput, store: ProgressStore, configs: RunConfigs) -> Step:
@@ -28,8 +28,7 @@ def check_patience(task: CheckPatienceInput, store: ProgressStore, configs: RunC
     partition = claimed_partition(store, task)
     run = store.run(task.run_id)
     if run is not None and run.is_halting:
-        store.stop_partition(partition)
-        log(Marker.STOP, Event.PARTITION_STOPPED)
+        stop_lane(store, partition)
         return task.step.model_copy(update={"next": Next.DONE})
     if task.error.name in error_names(QuotaExhausted):
         tell_used_up(task.error.name)

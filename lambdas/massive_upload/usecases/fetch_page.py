@@ -8,7 +8,7 @@ from massive_upload.domain.bulk_batches import bulk_batches_of
 from massive_upload.domain.load import Load
 from massive_upload.domain.progress import Batch, BatchState, Partition
 from massive_upload.domain.waits import FETCH_EVENTS, SHORTEST_POLL_SECONDS, WAIT_EVENTS
-from massive_upload.observability import Event, Marker, follow, log
+from massive_upload.observability import follow
 from massive_upload.ports import ProgressStore
 from massive_upload.usecases.circuit_breaker import check_lane, is_run_given_up
 from massive_upload.usecases.kept_rows import next_kept_rows
@@ -19,6 +19,7 @@ from massive_upload.usecases.slice_tasks import (
     claimed_lane,
     is_halting,
     slice_task,
+    stop_lane,
 )
 from massive_upload.usecases.staging import batch_rows_of, complete, plan, stage
 from massive_upload.usecases.turn import Turn, ask_for_turn
@@ -126,8 +127,7 @@ def _wait_for_turn(step: Step, turn: Turn) -> Step:
 
 
 def _stop(task: SliceInput, store: ProgressStore, partition: Partition) -> Step:
-    store.stop_partition(partition)
-    log(Marker.STOP, Event.PARTITION_STOPPED)
+    stop_lane(store, partition)
     return task.step.then(Next.DONE, events=FETCH_EVENTS)
 
 

@@ -19,7 +19,7 @@ from massive_upload.domain.progress import Batch, BatchState, JobWork, LaneFailu
 from massive_upload.domain.staged_file import StagedFile
 from massive_upload.domain.waits import SETTLE_EVENTS, longest_wait_seconds, org_wait_seconds, unqueued_seconds
 from massive_upload.errors import BatchQuotaExhausted, JobRejected, PassingError, RunHalted
-from massive_upload.observability import Event, Marker, Metric, emit, follow, log
+from massive_upload.observability import Event, Marker, Metric, emit_of, follow, log
 from massive_upload.ports import LaneView
 from massive_upload.salesforce.bulk import JobGone, JobState
 from massive_upload.salesforce.error_codes import is_out_of_batches
@@ -316,7 +316,7 @@ def _tell(
     if counters.processing_ms:
         values[Metric.PROCESSING_MILLISECONDS] = counters.processing_ms
         values[Metric.APEX_MILLISECONDS] = counters.apex_ms
-    emit(values, load=load.name, run_id=batch.run_id, partition=batch.partition, batch=batch.number)
+    emit_of(batch, values, load=load.name)
 
 
 def _log_following(batch: Batch, following: Batch, counters: JobCounters) -> None:

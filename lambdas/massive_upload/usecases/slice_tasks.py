@@ -1,4 +1,4 @@
-"""What every task of a slice begins with."""
+"""What the tasks of a slice have in common."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from math import ceil
 from massive_upload.contracts import SliceInput, Step
 from massive_upload.domain.progress import Batch, Partition, PartitionStatus, Run, RunStatus
 from massive_upload.errors import FencedOut, InternalError, RunHalted, SalesforceBusy
+from massive_upload.observability import Event, Marker, log
 from massive_upload.ports import Clock, Files, LaneView, ProgressStore
 from massive_upload.usecases.org import Org
 from massive_upload.usecases.run_config import RunConfigs
@@ -99,6 +100,12 @@ def _claimed(partition: Partition, task: SliceInput) -> Partition:
             next_step="Nothing to do: this slice ends, and whoever has taken over goes on.",
         )
     return partition
+
+
+def stop_lane(store: ProgressStore, partition: Partition) -> None:
+    """Let a lane end whose run was asked to stop or pause, or has ended."""
+    store.stop_partition(partition)
+    log(Marker.STOP, Event.PARTITION_STOPPED)
 
 
 def is_halting(store: ProgressStore, run_id: str) -> bool:

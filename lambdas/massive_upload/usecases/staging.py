@@ -9,7 +9,7 @@ from massive_upload.domain.load import Load, Pace
 from massive_upload.domain.progress import Batch, BatchState, Partition
 from massive_upload.domain.staged_file import UNWRITABLE, Selection
 from massive_upload.domain.waits import FETCH_EVENTS
-from massive_upload.observability import Event, Marker, Metric, emit, follow, log
+from massive_upload.observability import Event, Marker, Metric, emit_of, follow, log
 from massive_upload.ports import Files
 from massive_upload.usecases.slice_tasks import SliceServices
 
@@ -98,10 +98,4 @@ def tell_staged(batch: Batch, load: Load) -> None:
     log(Marker.SUCCESS, Event.PAGE_STAGED, rows=batch.rows, size_bytes=batch.size_bytes)
     if batch.rejected:
         log(Marker.ERROR, Event.ROWS_FAILED, code=UNWRITABLE.code, rows=batch.rejected)
-        emit(
-            {Metric.ROWS_REJECTED: batch.rejected},
-            load=load.name,
-            run_id=batch.run_id,
-            partition=batch.partition,
-            batch=batch.number,
-        )
+        emit_of(batch, {Metric.ROWS_REJECTED: batch.rejected}, load=load.name)

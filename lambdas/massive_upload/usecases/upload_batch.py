@@ -9,7 +9,7 @@ from massive_upload.domain.breaker import after_batch
 from massive_upload.domain.progress import Batch, BatchState, Lease, Partition
 from massive_upload.domain.waits import UPLOAD_EVENTS, first_poll_seconds
 from massive_upload.errors import FencedOut, InternalError, PassingError
-from massive_upload.observability import Event, Marker, Metric, emit, follow, log
+from massive_upload.observability import Event, Marker, Metric, emit_of, follow, log
 from massive_upload.salesforce.bulk import BulkIngest, JobState
 from massive_upload.salesforce.data_cloud import QueryExpired
 from massive_upload.usecases.circuit_breaker import check_lane
@@ -77,13 +77,7 @@ def _settle_empty(partition: Partition, batch: Batch, services: SliceServices, c
     failures = after_batch(partition.failures, limits, rows=batch.first_rows, failed_rows=batch.rejected)
     notes = replace(partition.notes, failures=failures)
     services.store.settle_batch(partition, batch, settled, notes=notes, beat=services.org.heartbeat())
-    emit(
-        {Metric.BATCHES_SETTLED: 1},
-        load=config.load.name,
-        run_id=batch.run_id,
-        partition=batch.partition,
-        batch=batch.number,
-    )
+    emit_of(batch, {Metric.BATCHES_SETTLED: 1}, load=config.load.name)
 
 
 def _wait_for_job(step: Step, partition: Partition, batch: Batch, *, read_seconds: int = 0, is_adopted: bool) -> Step:
