@@ -71,7 +71,11 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NightRun]:
         OrgServer(settings) as org,
         deployed(work_dir, loads=loads, org_url=org.url, time_scale=TIME_SCALE) as world,
     ):
-        result = world.run_and_watch({"load": "opportunity"}, "night")
+        arn = world.start({"load": "opportunity"}, "night")
+        while world.store.run("night") is None:
+            world.look()
+        world.start({"load": "opportunity", "scheduled": True}, "skipped")
+        result = world.watch(arn)
         yield NightRun(world, read_template(work_dir / "cdk.out"), result)
 
 

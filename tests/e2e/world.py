@@ -65,7 +65,10 @@ class World:
 
     def run_and_watch(self, payload: Mapping[str, object], name: str) -> ExecutionResult:
         """Run with a watchdog that looks twice a second."""
-        arn = self.start(payload, name)
+        return self.watch(self.start(payload, name))
+
+    def watch(self, arn: str) -> ExecutionResult:
+        """Wait for an execution, with a watchdog that looks twice a second."""
         while True:
             self.look()
             try:
