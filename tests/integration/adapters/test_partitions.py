@@ -108,9 +108,10 @@ def test_a_sweep_at_work_is_not_taken_from_its_slice(store, dynamodb):
 def test_a_sweep_that_has_changed_since_it_was_read_is_left_alone(store, dynamodb):
     begin(store)
     unclaimed = store.save_sweep(RUN, None, KeptList(key="list", rows=5))
+    claimed = claim(dynamodb, store, "sweep")
     claim(dynamodb, store, "sweep")
     before = store.partition(RUN, "sweep")
-    for seen in (None, unclaimed):
+    for seen in (None, unclaimed, claimed):
         with pytest.raises(StateChanged):
             store.save_sweep(RUN, seen, KeptList(key="list", rows=9))
     assert store.partition(RUN, "sweep") == before
@@ -151,6 +152,7 @@ def test_a_query_is_remembered_then_its_rows_then_forgotten(store, dynamodb):
     claimed = claim(dynamodb, store)
     store.note_query(claimed, query_id="q-1", columns=COLUMNS, beat=BEAT)
     assert (lane(store).query_id, lane(store).query_rows, lane(store).query_columns) == ("q-1", None, COLUMNS)
+    assert lane(store).api_requests == BEAT.api_requests
     read = store.note_query_rows(lane(store), query_id="q-1", rows=90, columns=COLUMNS, beat=BEAT)
     assert (read.query_rows, read.query_offset, read.source_rows) == (90, 0, 90)
     beat = {"last_progress_at": None, "next_wake_at": None, "api_requests": 0}
@@ -214,6 +216,7 @@ def test_the_life_of_a_batch_is_counted_in_its_partition(store, dynamodb):
     assert (found.settled_rows, found.succeeded, found.rejected, found.deferred) == (10, 7, 2, 1)
     assert (found.cursor, found.query_offset, found.open_batch, found.next_batch) == ("k0010", 10, None, 1)
     assert (found.batches, found.jobs, found.lock_errors, found.job_seconds) == (1, 1, 3, 4)
+    assert found.api_requests == 4 * BEAT.api_requests, "of the plan, the job, the upload and the settling"
     assert (found.pace, found.hot_parents) == (PACE, {"ACC-1": 3})
     assert found.failures == FAILURES
     (batch,) = store.batches(RUN, "0000")
@@ -333,7 +336,7 @@ def test_a_further_attempt_keeps_what_the_first_has_settled(store, dynamodb):
     assert store.batch(claimed, 0) == following
     assert (lane(store).lock_errors, lane(store).open_batch) == (3, 0)
     assert lane(store).failures == FAILURES
-    assert lane(store).job_seconds == 7
+    assert (lane(store).job_seconds, lane(store).api_requests) == (7, 4 * BEAT.api_requests)
     created = store.record_job(claimed, following, "751", BEAT)
     assert (created.job_id, lane(store).resent_rows) == ("751", 0), "until they are in a job that was closed"
     store.record_submitted(claimed, created, BEAT)
@@ -385,6 +388,18 @@ def test_nothing_is_recorded_with_a_batch_ahead_once_the_lane_has_moved_on(store
     with pytest.raises(StateChanged):
         store.record_submitted(seen, created, BEAT, ahead=a_batch(number=1, file_key="staged/other.csv"))
     assert (lane(store), store.batches(RUN, "0000")) == before
+
+
+@pytest.mark.parametrize("likely", [None, 0, 1, 2])
+def test_a_lane_is_read_with_the_batches_that_it_has_whichever_were_likely(store, dynamodb, likely):
+    settle_one(store, dynamodb)
+    is_open, ahead = a_batch(number=1), a_batch(number=2)
+    store.plan_batch(lane(store), is_open, BEAT)
+    seen = lane(store)
+    assert store.lane(RUN, "0000", likely_batch=likely, with_ahead=True).ahead is None
+    sent = store.record_submitted(seen, store.record_job(seen, is_open, "751", BEAT), BEAT, ahead=ahead)
+    found = store.lane(RUN, "0000", likely_batch=likely, with_ahead=True)
+    assert (found.partition, found.batch, found.ahead) == (lane(store), sent, ahead)
 
 
 def test_who_takes_a_partition_over_finds_what_its_slice_did_until_then(store, dynamodb):

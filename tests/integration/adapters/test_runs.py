@@ -101,6 +101,17 @@ def test_the_first_of_two_plans_counts(store):
     assert (first.status, first.plan_name, first.source_rows) == (RunStatus.RUNNING, "first", 7)
 
 
+def test_another_execution_gives_a_run_no_plan_and_takes_none_for_its_own(store):
+    store.begin_run(a_run())
+    foreign = a_run(execution_arn=OTHER_ARN, plan_name="other")
+    with pytest.raises(FencedOut):
+        store.commit_plan(foreign)
+    planned = store.commit_plan(a_run(plan_name="plan"))
+    with pytest.raises(FencedOut):
+        store.commit_plan(foreign)
+    assert store.run(RUN) == planned
+
+
 def test_a_run_that_has_ended_takes_no_plan(store):
     run = store.begin_run(a_run())
     store.finish_run(run, status=RunStatus.FAILED, ended_at=ENDED_AT, error="E", cause="C")
@@ -157,6 +168,8 @@ def test_what_another_run_showed_meanwhile_is_not_overwritten(store):
         finish(store, other, replace(shown, run_id="run-2"))
     with pytest.raises(StateChanged):
         finish(store, other, replace(shown, run_id="run-2"), replace(shown, run_id="run-0"))
+    with pytest.raises(StateChanged):  # the same run, before it was resumed
+        finish(store, other, replace(shown, run_id="run-2"), replace(shown, ended_at=STARTED_AT))
     assert store.run("run-2") == other, "run and what it showed, or neither"
     assert finish(store, other, replace(shown, run_id="run-2"), shown)
 
@@ -182,8 +195,11 @@ def test_another_execution_cannot_finish_a_run(store):
 def test_a_run_that_has_ended_is_reopened_for_another_execution_with_its_flags_lowered(store):
     begin(store)
     store.request_stop(store.partition(RUN, "0000"), "a reason", error="RunHalted")
+    store.ask_to_halt(RUN, Halt.PAUSE)
+    store.count_drain(a_run(), api_requests=1)
     asked = store.run(RUN)
     assert asked is not None
+    assert asked.drains == 1
     store.finish_run(asked, status=RunStatus.STOPPED, ended_at=ENDED_AT, error="E", cause="C")
     stopped = store.run(RUN)
     assert stopped is not None
@@ -193,6 +209,7 @@ def test_a_run_that_has_ended_is_reopened_for_another_execution_with_its_flags_l
     assert (reopened.status, reopened.execution_arn, reopened.is_halting) == (RunStatus.RUNNING, OTHER_ARN, False)
     assert (reopened.stop_reason, reopened.stop_error, reopened.ended_at) == (None, None, None)
     assert (reopened.error, reopened.cause, reopened.failures_before) == (None, None, BEFORE)
+    assert reopened.drains == 0, "it may wait for its jobs as often again"
     assert store.open_runs() == [RUN]
     with pytest.raises(RunNotResumable):
         store.reopen_run(stopped, execution_arn=ARN, failures_before=BEFORE)
