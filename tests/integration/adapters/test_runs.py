@@ -7,6 +7,7 @@ import pytest
 
 from massive_upload.adapters.dynamodb_progress import DynamoDbProgress
 from massive_upload.domain.identity import Identity
+from massive_upload.domain.incremental import NO_MAPPING, Watermark
 from massive_upload.domain.progress import (
     RUN_TRANSITIONS,
     Halt,
@@ -172,6 +173,40 @@ def test_what_another_run_showed_meanwhile_is_not_overwritten(store):
         finish(store, other, replace(shown, run_id="run-2"), replace(shown, ended_at=STARTED_AT))
     assert store.run("run-2") == other, "run and what it showed, or neither"
     assert finish(store, other, replace(shown, run_id="run-2"), shown)
+
+
+def test_a_watermark_is_replaced_and_voided_by_who_has_read_it_alone(store):
+    known = Watermark(
+        load="opportunity",
+        as_of=STARTED_AT,
+        target=LEASE.key,
+        mapping_sha256="mapping",
+        run_id=RUN,
+        set_at=ENDED_AT,
+    )
+
+    def complete(run: Run, before: Watermark | None) -> bool:
+        done = RunStatus.COMPLETED
+        own = replace(known, run_id=run.run_id)
+        is_first: bool = store.finish_run(
+            run, status=done, ended_at=ENDED_AT, error=None, cause=None, watermark=own, instead_of=before
+        )
+        return is_first
+
+    assert complete(begin(store), None)
+    begun = store.begin_run(a_run(run_id="run-2"))
+    read_before = (replace(known, run_id="run-0"), replace(known, mapping_sha256="other"))
+    for before in read_before:
+        with pytest.raises(StateChanged, match="watermark of opportunity"):
+            store.commit_plan(replace(begun, plan_name="plan"), voids=before)
+    assert (store.run("run-2"), store.watermark("opportunity")) == (begun, known)
+    planned = store.commit_plan(replace(begun, plan_name="plan"), voids=known)
+    voided = replace(known, mapping_sha256=NO_MAPPING)
+    for seen in (None, *read_before, known):
+        with pytest.raises(StateChanged, match="watermark of opportunity"):
+            complete(planned, seen)
+    assert (store.run("run-2"), store.watermark("opportunity")) == (planned, voided)
+    assert complete(planned, voided)
 
 
 @pytest.mark.parametrize("halt", Halt)
