@@ -9,6 +9,7 @@ from massive_upload.domain.account import account_of
 from massive_upload.domain.halving import most_halvings
 from massive_upload.domain.load import Load
 from massive_upload.domain.progress import BatchState, Halt, PartitionStatus
+from tests.integration.usecases.fuse import Killed
 from tests.integration.usecases.kept_rows import rejected_rows
 from tests.integration.usecases.world import RUN, World, open_world, paced
 
@@ -136,6 +137,39 @@ def test_rows_that_fail_on_locks_within_a_half_are_retried_and_then_swept_with_t
         assert lane.deferred == batch.deferred == sweep.succeeded
         assert lane.jobs == 5
         assert sweep.jobs == 1
+
+
+def test_the_sweep_leaves_to_a_resume_what_half_of_an_open_batch_has_given_up():
+    """A lane that fails in between: the batch's rows count as given up once it is settled, not before."""
+    locks = "".join(
+        f"- match: {{object: Opportunity, nth: {number}}}\n"
+        "  action: {row_failures: {share: 1, code: UNABLE_TO_LOCK_ROW}}\n"
+        for number in (1, 3)
+    )
+    fails = (
+        f'- match: {{object: Opportunity, nth: 2}}\n  action: {{job_fails: {{after_rows: 0, message: "{MESSAGE}"}}}}\n'
+    )
+    with loaded(locks + fails, load=paced(batch_rows=ROWS // 2, retry_delays_seconds=())) as world:
+
+        def die_once_the_second_batch_has_given_rows_up() -> None:
+            batches = world.store.batches(RUN, "0000")
+            if len(batches) > 1 and batches[1].deferred_files:
+                raise Killed
+
+        plan = world.plan({"load": "opportunity"})
+        world.slices.after_task = die_once_the_second_batch_has_given_rows_up
+        with pytest.raises(Killed):
+            world.slices.run_lane(RUN, "0000")
+        world.slices.after_task = lambda: None
+        world.fail_lane("0000")
+        assert world.plan_sweep().rows == ROWS // 2
+        world.slices.run_lane(RUN, "sweep")
+        failed = world.finish({"load": "", "plan": plan.model_dump(mode="json")})
+        assert (failed.succeeded, failed.rejected, failed.not_sent) == (ROWS // 2, ROWS // 4, ROWS // 4)
+        world.executions.end(RUN)
+        verdict = world.execute({"mode": "resume", "run_id": RUN}, "again")
+        assert verdict is not None
+        assert (verdict.status, verdict.succeeded, verdict.unsettled) == ("Completed", ROWS, 0)
 
 
 def test_the_sweep_halves_as_well():

@@ -6,8 +6,6 @@ import pytest
 
 from local.org import generated_opportunities
 from local.org.jobs import Job
-from massive_upload.domain.progress import PartitionStatus
-from tests.integration.adapters.stack import TABLE
 from tests.integration.usecases.kept_rows import recorded_account
 from tests.integration.usecases.world import RUN, World, open_world, paced
 
@@ -61,17 +59,6 @@ def begin(world: World, *, leave_before: str) -> None:
         world.slices.run_slice(RUN, LANE, stop_before="CheckJob")
 
 
-def fail_lane(world: World) -> None:
-    """As the load machine does once the lane's slices have failed."""
-    world.dynamodb.update_item(
-        TableName=TABLE,
-        Key={"pk": {"S": f"RUN#{RUN}"}, "sk": {"S": f"PART#{LANE}"}},
-        UpdateExpression="SET #status = :failed",
-        ExpressionAttributeNames={"#status": "status"},
-        ExpressionAttributeValues={":failed": {"S": PartitionStatus.FAILED}},
-    )
-
-
 @pytest.mark.parametrize("is_finished", [True, pytest.param(False, marks=pytest.mark.soak)])
 def test_a_lane_that_is_resumed_does_not_meet_the_job_that_the_sweep_was_left_with(is_finished):
     """A person stops the execution and resumes the run at once, maybe before FinishRun has heard of it."""
@@ -93,7 +80,7 @@ def test_the_sweep_leaves_out_the_rows_of_a_lane_that_was_left_with_its_job():
     with one_parent() as world:
         together = watch(world)
         begin(world, leave_before="CheckJob")
-        fail_lane(world)
+        world.fail_lane(LANE)
         assert not world.plan_sweep().needed
         failed = world.finish({"plan": {"run_id": RUN}})
         assert (failed.status, failed.error) == ("Failed", "PartitionsFailed")

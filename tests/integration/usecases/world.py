@@ -32,7 +32,7 @@ from massive_upload.contracts import (
     Verdict,
 )
 from massive_upload.domain.load import Load, LoadSequence, PaceOverrides, PartitioningOverrides
-from massive_upload.domain.progress import Batch, Partition, Run
+from massive_upload.domain.progress import Batch, Partition, PartitionStatus, Run
 from massive_upload.errors import LoadError, PassingError
 from massive_upload.ports import Files, ProgressStore
 from massive_upload.salesforce.connection import Connection
@@ -47,7 +47,7 @@ from massive_upload.usecases.planning.request import PlanServices
 from massive_upload.usecases.run_config import RunConfigs
 from massive_upload.usecases.slice_tasks import SliceServices
 from massive_upload.usecases.upload_batch import upload_batch
-from tests.integration.adapters.stack import REGION, create_bucket, create_table
+from tests.integration.adapters.stack import REGION, TABLE, create_bucket, create_table
 from tests.integration.moto_addresses import find_soon
 from tests.integration.usecases.fuse import Fuse, FusedPort, FusedTransport, Stall
 from tests.integration.usecases.roles import acting_as, keep_to_roles
@@ -243,6 +243,16 @@ class World:
         """Plan the load and claim its first lane: what the slice's tasks are given."""
         self.plan({"load": self.load.name})
         return self.slices.claim(RUN, "0000")
+
+    def fail_lane(self, partition: str) -> None:
+        """What the load machine does once the lane's slices have failed."""
+        self.dynamodb.update_item(
+            TableName=TABLE,
+            Key={"pk": {"S": f"RUN#{RUN}"}, "sk": {"S": f"PART#{partition}"}},
+            UpdateExpression="SET #status = :failed",
+            ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeValues={":failed": {"S": PartitionStatus.FAILED}},
+        )
 
     def until_its_job_has_ended(self, task: SliceInput) -> SliceInput:
         """Send the batch of a slice and wait for its job: what SettleBatch is given then."""
