@@ -90,3 +90,24 @@ def test_the_sweep_leaves_out_the_rows_of_a_lane_that_was_left_with_its_job():
         assert verdict is not None
         assert (verdict.status, verdict.succeeded) == ("Completed", 30)
         assert together == []
+
+
+def test_nor_does_a_sweep_that_has_listed_its_rows_already_go_on_with_them():
+    """The lane failed between two jobs, was resumed before the sweep had sent anything, and failed within one."""
+    with one_parent() as world:
+        together = watch(world)
+        begin(world, leave_before="UploadBatch")
+        world.fail_lane(LANE)
+        assert world.plan_sweep().needed
+        world.finish({"plan": {"run_id": RUN}})
+        world.executions.end(RUN)
+        plan = world.plan(RESUME, "again")
+        world.slices.run_slice(RUN, LANE, stop_before="CheckJob")
+        world.fail_lane(LANE)
+        assert not world.plan_sweep().needed
+        world.finish({**RESUME, "plan": plan.model_dump(mode="json")}, "again")
+        world.executions.end("again")
+        verdict = world.execute(RESUME, "rest")
+        assert verdict is not None
+        assert (verdict.status, verdict.succeeded) == ("Completed", 30)
+        assert together == []
