@@ -65,9 +65,19 @@ def test_the_alarms_of_this_module_are_all_there_are(alarms: dict[str, Alarm]) -
         "PartitionNeverStarted",
         "RunLeftOpen",
         "WatchdogSilent",
+        "RunSkipped",
         "ApiRequests",
         "BulkBatches",
     }
+
+
+def test_a_start_of_a_schedule_that_is_skipped_raises_its_alarm(
+    alarms: dict[str, Alarm], points: Read, good_run: list[Point]
+) -> None:
+    with open_world(load=ONE_JOB) as world:
+        world.plan({"load": "opportunity"})
+        assert world.plan({"load": "opportunity", "scheduled": True}, "later").next == "Skip"
+    assert_alarms(alarms["RunSkipped"], points(), good_run)
 
 
 def test_rejected_rows_raise_the_success_rate_s(alarms: dict[str, Alarm], points: Read, good_run: list[Point]) -> None:
@@ -179,8 +189,9 @@ def test_a_lane_that_is_refused_as_an_allowance_is_used_up_raises_its_alarm_unti
         assert world.slices.visited.count("WaitForOrg") == 2
     waits = 1 + 6  # ten minutes, and an hour
     assert_alarms(alarms[name], told[0], good_run)
-    assert alarms[name].state(told[0], [], []) == "ALARM", "two waits of ten minutes lie a little further apart"
-    assert alarms[name].state(told[0], [], [], []) == "OK"
+    hour: list[list[Point]] = [[]] * 12
+    assert alarms[name].state(told[0], *hour) == "ALARM", "lanes that wait at their reserve look once an hour"
+    assert alarms[name].state(told[0], *hour, []) == "OK"
     looks = [point for read in told[:waits] for point in (read, [])]
     assert [alarms[name].state(*looks[: number + 1]) for number in range(len(looks))] == ["ALARM"] * len(looks)
     (other,) = set(USED_UP) - {name}

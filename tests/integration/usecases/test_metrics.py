@@ -87,14 +87,6 @@ def test_the_first_rows_of_a_run_that_is_paused_are_not_judged(points: Read) -> 
     assert rate_was_told(points, None)
 
 
-def test_a_run_that_a_schedule_could_not_begin_is_told(points: Read) -> None:
-    with open_world(load=paced()) as world:
-        world.plan({"load": "opportunity"})
-        points()
-        assert world.plan({"load": "opportunity", "scheduled": True}, "later").next == "Skip"
-    assert total(points(), Metric.RUNS_SKIPPED) == 1
-
-
 @pytest.mark.parametrize("every", [1, 4])
 def test_rows_that_cannot_be_sent_are_among_the_points(points: Read, every: int) -> None:
     half = f"CASE WHEN n % {every} = 0 THEN 'a [half] of a pair' ELSE 'whole' END"
