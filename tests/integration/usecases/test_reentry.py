@@ -1,11 +1,13 @@
 """A task that is called again goes on from what is recorded."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 
+from local.org import generated_opportunities
 from massive_upload.contracts import Next, SliceInput, Step
 from massive_upload.domain.progress import BatchState, Lease
 from massive_upload.errors import FencedOut, JobRejected
@@ -15,6 +17,7 @@ from massive_upload.usecases.fetch_page import fetch_page
 from massive_upload.usecases.lost_jobs import MOST_LOST_JOBS
 from massive_upload.usecases.settle_batch import settle_batch
 from massive_upload.usecases.upload_batch import upload_batch
+from tests.integration.usecases.kept_rows import rejected_rows
 from tests.integration.usecases.slice_driver import Crash
 from tests.integration.usecases.world import RUN, World, open_world, paced
 
@@ -181,6 +184,18 @@ def test_jobs_that_are_deleted_again_and_again_end_the_lane_and_resume_sends_the
         assert (verdict.not_sent, verdict.unsettled) == (30, 0)
         world.executions.end(RUN)
         assert_resume_loads_all(world)
+
+
+def test_rows_whose_job_was_lost_have_been_tried_once_more_than_the_others():
+    with open_world(source=generated_opportunities(30, rejected_share=1), load=paced()) as world:
+        task = fetched(world)
+        task = after(task, upload_batch(task, world.services))
+        world.wait(1000)
+        world.server.backend.ingest.delete(world.open_batch().job_id or "")
+        check_job(task, world.services)
+        world.slices.run_lane(RUN, "0000")
+        world.finish({"load": "opportunity", "plan": {"run_id": RUN}})
+        assert Counter(row["tries"] for row in rejected_rows(world)) == {"2": 10, "1": 20}
 
 
 def test_a_task_that_dies_after_it_has_recorded_the_last_lost_job_lets_the_lane_go_on():
