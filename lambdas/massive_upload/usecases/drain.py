@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum, unique
 
 from massive_upload.domain.progress import Batch, BatchState, Partition, PartitionStatus, Run
@@ -12,6 +13,9 @@ from massive_upload.usecases.job_outcome import counters_of
 from massive_upload.usecases.lost_jobs import send_again
 from massive_upload.usecases.settle_batch import settle_attempt
 from massive_upload.usecases.slice_tasks import SliceServices, open_batch
+
+_MOST_UNANSWERED = 5
+"""Each takes two minutes at most (`salesforce.transport.TRANSFER_TIMEOUT`), of the fifteen that FinishRun has."""
 
 
 @unique
@@ -28,8 +32,8 @@ class Left(StrEnum):
 class Drain:
     """Brings the lanes of a run to their end, one after the other.
 
-    Once a call was not answered the org is asked no more, as each further one would wait for the whole time-out:
-    FinishRun would be killed before it had counted its look.
+    An org that leaves too many calls without an answer is asked no more for the time being: each waits for its whole
+    time-out, and FinishRun would be killed before it had counted its look.
 
     Args:
         run: the run as it is to be ended.
@@ -39,7 +43,18 @@ class Drain:
     def __init__(self, run: Run, services: SliceServices) -> None:
         self._run = run
         self._services = services
-        self._is_unanswered = False
+        self._unanswered = 0
+
+    def end_lanes(self, partitions: Sequence[Partition], *, look: int = 0) -> list[Left]:
+        """Bring lanes to their end.
+
+        Args:
+            partitions: the lanes.
+            look: how often the same was done before; each time other lanes are the first, so that those whose calls
+                stay without an answer do not keep the org from being asked for the others'.
+        """
+        first = look * _MOST_UNANSWERED % max(1, len(partitions))
+        return [self.end_lane(partition) for partition in (*partitions[first:], *partitions[:first])]
 
     def end_lane(self, partition: Partition) -> Left:
         """Bring a lane to its end: fence out who may still work on it, and settle or abort its job in flight.
@@ -57,7 +72,7 @@ class Drain:
             batch = open_batch(store, mine)
             if batch is None or not batch.has_job:
                 return Left.NOTHING
-            if self._is_unanswered:
+            if self._unanswered >= _MOST_UNANSWERED:
                 return Left.JOB
             config = self._services.configs.of(self._run.run_id)
             with following(batch), self._services.org.only_to(config.org_id):
@@ -81,7 +96,7 @@ class Drain:
         except FencedOut:
             raise
         except LoadError as error:
-            self._is_unanswered = isinstance(error, SalesforceUnavailable) and not error.answered
+            self._unanswered += isinstance(error, SalesforceUnavailable) and not error.answered
             if self._services.store.batch(partition, batch.number).has_job:
                 log(Marker.WARNING, Event.JOB_UNSETTLED, error=type(error).__name__, reason=str(error))
                 return left

@@ -10,7 +10,7 @@ from massive_upload.constants import DRAIN_WAIT_SECONDS, JUDGED_FROM_ROWS, MOST_
 from massive_upload.contracts import FinishRunInput, Mode, Verdict
 from massive_upload.domain.account import Account, Outcome, outcome_of
 from massive_upload.domain.incremental import Watermark, mapping_sha256, may_set
-from massive_upload.domain.progress import Halt, Partition, PartitionStatus, Run, RunStatus
+from massive_upload.domain.progress import Halt, Partition, PartitionStatus, Run, RunStatus, partition_id
 from massive_upload.errors import RunError, StateChanged, message_of
 from massive_upload.observability import Event, Marker, Metric, emit, log
 from massive_upload.usecases.drain import Drain, Left
@@ -55,8 +55,7 @@ def finish_run(task: FinishRunInput, services: SliceServices) -> Verdict:
         services.store.create_partitions(run, read_plan(services.files, run))
     partitions = services.store.partitions(run_id)
     if run.status is RunStatus.RUNNING:
-        drain = Drain(run, services)
-        lanes_left = [drain.end_lane(partition) for partition in partitions]
+        lanes_left = Drain(run, services).end_lanes(partitions, look=run.drains)
         now = services.store.run(run_id)  # what was settled may have asked it to end
         if now is None or now.execution_arn != run.execution_arn:  # who has resumed it would be held up by what follows
             return _verdict_without_run(run_id, failure)
@@ -303,8 +302,7 @@ def _ending_of(
             RunStatus.FAILED, run.stop_error or RunError.PARTITIONS_FAILED, _why_failed(run, partitions, failed)
         )
     if is_unfinished:
-        named = "The partitions that it was not to go on with are unfinished. " if task.state.get("partitions") else ""
-        return _Ending(RunStatus.FAILED, RunError.LANES_UNFINISHED, f"{named}{_resume_hint(run)}")
+        return _Ending(RunStatus.FAILED, RunError.LANES_UNFINISHED, f"{_left_out(incomplete, task)}{_resume_hint(run)}")
     if account.unsettled:
         return _Ending(RunStatus.FAILED, RunError.ROWS_UNSETTLED, _resume_hint(run))
     criterion_percent = services.configs.of(run.run_id).load.success_criterion_percent
@@ -317,6 +315,15 @@ def _ending_of(
             f"The rejected rows are kept with their reasons.",
         )
     return _Ending(RunStatus.COMPLETED)
+
+
+def _left_out(incomplete: list[Partition], task: FinishRunInput) -> str:
+    """Whether lanes are unfinished that the execution was not to go on with."""
+    wanted = task.state.get("partitions")
+    if not isinstance(wanted, list) or not wanted:
+        return ""
+    left_out = {each.partition for each in incomplete if not each.is_sweep} - set(map(partition_id, wanted))
+    return "Partitions are unfinished that it was not to go on with. " if left_out else ""
 
 
 def _why_failed(run: Run, partitions: list[Partition], failed: list[Partition]) -> str:

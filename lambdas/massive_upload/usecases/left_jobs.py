@@ -38,6 +38,5 @@ def end_jobs_of(run: Run, partitions: Sequence[Partition], services: SliceServic
         The worst that one of them has left.
     """
     with_job = {batch.partition for batch in unsettled_batches(services.store, partitions) if batch.has_job}
-    drain = Drain(run, services)
-    left = {drain.end_lane(partition) for partition in partitions if partition.partition in with_job}
+    left = Drain(run, services).end_lanes([partition for partition in partitions if partition.partition in with_job])
     return next((worst for worst in (Left.JOB, Left.ROWS) if worst in left), Left.NOTHING)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from massive_upload.contracts import Verdict
-from massive_upload.domain.progress import BatchState, PartitionStatus, Run, RunStatus
+from massive_upload.domain.progress import BatchState, PartitionStatus, Run, RunStatus, partition_id
 from massive_upload.errors import SalesforceUnavailable
 from massive_upload.observability import Event
 from massive_upload.ports import Heartbeat
@@ -290,31 +290,54 @@ def test_the_requests_of_every_wait_for_a_job_are_counted():
         assert counted == sent.requests > MOST_CALLS
 
 
-class SilentTransport:
-    """Connections to the org are made, and nothing is heard."""
+class DeafTransport:
+    """The org hears some requests, and nothing is heard of it; the others are answered."""
 
-    def __init__(self) -> None:
-        self.requests = 0
+    def __init__(self, transport: Transport, hears: str) -> None:
+        self._transport = transport
+        self._hears = hears
+        self.asked: list[str] = []
 
     def send(self, request: Request) -> Response:
-        self.requests += 1
+        if self._hears not in request.url:
+            return self._transport.send(request)
+        self.asked.append(request.url)
         raise SalesforceUnavailable(f"{request.asked}: no answer.", answered=False)
 
 
-def test_an_org_that_did_not_answer_for_one_lane_is_not_asked_for_the_others_until_the_next_look():
-    """Twenty lanes that wait a minute each are more than FinishRun has."""
-    with open_world(load=paced(lanes=3), queue_seconds=1e9) as world:
-        world.plan(START)
-        for lane in ("0000", "0001", "0002"):
-            world.slices.run_slice(RUN, lane, stop_before="CheckJob")
-        answering, world.transport = world.transport, (silent := SilentTransport())
-        assert world.finish_once({}, ended="ABORTED").next == "Drain"
-        assert silent.requests == 1
+def with_jobs(world: World, lanes: int) -> list[str]:
+    """Lanes that are left with a job each: the ids of these."""
+    world.plan(START)
+    for lane in range(lanes):
+        world.slices.run_slice(RUN, partition_id(lane), stop_before="CheckJob")
+    return [world.open_batch(partition_id(lane)).job_id or "" for lane in range(lanes)]
+
+
+def test_an_org_that_does_not_answer_is_asked_five_times_a_look_and_each_time_for_other_lanes_first():
+    """Twenty lanes that wait for two minutes each are more than FinishRun has."""
+    with open_world(load=paced(lanes=7, batch_rows=2), queue_seconds=1e9) as world:
+        jobs = with_jobs(world, 7)
+        answering, world.transport = world.transport, (deaf := DeafTransport(world.transport, "/jobs/ingest/"))
+        for _ in range(2):
+            assert world.finish_once({}, ended="ABORTED").next == "Drain"
+        assert [url.rpartition("/")[2] for url in deaf.asked] == [*jobs[:5], *jobs[5:], *jobs[:3]]
         assert {partition.status for partition in world.store.partitions(RUN)} == {PartitionStatus.STOPPED}
         world.transport = answering
         verdict = world.finish({}, ended="ABORTED")
         assert (verdict.status, verdict.unsettled, verdict.not_sent) == ("Stopped", 0, 30)
         assert set(world.jobs) == {"Aborted"}
+
+
+def test_a_job_whose_results_are_never_answered_leaves_those_of_the_other_lanes_alone():
+    rejected = "- match: {object: Opportunity}\n  action: {row_failures: {share: 0.5, code: STRING_TOO_LONG}}"
+    with open_world(load=paced(lanes=3), faults=rejected) as world:
+        first, *_ = with_jobs(world, 3)
+        world.wait(1000)
+        world.transport = DeafTransport(world.transport, f"{first}/failedResults")
+        verdict = world.finish({}, ended="ABORTED")
+        assert (verdict.unsettled, verdict.succeeded + verdict.rejected) == (10, 20)
+        world.executions.end(RUN)
+        assert world.plan(START, "next").next == "Load"
 
 
 @NEVER_ENDING

@@ -515,7 +515,17 @@ def test_one_partition_alone_is_resumed_when_a_person_names_it():
         world.slices.run_lane(RUN, "0002")
         verdict = world.finish({**RESUME, "partitions": [2]}, "again")
         assert (verdict.next, verdict.error, verdict.succeeded) == ("Fail", "LanesUnfinished", 10)
-        assert verdict.cause.startswith("The partitions that it was not to go on with are unfinished. Go on with {")
+        assert verdict.cause.startswith("Partitions are unfinished that it was not to go on with. Go on with {")
+
+
+def test_a_lane_that_was_named_and_breaks_off_is_not_taken_for_one_that_was_left_out():
+    with open_world(load=paced(lanes=2)) as world:
+        world.plan(START)
+        world.slices.run_lane(RUN, "0000")
+        world.abort()
+        world.plan({**RESUME, "partitions": [1]}, "again")
+        verdict = world.finish({**RESUME, "partitions": [1]}, "again")
+        assert (verdict.error, verdict.cause[:10]) == ("LanesUnfinished", "Go on with")
 
 
 def test_lanes_that_go_on_begin_one_stagger_after_the_other_whatever_has_completed_between_them():
