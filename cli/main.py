@@ -326,4 +326,4 @@ def org(
                 "lock_wait_seconds": lock_wait_seconds,
             },
         )
-        serve_org(settings, list(files))
+        serve_org(settings, list(files), loads_dir)

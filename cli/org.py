@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,6 +32,7 @@ from local.org.flights import FlightsError, flights_source, prepare_flights
 from local.org.schema import Field, FieldType
 from local.org.sources import EXTERNAL_ID
 
+DEFAULT_LOADS_DIR = Path("loads")
 _FLIGHTS = "flights"
 _TYPES = {
     FieldType.DOUBLE: "number",
@@ -42,12 +44,13 @@ _TYPES = {
 _FLIGHTS_DIRECTORY = Path(".massive-upload")
 
 
-def serve_org(settings: OrgSettings, load_names: Sequence[str]) -> None:
+def serve_org(settings: OrgSettings, load_names: Sequence[str], loads_dir: Path) -> None:
     """Serve an org until SIGINT or SIGTERM.
 
     Args:
         settings: the org.
         load_names: the loads that it was made for; none where it was made for a source.
+        loads_dir: where these loads are.
 
     Raises:
         UsageMistake: the port cannot be had.
@@ -62,7 +65,7 @@ def serve_org(settings: OrgSettings, load_names: Sequence[str]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     with server:
-        print(directions(server.url, settings, load_names), flush=True)
+        print(directions(server.url, settings, load_names, loads_dir), flush=True)
         ended.wait()
     print("The simulated org has ended.")
 
@@ -138,21 +141,24 @@ def org_settings(
     return OrgSettings(source=served, port=port, faults=faults, time_scale=time_scale, org_id=org_id, **given)
 
 
-def directions(url: str, settings: OrgSettings, load_names: Sequence[str] = ()) -> str:
+def directions(
+    url: str, settings: OrgSettings, load_names: Sequence[str] = (), loads_dir: Path = DEFAULT_LOADS_DIR
+) -> str:
     """How to use a simulated org: its address first.
 
     Args:
         url: the address.
         settings: the org.
         load_names: the loads that it was made for; by default one of its source.
+        loads_dir: where these loads are.
     """
     tables = ", ".join(table.name for table in settings.source.tables)
     objects = ", ".join(each.name for each in settings.source.objects)
     name = _load_name(settings.source)
-    runs = "".join(
-        f"  massive-upload run {each} --local --org-url {url} --time-scale {settings.time_scale:g}\n"
-        for each in load_names or [name]
-    )
+    options = f"--local --org-url {url} --time-scale {settings.time_scale:g}"
+    if loads_dir != DEFAULT_LOADS_DIR:
+        options += f" --loads-dir {shlex.quote(str(loads_dir))}"
+    runs = "".join(f"  massive-upload run {each} {options}\n" for each in load_names or [name])
     described = f"\n{_described(settings.source, name)}" if settings.source.columns else ""
     return f"""\
 Simulated org: {url}

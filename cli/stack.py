@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -144,11 +145,11 @@ class Stack:
                 raise
             return None
 
-    def failed_executions(self, most: int) -> list[str]:
-        """The names of the executions that have failed last, the newest first."""
+    def failed_executions(self, most: int) -> list[tuple[str, datetime]]:
+        """The executions that have failed last, the newest first: their names, and when they began."""
         arn = self._outputs["LoadMachineArn"]
         answer = self._machines.list_executions(stateMachineArn=arn, statusFilter="FAILED", maxResults=most)
-        return [str(each["name"]) for each in answer["executions"]]
+        return [(str(each["name"]), each["startDate"]) for each in answer["executions"]]
 
     def has_ended(self, arn: str) -> bool:
         """Whether an execution that was just started has ended already; Step Functions may know nothing of it yet.

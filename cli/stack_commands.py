@@ -308,5 +308,6 @@ def _halt(stack: Stack, run_id: str, halt: Halt) -> None:
     if run.plan_name is not None:
         print(f"Go on later: {stack.command('resume', run.run_id)}")
     if run.loads_after:
-        names = ", ".join(run.loads_after)
-        print(f"That does not go on with {names}: run in this order what has not been run, once it has completed.")
+        names, first = ", ".join(run.loads_after), run.loads_after[0]
+        print(f"No resume goes on with {names} of its sequence. Once {run.load} has completed, begin there:")
+        print(stack.command("start", "SEQUENCE", "--start-with", first))

@@ -25,7 +25,7 @@ from cli.stack_facts import facts_of
 from infra.documents import Document, apply_sets
 from massive_upload.contracts import RUN_ID_PATTERN, Mode, StartInput
 from massive_upload.domain.progress import Halt, Run
-from massive_upload.errors import RunNotResumable
+from massive_upload.errors import AnotherRunActive, RunNotResumable
 from massive_upload.usecases.planning.resume import later_writer, resumable
 from massive_upload.usecases.run_ids import run_id_beside
 
@@ -195,12 +195,14 @@ def refused_runs(stack: Stack, most: int) -> list[str]:
 
     Args:
         stack: the stack.
-        most: how many executions that have failed are looked at.
+        most: how many executions that have failed are looked at; resumes apart, whose run is recorded.
     """
-    recorded = stack.store.newest_runs(_MOST_LOADS)
+    newest = newest_runs(stack.store, _MOST_LOADS)
+    oldest = newest[-1].started_at if len(newest) == _MOST_LOADS else None
     refused = []
-    for name in stack.failed_executions(most):
-        if any(run_id == name or run_id.startswith(f"{name}.") for run_id in recorded) or stack.store.run(name):
+    for name, started_at in stack.failed_executions(most):
+        is_forgotten = oldest is not None and started_at < oldest
+        if is_forgotten or stack.store.run(name) is not None or _runs_of_sequence(name, newest):
             continue
         state = stack.execution_named(name)
         if state is not None and state.mode != Mode.RESUME:
@@ -208,18 +210,25 @@ def refused_runs(stack: Stack, most: int) -> list[str]:
     return refused
 
 
+def _runs_of_sequence(name: str, newest: Sequence[Run]) -> list[str]:
+    """The runs of the loads of a sequence that an execution of this name carried out, in order."""
+    return [run.run_id for run in reversed(newest) if run.run_id.startswith(f"{name}.")]
+
+
 def run_on(stack: Stack, run_id: str) -> Run:
     """The run of an id, or of 'latest'.
 
     Raises:
-        UsageMistake: there is no such run.
+        UsageMistake: there is no such run, or it is a sequence's execution, which has several.
         RunRefused: there is an execution of this name, which failed before it had recorded a run.
     """
-    refused = None
     if run_id != LATEST and stack.store.run(run_id) is None:
+        loads = _runs_of_sequence(run_id, newest_runs(stack.store, _MOST_LOADS))
+        if loads:
+            raise UsageMistake(f"{run_id} is a sequence: name one of its runs, {', '.join(loads)}.")
         refused = stack.execution_named(run_id)
-    if refused is not None and refused.error is not None:
-        raise RunRefused(refused.error, refused.cause or "its execution names no cause")
+        if refused is not None and refused.error is not None:
+            raise RunRefused(refused.error, refused.cause or "its execution names no cause")
     return find_run(stack.store, run_id)
 
 
@@ -292,10 +301,13 @@ def _wait_until_finished(run: StackRun) -> None:
 
 def _refusal(run: StackRun) -> RunRefused:
     state = run.stack.execution(run.execution_arn)
-    ended = "the execution ended before the run began"
-    if state.status == "SUCCEEDED":
-        ended += ", as a scheduled one does while another run loads the target"
-    return RunRefused(state.error or state.status, state.cause or ended)
+    if state.status == "SUCCEEDED":  # the one way to end well without a run
+        return RunRefused(
+            AnotherRunActive.__name__,
+            "It was skipped, as a scheduled start is while another run is loading the target. Start it again when that "
+            f"has ended: {run.stack.command('status')} lists it.",
+        )
+    return RunRefused(state.error or state.status, state.cause or "the execution ended before the run began")
 
 
 def _can_be_resumed(stack: Stack, run: Run) -> bool:

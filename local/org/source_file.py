@@ -59,7 +59,7 @@ class SourceFile:
         if missing is not None:
             raise SourceFileError(f"{self.path} has no column {missing!r}: it has {', '.join(self.columns)}.")
 
-    def rows(self, *, as_text: Collection[str] = ()) -> Rows:
+    def rows(self, *, as_text: Collection[str] = (), as_times: Collection[str] = ()) -> Rows:
         """All rows, in the types of the Parquet file, or those that DuckDB finds in the whole CSV.
 
         Times of a CSV are times where they are written as ISO 8601 writes them, and its decimals keep all their
@@ -67,6 +67,7 @@ class SourceFile:
 
         Args:
             as_text: columns of a CSV that are to be read as they are written, so that '007' stays '007'.
+            as_times: columns of a CSV that are times, also where they hold nothing.
 
         Raises:
             SourceFileError: the file cannot be read.
@@ -76,7 +77,8 @@ class SourceFile:
         kinds = {name: kind for name, kind in self._found.columns.items() if name not in as_text}
         decimals = self._decimals([name for name, kind in kinds.items() if kind == "DOUBLE"])
         times = self._other_times([name for name, kind in kinds.items() if kind.startswith(("DATE", "TIMESTAMP"))])
-        return self._rows(decimals | times | dict.fromkeys(as_text, "VARCHAR"))
+        empty = dict.fromkeys(self._without_values(as_times), "TIMESTAMP")
+        return self._rows(decimals | times | empty | dict.fromkeys(as_text, "VARCHAR"))
 
     def _rows(self, types: Mapping[str, str]) -> Rows:
         sql = f"SELECT * FROM {self._reader(types)}"
@@ -110,6 +112,13 @@ class SourceFile:
         )
         (found,) = self._fetch(f"SELECT {are_iso} FROM {self._reader(dict.fromkeys(columns, 'VARCHAR'))}")
         return {column: "VARCHAR" for column, is_iso in zip(columns, found, strict=True) if is_iso is False}
+
+    def _without_values(self, columns: Collection[str]) -> list[str]:
+        if not columns:
+            return []
+        counts = ", ".join(f"count({quoted(column)})" for column in columns)
+        (found,) = self._fetch(f"SELECT {counts} FROM {self._reader({})}")
+        return [column for column, values in zip(columns, found, strict=True) if not values]
 
     def _fetch(self, sql: str) -> list[Any]:
         try:

@@ -224,6 +224,15 @@ def press_ctrl_c_while_watching(run_id: str) -> tuple[int, str]:
     return watching.returncode, stderr
 
 
+def test_a_start_as_of_a_schedule_is_skipped_while_another_run_loads_the_target(world: World) -> None:
+    run_id = start_and_wait_for_rows(world)
+    skipped = invoke("start", "opportunity", "--scheduled")
+    assert skipped.exit_code == 2
+    assert skipped.stderr.startswith("AnotherRunActive: It was skipped, as a scheduled start is while another run is")
+    assert invoke("stop", run_id).exit_code == 0
+    assert invoke("watch", run_id).exit_code == 3
+
+
 def test_a_run_that_goes_on_is_shown_and_left_alone(world: World) -> None:
     run_id = start_and_wait_for_rows(world, "--set", "pace.batch_rows=20")
     shown = document(invoke("status", run_id, "--json"))

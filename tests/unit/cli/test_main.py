@@ -108,7 +108,7 @@ def test_a_wrong_command_line_ends_with_2_and_says_what_is_wrong(arguments, word
 
 def test_the_simulated_org_is_as_slow_and_as_short_of_allowances_as_the_options_say(monkeypatch):
     served: list[OrgSettings] = []
-    monkeypatch.setattr("cli.org.serve_org", lambda settings, _: served.append(settings))
+    monkeypatch.setattr("cli.org.serve_org", lambda settings, *_: served.append(settings))
 
     limits = ("--daily-api-requests", "500", "--daily-bulk-batches", "30", "--workers", "8", "--row-ms", "1.5")
     result = invoke("org", "--port", "0", "--rows", "10", *limits)

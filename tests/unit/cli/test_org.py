@@ -68,9 +68,11 @@ def test_an_org_that_is_made_for_loads_tells_how_to_run_them_and_its_rows_to_nob
     files = files_of_loads([f"{name}={tmp_path}/{name}.csv" for name in ("first", "second")])
     asked: dict[str, Any] = dict.fromkeys(("source", "object_name", "key", "parent", "faults_file"))
     settings = org_settings(**asked, load_files=files, loads_dir=tmp_path, rows=1, port=0, time_scale=5, behaviour={})
-    text = directions(URL, settings, list(files))
+    text = directions(URL, settings, list(files), tmp_path)
     for name in ("first", "second"):
-        assert f"  massive-upload run {name} --local --org-url {URL} --time-scale 5\n" in text
+        run = f"  massive-upload run {name} --local --org-url {URL} --time-scale 5"
+        assert f"{run} --loads-dir {tmp_path}\n" in text
+        assert f"{run}\n" in directions(URL, settings, list(files))
     assert "Data Cloud holds first__dlm, second__dlm; Core takes Thing__c." in text
     assert "Describe the load" not in text
     assert settings.client_secret != CLIENT_SECRET

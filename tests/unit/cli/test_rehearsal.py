@@ -15,12 +15,14 @@ from local.org.schema import Field, FieldType
 from massive_upload.domain.load import Load
 
 
-def load(name: str = "seat", *, fields: Mapping[str, object] | None = None, **source: str) -> Load:
+def load(
+    name: str = "seat", *, external_id: str = "No__c", fields: Mapping[str, object] | None = None, **source: str
+) -> Load:
     given = {
         "name": name,
         "source": {"object": "Seat__dlm", "key": "no"} | source,
-        "target": {"object": "Seat__c", "external_id": "No__c"},
-        "fields": {"no": {"to": "No__c"}, **(fields or {})},
+        "target": {"object": "Seat__c", "external_id": external_id},
+        "fields": {"no": {"to": external_id}, **(fields or {})},
     }
     return Load.model_validate(given)
 
@@ -85,7 +87,8 @@ def test_parents_that_another_load_brings_are_not(seats, tmp_path):
     source = source_of_loads([(referring, seats), (planes, tmp_path / "planes.csv")])
     assert source.seeds == ()
     assert [each.name for each in source.objects] == ["Seat__c", "plane__c"]
-    assert fields(source, "Seat__c")["plane__c"].reference_to == "plane__c"
+    lookup = fields(source, "Seat__c")["Plane__c"]
+    assert (lookup.relationship_name, lookup.reference_to) == ("Plane__r", "plane__c")
     assert {name for name, each in fields(source, "plane__c").items() if each.external_id} == {"Tail__c", "Number__c"}
 
 
@@ -96,9 +99,32 @@ def test_a_field_that_parents_are_found_by_is_an_external_id_whoever_else_writes
     assert fields(source, "Seat__c")["Name"].external_id
 
 
-def test_two_loads_may_read_one_source(seats):
-    first, second = load("first", fields={"price": {"to": "Price__c", "type": "number"}}), load("second")
-    assert [each.name for each in source_of_loads([(first, seats), (second, seats)]).tables] == ["Seat__dlm"]
+def test_two_loads_may_read_one_source_and_write_to_one_object_by_keys_of_their_own(seats, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first = load("first", fields={"price": {"to": "Price__c", "type": "number"}, "since": {"to": "Since__c"}})
+    second = load("second", object="seat__dlm", external_id="Other__c", modified="since")
+    source = source_of_loads([(first, seats), (second, Path(seats.name))])
+    assert [each.name for each in source.tables] == ["Seat__dlm"]
+    found = fields(source, "Seat__c").values()
+    assert {each.name for each in found if each.external_id} == {"No__c", "Other__c"}
+    assert not any(each.required for each in found)
+    with open_database(source) as connection:
+        assert connection.execute('SELECT typeof(max("since")) FROM "Seat__dlm"').fetchall() == [("DATE",)]
+
+
+@pytest.mark.parametrize("rows", ["", "1,\n"])
+def test_the_time_of_a_change_is_a_time_where_the_file_has_none(tmp_path, rows):
+    path = tmp_path / "seats.csv"
+    path.write_text(f"no,since\n{rows}")
+    source = source_of_loads([(load(modified="since"), path)])
+    with open_database(source) as connection:
+        assert connection.execute('SELECT typeof(max("since")) FROM "Seat__dlm"').fetchall() == [("TIMESTAMP",)]
+
+
+def test_a_lookup_stays_one_where_its_field_is_written_as_well(seats):
+    mapped = {"price": {"to": "AccountId"}, "plane": {"to": "Account.Key__c"}}
+    found = fields(source_of_loads([(load(fields=mapped), seats)]), "Seat__c")
+    assert found["AccountId"].reference_to == "Account"
 
 
 def test_one_source_has_one_file(seats, tmp_path):
@@ -118,7 +144,12 @@ def test_a_file_without_a_column_that_its_load_names_is_refused(seats, named):
         source_of_loads([(load(**named), seats)])
 
 
-@pytest.mark.parametrize("to", ["Account:Owner.Key__c", "Plane__r.Id"])
-def test_parents_that_a_simulated_org_cannot_find_are_refused(seats, to):
-    with pytest.raises(UsageMistake, match=f"The load seat finds parents by {to}, which a simulated org cannot"):
+@pytest.mark.parametrize("to", ["Account:Owner.Key__c", "Plane__r.Id", "Id"])
+def test_records_that_a_simulated_org_cannot_find_are_refused(seats, to):
+    with pytest.raises(UsageMistake, match=f"The load seat finds records by {to}, which a simulated org cannot"):
         source_of_loads([(load(fields={"plane": {"to": to}}), seats)])
+
+
+def test_a_load_that_finds_its_records_by_their_ids_is_refused(seats):
+    with pytest.raises(UsageMistake, match="finds records by Id, which a simulated org cannot"):
+        source_of_loads([(load(external_id="Id"), seats)])

@@ -8,9 +8,9 @@ from typing import cast
 import pytest
 
 from cli import stack_commands
-from cli.errors import ExitCode, UsageMistake
+from cli.errors import ExitCode, RunRefused, UsageMistake
 from cli.stack import ExecutionState, Stack
-from cli.stack_run import halt_run, resume_run, start_input, watch_run, watched_run
+from cli.stack_run import halt_run, refused_runs, resume_run, run_on, start_input, watch_run, watched_run
 from massive_upload.constants import RESUMABLE_DAYS
 from massive_upload.domain.progress import Halt, Run, RunStatus
 from massive_upload.errors import RunNotResumable
@@ -71,9 +71,41 @@ def test_a_load_begins_by_hand_as_its_schedule_begins_it():
 def test_who_pauses_a_load_of_a_sequence_hears_which_loads_are_not_gone_on_with(capsys):
     run = replace(RUNNING, loads_after=("opportunity", "order"))
     stack_commands._halt(cast("Stack", FakeStack(run)), "newest", Halt.PAUSE)
-    assert capsys.readouterr().out.splitlines()[-1] == (
-        "That does not go on with opportunity, order: run in this order what has not been run, once it has completed."
-    )
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        f"No resume goes on with opportunity, order of its sequence. Once {run.load} has completed, begin there:",
+        "start SEQUENCE --start-with opportunity",
+    ]
+
+
+def failing(*names: str, runs: Sequence[Run] = (), mode: str | None = None) -> FakeStack:
+    """A stack with these runs, whose newest executions have failed; all began at the same time."""
+    stack = FakeStack(*runs)
+    state = ExecutionState(status="FAILED", error="PartitionsFailed", cause="why", mode=mode)
+    stack.failed_executions = lambda most: [(name, NOW) for name in names[:most]]  # type: ignore[attr-defined]
+    stack.execution_named = dict.fromkeys(names, state).get  # type: ignore[attr-defined]
+    return stack
+
+
+@pytest.mark.parametrize(
+    ("stack", "refused"),
+    [
+        (failing("bad", "newest", runs=[RUNNING]), ["bad: PartitionsFailed"]),
+        (failing("night", runs=[replace(RUNNING, run_id="night.account")]), []),
+        (failing("again", mode="resume"), []),
+        (failing("old", runs=[a_run(run_id=f"r{n}", started_at=NOW + timedelta(1)) for n in range(50)]), []),
+    ],
+    ids=["neither", "of a sequence", "a resume", "whose runs are forgotten"],
+)
+def test_what_failed_before_it_had_a_run_is_told(stack, refused):
+    assert refused_runs(cast("Stack", stack), 9) == refused
+
+
+def test_the_execution_of_a_sequence_is_its_runs():
+    stack = failing("night", runs=[replace(RUNNING, run_id=f"night.{load}") for load in ("order", "account")])
+    with pytest.raises(UsageMistake, match=r"night is a sequence: name one of its runs, night.account, night.order\."):
+        run_on(cast("Stack", stack), "night")
+    with pytest.raises(RunRefused, match="PartitionsFailed: why"):
+        run_on(cast("Stack", failing("bad")), "bad")
 
 
 def resumed(stack: FakeStack, run_id: str) -> str:
