@@ -23,6 +23,9 @@ REGION_VARIABLE = "AWS_REGION"
 MOST_TIME_SCALE = 1_000_000
 """A simulated day in a tenth of a second. Infinitely fast, or nearly so, an org's clock runs out of dates."""
 
+LOADS_DIR = Path("loads")
+"""Where the loads are unless --loads-dir says otherwise."""
+
 Local = Annotated[
     bool,
     typer.Option("--local", rich_help_panel=LOCAL_PANEL, help="For a run of this machine that was given --state-dir."),

@@ -16,7 +16,7 @@ import typer
 from cli.errors import UsageMistake, errors_as_exit_codes
 from cli.exit_status import EXIT_STATUS
 from cli.failure_commands import failure_commands
-from cli.local_options import LOCAL_PANEL, MOST_TIME_SCALE, check_options
+from cli.local_options import LOADS_DIR, LOCAL_PANEL, MOST_TIME_SCALE, check_options
 from cli.output import lasting_output, open_standard_streams
 from cli.stack_commands import AsJson, BeginMode, Profile, Region, StackName, stack_commands, start
 
@@ -93,7 +93,7 @@ def run(
         str | None, typer.Option(help="The org's My Domain URL (https://...), or that of a simulated org.")
     ] = None,
     local: Annotated[bool, typer.Option("--local", help="Run on an AWS embedded in this process.")] = False,
-    loads_dir: Annotated[Path, typer.Option(help="The directory with the loads.")] = Path("loads"),
+    loads_dir: Annotated[Path, typer.Option(help="The directory with the loads.")] = LOADS_DIR,
     mode: BeginMode = "full",
     sets: Annotated[
         list[str] | None,
@@ -184,9 +184,9 @@ def plan(
         str | None,
         typer.Option(rich_help_panel=LOCAL_PANEL, help="The org's My Domain URL, or that of a simulated org."),
     ] = None,
-    loads_dir: Annotated[Path, typer.Option(rich_help_panel=LOCAL_PANEL, help="The directory with the loads.")] = Path(
-        "loads"
-    ),
+    loads_dir: Annotated[
+        Path, typer.Option(rich_help_panel=LOCAL_PANEL, help="The directory with the loads.")
+    ] = LOADS_DIR,
     sets: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a key of a single load, such as partitioning.by=key."),
@@ -261,7 +261,7 @@ def org(
             "names. Give it once for each load of a sequence.",
         ),
     ] = None,
-    loads_dir: Annotated[Path, typer.Option(help="The directory with the loads.")] = Path("loads"),
+    loads_dir: Annotated[Path, typer.Option(help="The directory with the loads.")] = LOADS_DIR,
     rows: Annotated[int, typer.Option(min=0, help="Opportunities to generate where no file is given.")] = 100_000,
     object_name: Annotated[
         str | None, typer.Option("--object", help="The target object of a file's rows; by default its name with __c.")

@@ -15,6 +15,7 @@ import yaml
 
 from cli.credentials import CLIENT_ID, CLIENT_SECRET
 from cli.errors import UsageMistake
+from cli.local_options import LOADS_DIR
 from cli.rehearsal import source_of_loads
 from cli.request import load_named
 from local.org import (
@@ -32,7 +33,6 @@ from local.org.flights import FlightsError, flights_source, prepare_flights
 from local.org.schema import Field, FieldType
 from local.org.sources import EXTERNAL_ID
 
-DEFAULT_LOADS_DIR = Path("loads")
 _FLIGHTS = "flights"
 _TYPES = {
     FieldType.DOUBLE: "number",
@@ -141,9 +141,7 @@ def org_settings(
     return OrgSettings(source=served, port=port, faults=faults, time_scale=time_scale, org_id=org_id, **given)
 
 
-def directions(
-    url: str, settings: OrgSettings, load_names: Sequence[str] = (), loads_dir: Path = DEFAULT_LOADS_DIR
-) -> str:
+def directions(url: str, settings: OrgSettings, load_names: Sequence[str] = (), loads_dir: Path = LOADS_DIR) -> str:
     """How to use a simulated org: its address first.
 
     Args:
@@ -156,7 +154,7 @@ def directions(
     objects = ", ".join(each.name for each in settings.source.objects)
     name = _load_name(settings.source)
     options = f"--local --org-url {url} --time-scale {settings.time_scale:g}"
-    if loads_dir != DEFAULT_LOADS_DIR:
+    if loads_dir != LOADS_DIR:
         options += f" --loads-dir {shlex.quote(str(loads_dir))}"
     runs = "".join(f"  massive-upload run {each} {options}\n" for each in load_names or [name])
     described = f"\n{_described(settings.source, name)}" if settings.source.columns else ""

@@ -27,7 +27,7 @@ from massive_upload.contracts import RUN_ID_PATTERN, Mode, StartInput
 from massive_upload.domain.progress import Halt, Run
 from massive_upload.errors import AnotherRunActive, RunNotResumable
 from massive_upload.usecases.planning.resume import later_writer, resumable
-from massive_upload.usecases.run_ids import run_id_beside
+from massive_upload.usecases.run_ids import run_id_beside, run_id_in_sequence
 
 _LOOK_SECONDS = 2.0
 _LONGEST_BEGINNING_SECONDS = 120.0
@@ -212,7 +212,7 @@ def refused_runs(stack: Stack, most: int) -> list[str]:
 
 def _runs_of_sequence(name: str, newest: Sequence[Run]) -> list[str]:
     """The runs of the loads of a sequence that an execution of this name carried out, in order."""
-    return [run.run_id for run in reversed(newest) if run.run_id.startswith(f"{name}.")]
+    return [run.run_id for run in reversed(newest) if run.run_id == run_id_in_sequence(name, run.load)]
 
 
 def run_on(stack: Stack, run_id: str) -> Run:

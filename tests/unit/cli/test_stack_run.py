@@ -90,7 +90,7 @@ def failing(*names: str, runs: Sequence[Run] = (), mode: str | None = None) -> F
     ("stack", "refused"),
     [
         (failing("bad", "newest", runs=[RUNNING]), ["bad: PartitionsFailed"]),
-        (failing("night", runs=[replace(RUNNING, run_id="night.account")]), []),
+        (failing("night", runs=[replace(RUNNING, run_id="night.account", load="account")]), []),
         (failing("again", mode="resume"), []),
         (failing("old", runs=[a_run(run_id=f"r{n}", started_at=NOW + timedelta(1)) for n in range(50)]), []),
     ],
@@ -101,7 +101,9 @@ def test_what_failed_before_it_had_a_run_is_told(stack, refused):
 
 
 def test_the_execution_of_a_sequence_is_its_runs():
-    stack = failing("night", runs=[replace(RUNNING, run_id=f"night.{load}") for load in ("order", "account")])
+    stack = failing(
+        "night", runs=[replace(RUNNING, run_id=f"night.{load}", load=load) for load in ("order", "account")]
+    )
     with pytest.raises(UsageMistake, match=r"night is a sequence: name one of its runs, night.account, night.order\."):
         run_on(cast("Stack", stack), "night")
     with pytest.raises(RunRefused, match="PartitionsFailed: why"):
