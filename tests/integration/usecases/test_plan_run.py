@@ -3,8 +3,9 @@
 import itertools
 import re
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -430,6 +431,33 @@ def test_who_takes_the_target_over_waits_until_the_job_in_flight_has_ended():
         assert (plan.next, world.jobs) == ("Load", {"JobComplete": 1})
         assert _holder(world) == execution("third").arn
         assert (world.run().status, world.partition().succeeded) == (RunStatus.STOPPED, 10)
+
+
+def test_of_two_that_take_a_target_over_at_once_one_has_it():
+    """However far the first has come when the other one begins."""
+    with open_world(load=paced()) as world:
+        key = f"{world.services.org.org_id}#opportunity"
+        winners: list[str] = []
+        while winners.count("first") < 2:
+            world.store.acquire_lease(Lease(key=key, run_id="gone", execution_arn=execution("gone").arn))
+            world.executions.end("gone")
+            taken: list[str] = []
+            world.stall.calls, world.stall.holds = 0, len(winners) + 1
+            world.stall.happening = partial(_take, world, f"other-{len(winners)}", taken)
+            _take(world, f"first-{len(winners)}", taken)
+            (holder,) = taken
+            lease = world.store.lease(key)
+            assert (lease and lease.run_id) == holder
+            world.store.release_lease(Lease(key=key, run_id=holder, execution_arn=execution(holder).arn))
+            winners.append(holder.partition("-")[0])
+        assert winners.count("other") > 3
+
+
+def _take(world: World, name: str, taken: list[str]) -> None:
+    """A plan by an execution, which is noted if it has got the target."""
+    with suppress(AnotherRunActive):
+        world.plan(START, name)
+        taken.append(name)
 
 
 def test_a_second_start_by_hand_is_refused_and_one_by_schedule_is_skipped():
