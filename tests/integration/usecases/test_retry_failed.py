@@ -90,6 +90,29 @@ def test_rows_of_one_code_are_taken_up_alone_and_the_next_retry_takes_the_others
         assert set(times_sent(world).values()) == {2}, "once by the run, once by one of its retries"
 
 
+def test_a_file_with_more_rows_than_a_batch_of_the_retry_is_sent_batch_by_batch():
+    with open_world(load=paced(batch_rows=30), faults=refused(1, TOO_LONG)) as world:
+        executed(world)
+        retry = executed(world, {**RETRY, "pace": {"batch_rows": 7}}, "mended")
+        assert (retry.source_rows, retry.succeeded) == (30, 30)
+        assert set(times_sent(world).values()) == {2}
+
+
+def test_each_code_is_taken_up_once_in_whatever_order_people_name_them():
+    missing = "REQUIRED_FIELD_MISSING"
+    with open_world(load=paced(batch_rows=30), faults=MIXED + refused(1, missing, share=0.25)) as world:
+        executed(world)
+        rows = Counter(row["error_code"] for row in rejected_rows(world, RUN))
+        assert set(rows) == {TOO_LONG, NO_PARENT, missing}
+        for code in (TOO_LONG, NO_PARENT):
+            assert executed(world, {**RETRY, "only": code}, code).source_rows == rows[code]
+        again = executed(world, {**RETRY, "only": TOO_LONG}, "again")
+        assert (again.error, again.cause.endswith(f"There are {missing}.")) == ("InvalidInput", True)
+        assert executed(world, RETRY, "others").source_rows == rows[missing]
+        assert executed(world, RETRY, "none").source_rows == 0
+        assert set(times_sent(world).values()) == {2}
+
+
 @pytest.mark.parametrize("named", [RUN, "second"])
 def test_the_next_retry_takes_what_the_one_before_could_not_bring_in_whichever_run_is_named(named):
     with open_world(load=paced(), faults=TWO_CODES + refused(4, TOO_LONG)) as world:
