@@ -148,7 +148,8 @@ def job_seconds(
     """How long a job took, as far as that can be known from when it was found ended.
 
     It had not ended at the look before, nor before the org had worked on it for as long as it says; the truth lies
-    between the later of these and the time waited, and nearer to the former, as the wait is meant to be a little long.
+    between the later of these and the time waited, or its life, and nearer to the former, as the wait is meant to be a
+    little long.
     A job that has been in the org's queue for long is told by its life. An org may add up what it has done side by
     side: work that is longer than the job's life, or than anybody has waited for it, says nothing. Where nothing else
     tells either, a job that was found ended is taken to have ended a little before: else the next one is expected to
@@ -170,7 +171,8 @@ def job_seconds(
     most_seconds = waited_seconds + waited_seconds // _LITTLE_PART if life_seconds is None else life_seconds
     if 0 < worked_seconds <= most_seconds + _OVERHEAD_SECONDS:
         least_seconds = max(before_seconds, worked_seconds)
-        likely_seconds = least_seconds + max(0, waited_seconds - least_seconds) // 8
+        latest_seconds = waited_seconds if life_seconds is None else min(waited_seconds, life_seconds)
+        likely_seconds = least_seconds + max(0, latest_seconds - least_seconds) // 8
         return max(SHORTEST_POLL_SECONDS, likely_seconds, lived_seconds)
     return max(SHORTEST_POLL_SECONDS, before_seconds, lived_seconds or a_little_before)
 

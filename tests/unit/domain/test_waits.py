@@ -179,6 +179,7 @@ def test_a_job_that_was_in_the_queue_took_as_long_as_it_lived():
     assert job_seconds(0, 152, 150_000, life_seconds=154) == job_seconds(0, 152, 150_000)
     assert job_seconds(290, 310, 150_000, life_seconds=280) == 292
     assert job_seconds(0, 100, 0, life_seconds=65) == 60
+    assert job_seconds(0, 53, 31_500, life_seconds=31) == 32, "and no longer, however late it was looked at"
     assert job_seconds(0, 100, 0, life_seconds=1_000) == 98, "a life that holds a long upload says nothing"
     assert job_seconds(0, 101, 100_000, life_seconds=130) == 100, "nor does it make the next look later"
     assert job_seconds(290, 310, 0, life_seconds=292) == 290, "at the look before it had not ended"
