@@ -58,6 +58,14 @@ least five requests to the org, so that one more adds less than one in a hundred
 DRAIN_WAIT_SECONDS = 30
 """How long FinishRun lets pass before it looks again at jobs in flight that it has aborted."""
 
-MOST_DRAINS = 10
-"""So often FinishRun waits for jobs in flight. Those that have not ended by then leave their rows unsettled, as a run
-must come to an end."""
+ABORTED_JOB_SECONDS = 300
+"""For how long rows of an aborted job may still be written.
+
+A batch that has begun is processed to its end (Bulk API guide, "Interpret Batch State"), which takes 5 minutes at most,
+a batch's time-out (Bulk API 2.0 guide, "How Requests Are Processed"). Another page of the former, "Abort a Job", says
+that no more rows are processed.
+"""
+
+MOST_DRAINS = 15
+"""So often FinishRun waits for jobs in flight, half as long again as for one that it could abort
+at once. Those that have not ended by then leave their rows unsettled, as a run must come to an end."""

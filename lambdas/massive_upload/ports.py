@@ -371,6 +371,9 @@ class ProgressStore(Protocol):
             ahead: whose rows were staged meanwhile, to be the partition's batch ahead; None where none were.
         """
 
+    def note_aborted(self, partition: Partition, batch: Batch, beat: Heartbeat) -> None:
+        """The batch's job was found aborted once more, and may still write rows."""
+
     def plan_next_attempt(
         self,
         partition: Partition,

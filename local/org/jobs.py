@@ -61,6 +61,7 @@ class Job:
     failed: int = 0
     error_message: str | None = None
     is_deleted: bool = False
+    is_cut_off: bool = False
     reports: Mapping[str, int | str | None] = field(default_factory=dict)
     started_at: float | None = None
     active_seconds: float = 0.0
@@ -69,6 +70,16 @@ class Job:
         """Enter a state at a simulated moment."""
         self.state = state
         self.changed_at = at
+
+    def cut_off(self, at: float) -> None:
+        """Abort the job together with the batches that have begun."""
+        self.is_cut_off = True
+        self.move(JobState.ABORTED, at)
+
+    @property
+    def may_write(self) -> bool:
+        """Whether a batch of it that has begun goes on: that of an aborted job does, to its end."""
+        return not self.state.is_terminal or (self.state is JobState.ABORTED and not self.is_cut_off)
 
     def fail(self, message: str, at: float) -> None:
         """End the job; rows already written stay written."""
@@ -146,6 +157,7 @@ class JobBatch:
         self.faults = faults
         self.statistics = statistics
         self._chunks = iter([rows[at : at + CHUNK_ROWS] for at in range(0, len(rows), CHUNK_ROWS)])
+        self._has_begun = False
         job.reports = faults.reports
 
     def next_chunk(self, at: float) -> "JobChunk | None":
@@ -157,7 +169,9 @@ class JobBatch:
         if self._is_due(self.faults.stalls):
             return None
         self.job.complete_when_done(at)
-        rows = None if self.job.state.is_terminal else next(self._chunks, None)
+        goes_on = self.job.may_write if self._has_begun else not self.job.state.is_terminal
+        self._has_begun = True
+        rows = next(self._chunks, None) if goes_on else None
         if rows is None or isinstance(self.upserter, str) or self._is_killed(rows, at):
             return None
         return JobChunk(self, self.upserter, rows)
@@ -177,9 +191,9 @@ class JobBatch:
         if faults.fails and self._is_due(faults.fails):
             job.fail(faults.fails.message, at)
         elif self._is_due(faults.aborted):
-            job.move(JobState.ABORTED, at)
+            job.cut_off(at)
         elif self._is_due(faults.deleted):
-            job.move(JobState.ABORTED, at)
+            job.cut_off(at)
             job.is_deleted = True
 
     def _is_due(self, breaks: JobBreaks | None) -> bool:
@@ -196,9 +210,9 @@ class JobChunk:
         self.parents = upserter.parents(rows)
 
     def finish(self, *, at: float, running_seconds: float, locked_out: Mapping[int, tuple[str, ...]]) -> None:
-        """Write the rows and note their outcomes; rows of a job that was aborted meanwhile are not written."""
+        """Write the rows and note their outcomes, unless the job was ended meanwhile."""
         job, faults = self._batch.job, self._batch.faults
-        if job.state.is_terminal:
+        if not job.may_write:
             return
         refused = {row: error for row in self._rows if (error := faults.row_errors.get(row))}
         for place, ids in locked_out.items():

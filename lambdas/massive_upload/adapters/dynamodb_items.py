@@ -151,6 +151,7 @@ def batch_from(item: Item) -> Batch:
         "deferred_files": _deferred_rows,
         "waiting": _staged_rows,
         "keys": KeyDigest.from_hex,
+        "aborted_at": _moment,
         **_OUTCOMES,
     }
     return _entity(Batch, item, {"state": BatchState, **parts})

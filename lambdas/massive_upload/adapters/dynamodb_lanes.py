@@ -248,6 +248,11 @@ class DynamoDbLanes(DynamoDbStore):
         self._change_partition(partition, change, has_none_ahead, also=[*also, self._new_batch(ahead)])
         return submitted
 
+    def note_aborted(self, partition: Partition, batch: Batch, beat: Heartbeat) -> None:
+        aborted_at = batch.aborted_at or self._clock.now()
+        noted = replace(batch, aborted_at=aborted_at, aborted_looks=batch.aborted_looks + 1)
+        self._change_partition(partition, self._beat(beat), also=[self._batch_change(batch, noted)])
+
     def plan_next_attempt(
         self,
         partition: Partition,

@@ -76,11 +76,11 @@ PARTITION_TRANSITIONS: Mapping[PartitionStatus, frozenset[PartitionStatus]] = {
 BATCH_TRANSITIONS: Mapping[BatchState, frozenset[BatchState]] = {
     BatchState.PLANNED: frozenset({BatchState.CREATED, BatchState.SETTLED}),
     BatchState.CREATED: frozenset({BatchState.CREATED, BatchState.SUBMITTED, BatchState.PLANNED}),
-    BatchState.SUBMITTED: frozenset({BatchState.PLANNED, BatchState.SETTLED}),
+    BatchState.SUBMITTED: frozenset({BatchState.SUBMITTED, BatchState.PLANNED, BatchState.SETTLED}),
     BatchState.SETTLED: frozenset(),
 }
-"""Created to Created: an Open job was given up for another. To Planned: one more attempt, or a job that is gone.
-Planned to Settled: none of the batch's rows can be sent."""
+"""Created to Created: an Open job was given up for another. Submitted to Submitted: its job was aborted and may still
+write. To Planned: one more attempt, or a job that is gone. Planned to Settled: none of the batch's rows can be sent."""
 
 
 def sources_of(transitions: Mapping[S, frozenset[S]], target: S) -> list[S]:
@@ -419,6 +419,7 @@ class Batch:
         first_rows: rows of attempt 0.
         next_cursor, next_parent, next_offset: the partition's cursor and offset once the batch is settled.
         speed_percent: the lane's speed when attempt 0 was staged; the lane may have another when it is settled.
+        aborted_at, aborted_looks: when the end of the run first found the job in flight aborted, and how often since.
         keys: digest of the keys that the current attempt sends; once it is settled, of those that it brought in.
         retries: how many of the load's retries the current rows have used.
         halvings: how often rows were cut in two as their job failed as a whole.
@@ -443,6 +444,8 @@ class Batch:
     next_parent: str | None = None
     speed_percent: int = FULL_SPEED_PERCENT
     job_id: str | None = None
+    aborted_at: datetime | None = None
+    aborted_looks: int = 0
     keys: KeyDigest = NO_KEYS
     sent_before: int = 0
     retries: int = 0

@@ -88,6 +88,12 @@ class Job:
     life_seconds: int | None = None
     error_message: str | None = field(default=None, repr=False)
 
+    def may_write(self, rows: int) -> bool:
+        """Whether some of its rows may still be written: it has not ended, or was aborted before it had tried all."""
+        if self.state is JobState.ABORTED:
+            return self.processed is None or self.processed < rows
+        return not self.state.is_terminal
+
     @property
     def worked_ms(self) -> int:
         """How long the org has worked on the rows tried, in milliseconds; 0 where it does not say.

@@ -126,6 +126,8 @@ def _attempt_with(batch: Batch, staged: StagedRows, *, retries: int) -> Batch:
         state=BatchState.PLANNED,
         attempt=batch.attempt + 1,
         job_id=None,
+        aborted_at=None,
+        aborted_looks=0,
         rows=staged.rows,
         size_bytes=staged.size_bytes,
         file_key=staged.file_key,

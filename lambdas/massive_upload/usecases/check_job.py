@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from massive_upload.constants import LONG_WAIT_SECONDS, SLICE_EVENTS
+from massive_upload.constants import ABORTED_JOB_SECONDS, LONG_WAIT_SECONDS, SLICE_EVENTS
 from massive_upload.contracts import JobCounters, Next, SliceInput, Step
 from massive_upload.domain.bulk_batches import bulk_batches_of
 from massive_upload.domain.progress import Batch, BatchState, Partition
@@ -28,9 +28,10 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
     """Ask the org for the job's state once.
 
     One that has ended is handed on as it is: SettleBatch looks at the lane before it records anything. A stop or pause
-    of the run leaves a job that has gone on for long to FinishRun, which aborts it. A job that has not got any further
-    for as long as the load's patience lasts is aborted; what it left is sent again. A batch whose job is gone goes back
-    to FetchPage, which sees to flags and to the lane's turn before it is sent again.
+    of the run leaves a job that has gone on for long to FinishRun, which aborts it. An aborted job has ended once it
+    has stood still for as long as a batch of it may take. Another one that has not got any further for as long as the
+    load's patience lasts is aborted; what it left is sent again. A batch whose job is gone goes back to FetchPage,
+    which sees to flags and to the lane's turn before it is sent again.
 
     Raises:
         OrgUnreachable: the job stands still, and could not be aborted for as long again.
@@ -42,10 +43,9 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
     before = Look(step.job_waited_seconds, step.job_processed) if step.job_seen else Look()
     waited_seconds = step.job_waited_seconds + step.wait_seconds
     job = None if step.job_id is None else services.org.bulk.get(step.job_id)
-    if job is not None and job.state.is_terminal:
+    if job is not None and job.state.is_terminal and job.state is not JobState.ABORTED:
         seconds = 0 if step.job_is_adopted else _seconds_of(job, before.waited_seconds, waited_seconds)
-        counters = _counters(job, services, seconds)
-        return step.then(Next.SETTLE, events=POLL_EVENTS, job=counters)
+        return step.then(Next.SETTLE, events=POLL_EVENTS, job=_counters(job, services, seconds))
     lane = claimed_lane(store, task)
     partition, batch = lane.partition, lane.batch
     if batch is None:
@@ -61,6 +61,8 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
         return step.then(Next.DONE, events=POLL_EVENTS)
     seen = f"{job.state} {job.processed} {job.failed}"
     still_seconds = step.job_still_seconds + step.wait_seconds if seen == step.job_seen else 0
+    if job.state is JobState.ABORTED and (not job.may_write(batch.rows) or still_seconds >= ABORTED_JOB_SECONDS):
+        return step.then(Next.SETTLE, events=POLL_EVENTS, job=_counters(job, services, 0))
     patience_seconds = max(LONG_WAIT_SECONDS, services.configs.of(task.run_id).load.effective_pace.patience_seconds)
     if still_seconds >= patience_seconds:
         _abort(job, services, still_seconds, patience_seconds)
@@ -83,6 +85,8 @@ def check_job(task: SliceInput, services: SliceServices) -> Step:
 
 def _wait_seconds(job: Job, look: Look, before: Look, partition: Partition, batch: Batch, *, is_adopted: bool) -> int:
     """The wait for a job in flight, by what the looks at it have shown; of an adopted one nobody knows since when."""
+    if job.state is JobState.ABORTED:
+        return ABORTED_JOB_SECONDS
     is_paired, is_known = partition.is_paired, partition.job_seconds is not None
     unbegun_seconds = unbegun_poll_seconds(batch.rows, partition.job_seconds, partition.job_rows, is_paired=is_paired)
     return next_poll_seconds(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum, unique
 
+from massive_upload.constants import ABORTED_JOB_SECONDS, DRAIN_WAIT_SECONDS
 from massive_upload.domain.progress import Batch, BatchState, Partition, PartitionStatus, Run
 from massive_upload.errors import FencedOut, LoadError, RequestRefused, SalesforceUnavailable, StateChanged
 from massive_upload.observability import Event, Marker, following, log
@@ -17,6 +18,8 @@ from massive_upload.usecases.slice_tasks import SliceServices, open_batch
 _MOST_UNANSWERED = 5
 """Each takes two minutes at most (`salesforce.transport.TRANSFER_TIMEOUT`), of the fifteen that FinishRun has."""
 
+_ABORTED_LOOKS = ABORTED_JOB_SECONDS // DRAIN_WAIT_SECONDS
+
 
 @unique
 class Left(StrEnum):
@@ -26,7 +29,7 @@ class Left(StrEnum):
     ROWS = "rows"
     """Its job has ended, and what became of its rows is not known yet."""
     JOB = "job"
-    """Its job was aborted and has yet to end, or nobody knows whether it has ended."""
+    """Its job has yet to end, was aborted and may still write rows, or nobody knows whether it has ended."""
 
 
 class Drain:
@@ -89,7 +92,7 @@ class Drain:
         left = Left.JOB
         try:
             batch, job = _end_job(partition, batch, self._services)
-            if job is not None and not job.state.is_terminal:
+            if job is not None and job.may_write(batch.rows) and not _is_over(job, partition, batch, self._services):
                 return left
             left = Left.ROWS
             _record(partition, batch, job, self._services)
@@ -121,6 +124,21 @@ def _end_job(partition: Partition, batch: Batch, services: SliceServices) -> tup
     if job is not None and not job.state.is_terminal:
         job = _abort(bulk, job)
     return batch, job
+
+
+def _is_over(job: Job, partition: Partition, batch: Batch, services: SliceServices) -> bool:
+    """Whether a job was aborted so long ago that a batch which had begun has ended, too. Otherwise it is noted.
+
+    By the clock, or by so many looks that as much time lies between them: where time is made to pass faster, as in a
+    rehearsal, the clock does not show it.
+    """
+    if job.state is not JobState.ABORTED:
+        return False
+    seconds = 0.0 if batch.aborted_at is None else (services.clock.now() - batch.aborted_at).total_seconds()
+    if seconds >= ABORTED_JOB_SECONDS or batch.aborted_looks >= _ABORTED_LOOKS:
+        return True
+    services.store.note_aborted(partition, batch, services.org.heartbeat())
+    return False
 
 
 def _abort(bulk: BulkIngest, job: Job) -> Job | None:

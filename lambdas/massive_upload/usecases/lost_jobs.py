@@ -29,6 +29,8 @@ def send_again(partition: Partition, batch: Batch, services: SliceServices) -> N
         state=BatchState.PLANNED,
         attempt=batch.attempt + 1,
         job_id=None,
+        aborted_at=None,
+        aborted_looks=0,
         sent_before=batch.sent_before + 1,
         lost_jobs=0 if is_too_often else lost_jobs,
     )

@@ -532,6 +532,10 @@ BATCH_CHANGES: dict[BatchState, Callable[[DynamoDbProgress, Partition, Batch], o
 }
 
 
+def note_aborted(store, claimed, read):
+    store.note_aborted(claimed, read, BEAT)
+
+
 @pytest.mark.parametrize("target", BatchState)
 @pytest.mark.parametrize("source", BatchState)
 def test_a_batch_changes_its_state_as_the_table_says_and_from_the_state_it_was_read_in(store, dynamodb, source, target):
@@ -540,16 +544,30 @@ def test_a_batch_changes_its_state_as_the_table_says_and_from_the_state_it_was_r
     store.plan_batch(claimed, a_batch(), BEAT)
     read = a_batch(state=source)
     is_allowed = target in BATCH_TRANSITIONS[source]
+    change = note_aborted if source is target is BatchState.SUBMITTED else BATCH_CHANGES[target]
     for found in BatchState:
         if found is not source:
             force_batch(dynamodb, found)
             with pytest.raises(StateChanged if is_allowed else InternalError):
-                BATCH_CHANGES[target](store, claimed, read)
+                change(store, claimed, read)
             assert store.batch(claimed, 0).state is found
     force_batch(dynamodb, source)
     if is_allowed:
-        BATCH_CHANGES[target](store, claimed, read)
+        change(store, claimed, read)
         assert store.batch(claimed, 0).state is target
+
+
+def test_a_job_is_aborted_when_that_was_first_seen(store, dynamodb, clock):
+    begin(store)
+    claimed = claim(dynamodb, store)
+    store.plan_batch(claimed, a_batch(), BEAT)
+    force_batch(dynamodb, BatchState.SUBMITTED)
+    seen_at = clock.now()
+    for looks in (1, 2):
+        store.note_aborted(claimed, store.batch(claimed, 0), BEAT)
+        clock.move(30)
+        noted = store.batch(claimed, 0)
+        assert (noted.aborted_at, noted.aborted_looks) == (seen_at, looks)
 
 
 def test_everything_but_the_lease_and_the_list_of_open_runs_expires(store, dynamodb):

@@ -79,12 +79,25 @@ def test_a_job_that_the_org_does_not_abort_is_waited_for_and_its_rows_are_settle
         assert_loads_all(world, plan)
 
 
-def test_a_job_that_the_org_aborts_holds_nobody_up():
+def test_a_job_that_the_org_aborts_is_waited_for_as_long_as_a_batch_that_has_begun_may_go_on():
     with open_world(load=paced(), queue_seconds=1e9) as world:
         leave_a_job(world)
         plan, waits = until_planned(world)
-        assert (plan.next, waits, world.jobs) == ("Load", [], {"Aborted": 1})
+        assert (plan.next, waits, world.jobs) == ("Load", [2, 5, 10, 60, 300], {"Aborted": 1})
         assert_account(world, succeeded=0, not_sent=30, unsettled=0)
+
+
+def test_a_batch_that_goes_on_although_its_job_was_aborted_writes_nothing_over_the_next_run():
+    """It had begun, and the source changes before the next run reads it."""
+    with open_world(load=paced(), queue_seconds=0.0, row_ms=1000.0) as world:
+        world.plan(START)
+        world.slices.run_slice(RUN, "0000", stop_before="CheckJob")
+        world.wait(1)
+        world.executions.end(RUN)
+        plan, waits = until_planned(world)
+        assert (plan.next, bool(waits), world.jobs) == ("Load", True, {"Aborted": 1})
+        assert_account(world, succeeded=10, not_sent=20, unsettled=0)
+        assert_loads_all(world, plan)
 
 
 FULL = "{status: 400, code: STORAGE_LIMIT_EXCEEDED}"

@@ -100,16 +100,27 @@ def test_only_closing_and_aborting_can_be_asked_for(org):
     assert refusal(org.backend.ingest.set_state, org.create(), "JobComplete").code == "INVALIDJOB"
 
 
-def test_an_aborted_job_keeps_what_was_written_and_lists_the_rest_as_unprocessed(org):
+def test_an_aborted_job_s_batch_that_has_begun_goes_on_and_lists_meanwhile_the_rest_as_unprocessed(org):
     rows = [{"External_ID__c": f"k{n}", **REQUIRED} for n in range(1000)]
     job_id = org.submit(to_csv(rows))
     org.clock.move(1 + 0.4 * 2.5)
     assert org.backend.ingest.set_state(job_id, "Aborted")["state"] == "Aborted"
-    job = org.finish(job_id)
+    job = org.backend.ingest.get(job_id)
     assert (job["state"], job["numberRecordsProcessed"]) == ("Aborted", 400)
     results = org.backend.ingest.results(job_id)
     assert len(from_csv(results.successful())) == 400 == len(org.backend.rows("Opportunity"))
     assert {row["External_ID__c"] for row in from_csv(results.unprocessed())} == {f"k{n}" for n in range(400, 1000)}
+    org.clock.move(0.4 * 3)
+    job = org.backend.ingest.get(job_id)
+    assert (job["state"], job["numberRecordsProcessed"]) == ("Aborted", 1000)
+    assert from_csv(org.backend.ingest.results(job_id).unprocessed()) == []
+
+
+def test_a_batch_that_has_not_begun_when_its_job_is_aborted_never_does(org):
+    job_id = org.submit(TEN)
+    org.backend.ingest.set_state(job_id, "Aborted")
+    org.clock.move(1000)
+    assert (org.backend.ingest.get(job_id)["numberRecordsProcessed"], org.backend.rows("Opportunity")) == (0, [])
 
 
 def test_an_ended_job_cannot_be_aborted(org):
