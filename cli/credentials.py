@@ -37,7 +37,8 @@ def secret_for(org_url: str, environment: Mapping[str, str]) -> dict[str, str]:
     try:
         parse_credentials(secret)
     except CredentialsRejected as error:  # its message names keys of the secret, never a value
-        hint = f" {_PLAIN_HTTP}" if org_url.startswith("http:") else ""
+        is_elsewhere = org_url.startswith("http:") and "127.0.0.1" not in org_url
+        hint = f" {_PLAIN_HTTP}" if is_elsewhere else ""
         raise UsageMistake(f"{error} {WHAT_THE_SECRET_IS}{hint}") from error
     return secret
 

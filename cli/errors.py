@@ -72,6 +72,7 @@ _UNMET = frozenset(
 _KNOWN = frozenset({*error_names(PassingError), *error_names(FinalError), RunError.NOT_PLANNED}) - {
     InternalError.__name__
 }
+_WRONG = frozenset(error_names(ConfigurationError))
 
 
 def exit_code_of(*, status: RunStatus | None, error: str | None, was_planned: bool) -> ExitCode:
@@ -82,14 +83,18 @@ def exit_code_of(*, status: RunStatus | None, error: str | None, was_planned: bo
         error: the name of the error that its execution failed with.
         was_planned: whether the source was counted and cut into lanes, so that rows could be written.
 
-    A run that an operator stopped or paused, or whose execution was stopped, has ended so whatever its error is
-    called. Before the plan every known error means that the load or its surroundings are wrong; afterwards, that rows
-    are missing. An error that is not of the product's tree is a defect. A run that cannot be resumed is a wrong choice,
-    however it stands: to resume it once more would be refused again.
+    A run that an operator stopped or paused, or whose execution was stopped, has ended so. Where it was then to be
+    resumed, the error may be that of the resume: what is wrong with its surroundings, or a defect, to resume it once
+    more does not mend. Before the plan every known error means that the load or its surroundings are wrong; afterwards,
+    that rows are missing. An error that is not of the product's tree is a defect. A run that cannot be resumed is a
+    wrong choice, however it stands: to resume it once more would be refused again.
     """
-    if error == RunNotResumable.__name__:
+    has_halted = status in (RunStatus.STOPPED, RunStatus.PAUSED)
+    if error == RunNotResumable.__name__ or (has_halted and error in _WRONG):
         return ExitCode.WRONG_CONFIGURATION
-    if status in (RunStatus.STOPPED, RunStatus.PAUSED) or error == RunError.STOPPED:
+    if error == InternalError.__name__:
+        return ExitCode.INTERNAL_FAILURE
+    if has_halted or error == RunError.STOPPED:
         return ExitCode.STOPPED
     if error is None:
         return ExitCode.OK
@@ -139,6 +144,11 @@ def errors_as_exit_codes(
 
 def _disk_refuses(error: OSError) -> str:
     where, why = error.filename or "A file of this command", os.strerror(error.errno or 0)
+    if error.errno == errno.EACCES:
+        return (
+            f"{where} cannot be used ({why}). Give this user the right to it, or name what may be used: --loads-dir, "
+            "--out, --state-dir, and TMPDIR for files of the moment."
+        )
     return (
         f"{where} cannot be used ({why}). Make room, or name directories that can be written: "
         "--out, --state-dir, and TMPDIR for files of the moment."

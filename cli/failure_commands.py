@@ -165,7 +165,7 @@ def _of_state_dir(directory: Path, run_id: str) -> Iterator[Rejects]:
     with open_runs(directory) as kept:
         store = kept.recorded()
         run = kept.find(
-            run_id, fits=lambda candidate: has_lanes(store.run(candidate.run_id)), what="run with rows to send"
+            run_id, fits=lambda candidate: has_lanes(store.run(candidate.run_id)), what="run that was to write rows"
         )
         yield recorded_rejects(store, kept.files, run.run_id)
 

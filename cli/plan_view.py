@@ -65,7 +65,12 @@ def _work_table(plan: Estimate) -> Table:
     return figures_table(
         "the plan",
         (
-            ("partitions", f"{plan.lanes:,}, each of whole parents" if plan.by_parent else f"{plan.lanes:,}"),
+            (
+                "partitions",
+                f"{plan.lanes:,}, each of whole parents or of rows without one"
+                if plan.by_parent
+                else f"{plan.lanes:,}",
+            ),
             ("rows of the heaviest partition", f"{plan.heaviest_lane_rows:,}"),
             ("batches", f"{plan.batches:,}"),
             ("Bulk API 2.0 jobs", _range(plan.jobs)),

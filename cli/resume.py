@@ -86,7 +86,10 @@ def _check_retry(run: KeptRun, only: str | None, kept: KeptRuns) -> None:
     first = first_run(store, run.run_id, begins_at=datetime.now(UTC))
     most_rows = run.load.effective_pace.batch_rows
     if not still_rejected(store, kept.files, first, only=only, most_rows=most_rows):
-        raise UsageMistake(f"Run {run.run_id} has no rejected rows that could be sent once more.")
+        raise UsageMistake(
+            f"Run {run.run_id} has no rejected rows left to send: its retries have taken them up, or they cannot be "
+            f"written as they are. What is still rejected: {kept.command('failures', 'latest')}"
+        )
 
 
 def _carry_out(run: KeptRun, options: LocalOptions, kept: KeptRuns) -> ExitCode:

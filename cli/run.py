@@ -149,7 +149,7 @@ def _carry_out(
                 )
             org.note()
             facts = _gather(run, request, out, started_at)
-        code = tell_outcome(facts, _advice(run.run_id, kept, log_dir), as_json=as_json)
+        code = tell_outcome(facts, _advice(facts, kept, log_dir), as_json=as_json)
         if facts.error in _OF_THE_LOGIN:
             print(WHAT_THE_SECRET_IS, file=sys.stderr)
         if facts.unwritten_files:
@@ -160,11 +160,12 @@ def _carry_out(
     return code
 
 
-def _advice(run_id: str, kept: KeptRuns | None, log_dir: Path) -> Advice:
+def _advice(facts: RunFacts, kept: KeptRuns | None, log_dir: Path) -> Advice:
     """What can be done after the run's end; one that is not kept can only be run again."""
+    see_why = f"See why: massive-upload failures --out {shlex.quote(facts.out)}\n{_RUN_AGAIN}"
     return Advice(
-        unfinished=f"Go on with it: {kept.command('resume', run_id)}" if kept else _RUN_AGAIN,
-        rejected=rejected_advice(run_id, kept.command) if kept else _RUN_AGAIN,
+        unfinished=f"Go on with it: {kept.command('resume', facts.run_id)}" if kept else _RUN_AGAIN,
+        rejected=rejected_advice(facts.run_id, kept.command) if kept else see_why,
         defect=f"This is a defect. Please report it with the logs in {log_dir}",
     )
 

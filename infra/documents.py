@@ -106,7 +106,9 @@ def apply_sets(document: Document, sets: Sequence[str]) -> None:
         try:
             value = parse_value(text)
         except yaml.YAMLError:
-            document.mistakes.append(f"{place}: {text!r} is no YAML value; put it in quotes")
+            document.mistakes.append(
+                f"{place}: is no YAML value; put a text in single quotes, its own ones doubled: 'it''s'"
+            )
             continue
         _assign(document, tuple(key.split(".")), value, place)
 

@@ -66,6 +66,6 @@ a batch's time-out (Bulk API 2.0 guide, "How Requests Are Processed"). Another p
 that no more rows are processed.
 """
 
-MOST_DRAINS = 15
-"""So often FinishRun waits for jobs in flight, half as long again as for one that it could abort
-at once. Those that have not ended by then leave their rows unsettled, as a run must come to an end."""
+MOST_DRAINS = 10
+"""So often FinishRun waits for jobs in flight. Those that have not ended by then leave their rows unsettled, as a run
+must come to an end."""

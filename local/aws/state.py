@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self
 
-STATE_VERSION = 2
+STATE_VERSION = 3
 """Raised whenever what an earlier version has written can no longer be read, the items' own content included."""
 
 _DATABASE = "state.sqlite3"
@@ -99,10 +99,7 @@ class StateDirectory:
                     "what else has it open, or give another directory."
                 ) from error
             except sqlite3.DatabaseError as error:
-                raise StateDirectoryError(
-                    f"{self.path / _DATABASE} cannot be read ({error}): it is damaged or no state at all. Give another "
-                    "directory; a damaged one is put back from a backup."
-                ) from error
+                raise self._damaged(error) from error
             self._close = undo.pop_all()
 
     def __enter__(self) -> Self:
@@ -122,25 +119,45 @@ class StateDirectory:
 
     # -- reading
 
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Every reader may meet a damaged page, however far it was read before.
+
+        Raises:
+            StateDirectoryError: the database is damaged.
+        """
+        try:
+            yield
+        except (sqlite3.DatabaseError, ValueError) as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: Exception) -> StateDirectoryError:
+        return StateDirectoryError(
+            f"{self.path / _DATABASE} cannot be read ({error}): it is damaged or no state at all. Give another "
+            "directory; a damaged one is put back from a backup."
+        )
+
     def items(self) -> Iterator[tuple[str, Item]]:
         """Every item with the name of its table."""
-        for table, item in self._connection.execute("SELECT table_name, item FROM items WHERE item IS NOT NULL"):
-            yield table, json.loads(item)
+        with self._reading():
+            for table, item in self._connection.execute("SELECT table_name, item FROM items WHERE item IS NOT NULL"):
+                yield table, json.loads(item)
 
     def objects(self) -> Iterator[tuple[str, str, bytes]]:
         """Bucket, key and content of every object."""
-        yield from self._connection.execute("SELECT bucket, key, content FROM objects WHERE content IS NOT NULL")
+        with self._reading():
+            yield from self._connection.execute("SELECT bucket, key, content FROM objects WHERE content IS NOT NULL")
 
     def object(self, key: str) -> bytes | None:
         """The content of one object; None where there is none. It is looked for in the one bucket that a stack has."""
         statement = "SELECT content FROM objects WHERE bucket = (SELECT bucket FROM objects LIMIT 1) AND key = ?"
-        with self._guard:  # readers are threads
+        with self._guard, self._reading():  # readers are threads
             row = self._connection.execute(statement, [key]).fetchone()
         return None if row is None else row[0]
 
     def documents(self) -> dict[str, str]:
         """Every document by its name."""
-        with self._guard:  # as above
+        with self._guard, self._reading():  # as above
             return dict(self._connection.execute("SELECT name, content FROM documents"))
 
     # -- writing

@@ -167,6 +167,14 @@ BUGS = (
         caught_by=f"{LEFT_JOBS}::test_a_job_that_the_org_does_not_abort_is_waited_for_and_its_rows_are_settled",
     ),
     Bug(
+        name="the next run begins while a batch of an aborted job may write",
+        path=f"{_PRODUCT}/usecases/drain.py",
+        right="if seconds >= ABORTED_JOB_SECONDS or batch.aborted_looks >= _ABORTED_LOOKS:",
+        wrong="if True:",
+        caught_by=f"{LEFT_JOBS}::"
+        "test_a_batch_that_goes_on_although_its_job_was_aborted_writes_nothing_over_the_next_run",
+    ),
+    Bug(
         name="rejected rows are written after their batch is settled",
         path=f"{_PRODUCT}/usecases/settle_batch.py",
         right="""        files=services.files,

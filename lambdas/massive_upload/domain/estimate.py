@@ -365,10 +365,11 @@ def _time_warnings(plan: Estimate, load: Load, lanes: Sequence[LaneWork]) -> lis
             "Lower pace.stagger_seconds where lanes do not share parents."
         )
     window = load.schedule.hours if load.schedule is not None else None
-    if window is not None and plan.duration_seconds.least > window.length_seconds:
-        nights = -(-plan.duration_seconds.least // window.length_seconds)
+    at_work_seconds = plan.duration_seconds.least - last_start  # a stagger passes outside of the window, too
+    if window is not None and at_work_seconds > window.length_seconds:
+        nights = -(-at_work_seconds // window.length_seconds)
         warnings.append(
-            f"The schedule's window is {window.length_seconds / 3600:g} hours long: a run of {plan.rows:,} rows takes "
+            f"The schedule's window is {window.length_seconds / 3600:g} h long: a run of {plan.rows:,} rows takes "
             f"at least {nights} of them, and waits in between. Widen schedule.window to have it end sooner."
         )
     return warnings

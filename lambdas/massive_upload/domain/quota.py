@@ -175,15 +175,16 @@ def is_denied(quota: OrgQuota, budget: Budget, *, requests: int, told: RequestsT
 
 
 def beside_reserve(quota: OrgQuota, budget: Budget) -> tuple[int | None, int | None]:
-    """API requests and Bulk batches that the org has left for a load; None where it does not tell."""
+    """API requests and Bulk batches that the org has left for a load's batches; None where it does not tell."""
     return (
-        _left_beside(quota.requests_left, quota.requests_max, budget.api_requests_reserve_percent),
-        _left_beside(quota.batches_left, quota.batches_max, budget.bulk_batches_reserve_percent),
+        _left_beside(
+            quota.requests_left, _least(quota.requests_max, budget.api_requests_reserve_percent, LOOKS_OF_A_DAY)
+        ),
+        _left_beside(quota.batches_left, _least(quota.batches_max, budget.bulk_batches_reserve_percent, 0)),
     )
 
 
-def _left_beside(left: int | None, allowed: int | None, reserve_percent: int) -> int | None:
-    reserve = _least(allowed, reserve_percent, 0)
+def _left_beside(left: int | None, reserve: int | None) -> int | None:
     return None if left is None or reserve is None else max(0, left - reserve)
 
 

@@ -209,17 +209,20 @@ def _refusal(asked: str, response: Response, sql: str = "") -> LoadError:
     )
 
 
+_DEFINED = re.compile(r'"((?:[^"]|"")+)" AS \(')
+
+
 def identifier_at_fault(sql: str, message: str) -> str | None:
     """The identifier of the statement that the server's message names first.
 
     Only what stands in the statement as an identifier is returned, so no record's value can get out by it. A load's
-    filter may write one without quotes; that is one only where the message quotes it, as keywords look the same. Where
-    the message repeats a part of the statement, a table that this defines itself (`"name" AS (`) is not at fault.
+    filter may write one without quotes; that is one only where the message quotes it, as keywords look the same. A
+    table that the statement defines itself (`"name" AS (`) is not at fault, and may be a word of the message.
     """
-    message = re.sub(r'"(?:[^"]|"")+" AS \(', "(", message)
     without_texts = re.sub(r"'(?:[^']|'')*'", "''", sql)
     quoted = re.compile(r'"((?:[^"]|"")+)"')
-    patterns = {name: rf"(?<!\w){re.escape(name)}(?!\w)" for name in _unescaped(quoted.findall(without_texts))}
+    names = _unescaped(quoted.findall(without_texts)) - _unescaped(_DEFINED.findall(without_texts))
+    patterns = {name: rf"(?<!\w){re.escape(name)}(?!\w)" for name in names}
     for name in re.findall(r"[^\W\d]\w*", quoted.sub("", without_texts)):
         patterns.setdefault(name, f'(?<="){name}(?=")')
     found = [

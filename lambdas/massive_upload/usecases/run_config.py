@@ -11,7 +11,7 @@ from massive_upload.domain.file_keys import config_key
 from massive_upload.domain.identity import Identity
 from massive_upload.domain.load import Load
 from massive_upload.domain.source_sql import ColumnType
-from massive_upload.errors import InternalError
+from massive_upload.errors import RunNotResumable
 from massive_upload.ports import Files
 
 _KEPT = 8
@@ -80,7 +80,7 @@ def _parse(run_id: str, content: bytes) -> RunConfig:
     try:
         return RunConfig.model_validate_json(content)
     except ValidationError as error:
-        raise InternalError(
+        raise RunNotResumable(
             f"The configuration of run {run_id} is not one that this edition of the product knows.",
             next_step="Go on with the edition that began the run, or start the load anew.",
         ) from error

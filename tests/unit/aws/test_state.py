@@ -1,14 +1,23 @@
 """The state directory: what it keeps, whom it lets in, and what it makes of files that a crash has left."""
 
+import hashlib
+import json
 import sqlite3
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cli.kept_runs import KeptRun
 from local.aws.state import STATE_VERSION, ItemChange, ObjectChange, StateDirectory, StateDirectoryError
+from massive_upload.domain.incremental import Watermark
+from massive_upload.domain.progress import Batch, Lease, Partition, Run
+from massive_upload.domain.quota import OrgQuota
+from massive_upload.domain.shown import Shown
+from massive_upload.usecases.run_config import RunConfig
 
 DATABASE = "state.sqlite3"
 LOG = "state.sqlite3-wal"
@@ -152,6 +161,47 @@ def test_a_file_that_is_no_state_is_refused(directory):
 
     with pytest.raises(StateDirectoryError, match="damaged or no state at all"):
         StateDirectory(directory)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda state: list(state.items()),
+        lambda state: list(state.objects()),
+        lambda state: state.object("k500"),
+        lambda state: state.documents(),
+    ],
+)
+def test_a_page_that_is_damaged_further_on_is_told_when_it_is_read(directory, read):
+    with StateDirectory(directory) as state:
+        for number in range(600):
+            state.record_items(put(f"k{number}", number))
+            state.record_object(ObjectChange("files", f"k{number}", bytes(100)))
+            state.keep_document(f"k{number}", "x" * 100)
+        read(state)
+    database = directory / DATABASE
+    content = database.read_bytes()
+    database.write_bytes(content[:16384] + bytes(reversed(content[16384:])))
+    with StateDirectory(directory) as state, pytest.raises(StateDirectoryError, match="damaged or no state at all"):
+        read(state)
+
+
+def test_the_version_is_that_of_what_a_state_holds():
+    """Where this fails: raise STATE_VERSION, unless what the version before has written can still be read."""
+    entities = (Run, Partition, Batch, Lease, OrgQuota, Watermark, Shown)
+    held = [
+        [[each.__name__, [f"{field.name}: {field.type}" for field in fields(each)]] for each in entities],
+        [_without_words(model.model_json_schema()) for model in (RunConfig, KeptRun)],
+    ]
+    digest = hashlib.sha256(json.dumps(held, sort_keys=True).encode()).hexdigest()
+    assert (STATE_VERSION, digest[:12]) == (3, "f841739d7936")
+
+
+def _without_words(schema: Any) -> Any:
+    """A schema without what it says for people."""
+    if isinstance(schema, dict):
+        return {key: _without_words(value) for key, value in schema.items() if key not in ("description", "title")}
+    return [_without_words(value) for value in schema] if isinstance(schema, list) else schema
 
 
 def test_a_full_disk_is_not_taken_for_a_damaged_file(directory, monkeypatch):

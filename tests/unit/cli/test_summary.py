@@ -175,7 +175,7 @@ def test_the_plan_view_tells_partitions_locks_quota_and_warnings():
         assert words in text
     lines = [" ".join(line.replace("│", " ").split()) for line in text.splitlines()]
     assert "Bulk API 2.0 jobs 4 to 8" in lines
-    assert "Warning: API requests: 20 to 114 may not fit" in " ".join(lines)
+    assert "Warning: API requests: 20 to 114 do not fit" in " ".join(lines)
 
 
 def test_the_end_of_a_run_shows_its_plan_beside_what_came_of_it():

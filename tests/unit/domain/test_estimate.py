@@ -14,7 +14,7 @@ from massive_upload.domain.estimate import (
     estimate_of,
 )
 from massive_upload.domain.load import Load
-from massive_upload.domain.quota import OrgQuota
+from massive_upload.domain.quota import LOOKS_OF_A_DAY, OrgQuota
 from tests.unit.domain.loads import a_load
 from tests.unit.domain.shown_runs import a_shown
 
@@ -166,7 +166,7 @@ def quota(**left: int) -> OrgQuota:
 
 def test_an_org_with_enough_left_is_no_warning():
     plan = a_plan(a_load(pace=PACE), LaneWork(rows=100_000), quota=quota())
-    assert (plan.api_requests_left, plan.bulk_batches_left) == (90_000, 13_500)
+    assert (plan.api_requests_left, plan.bulk_batches_left) == (90_000 - LOOKS_OF_A_DAY, 13_500)
     assert plan.warnings == ()
 
 
@@ -259,7 +259,12 @@ def test_a_load_that_is_longer_than_its_window_is_told():
     schedule = {"cron": "0 22 ? * * *", "window": "22:00-00:00", "mode": "incremental"}
     load = a_load(source={"parent": "Account", "modified": "Changed__c"}, pace=PACE, schedule=schedule)
     (warning,) = a_plan(load, LaneWork(rows=3_000_000)).warnings
-    assert "2 hours long" in warning
+    assert "2 h long" in warning
     assert "a run of 3,000,000 rows takes at least 3 of them" in warning
     assert warning.endswith("Widen schedule.window to have it end sooner.")
     assert a_plan(load, LaneWork(rows=1_000_000)).warnings == ()
+    late = LaneWork(rows=1_000, start_delay_seconds=8 * 3600)
+    (warning,) = a_plan(
+        a_load(pace=PACE | {"stagger_seconds": 3600}, schedule=schedule | {"mode": "full"}), late
+    ).warnings
+    assert "stagger" in warning, "which passes outside of the window, too"

@@ -11,6 +11,7 @@ from massive_upload.domain.quota import (
     BATCH_REQUESTS,
     LOOK_AGE,
     LOOK_LASTS,
+    LOOKS_OF_A_DAY,
     MOST_BATCH_REQUESTS,
     REFUSED_LOOK_AGE,
     OrgQuota,
@@ -103,8 +104,8 @@ def test_a_look_is_no_younger_than_a_lane_has_waited_on_it():
 
 def test_a_load_has_what_is_left_beside_the_reserve_and_never_less_than_nothing():
     budget = Budget(api_requests_reserve_percent=10, bulk_batches_reserve_percent=20)
-    assert beside_reserve(SEEN, budget) == (500 - 101, 0)
-    assert beside_reserve(replace(SEEN, batches_left=12), budget) == (500 - 101, 2)
+    assert beside_reserve(SEEN, budget) == (500 - 101 - LOOKS_OF_A_DAY, 0)
+    assert beside_reserve(replace(SEEN, batches_left=12), budget) == (500 - 101 - LOOKS_OF_A_DAY, 2)
     assert beside_reserve(replace(SEEN, requests_left=None, batches_max=None), budget) == (None, None)
 
 

@@ -370,7 +370,10 @@ def test_sets_change_a_load_before_it_is_validated(file: Path) -> None:
             "give source.modified, or say duplicates: stop",
         ),
         ("source.key.x=5", "--set source.key.x=5: source.key is a value and holds no keys"),
-        ("lock_risk=[", "--set lock_risk=[: '[' is no YAML value; put it in quotes"),
+        (
+            "lock_risk=[",
+            "--set lock_risk=[: is no YAML value; put a text in single quotes, its own ones doubled: 'it''s'",
+        ),
         (
             "target={object: Account}",
             "--set target={object: Account}: target.external_id: is missing; write 'external_id: ...' here",

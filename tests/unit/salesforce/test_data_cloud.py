@@ -267,6 +267,11 @@ def test_a_table_that_the_statement_defines_itself_is_not_at_fault():
     assert identifier_at_fault(sql, message) == "Changed__c"
 
 
+def test_nor_is_a_word_of_the_message_that_such_a_table_is_called_by():
+    sql = 'WITH "source" AS (SELECT "Kind__c" FROM "Order__dlm") SELECT "Kind__c" FROM "source"'
+    assert identifier_at_fault(sql, "Could not convert when casting from source column Kind__c") == "Kind__c"
+
+
 def test_a_quote_inside_an_identifier_is_understood():
     assert identifier_at_fault('SELECT "a""b" FROM "t"', 'no column a"b') == 'a"b'
 
