@@ -41,9 +41,11 @@ def world(org: OrgServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield world
 
 
-def test_a_stopped_execution_is_finished_by_the_rule_alone(org: OrgServer, world: World) -> None:
+def test_a_stopped_execution_is_finished_by_the_rule_and_its_aborted_job_by_the_watchdog(
+    org: OrgServer, world: World
+) -> None:
     world.stop_with_a_job_in_flight(LOAD, "stopped")
-    world.await_no_open_run()
+    world.await_no_open_run(is_watched=True)
     _assert_accounted_for(org, world, "stopped", RunStatus.STOPPED)
 
 
@@ -58,8 +60,7 @@ def test_an_ending_that_the_rule_missed_is_found_by_the_watchdog(org: OrgServer,
     with world.without_the_rule():
         world.stop_with_a_job_in_flight(LOAD, "missed")
         assert world.store.open_runs() == ["missed"]
-        world.look()
-        world.await_no_open_run()
+        world.await_no_open_run(is_watched=True)
     _assert_accounted_for(org, world, "missed", RunStatus.STOPPED)
 
 

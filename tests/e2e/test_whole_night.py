@@ -150,7 +150,7 @@ def _live_through(world: World) -> dict[str, ExecutionResult]:
         world.stop_with_a_job_in_flight(load, "lost")
         ended["taking-over"] = world.run(load, "taking-over")
     world.stop_with_a_job_in_flight(load, "stopped")
-    world.await_no_open_run()
+    world.await_no_open_run(is_watched=True)
     return ended
 
 

@@ -1,6 +1,7 @@
 """The whole product in one place: the synthesized stack on the embedded AWS, and an org to load into."""
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -109,10 +110,15 @@ class World:
         self.aws.stop_execution(arn)
         assert self.wait(arn).status == "ABORTED"
 
-    def await_no_open_run(self) -> None:
-        """Until FinishRun, invoked by itself, has ended whatever is open; pytest's time-out bounds it."""
+    def await_no_open_run(self, *, is_watched: bool = False) -> None:
+        """Until FinishRun has ended whatever is open, invoked by its rule alone or by the watchdog, too.
+
+        An aborted job is looked at more than once, by whom the watchdog asks to. Pytest's time-out bounds it.
+        """
         while self.store.open_runs():
-            continue
+            if is_watched:
+                self.look()
+                time.sleep(WATCHED_EVERY_SECONDS)
 
     def receipt(self, run_id: str) -> dict[str, Any]:
         document: dict[str, Any] = json.loads(self.files.read(receipt_key(run_id)))
