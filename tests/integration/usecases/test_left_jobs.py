@@ -9,7 +9,7 @@ from massive_upload.constants import STATE_KEPT_DAYS
 from massive_upload.contracts import Plan, PlanSoFar
 from massive_upload.domain.file_keys import config_key
 from massive_upload.domain.load import LoadSequence
-from massive_upload.domain.progress import RunStatus
+from massive_upload.domain.progress import BatchState, RunStatus
 from massive_upload.errors import OrgUnreachable
 from tests.integration.adapters.stack import BUCKET
 from tests.integration.usecases.kept_rows import receipt, recorded_account, rejected_rows
@@ -85,6 +85,8 @@ def test_a_job_that_the_org_aborts_is_waited_for_as_long_as_a_batch_that_has_beg
         plan, waits = until_planned(world)
         assert (plan.next, waits, world.jobs) == ("Load", [2, 5, 10, 60, 300], {"Aborted": 1})
         assert_account(world, succeeded=0, not_sent=30, unsettled=0)
+        again = world.store.batch(world.partition(), 0)
+        assert (again.state, again.aborted_at, again.aborted_looks) == (BatchState.PLANNED, None, 0)
 
 
 def test_a_batch_that_goes_on_although_its_job_was_aborted_writes_nothing_over_the_next_run():

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from local.org import generated_opportunities
+from massive_upload.constants import ABORTED_JOB_SECONDS
 from massive_upload.contracts import Next, SliceInput, Step
 from massive_upload.domain.progress import BatchState, Lease
 from massive_upload.errors import FencedOut, JobRejected
@@ -260,6 +261,26 @@ def test_check_job_sends_a_batch_without_a_job_back_and_one_that_is_settled_to_t
         ended = world.until_its_job_has_ended(task)
         crash(world, 1, lambda: settle_batch(ended, world.services))
         assert check_job(task, world.services).next is Next.MORE
+
+
+@pytest.mark.parametrize(("queue_seconds", "looks", "rows_left"), [(0.0, [30], 0), (1e9, [299, 1], 30)])
+def test_check_job_settles_an_aborted_job_once_no_batch_of_it_can_go_on(queue_seconds, looks, rows_left):
+    """A batch that had begun goes on to its end; of one that had not, nobody knows that for five minutes."""
+    with open_world(load=paced(batch_rows=30), queue_seconds=queue_seconds, row_ms=1000.0) as world:
+        task = fetched(world)
+        task = after(task, upload_batch(task, world.services))
+        world.wait(1)
+        world.server.backend.ingest.set_state(world.open_batch().job_id or "", "Aborted")
+        for wait_seconds in looks:
+            step = check_job(task, world.services)
+            assert (step.next, step.wait_seconds) == (Next.WAIT_FOR_JOB, ABORTED_JOB_SECONDS)
+            world.wait(wait_seconds)
+            task = after(task, step.model_copy(update={"wait_seconds": wait_seconds}))
+        step = check_job(task, world.services)
+        assert (step.next, step.job and step.job.processed) == (Next.SETTLE, 30 - rows_left)
+        settle_batch(after(task, step), world.services)
+        assert len(world.loaded_keys) == 30 - rows_left
+        assert (world.partition().open_batch is None) == (rows_left == 0)
 
 
 def test_check_job_takes_no_other_job_for_the_one_in_flight():
