@@ -238,11 +238,13 @@ def open_runs(directory: Path) -> Iterator[KeptRuns]:
     """Open a state directory that is there already.
 
     Raises:
-        UsageMistake: it is not there.
+        UsageMistake: it is not there, or holds no state.
         StateDirectoryError: it cannot be used.
     """
     if not directory.is_dir():
         raise UsageMistake(f"--state-dir {directory}: there is no such directory; give the one that the run was given.")
+    if not StateDirectory.is_in(directory):
+        raise UsageMistake(f"--state-dir {directory}: it holds no state of runs; give the one that the run was given.")
     with StateDirectory(directory) as state:
         yield KeptRuns(state)
 

@@ -112,6 +112,11 @@ class StateDirectory:
         """Give the directory free for another process."""
         self._close.close()
 
+    @staticmethod
+    def is_in(directory: Path) -> bool:
+        """Whether a directory holds what a state directory keeps; to open one that does not makes it one."""
+        return (directory / _DATABASE).exists()
+
     @property
     def work_dir(self) -> Path:
         """A place inside for files that need not outlive the process."""

@@ -36,6 +36,7 @@ def keep(directory: Path, run: Run | None) -> None:
 
 
 def test_a_directory_without_runs_says_how_to_begin_one(tmp_path, capsys):
+    StateDirectory(tmp_path).close()
     assert "begin one: massive-upload run" in shown(tmp_path, capsys, None)
     with pytest.raises(UsageMistake, match="has no run; start one"):
         show_kept(tmp_path, "latest", as_json=False)

@@ -120,6 +120,14 @@ def test_the_simulated_org_is_as_slow_and_as_short_of_allowances_as_the_options_
     assert settings.lock_wait_seconds == OrgSettings(source=settings.source).lock_wait_seconds
 
 
+@pytest.mark.parametrize("command", [("status",), ("failures",), ("resume", "latest"), ("retry-failed", "latest")])
+def test_a_directory_that_is_only_looked_at_is_made_no_state_directory(tmp_path, command):
+    result = invoke(*command, "--local", "--state-dir", str(tmp_path))
+
+    assert (result.exit_code, list(tmp_path.iterdir())) == (2, [])
+    assert "it holds no state of runs" in result.stderr
+
+
 def test_a_region_of_the_environment_is_no_mistake_on_this_machine(monkeypatch):
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
 
