@@ -11,7 +11,7 @@ from cli.errors import ExitCode, UsageMistake
 from cli.kept_runs import KeptRun, KeptRuns, open_runs
 from cli.request import kept_request
 from cli.run import carry_out_in_order
-from cli.run_ids import may_be_retried
+from cli.run_ids import may_be_retried, warn_of_older_rows
 from massive_upload.usecases.retry_failed import first_run, still_rejected
 
 
@@ -90,6 +90,7 @@ def _check_retry(run: KeptRun, only: str | None, kept: KeptRuns) -> None:
             f"Run {run.run_id} has no rejected rows left to send: its retries have taken them up, or they cannot be "
             f"written as they are. What is still rejected: {kept.command('failures', 'latest')}"
         )
+    warn_of_older_rows(first, store)
 
 
 def _carry_out(run: KeptRun, options: LocalOptions, kept: KeptRuns) -> ExitCode:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -10,6 +11,7 @@ from cli.errors import UsageMistake
 from massive_upload.contracts import Mode
 from massive_upload.domain.progress import Run
 from massive_upload.ports import ProgressStore
+from massive_upload.usecases.planning.resume import later_writer
 
 LATEST = "latest"
 """Instead of a run id: the newest run with which the command can do something."""
@@ -34,6 +36,21 @@ def may_be_retried(run: Run | None, store: ProgressStore) -> bool:
     if run is None or not has_lanes(run) or run.is_unfinished:
         return False
     return any(partition.rejected for partition in store.partitions(run.run_id))
+
+
+def warn_of_older_rows(run: Run, store: ProgressStore) -> None:
+    """Tell who sends the rejected rows of a run once more that a later run has written to its target.
+
+    Kept rows are as old as the run that the family of retries began with.
+    """
+    first = run if run.retry_of is None else store.run(run.retry_of)
+    later = None if first is None else later_writer(store, first)
+    if first is not None and later is not None:
+        print(
+            f"Warning: run {later} has written to the target since. What it has brought of these rows is set back to "
+            f"what run {first.run_id} had of them; a full run brings all rows as they are now.",
+            file=sys.stderr,
+        )
 
 
 def newest_runs(store: ProgressStore, most: int) -> list[Run]:

@@ -18,7 +18,7 @@ from cli.errors import ExitCode, RunRefused, UsageMistake
 from cli.following import follow
 from cli.outcome import Advice, rejected_advice, tell_outcome
 from cli.progress import ProgressDisplay
-from cli.run_ids import LATEST, find_run, may_be_retried, new_run_id, newest_runs
+from cli.run_ids import LATEST, find_run, may_be_retried, new_run_id, newest_runs, warn_of_older_rows
 from cli.snapshot import Snapshot, take_snapshot
 from cli.stack import Stack
 from cli.stack_facts import facts_of
@@ -155,6 +155,7 @@ def retry_run(stack: Stack, run_id: str, *, only: str | None) -> StackRun:
         RunRefused: it was refused before it began.
     """
     run = find_run(stack.store, run_id, fits=lambda run: may_be_retried(run, stack.store))
+    warn_of_older_rows(run, stack.store)
     payload = {"mode": Mode.RETRY_FAILED.value, "of": run.run_id} | ({"only": only} if only is not None else {})
     return start_run(stack, payload, run_id=new_run_id(f"{run.load}-retry"))
 

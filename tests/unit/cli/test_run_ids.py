@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 
 from cli.errors import UsageMistake
-from cli.run_ids import find_run, has_lanes, may_be_retried, new_run_id
+from cli.run_ids import find_run, has_lanes, may_be_retried, new_run_id, warn_of_older_rows
 from massive_upload.domain.progress import Partition, Run, RunStatus
 from massive_upload.ports import ProgressStore
 from tests.unit.cli.progress_examples import a_partition, a_run
@@ -15,8 +15,9 @@ from tests.unit.cli.progress_examples import a_partition, a_run
 class Runs:
     """The part of `massive_upload.ports.ProgressStore` that finds runs; the newest is the first."""
 
-    def __init__(self, *runs: Run, rejected: int, deferred: int) -> None:
+    def __init__(self, *runs: Run, rejected: int, deferred: int, writer: str | None = None) -> None:
         self._runs = {run.run_id: run for run in runs}
+        self._writer = writer
         self._failed = {"rejected": rejected, "deferred": deferred}
 
     def run(self, run_id: str) -> Run | None:
@@ -24,6 +25,9 @@ class Runs:
 
     def newest_runs(self, most: int) -> Sequence[str]:
         return list(self._runs)[:most]
+
+    def last_writer(self, _key: str) -> str | None:
+        return self._writer
 
     def partitions(self, run_id: str) -> Sequence[Partition]:
         return [a_partition(run_id=run_id), a_partition("0001", run_id=run_id, **self._failed)]
@@ -62,6 +66,19 @@ def test_a_run_that_only_planned_has_no_rows_to_show_or_to_retry():
 )
 def test_rejected_rows_of_a_run_that_has_ended_may_be_sent_once_more(run, rejected, fits):
     assert may_be_retried(run, store(rejected=rejected)) is fits
+
+
+@pytest.mark.parametrize("run_id", ["first", "retry"])
+@pytest.mark.parametrize(("writer", "is_warned"), [("first", False), ("later", True)])
+def test_who_sends_rows_again_that_a_later_run_has_brought_is_warned(run_id, writer, is_warned, capsys):
+    first = a_run(run_id="first", lease_key="org#opportunity")
+    runs = Runs(first, a_run(run_id="retry", retry_of="first"), rejected=1, deferred=0, writer=writer)
+    run = runs.run(run_id)
+    assert run is not None
+    warn_of_older_rows(run, cast("ProgressStore", runs))
+    said = capsys.readouterr().err
+    assert said.startswith("Warning: run later has written to the target since.") == is_warned
+    assert ("what run first had of them" in said) == is_warned
 
 
 def test_rows_that_await_the_sweep_are_for_resume_and_not_for_a_retry():
