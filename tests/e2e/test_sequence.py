@@ -53,7 +53,7 @@ def test_a_stop_in_the_second_load_leaves_the_first_as_it_is(world: World) -> No
     while world.store.run("stopped.opportunity") is None:
         assert world.aws.client("stepfunctions").describe_execution(executionArn=arn)["status"] == "RUNNING"
     world.aws.stop_execution(arn)
-    world.await_no_open_run()
+    world.await_no_open_run(is_watched=True)
     first, second = world.store.run("stopped.account"), world.store.run("stopped.opportunity")
     assert first is not None
     assert second is not None
