@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum, unique
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from massive_upload.constants import SWEEP_PARTITION
 from massive_upload.domain.identity import Identity
@@ -465,6 +465,11 @@ class Batch:
     def has_job(self) -> bool:
         """Whether a job that is recorded may have the current attempt's rows, and their outcome is not known."""
         return self.state in (BatchState.CREATED, BatchState.SUBMITTED)
+
+    def for_another_job(self) -> Self:
+        """The batch with its next attempt planned, which knows nothing of the job that it had."""
+        attempt = self.attempt + 1
+        return replace(self, state=BatchState.PLANNED, attempt=attempt, job_id=None, aborted_at=None, aborted_looks=0)
 
     @property
     def rows_not_sent(self) -> int:

@@ -122,12 +122,7 @@ def _next_in_line(batch: Batch) -> Batch:
 
 def _attempt_with(batch: Batch, staged: StagedRows, *, retries: int) -> Batch:
     return replace(
-        batch,
-        state=BatchState.PLANNED,
-        attempt=batch.attempt + 1,
-        job_id=None,
-        aborted_at=None,
-        aborted_looks=0,
+        batch.for_another_job(),
         rows=staged.rows,
         size_bytes=staged.size_bytes,
         file_key=staged.file_key,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from massive_upload.domain.breaker import after_job
-from massive_upload.domain.progress import Batch, BatchState, Partition
+from massive_upload.domain.progress import Batch, Partition
 from massive_upload.errors import JobRejected
 from massive_upload.observability import Event, Marker, log
 from massive_upload.usecases.slice_tasks import SliceServices
@@ -25,12 +25,7 @@ def send_again(partition: Partition, batch: Batch, services: SliceServices) -> N
     lost_jobs = batch.lost_jobs + 1
     is_too_often = lost_jobs > MOST_LOST_JOBS
     following = replace(
-        batch,
-        state=BatchState.PLANNED,
-        attempt=batch.attempt + 1,
-        job_id=None,
-        aborted_at=None,
-        aborted_looks=0,
+        batch.for_another_job(),
         sent_before=batch.sent_before + 1,
         lost_jobs=0 if is_too_often else lost_jobs,
     )
